@@ -1,0 +1,39 @@
+"""What is known about each dataset before it is loaded: enough to plan, estimate and explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """Sizes of a named dataset: `n_train` as trained on here, `features` per input, image `shape` (rows, columns, channels)."""
+
+    name: str
+    title: str
+    n_train: int
+    n_test: int
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    source: str
+
+    @property
+    def features(self) -> int:
+        rows, columns, channels = self.shape
+        return rows * columns * channels
+
+
+DIGITS = tuple("0123456789")
+
+CATALOGUE: dict[str, DatasetFacts] = {
+    facts.name: facts
+    for facts in (
+        DatasetFacts("digits", "scikit-learn digits", 1437, 360, (8, 8, 1), DIGITS, "comes with scikit-learn"),
+        DatasetFacts("mnist", "MNIST", 50_000, 10_000, (28, 28, 1), DIGITS, "LeCun, Cortes, Burges 2010"),
+    )
+}
+
+
+def facts(dataset: str) -> DatasetFacts | None:
+    """Return the facts of a named dataset; None for a `file:` dataset, known only once it is loaded."""
+    return CATALOGUE.get(dataset)

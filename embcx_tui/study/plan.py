@@ -1,0 +1,126 @@
+"""From settings to the exact list of cohorts, networks and layers, with their ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from embcx_tui.study import ids
+from embcx_tui.study.catalogue import facts
+from embcx_tui.study.settings import StudySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network: (dataset, depth, activation, run), or a control of it."""
+
+    id: str
+    dataset: str
+    depth: int
+    activation: str
+    run: int
+    control: str | None
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: `mnist · 5 layers · relu · run 0`."""
+        layers = "layer" if self.depth == 1 else "layers"
+        return f"{self.dataset} · {self.depth} {layers} · {self.activation} · run {self.run}" + (
+            f" · {self.control}" if self.control else ""
+        )
+
+    def layer_ids(self) -> tuple[str, ...]:
+        """Return the ids of layers 0 … depth; layer 0 is shared by all networks of the run."""
+        hidden = (ids.layer_id(self.id, layer) for layer in range(1, self.depth + 1))
+        return (ids.input_id(self.dataset, self.run), *hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One thing to measure: the input of a run (`network` None, layer 0), or a hidden layer of a network."""
+
+    id: str
+    dataset: str
+    run: int
+    network: str | None
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Networks of one dataset trained together, in one batch of matrices, on one device.
+
+    `networks` are those that are trained; `controls` share their weights at the start and are not trained.
+    """
+
+    id: str
+    dataset: str
+    networks: tuple[Network, ...]
+    controls: tuple[Network, ...]
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        return tuple(sorted({network.run for network in self.networks}))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole study, spelled out."""
+
+    settings: StudySettings
+    cohorts: tuple[Cohort, ...]
+
+    @cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """All networks, controls after the trained ones of their dataset."""
+        return tuple(network for cohort in self.cohorts for network in cohort.networks + cohort.controls)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every embedding to make: inputs of a run once, then hidden layers in the order they are measured."""
+        return tuple(layer for cohort in self.cohorts for layer in cohort_layers(cohort))
+
+    @property
+    def network_epochs(self) -> int:
+        """Epochs summed over all trained networks."""
+        return sum(len(cohort.networks) for cohort in self.cohorts) * self.settings.training.epochs
+
+    def points(self, dataset: str) -> int | None:
+        """Rows of a sample of `dataset`; None where the number of classes is known only once it is loaded."""
+        known = facts(dataset)
+        return len(known.classes) * self.settings.data.samples_per_class if known else None
+
+
+def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
+    """Return what is measured of a cohort: the inputs of its runs, then its networks' hidden layers, controls last."""
+    inputs = [Layer(ids.input_id(cohort.dataset, run), cohort.dataset, run, None, 0) for run in cohort.runs]
+    hidden = [
+        Layer(ids.layer_id(network.id, layer), network.dataset, network.run, network.id, layer)
+        for network in cohort.networks + cohort.controls
+        for layer in range(1, network.depth + 1)
+    ]
+    return (*inputs, *hidden)
+
+
+def make_plan(settings: StudySettings) -> Plan:
+    """Return the plan of `settings`: one cohort a dataset, deepest networks first.
+
+    Deepest first, then by activation, then by run: so layer l of a cohort runs on the contiguous slice of networks that
+    have one, and each activation on a slice of that.
+    """
+    return Plan(settings, tuple(_cohort(settings, dataset) for dataset in settings.data.datasets))
+
+
+def _cohort(settings: StudySettings, dataset: str) -> Cohort:
+    grid = settings.networks
+
+    def networks(control: str | None) -> tuple[Network, ...]:
+        return tuple(
+            Network(ids.network_id(dataset, depth, activation, run, control), dataset, depth, activation, run, control)
+            for depth in sorted(grid.depths, reverse=True)
+            for activation in grid.activations
+            for run in range(grid.runs)
+        )
+
+    controls = tuple(network for control in settings.measure.controls for network in networks(control))
+    return Cohort(ids.dataset_key(dataset), dataset, networks(None), controls)

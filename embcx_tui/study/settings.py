@@ -1,0 +1,282 @@
+"""A study as a person asks for it: a TOML file, validated so that every mistake is reported at once with its key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from embcx_tui.study.catalogue import CATALOGUE
+from embcx_tui.study.errors import Mistake, RequestError, SettingsError
+from embcx_tui.study.text import safe_text
+
+Activation = Literal["logsig", "tanh", "softsign", "relu"]
+Method = Literal["tsne"]
+Engine = Literal["exact", "opentsne"]
+Control = Literal["untrained"]
+
+ACTIVATIONS: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu")
+CONTROLS: tuple[Control, ...] = ("untrained",)
+
+# More networks than this is a slip of the keyboard (the whole paper is 280); the message says the number asked for.
+MAX_NETWORKS = 20_000
+# The exact engine keeps dense N×N matrices: 100 MB a set at 5,000 points in float32.
+MAX_EXACT_POINTS = 5_000
+MAX_STUDY_FILE_BYTES = 1_000_000
+# What both t-SNE's definition and openTSNE ask for: fewer than a third of the points as neighbours.
+POINTS_PER_PERPLEXITY = 3
+
+
+def _dataset(name: str) -> str:
+    if name.startswith("file:"):
+        if not name.removeprefix("file:").endswith(".npz"):
+            raise PydanticCustomError("dataset", "a file dataset is written file:PATH.npz")
+        return name
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PydanticCustomError(
+            "dataset",
+            "{name} is not a dataset{hint} (known: {known}, or file:PATH.npz)",
+            {"name": repr(safe_text(name, 60)), "hint": hint, "known": ", ".join(CATALOGUE)},
+        )
+    return name
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise PydanticCustomError("distinct", "{twice} is listed twice", {"twice": ", ".join(twice)})
+    return values
+
+
+def _one_or_many(value: object) -> object:
+    """Let `--set networks.depths=5` mean a list of one."""
+    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+
+
+def _one_line(text: str) -> str:
+    return safe_text(text, 120)
+
+
+T = TypeVar("T")
+Several = Annotated[
+    tuple[T, ...], BeforeValidator(_one_or_many), Field(min_length=1, max_length=64), AfterValidator(_distinct)
+]
+Dataset = Annotated[str, Field(max_length=1000), AfterValidator(_dataset)]
+
+
+class Section(BaseModel):
+    """One table of a study file: frozen, and a key it does not know is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(Section):
+    datasets: Several[Dataset] = Field(default=("mnist",), description="datasets to train on")
+    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="training inputs a class in the sample")
+    train_limit: int = Field(default=0, ge=0, le=10_000_000, description="training inputs used; 0: all")
+
+
+class NetworkSettings(Section):
+    depths: Several[Annotated[int, Field(ge=1, le=20)]] = Field(default=(5,), description="numbers of hidden layers")
+    width: int = Field(default=100, ge=1, le=4_096, description="units of a hidden layer")
+    activations: Several[Activation] = Field(default=ACTIVATIONS, description="activation functions")
+    runs: int = Field(default=5, ge=1, le=1_000, description="independent repetitions of each network")
+
+
+class TrainingSettings(Section):
+    epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the training set")
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="inputs a step")
+    learning_rate: float = Field(default=0.03, gt=0, le=100, description="step size of SGD")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
+
+
+class MeasureSettings(Section):
+    methods: Several[Method] = Field(default=("tsne",), description="embedding methods; t-SNE gives the score")
+    engine: Engine = Field(default="exact", description="exact: the built-in batched one; opentsne: the library's")
+    perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
+    restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
+    controls: Annotated[tuple[Control, ...], BeforeValidator(_one_or_many), AfterValidator(_distinct)] = Field(
+        default=("untrained",), description="the same measurement where no learning happened"
+    )
+
+
+class MachineSettings(Section):
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = Field(
+        default="auto", description="auto, cpu, cuda or cuda:N"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="the study's seed; every random stream derives from it")
+
+
+class StudySettings(Section):
+    """Everything a study file can say, complete with its defaults."""
+
+    name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="what people call it")
+    data: DataSettings = DataSettings()
+    networks: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    measure: MeasureSettings = MeasureSettings()
+    machine: MachineSettings = MachineSettings()
+
+    @property
+    def network_count(self) -> int:
+        """Trained networks asked for (controls not counted)."""
+        grid = self.networks
+        return len(self.data.datasets) * len(grid.depths) * len(grid.activations) * grid.runs
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.network_count > MAX_NETWORKS:
+            raise PydanticCustomError(
+                "networks.runs",
+                "this asks for {asked} networks; at most {most} in one study",
+                {"asked": f"{self.network_count:,}", "most": f"{MAX_NETWORKS:,}"},
+            )
+        for dataset in self.data.datasets:
+            if dataset in CATALOGUE:
+                self._check_points(dataset, len(CATALOGUE[dataset].classes) * self.data.samples_per_class)
+        return self
+
+    def _check_points(self, dataset: str, points: int) -> None:
+        per_class = CATALOGUE[dataset].n_train // len(CATALOGUE[dataset].classes)
+        if self.data.samples_per_class > per_class:
+            raise PydanticCustomError(
+                "data.samples_per_class",
+                "{dataset} has only about {per_class} training inputs a class",
+                {"dataset": dataset, "per_class": per_class},
+            )
+        if self.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
+            raise PydanticCustomError(
+                "measure.perplexity",
+                "must be below {most} (a third of the {points} points of a sample)",
+                {"most": f"{points / POINTS_PER_PERPLEXITY:g}", "points": points},
+            )
+        if self.measure.engine == "exact" and points > MAX_EXACT_POINTS:
+            raise PydanticCustomError(
+                "measure.engine",
+                'a sample of {points} points needs engine = "opentsne" (the exact engine holds up to {most})',
+                {"points": f"{points:,}", "most": f"{MAX_EXACT_POINTS:,}"},
+            )
+
+
+def known_keys() -> dict[str, str]:
+    """Return every dotted key of a study file with its description."""
+    keys = {"name": StudySettings.model_fields["name"].description or ""}
+    for section, field in StudySettings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            for key, inner in field.annotation.model_fields.items():
+                keys[f"{section}.{key}"] = inner.description or ""
+    return keys
+
+
+def validate(values: Mapping[str, Any]) -> StudySettings:
+    """Return the settings that `values` (nested mappings, as TOML gives them) ask for.
+
+    Raises SettingsError with every mistake, each with its dotted key.
+    """
+    try:
+        return StudySettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(tuple(dict.fromkeys(_mistake(detail) for detail in error.errors()))) from None
+
+
+def _mistake(detail: ErrorDetails) -> Mistake:
+    # A list's element is named by its place: "networks.activations.1".
+    key = ".".join(safe_text(part, 60) for part in detail["loc"])
+    kind, text, given = detail["type"], detail["msg"], detail.get("input")
+    if not key and "." in kind:  # a rule about the whole study names its key as the error's type
+        return Mistake(kind, text)
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.6)
+        return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+    if kind in ("dataset", "distinct"):
+        return Mistake(key, text)
+    text = text.removeprefix("Input should be ").removeprefix("Value error, ")
+    text = text.replace("a valid tuple", "a list").replace("a valid dictionary or instance of", "a table,")
+    if kind == "string_pattern_mismatch":
+        text = "must be auto, cpu, cuda or cuda:N"
+    elif not text.startswith("must"):
+        text = f"must be {text}" if text[:1].islower() else text
+    shown = safe_text(repr(given), 60)
+    return Mistake(key, text if kind == "missing" else f"{text}, not {shown}")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; raises SettingsError naming line and column."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError((Mistake("", f"not a TOML file: {safe_text(error, 200)}"),)) from None
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a study file, not yet validated; raises RequestError."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_STUDY_FILE_BYTES:
+            raise RequestError(f"{safe_text(path)}: {size:,} bytes is no study file (at most {MAX_STUDY_FILE_BYTES:,})")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
+    try:
+        return parse_toml(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise RequestError(f"{safe_text(path)}: not UTF-8 text; a study file is TOML") from None
+
+
+def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return `values` with each `KEY=VALUE` set; VALUE is TOML, and a bare word is a string, `a,b` a list.
+
+    Raises SettingsError for an assignment without `=` or a key that no study file has.
+    """
+    result: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
+    }
+    mistakes: list[Mistake] = []
+    known = known_keys()
+    for assignment in assignments:
+        key, equals, raw = assignment.partition("=")
+        key = key.strip()
+        if not equals:
+            mistakes.append(Mistake(safe_text(key, 60), "write --set KEY=VALUE"))
+        elif key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            mistakes.append(
+                Mistake(safe_text(key, 60), "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+            )
+        else:
+            section, _, name = key.rpartition(".")
+            target = result.setdefault(section, {}) if section else result
+            if isinstance(target, dict):
+                target[name] = parse_value(raw.strip(), is_list=_is_list(key))
+    if mistakes:
+        raise SettingsError(tuple(mistakes))
+    return result
+
+
+def _is_list(key: str) -> bool:
+    section, _, name = key.rpartition(".")
+    return bool(section) and isinstance(StudySettings.model_fields[section].default.__getattribute__(name), tuple)
+
+
+def parse_value(raw: str, is_list: bool) -> Any:
+    """Return the value a person typed for a key: TOML where it is TOML, else text; `3, 4` is a list where one belongs."""
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        pass
+    if is_list:
+        return [parse_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
+    return raw
+
+
+def to_toml(settings: StudySettings) -> str:
+    """Return the complete study file of `settings`, defaults written out."""
+    return tomli_w.dumps(settings.model_dump(mode="json"))
