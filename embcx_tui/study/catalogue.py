@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Sizes of a named dataset: `n_train` as trained on here, `features` per input, image `shape` (rows, columns, channels)."""
+    """Sizes of a named dataset: `n_train` inputs as trained on here, images of `shape` (rows, columns, channels)."""
 
     name: str
     title: str

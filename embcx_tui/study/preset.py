@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 from embcx_tui.study.settings import StudySettings, parse_toml, validate
+
+_FOLDER = Path(__file__).with_name("presets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Preset:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets, `demo` first, then the paper's figures in their order."""
-    found = [entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml")]
+    found = [path.stem for path in _FOLDER.glob("*.toml")]
     return tuple(sorted(found, key=lambda name: (name != "demo", name)))
 
 
@@ -27,9 +29,5 @@ def load_preset(name: str) -> Preset:
     """Return the preset called `name`; raises KeyError where there is none."""
     if name not in preset_names():
         raise KeyError(name)
-    text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+    text = (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     return Preset(name, text.partition("\n")[0].removeprefix("#").strip(), validate(parse_toml(text)))
-
-
-def _folder():  # type: ignore[no-untyped-def]  # importlib's Traversable moved between Python versions
-    return files("embcx_tui.study") / "presets"

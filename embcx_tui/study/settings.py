@@ -145,7 +145,8 @@ class StudySettings(Section):
         return self
 
     def _check_points(self, dataset: str, points: int) -> None:
-        per_class = CATALOGUE[dataset].n_train // len(CATALOGUE[dataset].classes)
+        known = CATALOGUE[dataset]
+        per_class = min(known.n_train, self.data.train_limit or known.n_train) // len(known.classes)
         if self.data.samples_per_class > per_class:
             raise PydanticCustomError(
                 "data.samples_per_class",
@@ -248,9 +249,7 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
             mistakes.append(Mistake(safe_text(key, 60), "write --set KEY=VALUE"))
         elif key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            mistakes.append(
-                Mistake(safe_text(key, 60), "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
-            )
+            mistakes.append(Mistake(safe_text(key, 60), "unknown key" + (f"; did you mean {near[0]}?" if near else "")))
         else:
             section, _, name = key.rpartition(".")
             target = result.setdefault(section, {}) if section else result
@@ -267,7 +266,7 @@ def _is_list(key: str) -> bool:
 
 
 def parse_value(raw: str, is_list: bool) -> Any:
-    """Return the value a person typed for a key: TOML where it is TOML, else text; `3, 4` is a list where one belongs."""
+    """Return the value a person typed: TOML where it is TOML, else text; `3, 4` is a list where one belongs."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):

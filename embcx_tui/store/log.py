@@ -1,0 +1,105 @@
+"""The study's log for people: one line for each event that says something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+from typing import Literal
+
+from embcx_tui.study.events import (
+    AnyEvent,
+    CohortStarted,
+    DatasetLoaded,
+    EpochTrained,
+    LayerFailed,
+    LayerMeasured,
+    MachineDescribed,
+    NetworkDiverged,
+    NetworkTrained,
+    Noted,
+    StudyCreated,
+    WorkerEnded,
+    WorkerStarted,
+)
+from embcx_tui.study.plan import Plan
+from embcx_tui.study.text import safe_text
+
+Level = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log: `at` in seconds since 1970, `text` safe to show."""
+
+    at: float
+    level: Level
+    text: str
+
+    def __str__(self) -> str:
+        mark = {"info": " ", "warning": "!", "error": "✗"}[self.level]
+        return f"{datetime.fromtimestamp(self.at):%H:%M:%S} {mark} {self.text}"
+
+
+def log_line(event: AnyEvent, plan: Plan) -> LogLine | None:
+    """Return the line that tells people of `event`; None for bookkeeping."""
+    told = _tell(event, plan)
+    return LogLine(event.at, told[0], safe_text(told[1])) if told else None
+
+
+def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
+    match event:
+        case StudyCreated():
+            trained = sum(len(cohort.networks) for cohort in plan.cohorts)
+            return "info", f"study {event.id} created: {trained} networks, {len(plan.layers)} embeddings"
+        case WorkerStarted():
+            return "info", f"worker {event.pid} started on {event.host}"
+        case MachineDescribed():
+            return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}"
+        case DatasetLoaded():
+            return "info", f"{event.dataset}: {event.n_train:,} training and {event.n_test:,} test inputs"
+        case CohortStarted():
+            after = f", going on after epoch {event.epoch}" if event.epoch else ""
+            return "info", f"{event.cohort}: training {len(event.networks)} networks together{after}"
+        case EpochTrained():
+            return "info", _epoch(event, plan.settings.training.epochs)
+        case NetworkDiverged():
+            return "warning", f"{event.network} diverged in epoch {event.epoch}; its layers will not be measured"
+        case NetworkTrained():
+            accuracy = "" if event.test_accuracy is None else f": test accuracy {event.test_accuracy:.4f}"
+            return "info", f"{event.network} ready to measure{accuracy}"
+        case LayerMeasured():
+            score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
+            # A converged, sound layer needs no remark.
+            remarks = [word for word, holds in _remarks(event) if holds]
+            return ("warning" if event.degenerate else "info"), ", ".join([f"{event.layer_id}: {score}", *remarks])
+        case LayerFailed():
+            return "error", f"{event.layer_id} could not be measured: {event.reason}"
+        case Noted():
+            return event.level, event.text
+        case WorkerEnded(outcome="complete"):
+            return "info", "complete"
+        case WorkerEnded(outcome="stopped"):
+            return "info", f"stopped{': ' + event.reason if event.reason else ''}"
+        case WorkerEnded():
+            return "error", f"failed: {event.reason}"
+        case _:
+            return None
+
+
+def _remarks(event: LayerMeasured) -> tuple[tuple[str, bool], ...]:
+    return (
+        (f"degenerate ({event.duplicates} duplicate rows)", event.degenerate),
+        ("not converged", not event.converged and event.kl is not None),
+    )
+
+
+def _epoch(event: EpochTrained, epochs: int) -> str:
+    def mean(values: tuple[float | None, ...]) -> str:
+        known = [value for value in values if value is not None]
+        return f"{fmean(known):.4f}" if known else "?"
+
+    return (
+        f"{event.cohort}: epoch {event.epoch}/{epochs}, mean loss {mean(event.loss)}, "
+        f"test accuracy {mean(event.test_accuracy)}, {event.seconds:.1f} s"
+    )

@@ -1,0 +1,258 @@
+"""What is known of a study at one moment: a pure fold of its journal's events into one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.store.log import LogLine, log_line
+from embcx_tui.study import ids
+from embcx_tui.study.events import (
+    AnyEvent,
+    CheckpointSaved,
+    CohortStarted,
+    DatasetLoaded,
+    EpochTrained,
+    LayerFailed,
+    LayerMeasured,
+    MachineDescribed,
+    NetworkDiverged,
+    NetworkTrained,
+    SampleDrawn,
+    StudyCreated,
+    WorkerEnded,
+    WorkerStarted,
+)
+from embcx_tui.study.plan import Network, Plan
+
+LayerKey = tuple[str, str]  # (layer id, method)
+Status = Literal["queued", "training", "trained", "measured", "diverged", "failed"]
+State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
+Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`."""
+
+    networks: tuple[str, ...]
+    start: int = 0
+    epochs: Mapping[int, EpochTrained] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        return {network: place for place, network in enumerate(self.networks)}
+
+    @property
+    def last(self) -> int:
+        """The newest epoch trained; 0 before the first."""
+        return max(self.epochs, default=0)
+
+    def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
+        """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
+        place = self.places[network]
+        values = np.full(self.last, np.nan)
+        for epoch, event in self.epochs.items():
+            value = getattr(event, quantity)[place]
+            values[epoch - 1] = np.nan if value is None else value
+        return values
+
+    def latest(self, network: str, quantity: Quantity) -> float | None:
+        """Return one network's newest `quantity`."""
+        event = self.epochs.get(self.last)
+        value: float | None = getattr(event, quantity)[self.places[network]] if event else None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkState:
+    """One network as it stands. `epochs`: trained so far; accuracies 0 … 1, `loss` the newest epoch's mean."""
+
+    network: Network
+    status: Status
+    epochs: int
+    loss: float | None
+    train_accuracy: float | None
+    test_accuracy: float | None
+    layers_measured: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the journal says, and the state that the reader adds to it."""
+
+    id: str
+    plan: Plan
+    state: State = "queued"
+    created: float = 0.0
+    updated: float = 0.0
+    version: str = ""
+    worker: WorkerStarted | None = None
+    ended: WorkerEnded | None = None
+    machine: MachineDescribed | None = None
+    datasets: Mapping[str, DatasetLoaded] = field(default_factory=dict)
+    samples: Mapping[str, SampleDrawn] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+    checkpoints: Mapping[str, CheckpointSaved] = field(default_factory=dict)
+    diverged: Mapping[str, NetworkDiverged] = field(default_factory=dict)
+    trained: Mapping[str, NetworkTrained] = field(default_factory=dict)
+    measured: Mapping[LayerKey, LayerMeasured] = field(default_factory=dict)
+    failed: Mapping[LayerKey, LayerFailed] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
+    damaged: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.plan.settings.name
+
+    @cached_property
+    def networks(self) -> Mapping[str, NetworkState]:
+        """Every network of the plan as it stands, in the plan's order, by id."""
+        cohort_of = {network: history for history in self.histories.values() for network in history.networks}
+        return {network.id: self._network(network, cohort_of.get(network.id)) for network in self.plan.networks}
+
+    def _network(self, network: Network, history: History | None) -> NetworkState:
+        methods = self.plan.settings.measure.methods
+        keys = [(layer, method) for layer in network.layer_ids() for method in methods]
+        measured = sum(key in self.measured for key in keys)
+        trained = self.trained.get(network.id)
+        status: Status
+        if network.id in self.diverged:
+            status = "diverged"
+        elif any(key in self.failed for key in keys):
+            status = "failed"
+        elif measured == len(keys) and trained:
+            status = "measured"
+        elif trained:
+            status = "trained"
+        else:
+            status = "training" if history and self.state == "running" else "queued"
+        if trained:
+            return NetworkState(
+                network,
+                status,
+                trained.epochs,
+                history.latest(network.id, "loss") if history else None,
+                trained.train_accuracy,
+                trained.test_accuracy,
+                measured,
+            )
+        if history:
+            loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
+            return NetworkState(network, status, history.last, loss, train, test, measured)
+        return NetworkState(network, status, 0, None, None, None, measured)
+
+    def layer(self, network: Network, layer: int, method: str = "tsne") -> LayerMeasured | None:
+        """Return the measurement of one layer of a network; layer 0 is the one its whole run shares."""
+        return self.measured.get((network.layer_ids()[layer], method))
+
+    def sample(self, network: Network) -> SampleDrawn | None:
+        """Return the sample a network's layers are measured on."""
+        return self.samples.get(ids.sample_id(network.dataset, network.run))
+
+    @property
+    def partly_failed(self) -> bool:
+        """True where a network diverged or a layer could not be measured."""
+        return bool(self.diverged or self.failed)
+
+
+def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
+    return {**mapping, key: value}
+
+
+def fold(snapshot: Snapshot, events: Iterable[AnyEvent]) -> Snapshot:
+    """Return `snapshot` with `events` added. Pure; the same events in any batches give the same snapshot."""
+    draft = _Draft(snapshot)
+    for event in events:
+        draft.add(event)
+    return draft.done()
+
+
+class _Draft:
+    """A snapshot being added to: each mapping is copied at most once a batch."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._before = snapshot
+        self._changes: dict[str, object] = {}
+        self._log: list[LogLine] = []
+
+    def _mapping(self, name: str) -> dict[object, object]:
+        if name not in self._changes:
+            self._changes[name] = dict(getattr(self._before, name))
+        mapping = self._changes[name]
+        assert isinstance(mapping, dict)
+        return mapping
+
+    def add(self, event: AnyEvent) -> None:
+        self._changes["updated"] = event.at
+        line = log_line(event, self._before.plan)
+        if line:
+            self._log.append(line)
+        match event:
+            case StudyCreated():
+                self._changes["created"] = event.at
+                self._changes["version"] = event.version
+            case WorkerStarted():
+                self._changes["worker"] = event
+                self._changes["ended"] = None
+            case WorkerEnded():
+                self._changes["ended"] = event
+            case MachineDescribed():
+                self._changes["machine"] = event
+            case DatasetLoaded():
+                self._mapping("datasets")[event.dataset] = event
+            case SampleDrawn():
+                self._mapping("samples")[ids.sample_id(event.dataset, event.run)] = event
+            case CohortStarted():
+                self._start_cohort(event)
+            case EpochTrained():
+                self._add_epoch(event)
+            case CheckpointSaved():
+                self._mapping("checkpoints")[event.cohort] = event
+            case NetworkDiverged():
+                self._mapping("diverged")[event.network] = event
+            case NetworkTrained():
+                self._mapping("trained")[event.network] = event
+            case LayerMeasured():
+                self._mapping("measured")[event.layer_id, event.method] = event
+                self._mapping("failed").pop((event.layer_id, event.method), None)
+            case LayerFailed():
+                self._mapping("failed")[event.layer_id, event.method] = event
+            case _:
+                pass
+
+    def _start_cohort(self, event: CohortStarted) -> None:
+        histories = self._mapping("histories")
+        known = histories.get(event.cohort)
+        # Epochs after the one it goes on from will be trained again: the old ones must not show as progress.
+        kept = (
+            {epoch: one for epoch, one in known.epochs.items() if epoch <= event.epoch}
+            if isinstance(known, History) and known.networks == event.networks
+            else {}
+        )
+        histories[event.cohort] = History(event.networks, event.epoch, kept)
+        self._changes.pop(f"{event.cohort}/epochs", None)
+
+    def _add_epoch(self, event: EpochTrained) -> None:
+        histories = self._mapping("histories")
+        known = histories.get(event.cohort)
+        if isinstance(known, History) and len(known.networks) == len(event.loss):
+            # One growing dict a history and batch, never one that an older snapshot holds.
+            grown = self._changes.setdefault(f"{event.cohort}/epochs", dict(known.epochs))
+            assert isinstance(grown, dict)
+            grown[event.epoch] = event
+            histories[event.cohort] = History(known.networks, known.start, grown)
+
+    def done(self) -> Snapshot:
+        changes = {name: value for name, value in self._changes.items() if "/" not in name}
+        if not changes:
+            return self._before
+        return replace(self._before, **changes, log=(*self._before.log, *self._log))  # type: ignore[arg-type]

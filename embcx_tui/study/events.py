@@ -1,0 +1,233 @@
+"""The facts a study's journal is made of: one frozen model a kind of line.
+
+An event says what happened, never what to show. Numbers that are not finite are written as null, since JSON has none.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_finite)]
+
+
+class Event(BaseModel):
+    """What all lines share: `at`, seconds since 1970 (UTC) when it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    at: float = 0.0
+
+
+class SealedFile(BaseModel):
+    """A published file: its name in the study folder and the SHA-256 of its bytes, hexadecimal."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    # One folder of the study and a plain file name: a journal from elsewhere must not point outside its folder.
+    name: Annotated[str, Field(pattern=r"^(arrays|checkpoints)/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=300)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StudyCreated(Event):
+    """The first line of a journal."""
+
+    kind: Literal["created"] = "created"
+    id: str
+    version: str
+
+
+class WorkerStarted(Event):
+    """A worker took the lock. `boot_id` and `start_time` tell its pid from a reused one."""
+
+    kind: Literal["worker-started"] = "worker-started"
+    pid: int
+    start_time: float
+    boot_id: str
+    host: str
+
+
+class MachineDescribed(Event):
+    """What the study is computed on: the device in words, cores, memory in bytes, and versions of what computes."""
+
+    kind: Literal["machine"] = "machine"
+    device: str
+    cores: int
+    memory: int
+    versions: dict[str, str]
+
+
+class DatasetLoaded(Event):
+    """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors."""
+
+    kind: Literal["dataset"] = "dataset"
+    dataset: str
+    n_train: int
+    n_test: int
+    features: int
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int] | None
+
+
+class SampleDrawn(Event):
+    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
+
+    kind: Literal["sample"] = "sample"
+    dataset: str
+    run: int
+    points: int
+    file: SealedFile
+
+
+class CohortStarted(Event):
+    """A cohort begins (or goes on) after `epoch` epochs; later lines give numbers in the order of `networks` (ids)."""
+
+    kind: Literal["cohort"] = "cohort"
+    cohort: str
+    networks: tuple[str, ...]
+    epoch: int
+
+
+class EpochTrained(Event):
+    """One epoch of a cohort; vectors in the order of its networks.
+
+    `loss` is the mean cross-entropy (nats) and `train_accuracy` (0 … 1) the share right of the epoch's minibatches as
+    they were trained on; `test_accuracy` is measured after the epoch.
+    """
+
+    kind: Literal["epoch"] = "epoch"
+    cohort: str
+    epoch: int
+    loss: Numbers
+    train_accuracy: Numbers
+    test_accuracy: Numbers
+    seconds: float
+
+
+class NetworkDiverged(Event):
+    """Loss or weights of a network are no longer finite; its layers are not measured."""
+
+    kind: Literal["diverged"] = "diverged"
+    network: str
+    epoch: int
+
+
+class CheckpointSaved(Event):
+    """Weights and velocities of a cohort after `epoch` epochs."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    cohort: str
+    epoch: int
+    file: SealedFile
+
+
+class NetworkTrained(Event):
+    """A network is ready to be measured: accuracies (0 … 1) of its final weights on the whole training and test sets.
+
+    The array file holds `predicted` [n_sample], its class for each input of its run's sample.
+    """
+
+    kind: Literal["trained"] = "trained"
+    network: str
+    epochs: int
+    train_accuracy: Number
+    test_accuracy: Number
+    file: SealedFile
+
+
+class LayerMeasured(Event):
+    """The score of one layer; SCIENCE's definitions. `network` is None for layer 0, which a whole run shares.
+
+    `kl` in nats, exact, float64; None where the layer is too degenerate to have one. The array file holds `points`
+    [n, 2] float32.
+    """
+
+    kind: Literal["measured"] = "measured"
+    layer_id: str
+    network: str | None
+    dataset: str
+    run: int
+    layer: int
+    units: int
+    method: str
+    engine: str
+    perplexity: float
+    points: int
+    seed: int
+    kl: Number
+    explained: Number
+    degenerate: bool
+    duplicates: int
+    converged: bool
+    iterations: int
+    gradient_norm: Number
+    relative_change: Number
+    restart_kls: Numbers
+    seconds: float
+    file: SealedFile
+
+
+class LayerFailed(Event):
+    """A layer could not be measured; the study goes on."""
+
+    kind: Literal["layer-failed"] = "layer-failed"
+    layer_id: str
+    network: str | None
+    layer: int
+    method: str
+    reason: str
+
+
+class Noted(Event):
+    """A line for people."""
+
+    kind: Literal["note"] = "note"
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class WorkerEnded(Event):
+    """The worker's last word: all done, stopped when asked, or failed with a reason."""
+
+    kind: Literal["ended"] = "ended"
+    outcome: Literal["complete", "stopped", "failed"]
+    reason: str = ""
+
+
+AnyEvent = (
+    StudyCreated
+    | WorkerStarted
+    | MachineDescribed
+    | DatasetLoaded
+    | SampleDrawn
+    | CohortStarted
+    | EpochTrained
+    | NetworkDiverged
+    | CheckpointSaved
+    | NetworkTrained
+    | LayerMeasured
+    | LayerFailed
+    | Noted
+    | WorkerEnded
+)
+
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])
+
+
+def decode(line: bytes | str) -> AnyEvent:
+    """Return the event written as JSON in `line`; raises ValueError (pydantic's) where it is none."""
+    return _ADAPTER.validate_json(line)
+
+
+def encode(event: AnyEvent) -> bytes:
+    """Return `event` as one line of JSON without the line break."""
+    return event.model_dump_json().encode()
