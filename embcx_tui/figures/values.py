@@ -1,0 +1,114 @@
+"""What is drawn: plain frozen values that know nothing of terminals, images or studies.
+
+Colours are never part of a value: a series or a class has a place (0, 1, …), and `palette` says what it looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One place on the x axis of a bar chart: a value for each run (NaN: not measured) and which runs are flagged.
+
+    The mean is drawn bold over one translucent rectangle a run. `flagged` runs (degenerate layers) are drawn but do
+    not enter the mean.
+    """
+
+    label: str
+    values: tuple[float, ...]
+    flagged: tuple[bool, ...] = ()
+
+    @property
+    def counted(self) -> NDArray[np.float64]:
+        """The values that enter the mean [k]."""
+        values = np.asarray(self.values, dtype=float)
+        flagged = np.asarray(self.flagged or (False,) * len(self.values), dtype=bool)
+        return values[np.isfinite(values) & ~flagged]
+
+    @property
+    def mean(self) -> float | None:
+        counted = self.counted
+        return float(counted.mean()) if counted.size else None
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation over runs; None below two."""
+        counted = self.counted
+        return float(counted.std(ddof=1)) if counted.size > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class BarGroup:
+    """Bars that belong together, such as the layers of one architecture; `place` gives its colour."""
+
+    label: str
+    bars: tuple[Bar, ...]
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A bar chart: one or more groups side by side. `runs` labels the values of every bar; `highlight` is one of them."""
+
+    title: str
+    y_label: str
+    groups: tuple[BarGroup, ...]
+    x_label: str = ""
+    highlight: int | None = None
+    chosen: tuple[int, int] | None = None  # (group, bar) that the screen has selected
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points in the plane with a class each: `points` [n, 2], `labels` [n] ints into `classes`.
+
+    `chosen` is the row of a point shown larger; `shown` [n] bools leaves points out (isolated classes).
+    """
+
+    title: str
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    note: str = ""
+    chosen: int | None = None
+    shown: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: `x` [k], `y` [k] (NaN: a gap); `place` gives its colour."""
+
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over a common x axis."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Curve, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Figures in a grid, row by row, `columns` wide: the paper's small multiples."""
+
+    title: str
+    figures: tuple[Bars | Scatter | Curves, ...]
+    columns: int
+    note: str = ""
+
+
+Figure = Bars | Scatter | Curves | Panels
