@@ -1,0 +1,1 @@
+"""Statistics over a snapshot: summaries and the measurements as documents. numpy; scipy inside functions."""

@@ -1,0 +1,142 @@
+"""Starting and stopping workers, and asking the numerics process short questions; imports no numerics itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from embcx_tui.store import lock
+from embcx_tui.store.files import FILE_MODE
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import read_study, worker_process
+from embcx_tui.study.errors import RequestError, StoreError
+from embcx_tui.study.text import safe_text
+
+# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
+START_PATIENCE_S = 30.0
+_POLL_S = 0.02
+
+# Kept so that an ended worker is reaped and leaves no zombie while the application runs.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def _command(*words: str) -> list[str]:
+    # -P: a file named like one of our modules in the current directory must not be imported instead.
+    return [sys.executable, "-P", "-m", "embcx_tui.worker", *words]
+
+
+def start(paths: StudyPaths) -> int:
+    """Start (or resume) a study's worker in its own session and return its pid once it holds the study's lock.
+
+    Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
+    """
+    if lock.is_held(paths.lock):
+        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
+    if read_study(paths).state == "complete":
+        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    try:
+        log = os.open(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        raise StoreError(f"{safe_text(paths.worker_log)}: cannot be written ({error.strerror})") from None
+    try:
+        process = subprocess.Popen(
+            _command("study", str(paths.root)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=paths.root,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StoreError(f"the worker of study {paths.id} cannot be started ({error.strerror})") from None
+    finally:
+        os.close(log)
+    _started[:] = [one for one in _started if one.poll() is None]
+    _started.append(process)
+    give_up = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            # A short study may be over before the first look: its journal has the last word.
+            ended = read_study(paths).ended
+            if ended and ended.at > time.time() - START_PATIENCE_S and ended.outcome != "failed":
+                return process.pid
+            raise StoreError(
+                f"the worker of study {paths.id} ended at once"
+                f" ({ended.reason if ended and ended.reason else 'see embcx-tui logs'})"
+            )
+        if lock.is_held(paths.lock):
+            return process.pid
+        time.sleep(_POLL_S)
+    raise StoreError(f"the worker of study {paths.id} has not begun within {START_PATIENCE_S:.0f} s")
+
+
+def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bool:
+    """Ask a study's worker to finish its epoch, save and end; with `at_once` to end without finishing the epoch.
+
+    Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
+    no worker of the study runs on this machine.
+    """
+    process = _process(paths)
+    if process is None:
+        if not lock.is_held(paths.lock):
+            raise RequestError(f"study {paths.id} is not running")
+        worker = read_study(paths).worker
+        where = f" on {safe_text(worker.host, 60)}" if worker else ""
+        raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
+    try:
+        process.terminate()
+        if at_once:
+            time.sleep(0.2)
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error as error:
+        raise RequestError(f"study {paths.id}: its worker cannot be stopped ({safe_text(error, 100)})") from None
+    give_up = time.monotonic() + wait_s
+    while lock.is_held(paths.lock):
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _process(paths: StudyPaths) -> psutil.Process | None:
+    if not lock.is_held(paths.lock):
+        return None
+    worker = read_study(paths).worker
+    return worker_process(worker) if worker else None
+
+
+def ask(*words: str, on_line: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """Run one short command of the numerics process and return its answer, the last JSON object it prints.
+
+    Earlier objects (progress) go to `on_line`. Raises RequestError with the process's own one-line error.
+    """
+    answer: dict[str, Any] = {}
+    with subprocess.Popen(
+        _command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            for line in process.stdout:
+                if not line.startswith("{"):
+                    continue  # a library that prints
+                answer = json.loads(line)
+                if on_line and not answer.get("done"):
+                    on_line(answer)
+            errors = process.stderr.read().strip().splitlines()
+        except BaseException:
+            process.kill()
+            raise
+    if "error" in answer:
+        raise RequestError(safe_text(answer["error"]))
+    if process.returncode:
+        raise RequestError(safe_text(errors[-1]) if errors else f"{words[0]} failed (code {process.returncode})")
+    return answer
