@@ -8,7 +8,7 @@ from embcx_tui.store.snapshot import Snapshot
 
 # Before the first measurement of this study: seconds on two CPU cores, from `embcx-tui bench` on such a machine. Only
 # their ratio matters for the fraction done; the time left uses this study's own rates as soon as there are any.
-_EPOCH_SECONDS_PER_INPUT_AND_UNIT = 2.5e-8
+_SECONDS_PER_INPUT_AND_WEIGHT = 2.5e-11
 _EMBEDDING_SECONDS_PER_PAIR = 1.5e-7
 
 
@@ -67,11 +67,11 @@ def _rates(snapshot: Snapshot) -> tuple[float, float]:
     known = next(iter(snapshot.datasets.values()), None)
     inputs, features = (known.n_train, known.features) if known else (50_000, 784)
     points = (len(known.classes) if known else 10) * settings.data.samples_per_class
-    units = features * settings.networks.width + settings.networks.width**2 * max(settings.networks.depths)
+    weights = features * settings.networks.width + settings.networks.width**2 * max(settings.networks.depths)
     epoch_s = (
         sum(seconds for seconds, _ in timed) / sum(count for _, count in timed)
         if timed
-        else inputs * units * _EPOCH_SECONDS_PER_INPUT_AND_UNIT * 1e-3
+        else inputs * weights * _SECONDS_PER_INPUT_AND_WEIGHT
     )
     embedding_s = sum(measured) / len(measured) if measured else points**2 * _EMBEDDING_SECONDS_PER_PAIR
     return epoch_s, embedding_s

@@ -34,7 +34,7 @@ class LayerSummary:
 
 
 def summarise(snapshot: Snapshot) -> tuple[LayerSummary, ...]:
-    """Return a summary for every (dataset, depth, activation, control, layer) with a measurement, in the plan's order."""
+    """Return a summary of every layer of every architecture that has a measurement, in the plan's order."""
     groups: dict[tuple[str, int, str, str | None, int], list[LayerMeasured]] = defaultdict(list)
     for network in snapshot.plan.networks:
         for layer in range(network.depth + 1):
@@ -82,10 +82,7 @@ def measurements(snapshot: Snapshot) -> dict[str, Any]:
         "settings": snapshot.plan.settings.model_dump(mode="json"),
         "machine": _machine(snapshot),
         "networks": [_network(snapshot, state) for state in snapshot.networks.values()],
-        "summary": [
-            {name: getattr(one, name) for name in LayerSummary.__slots__}  # type: ignore[attr-defined]
-            for one in summarise(snapshot)
-        ],
+        "summary": [{name: getattr(one, name) for name in LayerSummary.__slots__} for one in summarise(snapshot)],
         "statistics": {},
     }
 

@@ -53,7 +53,7 @@ class BarGroup:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """A bar chart: one or more groups side by side; `highlight` is the run (place in every bar) to show before others."""
+    """A bar chart: groups side by side; `highlight` is the run (place in every bar) to show before others."""
 
     title: str
     y_label: str

@@ -1,0 +1,31 @@
+"""What every test has: a home of its own, and the shared datasets where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The folder that the person running the tests named; the tests themselves get a home of their own.
+_DATA_DIR = os.environ.get("EMBCX_DATA_DIR")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test an empty `$EMBCX_HOME` and no datasets but scikit-learn's digits."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("EMBCX_HOME", str(folder))
+    monkeypatch.delenv("EMBCX_DATA_DIR", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return folder
+
+
+@pytest.fixture
+def mnist(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the test at real MNIST, or skip it."""
+    folder = Path(_DATA_DIR).absolute() if _DATA_DIR else None
+    if folder is None or not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("real MNIST is not at hand: set EMBCX_DATA_DIR to a folder that holds MNIST/raw")
+    monkeypatch.setenv("EMBCX_DATA_DIR", str(folder))
+    return folder
