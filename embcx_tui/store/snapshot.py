@@ -24,6 +24,7 @@ from embcx_tui.study.events import (
     NetworkDiverged,
     NetworkTrained,
     SampleDrawn,
+    StudyAccepted,
     StudyCreated,
     WorkerEnded,
     WorkerStarted,
@@ -96,6 +97,7 @@ class Snapshot:
     updated: float = 0.0
     version: str = ""
     worker: WorkerStarted | None = None
+    accepted: bool = False
     ended: WorkerEnded | None = None
     machine: MachineDescribed | None = None
     datasets: Mapping[str, DatasetLoaded] = field(default_factory=dict)
@@ -203,12 +205,15 @@ class _Draft:
             case WorkerStarted():
                 self._changes["worker"] = event
                 self._changes["ended"] = None
+                self._changes["accepted"] = False
             case WorkerEnded():
                 self._changes["ended"] = event
             case MachineDescribed():
                 self._changes["machine"] = event
             case DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
+            case StudyAccepted():
+                self._changes["accepted"] = True
             case SampleDrawn():
                 self._mapping("samples")[ids.sample_id(event.dataset, event.run)] = event
             case CohortStarted():

@@ -78,6 +78,12 @@ class DatasetLoaded(Event):
     shape: tuple[int, int, int] | None
 
 
+class StudyAccepted(Event):
+    """Device and data are there and fit what is asked: work begins. Without this line a study never began."""
+
+    kind: Literal["accepted"] = "accepted"
+
+
 class SampleDrawn(Event):
     """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
 
@@ -208,6 +214,7 @@ AnyEvent = (
     | WorkerStarted
     | MachineDescribed
     | DatasetLoaded
+    | StudyAccepted
     | SampleDrawn
     | CohortStarted
     | EpochTrained

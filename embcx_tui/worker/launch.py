@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,9 +15,11 @@ import psutil
 
 from embcx_tui.store import lock
 from embcx_tui.store.files import FILE_MODE
+from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study, worker_process
-from embcx_tui.study.errors import RequestError, StoreError
+from embcx_tui.store.reader import StudyReader, read_study, worker_process
+from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
+from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 
 # The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
@@ -30,6 +33,49 @@ _started: list[subprocess.Popen[bytes]] = []
 def _command(*words: str) -> list[str]:
     # -P: a file named like one of our modules in the current directory must not be imported instead.
     return [sys.executable, "-P", "-m", "embcx_tui.worker", *words]
+
+
+def begin(settings: StudySettings) -> StudyPaths:
+    """Create a study, start its worker, and return once device and data are accepted and the work has begun.
+
+    Raises RequestError or StoreError with the reason where it cannot begin; nothing of the study is left then.
+    """
+    paths = create_study(settings)
+    try:
+        start(paths)
+        await_acceptance(paths)
+    except EmbcxError:
+        with contextlib.suppress(EmbcxError):
+            delete_study(paths)
+        raise
+    return paths
+
+
+def await_acceptance(paths: StudyPaths) -> None:
+    """Wait until a study's worker has accepted it; raises RequestError with the worker's reason where it does not.
+
+    Importing torch takes 2 s on a quiet machine and reading the data another; a worker that ends or is stopped
+    meanwhile ends the wait.
+    """
+    reader = StudyReader(paths)
+    while True:
+        snapshot = reader.poll()
+        if snapshot.accepted or (snapshot.ended and snapshot.ended.outcome != "failed"):
+            return
+        if snapshot.ended:
+            raise RequestError(snapshot.ended.reason)
+        if snapshot.state != "running":
+            raise StoreError(f"the worker ended without a word; {_last_line(paths)}")
+        time.sleep(_POLL_S)
+
+
+def _last_line(paths: StudyPaths) -> str:
+    """Return the last line of a worker's own output: what killed it, if it had time to say."""
+    try:
+        lines = paths.worker_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return safe_text(lines[-1], 200) if lines else "its log is empty (was it out of memory?)"
 
 
 def start(paths: StudyPaths) -> int:
@@ -64,13 +110,10 @@ def start(paths: StudyPaths) -> int:
     while time.monotonic() < give_up:
         if process.poll() is not None:
             # A short study may be over before the first look: its journal has the last word.
-            ended = read_study(paths).ended
-            if ended and ended.at > time.time() - START_PATIENCE_S and ended.outcome != "failed":
+            worker = read_study(paths).worker
+            if worker and worker.pid == process.pid:
                 return process.pid
-            raise StoreError(
-                f"the worker of study {paths.id} ended at once"
-                f" ({ended.reason if ended and ended.reason else 'see embcx-tui logs'})"
-            )
+            raise StoreError(f"the worker of study {paths.id} cannot start; {_last_line(paths)}")
         if lock.is_held(paths.lock):
             return process.pid
         time.sleep(_POLL_S)
