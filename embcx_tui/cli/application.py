@@ -1,0 +1,20 @@
+"""`embcx-tui` and `embcx-tui open`."""
+
+from __future__ import annotations
+
+import click
+
+
+def open_application(study: str | None) -> None:
+    """Open the application, on one study where `study` names one."""
+    from embcx_tui.store.library import find_study
+    from embcx_tui.tui.app import run_app
+
+    run_app(find_study(study) if study else None)
+
+
+@click.command("open")
+@click.argument("study")
+def open_command(study: str) -> None:
+    """Open the application on STUDY: live while it runs, its layers otherwise."""
+    open_application(study)

@@ -1,0 +1,95 @@
+"""Datasets: list, fetch, check."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from embcx_tui.store.paths import data_folder
+from embcx_tui.study.catalogue import CATALOGUE, DatasetFacts, missing_files
+from embcx_tui.study.errors import RequestError
+from embcx_tui.study.text import safe_text
+
+
+@click.group("data")
+def data_command() -> None:
+    """Datasets in $EMBCX_DATA_DIR (torchvision's layout): list, fetch, check."""
+
+
+@data_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_command(as_json: bool) -> None:
+    """List the datasets and which of their files are missing."""
+    folder = data_folder()
+    rows = [_row(facts) for facts in CATALOGUE.values()]
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "datasets": rows}, indent=2))
+        return
+    click.echo(f"datasets in {safe_text(folder)}")
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        size = f"{row['n_train']:,} training, {row['n_test']:,} test inputs of {row['features']} values"
+        click.echo(f"{row['name']:{width}}  {row['state']:8}  {size}; {row['source']}")
+        if row["missing"]:
+            click.echo(f"{'':{width}}  missing {', '.join(row['missing'])}: embcx-tui data fetch {row['name']}")
+
+
+def _row(facts: DatasetFacts) -> dict[str, Any]:
+    missing = missing_files(facts, data_folder())
+    state = "embedded" if not facts.files else "present" if not missing else "missing"
+    return {
+        "name": facts.name,
+        "title": facts.title,
+        "state": state,
+        "n_train": facts.n_train,
+        "n_test": facts.n_test,
+        "features": facts.features,
+        "classes": len(facts.classes),
+        "source": facts.source,
+        "missing": list(missing),
+    }
+
+
+@data_command.command("fetch")
+@click.argument("name")
+def fetch_command(name: str) -> None:
+    """Download dataset NAME where it is missing, with progress and checksums."""
+    from embcx_tui.worker.launch import ask
+
+    if name not in CATALOGUE:
+        raise RequestError(
+            f"{safe_text(name, 60)!r} is not a dataset that can be fetched (known: {', '.join(CATALOGUE)})"
+        )
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
+        task = display.add_task(name, total=None)
+        ask("data-fetch", name, on_line=lambda line: display.update(task, completed=line["bytes"], total=line["total"]))
+    click.echo(f"{name} is in {safe_text(data_folder())}")
+
+
+@data_command.command("check")
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def check_command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Compare the checksums of the datasets' files; exit code 3 where one is damaged."""
+    from embcx_tui.worker.launch import ask
+
+    for name in names:
+        if name not in CATALOGUE:
+            raise RequestError(f"{safe_text(name, 60)!r} is not a dataset (known: {', '.join(CATALOGUE)})")
+    answer = ask("data-check", *names)
+    if as_json:
+        click.echo(json.dumps({key: answer[key] for key in ("folder", "datasets")}, indent=2))
+    else:
+        for one in answer["datasets"]:
+            click.echo(f"{one['name']}: {one['state']}")
+            for file in one["files"]:
+                click.echo(f"  {file['state']:14} {safe_text(file['path'])}")
+    if any(one["state"] == "damaged" for one in answer["datasets"]):
+        ctx.exit(3)

@@ -1,0 +1,187 @@
+"""What this machine has, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from embcx_tui import __version__
+from embcx_tui.store.paths import data_folder, home
+from embcx_tui.study.catalogue import CATALOGUE, missing_files
+from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.text import safe_text
+
+Verdict = Literal["ok", "note", "bad"]
+_GB = 1e9
+# Below this a study on MNIST may not fit: the checkpoints of `paper` alone take 1.5 GB.
+_LITTLE_DISK = 2e9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what, how it stands, and in words; a note is worth knowing, a bad one stops studies."""
+
+    what: str
+    verdict: Verdict
+    text: str
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def doctor_command(ctx: click.Context, as_json: bool) -> None:
+    """Look at torch, GPU, terminal, data, disk, and whether logging out kills processes; exit code 3 where one is bad."""
+    findings = [*_versions(), *_numerics(), _terminal(), _home(), *_data(), _logout()]
+    if as_json:
+        click.echo(json.dumps([{"what": f.what, "verdict": f.verdict, "text": f.text} for f in findings], indent=2))
+    else:
+        for finding in findings:
+            mark = {"ok": "ok  ", "note": "note", "bad": "BAD "}[finding.verdict]
+            click.echo(f"{mark}  {finding.what:12} {safe_text(finding.text)}")
+    if any(finding.verdict == "bad" for finding in findings):
+        ctx.exit(3)
+
+
+def _versions() -> list[Finding]:
+    names = ("textual", "plotext", "torch", "torchvision", "openTSNE", "scikit-learn", "numpy", "numba")
+    known = {}
+    for name in names:
+        try:
+            known[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            known[name] = "missing"
+    text = ", ".join(f"{name} {version}" for name, version in known.items())
+    return [
+        Finding("embcx-tui", "ok", f"{__version__}, Python {sys.version.split()[0]} on {sys.platform}"),
+        Finding("libraries", "bad" if "missing" in known.values() else "ok", text),
+    ]
+
+
+def _numerics() -> list[Finding]:
+    from embcx_tui.worker.launch import ask
+
+    try:
+        answer: dict[str, Any] = ask("machine")
+    except EmbcxError as error:
+        return [Finding("torch", "bad", str(error))]
+    findings = []
+    if "torchvision_error" in answer:
+        findings.append(
+            Finding(
+                "torchvision",
+                "bad",
+                f"does not fit this torch ({answer['torchvision_error']}); reinstall both together: "
+                "pip install --force-reinstall torch torchvision",
+            )
+        )
+    if answer["cuda_available"]:
+        memory = answer["memory"] / _GB
+        findings.append(Finding("device", "ok", f"{answer['device']}: {answer['device_name']}, {memory:.0f} GB"))
+    else:
+        built = f"torch is built for CUDA {answer['cuda']}" if answer["cuda"] else "this torch is built for CPUs alone"
+        findings.append(
+            Finding(
+                "device", "note", f"no GPU that torch can use ({built}); computing on {answer['threads']} CPU threads"
+            )
+        )
+    return findings
+
+
+def _terminal() -> Finding:
+    term = os.environ.get("TERM", "")
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    true_colour = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
+    colours = (
+        "none (NO_COLOR)"
+        if "NO_COLOR" in os.environ
+        else "16 million"
+        if true_colour
+        else "256"
+        if "256" in term
+        else "16"
+    )
+    size = shutil.get_terminal_size()
+    text = f"TERM={term or 'unset'}, colours: {colours}, encoding {sys.stdout.encoding}, {size.columns}×{size.lines}"
+    if encoding != "utf8":
+        return Finding("terminal", "note", f"{text}; without UTF-8 figures are drawn in ASCII (try LANG=C.UTF-8)")
+    if size.columns < 80 or size.lines < 24:
+        return Finding("terminal", "note", f"{text}; screens are made for 80×24 and more")
+    return Finding("terminal", "ok", text)
+
+
+def _home() -> Finding:
+    folder = home()
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("studies", "bad", f"{folder} cannot be written; set EMBCX_HOME to a folder that can")
+    free = shutil.disk_usage(existing).free
+    verdict: Verdict = "note" if free < _LITTLE_DISK else "ok"
+    return Finding("studies", verdict, f"in {folder}, {free / _GB:.1f} GB free")
+
+
+def _data() -> list[Finding]:
+    folder = data_folder()
+    findings = []
+    for facts in CATALOGUE.values():
+        missing = missing_files(facts, folder)
+        if missing:
+            text = f"{len(missing)} of {len(facts.files)} files missing in {folder}; embcx-tui data fetch {facts.name}"
+            findings.append(Finding(facts.name, "note", text))
+        else:
+            findings.append(Finding(facts.name, "ok", "comes with scikit-learn" if not facts.files else f"in {folder}"))
+    return findings
+
+
+def _logout() -> Finding:
+    """Tell whether systemd ends this user's processes, a detached worker among them, when the last login ends."""
+    if not _kills_user_processes():
+        return Finding("logout", "ok", "a detached study survives logging out")
+    if _lingers():
+        return Finding("logout", "ok", "a detached study survives logging out (lingering is enabled)")
+    return Finding(
+        "logout",
+        "note",
+        "logging out ends detached studies here (KillUserProcesses=yes); keep them with: loginctl enable-linger",
+    )
+
+
+def _kills_user_processes() -> bool:
+    # Later files win, as systemd reads them.
+    files = [Path("/etc/systemd/logind.conf"), *sorted(Path("/etc/systemd/logind.conf.d").glob("*.conf"))]
+    kills = False
+    for path in files:
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            key, _, value = line.partition("=")
+            if key.strip() == "KillUserProcesses":
+                kills = value.strip().lower() in ("yes", "true", "1", "on")
+    return kills
+
+
+def _lingers() -> bool:
+    loginctl = shutil.which("loginctl")
+    if loginctl is None:
+        return False
+    try:
+        answer = subprocess.run(
+            [loginctl, "show-user", str(os.getuid()), "--property=Linger"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "Linger=yes" in answer.stdout
