@@ -1,0 +1,336 @@
+"""Networks that take every training step together: batched matrices, a hand-written backward, one buffer of parameters.
+
+Layouts (float32; H width, F features, C classes, B inputs of a step). Everything is unit-major, [network, unit, input]:
+so the wide product of layer 1, [networks of a run · H, F] × [F, B], leaves each network's activations contiguous, and
+layer l reads them as one batch [networks with depth ≥ l, H, B]. Layer 1 is stored by run, all else deepest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from embcx_tui.compute.networks import Weights, activate_, backpropagate_
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import TrainingSettings
+
+# Parameters of each layer start on a cache line (16 float32), which MKL likes.
+_ALIGN = 16
+# Inputs of an evaluation pass: 1,000 keep a layer of 20 networks of 100 units at 8 MB, and the products large.
+EVALUATION_BATCH = 1_000
+# Steps taken before a CUDA graph is captured, so that libraries have allocated what they keep.
+_GRAPH_WARMUP = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceData:
+    """A dataset on the device: raw `x` [n, F], `labels` [variants, n] (int64; row 0 the true ones), mean and 1/std."""
+
+    x: Tensor
+    labels: Tensor
+    mean: float
+    scale: float
+
+    def standardise(self, x: Tensor) -> None:
+        """Standardise float32 `x`, in place."""
+        x.sub_(self.mean).mul_(self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Features of an input, units of a hidden layer, classes."""
+
+    features: int
+    width: int
+    classes: int
+
+
+class _Workspace:
+    """The buffers of a step over `batch` inputs a run; of an evaluation: of two layers, and no gradients."""
+
+    def __init__(self, block: Block, batch: int, training: bool) -> None:
+        sizes, device, count = block.sizes, block.device, len(block.networks)
+        runs = len(block.runs) if training else 1
+
+        def layer(networks: int) -> Tensor:
+            return torch.empty(networks, sizes.width, batch, device=device)
+
+        self.batch = batch
+        self.index = torch.zeros(runs, batch, dtype=torch.int64, device=device)
+        self.raw = torch.empty(runs * batch, sizes.features, dtype=block.raw_dtype, device=device)
+        self.inputs = torch.empty(runs, batch, sizes.features, device=device)
+        kept = block.counts if training else block.counts[:2]
+        buffers = [layer(networks) for networks in kept]
+        self.layers = [buffers[place % len(kept)] for place in range(len(block.counts))]
+        self.scratch = layer(count)
+        self.by_run = layer(count) if block.permuted else None
+        self.gradients = [layer(count), layer(count)] if training else []
+        self.logits = torch.empty(count, sizes.classes, batch, device=device)
+        self.log_p = torch.empty_like(self.logits)
+        self.targets = torch.zeros(count, 1, batch, dtype=torch.int64, device=device)
+        self.picked = torch.empty(count, 1, batch, device=device)
+        self.ones = torch.ones(batch, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+
+class Block:
+    """A set of networks (any depths, activations, runs) trained in one step.
+
+    `networks` must come deepest first; those of one depth with equal activations side by side are handled at once.
+    `label_rows[i]` is the row of `data.labels` that network i learns.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        label_rows: Sequence[int],
+        sizes: Sizes,
+        training: TrainingSettings,
+        data: DeviceData,
+    ) -> None:
+        self.networks = tuple(networks)
+        self.sizes = sizes
+        self.training = training
+        self.data = data
+        self.device = data.x.device
+        self.raw_dtype = data.x.dtype
+        self.runs = tuple(sorted({network.run for network in networks}))
+        deepest = networks[0].depth
+        # counts[l-1]: networks with a layer l, all of them at the front.
+        self.counts = [sum(network.depth >= layer for network in networks) for layer in range(1, deepest + 1)]
+        by_run = sorted(range(len(networks)), key=lambda place: networks[place].run)
+        self.permuted = by_run != list(range(len(networks)))
+        self._row_of = [by_run.index(place) for place in range(len(networks))]  # network -> its row in layer 1
+        self._to_rows = torch.tensor(by_run, device=self.device)
+        self._from_rows = torch.tensor(self._row_of, device=self.device)
+        ordered = [self.runs.index(networks[place].run) for place in by_run]
+        self._run_spans = [
+            (run, ordered.index(run), ordered.index(run) + ordered.count(run)) for run in range(len(self.runs))
+        ]
+        self._slices = [_activation_slices(networks[:count]) for count in self.counts]
+        places = [self.runs.index(network.run) for network in networks]
+        self._run_of = torch.tensor(places, device=self.device)
+        n = data.labels.shape[1]
+        self._label_offset = torch.tensor([[row * n] for row in label_rows], device=self.device)
+        self.loss = torch.zeros(len(networks), dtype=torch.float64, device=self.device)
+        self.correct = torch.zeros(len(networks), dtype=torch.int64, device=self.device)
+        # 0 stops a network where it stands: its gradients become zero.
+        self.alive = torch.ones(len(networks), 1, 1, device=self.device)
+        self._workspaces: dict[tuple[int, bool], _Workspace] = {}
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the flat buffers of parameters and velocities, and the views of them that the step uses."""
+        features, width, classes = self.sizes.features, self.sizes.width, self.sizes.classes
+        count = len(self.networks)
+        deeper = self.counts[1:]
+        shapes: list[tuple[int, ...]]
+        shapes = [(count, width, features), *((here, width, width) for here in deeper), (count, classes, width)]
+        shapes += [(count, width), *((here, width) for here in deeper), (count, classes)]
+        total = sum(_padded(shape) for shape in shapes)
+        self.parameters = torch.zeros(total, device=self.device)
+        self.velocities = torch.zeros(total, device=self.device)
+        views: list[tuple[Tensor, Tensor]] = []
+        start = 0
+        for shape in shapes:
+            stop = start + torch.Size(shape).numel()
+            views.append((self.parameters[start:stop].view(shape), self.velocities[start:stop].view(shape)))
+            start += _padded(shape)
+        half = len(shapes) // 2
+        # One entry a layer 1 … deepest, then the output layer.
+        self.matrices, self.matrix_velocities = (list(part) for part in zip(*views[:half], strict=True))
+        self.biases, self.bias_velocities = (list(part) for part in zip(*views[half:], strict=True))
+
+    def parts(self, place: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield (name, parameter, velocity) views of network `place`: matrix.1, bias.1, …, output layer last."""
+        depth = self.networks[place].depth
+        for layer in range(1, depth + 2):
+            entry = layer - 1 if layer <= depth else -1
+            row = self._row_of[place] if layer == 1 else place
+            yield f"matrix.{layer}", self.matrices[entry][row], self.matrix_velocities[entry][row]
+            yield f"bias.{layer}", self.biases[entry][row], self.bias_velocities[entry][row]
+
+    def put(self, place: int, weights: Weights) -> None:
+        """Set the weights of network `place`; its velocities become zero."""
+        values = [each for pair in zip(weights.matrices, weights.biases, strict=True) for each in pair]
+        for (_, parameter, velocity), value in zip(self.parts(place), values, strict=True):
+            parameter.copy_(value)
+            velocity.zero_()
+
+    def get(self, place: int) -> Weights:
+        """Return a copy of the weights of network `place`, on the device."""
+        values = [parameter.clone() for _, parameter, _ in self.parts(place)]
+        return Weights(self.networks[place].activation, tuple(values[::2]), tuple(values[1::2]))
+
+    @torch.no_grad()
+    def stop(self, place: int) -> None:
+        """Zero network `place` and train it no further."""
+        self.alive[place] = 0.0
+        for _, parameter, velocity in self.parts(place):
+            parameter.zero_()
+            velocity.zero_()
+
+    @torch.no_grad()
+    def finite(self) -> list[bool]:
+        """Return for each network whether all its parameters are finite."""
+        checks = [
+            torch.stack([torch.linalg.vector_norm(parameter, torch.inf) for _, parameter, _ in self.parts(place)]).sum()
+            for place in range(len(self.networks))
+        ]
+        return [bool(value) for value in torch.isfinite(torch.stack(checks)).tolist()]
+
+    @torch.no_grad()
+    def step(self, index: Tensor) -> None:
+        """Take one step on training inputs `index` [runs, B]; adds to `loss` (sum over inputs) and `correct`."""
+        batch = index.shape[1]
+        workspace = self._workspace(batch, training=True)
+        workspace.index.copy_(index)
+        if self.device.type == "cuda" and batch == self.training.batch_size:
+            self._replay(workspace)
+        else:
+            self._step(workspace)
+
+    def _replay(self, workspace: _Workspace) -> None:
+        """Run the step as a CUDA graph, captured at the first call: some hundred small kernels cost one launch."""
+        if workspace.graph is None:
+            kept = [self.parameters, self.velocities, self.loss, self.correct]
+            before = [each.clone() for each in kept]
+            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch gives it no types
+            stream.wait_stream(torch.cuda.current_stream(self.device))
+            with torch.cuda.stream(stream):
+                for _ in range(_GRAPH_WARMUP):
+                    self._step(workspace)
+            torch.cuda.current_stream(self.device).wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._step(workspace)
+            for each, value in zip(kept, before, strict=True):
+                each.copy_(value)
+            workspace.graph = graph
+        workspace.graph.replay()
+
+    def _workspace(self, batch: int, training: bool) -> _Workspace:
+        key = batch, training
+        if key not in self._workspaces:
+            self._workspaces[key] = _Workspace(self, batch, training)
+        return self._workspaces[key]
+
+    def _step(self, w: _Workspace) -> None:
+        """One step, no host synchronisation and no allocation that outlives it: capturable as a CUDA graph."""
+        torch.index_select(self.data.x, 0, w.index.view(-1), out=w.raw)
+        w.inputs.copy_(w.raw.view(w.inputs.shape))
+        self.data.standardise(w.inputs)
+        torch.index_select(w.index, 0, self._run_of, out=w.targets.view(len(self.networks), w.batch))
+        places = w.targets.add_(self._label_offset.unsqueeze(2)).view(-1)
+        w.targets.copy_(torch.index_select(self.data.labels.view(-1), 0, places).view(w.targets.shape))
+
+        self._forward(w, [(w.inputs[run], start, stop) for run, start, stop in self._run_spans])
+        torch.ops.aten._log_softmax.out(w.logits, 1, False, out=w.log_p)
+        torch.gather(w.log_p, 1, w.targets, out=w.picked)
+        self.loss.sub_(w.picked.sum((1, 2)))
+        self.correct.add_((w.log_p.argmax(1, keepdim=True) == w.targets).sum((1, 2)))
+        # d loss / d logits = (p - one-hot) / B
+        gradient = torch.exp(w.log_p, out=w.logits)
+        gradient.scatter_add_(1, w.targets, torch.full_like(w.picked, -1.0))
+        gradient.mul_(self.alive / w.batch)
+        self._backward(w, gradient)
+        self.parameters.add_(self.velocities, alpha=-self.training.learning_rate)
+
+    def _forward(self, w: _Workspace, spans: list[tuple[Tensor, int, int]]) -> None:
+        """Fill `w.layers` and `w.logits`; `spans` are (inputs [B, F], first row, last row + 1) of layer 1."""
+        features, batch = self.sizes.features, w.batch
+        first = w.layers[0] if w.by_run is None else w.by_run
+        for inputs, start, stop in spans:
+            torch.addmm(
+                self.biases[0][start:stop].reshape(-1, 1),
+                self.matrices[0][start:stop].view(-1, features),
+                inputs.t(),
+                out=first[start:stop].view(-1, batch),
+            )
+        if w.by_run is not None:
+            torch.index_select(w.by_run, 0, self._from_rows, out=w.layers[0])
+        for place, count in enumerate(self.counts):
+            a = w.layers[place][:count]
+            if place:
+                before = w.layers[place - 1][:count]
+                torch.baddbmm(self.biases[place].unsqueeze(2), self.matrices[place], before, out=a)
+            for activation, start, stop in self._slices[place]:
+                activate_(a[start:stop], activation, w.scratch[start:stop])
+            start = self._deeper(place)
+            if start < count:  # networks that end here
+                torch.baddbmm(
+                    self.biases[-1][start:count].unsqueeze(2),
+                    self.matrices[-1][start:count],
+                    a[start:],
+                    out=w.logits[start:count],
+                )
+
+    def _backward(self, w: _Workspace, gradient: Tensor) -> None:
+        """Add the gradients to the velocities, v = m v + g, from `gradient` [N, C, B] of the logits."""
+        momentum = self.training.momentum
+        width, features = self.sizes.width, self.sizes.features
+        self._bias_step(-1, gradient, w)
+        for place in reversed(range(len(self.counts))):
+            count, start = self.counts[place], self._deeper(place)
+            a = w.layers[place]
+            here = w.gradients[place % 2][:count]
+            if start:
+                above = w.gradients[(place + 1) % 2][:start]
+                torch.bmm(self.matrices[place + 1].transpose(1, 2), above, out=here[:start])
+            if start < count:
+                ending = gradient[start:count]
+                torch.bmm(self.matrices[-1][start:count].transpose(1, 2), ending, out=here[start:])
+                self.matrix_velocities[-1][start:count].baddbmm_(ending, a[start:].transpose(1, 2), beta=momentum)
+            for activation, begin, end in self._slices[place]:
+                backpropagate_(here[begin:end], a[begin:end], activation, w.scratch[begin:end])
+            if place:
+                before = w.layers[place - 1][:count].transpose(1, 2)
+                self.matrix_velocities[place].baddbmm_(here, before, beta=momentum)
+            else:
+                if w.by_run is not None:
+                    here = torch.index_select(here, 0, self._to_rows, out=w.by_run)
+                for run, begin, end in self._run_spans:
+                    self.matrix_velocities[0][begin:end].view(-1, features).addmm_(
+                        here[begin:end].view((end - begin) * width, w.batch), w.inputs[run], beta=momentum
+                    )
+            self._bias_step(place, here, w)
+
+    def _bias_step(self, place: int, gradient: Tensor, w: _Workspace) -> None:
+        velocity = self.bias_velocities[place].view(-1)
+        velocity.addmv_(gradient.view(-1, w.batch), w.ones, beta=self.training.momentum)
+
+    def _deeper(self, place: int) -> int:
+        """Return how many networks have a layer after `place` (counted from 0)."""
+        return self.counts[place + 1] if place + 1 < len(self.counts) else 0
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
+        """Return each network's accuracy on raw inputs `x` [n, F] with labels `y` [n]."""
+        correct = torch.zeros_like(self.correct)
+        for start in range(0, len(x), EVALUATION_BATCH):
+            part, labels = x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]
+            w = self._workspace(len(part), training=False)
+            w.inputs[0].copy_(part)
+            self.data.standardise(w.inputs)
+            self._forward(w, [(w.inputs[0], 0, len(self.networks))])
+            correct += (w.logits.argmax(1) == labels).sum(1)
+        return [count / len(x) for count in correct.tolist()]
+
+
+def _padded(shape: tuple[int, ...]) -> int:
+    return -(-torch.Size(shape).numel() // _ALIGN) * _ALIGN
+
+
+def _activation_slices(networks: Sequence[Network]) -> list[tuple[str, int, int]]:
+    """Return (activation, start, stop) of neighbours with the same activation."""
+    slices = []
+    start = 0
+    for activation, group in groupby(networks, key=lambda network: network.activation):
+        stop = start + len(list(group))
+        slices.append((activation, start, stop))
+        start = stop
+    return slices

@@ -1,0 +1,111 @@
+"""What every source of data becomes: training and test inputs with labels, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.study.errors import DataError
+from embcx_tui.study.text import safe_text
+
+Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """A dataset in memory.
+
+    `x_train` [n_train, features] and `x_test` [n_test, features] hold raw values (uint8 or float32), an image as its
+    rows, columns, channels in that order (`shape`); `y_train`, `y_test` are class numbers 0 … len(classes)-1, int64.
+    `mean` and `std` are two numbers over all values of `x_train`: one scale for all pixels, so that layer 0 keeps the
+    geometry of the pixels.
+    """
+
+    name: str
+    x_train: Inputs
+    y_train: Labels
+    x_test: Inputs
+    y_test: Labels
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    mean: float
+    std: float
+
+    @property
+    def features(self) -> int:
+        return int(self.x_train.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all inputs and labels."""
+        return sum(part.nbytes for part in (self.x_train, self.y_train, self.x_test, self.y_test))
+
+    def standardised(self, x: Inputs) -> NDArray[np.float32]:
+        """Return (x - mean) / std as float32, computed as training does it."""
+        centred = x.astype(np.float32)
+        centred -= np.float32(self.mean)
+        centred *= np.float32(1.0 / self.std)
+        return centred
+
+    def inputs(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the standardised training inputs [len(indices), features]: layer 0 of a sample."""
+        return self.standardised(self.x_train[indices])
+
+
+def make_dataset(
+    name: str,
+    train: tuple[Inputs, NDArray[np.integer]],
+    test: tuple[Inputs, NDArray[np.integer]],
+    classes: tuple[str, ...],
+    shape: tuple[int, int, int],
+    train_limit: int = 0,
+) -> Dataset:
+    """Return a checked Dataset of (inputs [n, features], labels [n]) pairs; `train_limit` keeps the first so many.
+
+    Raises DataError, one line, for shapes that do not fit, values that are not finite, labels outside the classes,
+    inputs that are all the same.
+    """
+    x_train, y_train = _checked(name, "training", train, classes, shape)
+    x_test, y_test = _checked(name, "test", test, classes, shape)
+    if train_limit:
+        x_train, y_train = x_train[:train_limit], y_train[:train_limit]
+    mean, std = _mean_std(x_train)
+    if not std > 0:
+        raise DataError(f"{safe_text(name)}: all training inputs are the same")
+    return Dataset(name, x_train, y_train, x_test, y_test, classes, shape, mean, std)
+
+
+def _checked(
+    name: str,
+    part: str,
+    pair: tuple[Inputs, NDArray[np.integer]],
+    classes: tuple[str, ...],
+    shape: tuple[int, int, int],
+) -> tuple[Inputs, Labels]:
+    x, y = pair
+    where = f"{safe_text(name)}: {part}"
+    if x.dtype not in (np.uint8, np.float32):
+        raise DataError(f"{where} inputs are {x.dtype}; uint8 or float32 is needed")
+    if x.ndim != 2 or x.shape[1] != int(np.prod(shape)) or y.ndim != 1:
+        raise DataError(f"{where} inputs {x.shape} and labels {y.shape} do not fit images of {shape}")
+    if len(x) != len(y) or not len(x):
+        raise DataError(f"{where} has {len(x):,} inputs and {len(y):,} labels")
+    if x.dtype != np.uint8 and not np.isfinite(x).all():
+        raise DataError(f"{where} inputs hold values that are not finite")
+    if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= len(classes):
+        raise DataError(f"{where} labels run from {y.min()} to {y.max()}; 0 to {len(classes) - 1} is needed")
+    whole: Inputs = np.ascontiguousarray(x)
+    return whole, y.astype(np.int64)
+
+
+def _mean_std(x: Inputs) -> tuple[float, float]:
+    """Return mean and standard deviation over all values of `x`; exact for uint8, from its 256 counts."""
+    if x.dtype != np.uint8:
+        return float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
+    counts = np.bincount(x.reshape(-1), minlength=256).astype(np.float64)
+    values = np.arange(256.0)
+    mean = float(counts @ values / counts.sum())
+    return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))

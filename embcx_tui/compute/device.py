@@ -1,0 +1,81 @@
+"""Which device computes, what it has, and what running out of its memory looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from embcx_tui.study.errors import EmbcxError, RequestError
+from embcx_tui.study.text import safe_text
+
+
+class OutOfMemory(EmbcxError):
+    """The device's memory does not hold what was asked; a smaller cohort may."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """A device: `device` as torch writes it, its name, memory in bytes, threads (CPU), driver-side versions as text."""
+
+    device: str
+    name: str
+    memory_bytes: int
+    threads: int
+    versions: str
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device of `[machine] device`: auto (a GPU where there is one), cpu, cuda, cuda:N.
+
+    Raises RequestError where that device is not there.
+    """
+    if wanted == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", wanted)
+    if match is None:
+        raise RequestError(f"{safe_text(wanted, 60)!r} is not a device (auto, cpu, cuda, cuda:N)")
+    if not torch.cuda.is_available():
+        raise RequestError(f'device = "{wanted}": torch finds no usable GPU here; use "cpu" or "auto"')
+    number = int(match[1] or 0)
+    if number >= torch.cuda.device_count():
+        raise RequestError(f'device = "{wanted}": this machine has {torch.cuda.device_count()} GPU(s), from cuda:0')
+    return torch.device("cuda", number)
+
+
+def describe(device: torch.device) -> DeviceFacts:
+    """Return what is known of `device`."""
+    versions = f"torch {torch.__version__}"
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        versions += f", CUDA {torch.version.cuda}"
+        return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory, 0, versions)
+    threads = torch.get_num_threads()
+    return DeviceFacts("cpu", f"CPU, {threads} threads", psutil.virtual_memory().total, threads, versions)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that can still be had on `device` without swapping."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def memory_guard(what: str) -> Iterator[None]:
+    """Turn the ways in which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemory(f"not enough memory for {what}") from None
+    except RuntimeError as error:
+        # The CPU allocator has no class of its own: "DefaultCPUAllocator: can't allocate memory".
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise OutOfMemory(f"not enough memory for {what}") from None
+        raise

@@ -1,0 +1,38 @@
+"""The balanced sample of training inputs on which every layer of a run is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.compute.datasets.dataset import Dataset, Labels
+from embcx_tui.study import ids
+from embcx_tui.study.errors import DataError
+from embcx_tui.study.text import safe_text
+
+
+def balanced_sample(
+    y_train: Labels, per_class: int, seed: int, classes: tuple[str, ...] | None = None
+) -> NDArray[np.int64]:
+    """Return indices [classes · per_class] into the training inputs, `per_class` of each class, ordered by class.
+
+    Drawn without replacement; within a class in the drawn order. Without `classes` they are the labels that occur.
+    Raises DataError with the smallest class and its count where a class has too few.
+    """
+    labels = range(len(classes)) if classes is not None else range(int(y_train.max()) + 1)
+    members = [np.flatnonzero(y_train == label) for label in labels]
+    smallest = min(labels, key=lambda label: len(members[label]))
+    if len(members[smallest]) < per_class:
+        name = safe_text(classes[smallest], 60) if classes is not None else str(smallest)
+        raise DataError(
+            f"samples_per_class = {per_class} is too many: the smallest class, {name},"
+            f" has {len(members[smallest])} training inputs"
+        )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return np.concatenate([generator.permutation(found)[:per_class] for found in members]).astype(np.int64)
+
+
+def run_sample(dataset: Dataset, per_class: int, study_seed: int, run: int) -> NDArray[np.int64]:
+    """Return the sample of one run, shared by all networks of the run; raises DataError as `balanced_sample` does."""
+    key = ids.seed(study_seed, dataset.name, run, "sample")
+    return balanced_sample(dataset.y_train, per_class, key, dataset.classes)

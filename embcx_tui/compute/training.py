@@ -1,0 +1,334 @@
+"""Cohort training: epochs over all networks of a dataset at once, and the state that resumes them bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embcx_tui.compute.block import EVALUATION_BATCH, Block, DeviceData, Sizes
+from embcx_tui.compute.datasets.dataset import Dataset, Inputs
+from embcx_tui.compute.device import memory_guard
+from embcx_tui.compute.networks import Pass, Weights, forward, initial_weights
+from embcx_tui.study import ids
+from embcx_tui.study.errors import MeasureError, RequestError
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import StudySettings
+
+# A control that is trained, on labels permuted once a run.
+SHUFFLED = "shuffled"
+# Bytes of parameters and velocities (8 a parameter) of networks that step together on a CPU.
+BLOCK_BYTES = 1 << 40
+
+
+class Aborted(Exception):
+    """An epoch was broken off at the caller's wish; the training stands where it stood before that epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEpoch:
+    """What one epoch did to one network.
+
+    `loss` is the mean cross-entropy (nats) and `train_accuracy` the share correct (0 … 1) over the epoch's minibatches,
+    each before its step; `test_accuracy` is after the epoch. All three are nan for a diverged network.
+    """
+
+    network: Network
+    loss: float
+    train_accuracy: float
+    test_accuracy: float
+    diverged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One epoch of a cohort: its number from 1, its wall time, and one entry a network in the cohort's order."""
+
+    epoch: int
+    seconds: float
+    networks: tuple[NetworkEpoch, ...]
+
+
+class CohortTraining:
+    """The training of `networks` (one dataset; any depths, activations and runs) on one device.
+
+    Every random stream is keyed by identity, so a network's course does not depend on its company (but for float32
+    rounding), and all networks of a run see the same minibatches. Raises OutOfMemory where the device is too small.
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], dataset: Dataset, settings: StudySettings, device: torch.device
+    ) -> None:
+        self.dataset = dataset
+        self.settings = settings
+        self.device = device
+        self.networks = tuple(networks)
+        self.epochs_done = 0
+        self._seed = settings.machine.seed
+        self._order: tuple[int, dict[int, Tensor]] = (-1, {})
+        sizes = Sizes(dataset.features, settings.networks.width, len(dataset.classes))
+        with memory_guard(f"a cohort of {len(networks)} networks"), torch.no_grad():
+            label_rows, labels = _labels(self.networks, dataset, self._seed)
+            scale = float(np.float32(1.0 / dataset.std))
+            mean = float(np.float32(dataset.mean))
+            self._data = DeviceData(torch.from_numpy(dataset.x_train).to(device), labels.to(device), mean, scale)
+            self._x_test = torch.from_numpy(dataset.x_test).to(device)
+            self._y_test = torch.from_numpy(dataset.y_test).to(device)
+            self._blocks: list[Block] = []
+            self._places: dict[str, tuple[Block, int]] = {}
+            for members in _blocks(self.networks, sizes, device):
+                rows = [label_rows[network.id] for network in members]
+                block = Block(members, rows, sizes, settings.training, self._data)
+                self._blocks.append(block)
+                for place, network in enumerate(members):
+                    self._places[network.id] = (block, place)
+                    block.put(place, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed))
+        self._diverged: dict[str, int] = dict.fromkeys(self._places, 0)
+
+    @property
+    def diverged(self) -> dict[str, int]:
+        """Ids of diverged networks with the epoch (from 1) in which it showed."""
+        return {network: epoch for network, epoch in self._diverged.items() if epoch}
+
+    @property
+    def steps(self) -> int:
+        """Minibatches of an epoch; the last one may be smaller."""
+        return math.ceil(len(self.dataset.x_train) / self.settings.training.batch_size)
+
+    def minibatch(self, run: int, step: int) -> Tensor:
+        """Return the indices of training inputs of minibatch `step` (from 0) of `run` in the coming epoch."""
+        if self._order[0] != self.epochs_done:
+            runs = sorted({network.run for network in self.networks})
+            self._order = self.epochs_done, {each: self._shuffle(each) for each in runs}
+        size = self.settings.training.batch_size
+        return self._order[1][run][step * size : (step + 1) * size]
+
+    def _shuffle(self, run: int) -> Tensor:
+        key = ids.seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
+        order = np.random.Generator(np.random.PCG64(key)).permutation(len(self.dataset.x_train))
+        return torch.from_numpy(order.astype(np.int64)).to(self.device)
+
+    def step(self, step: int) -> None:
+        """Train every network on minibatch `step` of the coming epoch; `epoch` does this for all of them."""
+        for block in self._blocks:
+            self._step(block, step)
+
+    def _step(self, block: Block, step: int) -> None:
+        block.step(torch.stack([self.minibatch(run, step) for run in block.runs]))
+
+    def epoch(self, pulse: Callable[[int, int], bool] | None = None) -> EpochReport:
+        """Train one epoch and return what it did.
+
+        `pulse` is called after every minibatch with (minibatches done, minibatches of the epoch over all blocks);
+        where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory.
+        """
+        begun = time.perf_counter()
+        with memory_guard(f"training a cohort of {len(self.networks)} networks"):
+            before = [(block.parameters.clone(), block.velocities.clone()) for block in self._blocks] if pulse else []
+            total = self.steps * len(self._blocks)
+            done = 0
+            # Block by block, not step by step: a block's parameters then stay in the cache for the whole epoch.
+            for block in self._blocks:
+                block.loss.zero_()
+                block.correct.zero_()
+                for step in range(self.steps):
+                    self._step(block, step)
+                    done += 1
+                    if pulse and pulse(done, total):
+                        for each, (parameters, velocities) in zip(self._blocks, before, strict=True):
+                            each.parameters.copy_(parameters)
+                            each.velocities.copy_(velocities)
+                        raise Aborted
+            self.epochs_done += 1
+            found = {entry.network.id: entry for block in self._blocks for entry in self._account(block)}
+        entries = tuple(found[network.id] for network in self.networks)
+        return EpochReport(self.epochs_done, time.perf_counter() - begun, entries)
+
+    def _account(self, block: Block) -> list[NetworkEpoch]:
+        n = len(self.dataset.x_train)
+        losses = [loss / n for loss in block.loss.tolist()]
+        accuracies = [count / n for count in block.correct.tolist()]
+        for place, (network, finite) in enumerate(zip(block.networks, block.finite(), strict=True)):
+            if not self._diverged[network.id] and not (finite and math.isfinite(losses[place])):
+                self._diverged[network.id] = self.epochs_done
+                block.stop(place)
+        tests = block.evaluate(self._x_test, self._y_test)
+        return [
+            NetworkEpoch(network, math.nan, math.nan, math.nan, True)
+            if self._diverged[network.id]
+            else NetworkEpoch(network, loss, train, test, False)
+            for network, loss, train, test in zip(block.networks, losses, accuracies, tests, strict=True)
+        ]
+
+    def train_accuracies(self) -> dict[str, float]:
+        """Return each network's accuracy (0 … 1) on the whole training set with its present weights, true labels.
+
+        nan for a diverged network. One pass: a tenth of an epoch's time.
+        """
+        return self._accuracies(self._data.x, self._data.labels[0])
+
+    def test_accuracies(self) -> dict[str, float]:
+        """Return each network's accuracy (0 … 1) on the test set with its present weights; nan where diverged."""
+        return self._accuracies(self._x_test, self._y_test)
+
+    def _accuracies(self, x: Tensor, y: Tensor) -> dict[str, float]:
+        found = {}
+        with memory_guard(f"evaluating a cohort of {len(self.networks)} networks"):
+            for block in self._blocks:
+                for network, accuracy in zip(block.networks, block.evaluate(x, y), strict=True):
+                    found[network.id] = math.nan if self._diverged[network.id] else accuracy
+        return {network.id: found[network.id] for network in self.networks}
+
+    def weights(self, network: Network) -> Weights:
+        """Return a copy of the present weights of `network`; of an untrained control, those its sibling began with."""
+        if network.control == "untrained":
+            sizes = self._blocks[0].sizes
+            start = initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
+            return start.to(self.device)
+        block, place = self._places[network.id]
+        return block.get(place)
+
+    def measure(self, network: Network, inputs: Inputs) -> Pass:
+        """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
+
+        Raises MeasureError for a diverged network.
+        """
+        if self._diverged.get(network.id):
+            raise MeasureError(f"{network.label}: diverged in epoch {self._diverged[network.id]}")
+        with memory_guard(f"the activations of {network.label}"):
+            x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device).float()
+            self._data.standardise(x)
+            return forward(self.weights(network), x)
+
+    def accuracies(self, network: Network) -> tuple[float, float]:
+        """Return the accuracies (0 … 1) of one network on all training and all test inputs: for untrained controls."""
+        weights = self.weights(network)
+        results = []
+        for x, y in ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test)):
+            correct = 0
+            for start in range(0, len(x), EVALUATION_BATCH):
+                part = x[start : start + EVALUATION_BATCH].float()
+                self._data.standardise(part)
+                answers = forward(weights, part).logits.argmax(1)
+                correct += int((answers == y[start : start + EVALUATION_BATCH]).sum())
+            results.append(correct / len(x))
+        return results[0], results[1]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what resumes this training, as named tensors for safetensors (copies, in main memory).
+
+        Names are `<network id>/<part>` and `.../velocity`: networks may be spread over other cohorts at resumption.
+        """
+        state = {"epoch": torch.tensor([self.epochs_done])}
+        for name, (block, place) in self._places.items():
+            state[f"{name}/diverged"] = torch.tensor([self._diverged[name]])
+            for part, parameter, velocity in block.parts(place):
+                state[f"{name}/{part}"] = parameter.detach().to("cpu", copy=True)
+                state[f"{name}/{part}/velocity"] = velocity.detach().to("cpu", copy=True)
+        return state
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the training that `state` describes; the same cohort then goes on bit for bit.
+
+        Raises RequestError, and changes nothing, where `state` lacks a network or does not fit it.
+        """
+        copies: list[tuple[Tensor, Tensor]] = []
+
+        def take(name: str, target: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+            value = state.get(name)
+            if value is None or value.shape != shape or value.dtype != dtype:
+                raise RequestError(f"the checkpoint does not fit this study ({name}); start the study anew")
+            if target is not None:
+                copies.append((target, value))
+            return value
+
+        epoch = int(take("epoch", None, (1,), torch.int64).item())
+        diverged = {}
+        for name, (block, place) in self._places.items():
+            diverged[name] = int(take(f"{name}/diverged", None, (1,), torch.int64).item())
+            for part, parameter, velocity in block.parts(place):
+                take(f"{name}/{part}", parameter, tuple(parameter.shape), torch.float32)
+                take(f"{name}/{part}/velocity", velocity, tuple(velocity.shape), torch.float32)
+        for target, value in copies:
+            target.copy_(value)
+        self.epochs_done = epoch
+        self._diverged = diverged
+        for name, (block, place) in self._places.items():
+            block.alive[place] = 0.0 if diverged[name] else 1.0
+
+
+def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> tuple[dict[str, int], Tensor]:
+    """Return the row of the label table each network learns, and the table [variants, n_train], true labels first."""
+    table = [dataset.y_train]
+    rows: dict[str, int] = {}
+    of_run: dict[int, int] = {}
+    for network in networks:
+        rows[network.id] = 0
+        if network.control == SHUFFLED:
+            if network.run not in of_run:
+                of_run[network.run] = len(table)
+                key = ids.seed(study_seed, dataset.name, network.run, "shuffled labels")
+                table.append(np.random.Generator(np.random.PCG64(key)).permutation(dataset.y_train))
+            rows[network.id] = of_run[network.run]
+    return rows, torch.from_numpy(np.stack(table))
+
+
+def _parameters(network: Network, sizes: Sizes) -> int:
+    hidden = (network.depth - 1) * sizes.width * (sizes.width + 1)
+    return sizes.width * (sizes.features + 1) + hidden + sizes.classes * (sizes.width + 1)
+
+
+def _blocks(networks: Sequence[Network], sizes: Sizes, device: torch.device) -> list[tuple[Network, ...]]:
+    """Return the networks in blocks that step together, whole runs, deepest first within; on a GPU all in one."""
+    by_run: dict[int, list[Network]] = {}
+    for network in networks:
+        by_run.setdefault(network.run, []).append(network)
+    blocks: list[list[Network]] = []
+    held = 0
+    for members in by_run.values():
+        size = 8 * sum(_parameters(network, sizes) for network in members)
+        if not blocks or (device.type != "cuda" and held + size > BLOCK_BYTES):
+            blocks.append([])
+            held = 0
+        blocks[-1] += members
+        held += size
+    place = {network.id: number for number, network in enumerate(networks)}
+    return [tuple(sorted(members, key=lambda network: (-network.depth, place[network.id]))) for members in blocks]
+
+
+def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: StudySettings) -> int:
+    """Return about how many bytes of the device's memory the training of `networks` needs at its peak."""
+    sizes = Sizes(dataset.features, settings.networks.width, len(dataset.classes))
+    runs = len({network.run for network in networks})
+    batch = settings.training.batch_size
+    # Parameters, velocities, and both once more: the copy that undoes an epoch, or the checkpoint's.
+    parameters = 16 * sum(_parameters(network, sizes) for network in networks)
+    layers = sum(network.depth for network in networks) + 4 * len(networks)
+    step = 4 * batch * (layers * sizes.width + runs * sizes.features * 2 + len(networks) * sizes.classes * 8)
+    evaluation = 4 * EVALUATION_BATCH * (len(networks) * (4 * sizes.width + 3 * sizes.classes) + 2 * sizes.features)
+    order = 16 * runs * len(dataset.x_train)
+    return parameters + step + evaluation + order + dataset.nbytes
+
+
+def split(
+    networks: Sequence[Network], dataset: Dataset, settings: StudySettings, budget: int
+) -> tuple[tuple[Network, ...], ...]:
+    """Return `networks` in as few parts, by halving, as fit `budget` bytes each; runs stay whole where they can.
+
+    A single network is never refused here: whether it fits shows when it is trained.
+    """
+    if len(networks) <= 1 or memory_estimate(networks, dataset, settings) <= budget:
+        return (tuple(networks),)
+    runs = sorted({network.run for network in networks})
+    if len(runs) > 1:
+        early = set(runs[: len(runs) // 2])
+        halves = [[n for n in networks if n.run in early], [n for n in networks if n.run not in early]]
+    else:
+        halves = [list(networks[: len(networks) // 2]), list(networks[len(networks) // 2 :])]
+    return tuple(part for half in halves for part in split(half, dataset, settings, budget))

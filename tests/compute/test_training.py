@@ -1,0 +1,306 @@
+"""Cohort training against plain PyTorch, against float64, against itself alone and resumed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from embcx_tui.compute.datasets import Dataset, load
+from embcx_tui.compute.device import OutOfMemory, memory_guard
+from embcx_tui.compute.networks import Weights, initial_weights
+from embcx_tui.compute.training import Aborted, CohortTraining, memory_estimate, split
+from embcx_tui.study.errors import MeasureError, RequestError
+from embcx_tui.study.ids import network_id
+from embcx_tui.study.plan import Network, make_plan
+from embcx_tui.study.settings import StudySettings, validate
+from tests.compute.plain import plain_network, plain_train
+
+CPU = torch.device("cpu")
+ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load("digits", Path("/nowhere"))
+
+
+def settings(**networks: object) -> StudySettings:
+    grid = {"depths": [3], "width": 24, "activations": list(ACTIVATIONS), "runs": 2} | networks
+    return validate({"data": {"datasets": ["digits"]}, "networks": grid, "training": {"epochs": 3}})
+
+
+def cohort(asked: StudySettings) -> tuple[Network, ...]:
+    return make_plan(asked).cohorts[0].networks
+
+
+def flat(weights: Weights) -> np.ndarray:
+    return torch.cat([part.reshape(-1) for part in weights.matrices + weights.biases]).numpy()
+
+
+def difference(ours: Weights, other: Weights) -> float:
+    """Largest difference between two networks' parameters, relative to the largest parameter."""
+    a, b = flat(ours).astype(np.float64), flat(other).astype(np.float64)
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def module_weights(model: torch.nn.Sequential, activation: str) -> Weights:
+    linears = [module for module in model if isinstance(module, torch.nn.Linear)]
+    return Weights(
+        activation,
+        tuple(linear.weight.detach() for linear in linears),
+        tuple(linear.bias.detach() for linear in linears),
+    )
+
+
+def test_a_network_alone_equals_itself_in_a_cohort_of_twenty(digits: Dataset) -> None:
+    asked = settings(depths=[2, 5, 1, 4, 3], runs=1)
+    networks = cohort(asked)
+    assert len(networks) == 20
+    together = CohortTraining(networks, digits, asked, CPU)
+    alone = {network.id: CohortTraining((network,), digits, asked, CPU) for network in networks}
+    for step in range(50):
+        together.step(step % together.steps)
+        for training in alone.values():
+            training.step(step % training.steps)
+    for network in networks:
+        assert difference(together.weights(network), alone[network.id].weights(network)) < 1e-5, network.id
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_fifty_steps_equal_a_plain_loop(digits: Dataset, activation: str, depth: int) -> None:
+    asked = settings(depths=[depth, 2], runs=3)
+    networks = cohort(asked)
+    network = next(each for each in networks if (each.depth, each.activation, each.run) == (depth, activation, 1))
+    training = CohortTraining(networks, digits, asked, CPU)
+    model = plain_network(initial_weights(network, 64, 24, 10, 0))
+    batches = [training.minibatch(1, step % training.steps) for step in range(50)]
+    assert len(batches[14]) == 37  # 1,437 inputs: the last minibatch is smaller, and not dropped
+    for step in range(50):
+        training.step(step % training.steps)
+    plain_train(model, digits, batches, 0.03, 0.9)
+    assert difference(training.weights(network), module_weights(model, activation)) < 2e-5
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_gradient_equals_autograd_in_float64(digits: Dataset, activation: str) -> None:
+    asked = validate(
+        settings(depths=[3, 2], activations=[activation], runs=2).model_dump()
+        | {"training": {"momentum": 0.0, "learning_rate": 1.0}}
+    )
+    networks = cohort(asked)
+    training = CohortTraining(networks, digits, asked, CPU)
+    before = {network.id: flat(training.weights(network)) for network in networks}
+    training.step(0)
+    for network in networks:
+        start = initial_weights(network, 64, 24, 10, 0)
+        model = plain_network(start, torch.float64)
+        plain_train(model, digits, [training.minibatch(network.run, 0)], 1.0, 0.0)
+        step = flat(module_weights(model, activation)) - flat(start).astype(np.float64)
+        ours = flat(training.weights(network)).astype(np.float64) - before[network.id]
+        # With rate 1 and no momentum the step is the gradient; 1e-6 is float32's rounding of the weights it is taken from.
+        assert np.abs(ours - step).max() < 1e-6
+
+
+def test_an_epoch_reports_loss_and_accuracies(digits: Dataset) -> None:
+    asked = settings(depths=[2], activations=["tanh"], runs=1)
+    (network,) = cohort(asked)
+    training = CohortTraining((network,), digits, asked, CPU)
+    batches = [training.minibatch(0, step) for step in range(training.steps)]
+    model = plain_network(initial_weights(network, 64, 24, 10, 0))
+    losses = plain_train(model, digits, batches, 0.03, 0.9)
+    report = training.epoch()
+    (entry,) = report.networks
+    expected = sum(loss * len(batch) for loss, batch in zip(losses, batches, strict=True)) / len(digits.x_train)
+    assert (report.epoch, entry.network, entry.diverged) == (1, network, False)
+    assert entry.loss == pytest.approx(expected, rel=1e-5)
+    answers = model(torch.from_numpy(digits.standardised(digits.x_test))).argmax(1).numpy()
+    assert entry.test_accuracy == pytest.approx(float((answers == digits.y_test).mean()), abs=1e-9)
+    answers = model(torch.from_numpy(digits.standardised(digits.x_train))).argmax(1).numpy()
+    assert training.train_accuracies()[network.id] == pytest.approx(float((answers == digits.y_train).mean()), abs=1e-9)
+    assert training.accuracies(network) == (
+        training.train_accuracies()[network.id],
+        training.test_accuracies()[network.id],
+    )
+
+
+def test_all_activations_learn_digits(digits: Dataset) -> None:
+    asked = validate({"data": {"datasets": ["digits"]}, "networks": {"depths": [5, 3], "runs": 1}})
+    training = CohortTraining(cohort(asked), digits, asked, CPU)
+    for _ in range(20):
+        report = training.epoch()
+    assert min(entry.test_accuracy for entry in report.networks) > 0.93
+    assert all(0.95 < entry.train_accuracy <= 1 for entry in report.networks)
+
+
+def test_resumed_through_a_file_equals_uninterrupted_bit_for_bit(digits: Dataset, tmp_path: Path) -> None:
+    asked = settings(depths=[3, 1])
+    networks = cohort(asked)
+    straight = CohortTraining(networks, digits, asked, CPU)
+    interrupted = CohortTraining(networks, digits, asked, CPU)
+    interrupted.epoch()
+    save_file(interrupted.state(), tmp_path / "checkpoint.safetensors")
+    resumed = CohortTraining(networks, digits, asked, CPU)
+    resumed.load_state(load_file(tmp_path / "checkpoint.safetensors"))
+    assert resumed.epochs_done == 1
+    straight.epoch()
+    for _ in range(2):
+        one, other = straight.epoch(), resumed.epoch()
+        assert one.networks == other.networks
+    first, second = straight.state(), resumed.state()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_checkpoint_serves_a_smaller_cohort(digits: Dataset) -> None:
+    asked = settings()
+    networks = cohort(asked)
+    whole = CohortTraining(networks, digits, asked, CPU)
+    whole.epoch()
+    part = CohortTraining(networks[:3], digits, asked, CPU)
+    part.load_state(whole.state())
+    whole.epoch()
+    part.epoch()
+    for network in networks[:3]:
+        assert difference(part.weights(network), whole.weights(network)) < 1e-4
+
+
+def test_a_checkpoint_of_another_study_is_refused(digits: Dataset) -> None:
+    asked, wider = settings(), settings(width=25)
+    training = CohortTraining(cohort(asked), digits, asked, CPU)
+    other = CohortTraining(cohort(wider), digits, wider, CPU)
+    before = training.state()
+    with pytest.raises(RequestError, match="does not fit"):
+        training.load_state(other.state())
+    with pytest.raises(RequestError, match="does not fit"):
+        training.load_state({})
+    after = training.state()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_diverged_network_leaves_the_others_alone(digits: Dataset, tmp_path: Path) -> None:
+    asked = settings(depths=[3, 2])
+    networks = cohort(asked)
+    healthy = CohortTraining(networks, digits, asked, CPU)
+    sick = CohortTraining(networks, digits, asked, CPU)
+    victim = networks[5]
+    block, place = sick._places[victim.id]
+    for _, parameter, _ in block.parts(place):
+        parameter.fill_(torch.inf)
+    for _ in range(2):
+        expected, found = healthy.epoch(), sick.epoch()
+        for good, entry in zip(expected.networks, found.networks, strict=True):
+            if entry.network == victim:
+                assert entry.diverged and math.isnan(entry.loss) and math.isnan(entry.test_accuracy)
+            else:
+                assert entry == good
+    assert sick.diverged == {victim.id: 1}
+    assert not flat(sick.weights(victim)).any()
+    with pytest.raises(MeasureError, match="diverged in epoch 1"):
+        sick.measure(victim, digits.x_train[:5])
+    save_file(sick.state(), tmp_path / "checkpoint.safetensors")
+    again = CohortTraining(networks, digits, asked, CPU)
+    again.load_state(load_file(tmp_path / "checkpoint.safetensors"))
+    assert again.diverged == {victim.id: 1}
+    again.epoch()
+    assert not flat(again.weights(victim)).any()
+
+
+def test_a_rate_too_high_is_seen_as_divergence(digits: Dataset) -> None:
+    asked = validate(
+        settings(activations=["relu"], depths=[12], runs=1).model_dump() | {"training": {"learning_rate": 100.0}}
+    )
+    training = CohortTraining(cohort(asked), digits, asked, CPU)
+    for _ in range(3):
+        training.epoch()
+    assert training.diverged
+
+
+def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
+    asked = settings(depths=[3, 2])
+    networks = cohort(asked)
+    training = CohortTraining(networks, digits, asked, CPU)
+    training.epoch()
+    for network in networks:
+        found = training.measure(network, digits.x_train[:50])
+        model = plain_network(training.weights(network))
+        a = torch.from_numpy(digits.standardised(digits.x_train[:50]))
+        layers = []
+        with torch.no_grad():
+            for position, module in enumerate(model):
+                a = module(a)
+                if position % 2:
+                    layers.append(a.numpy())
+        assert len(found.activations()) == network.depth
+        for ours, theirs in zip(found.activations(), layers, strict=True):
+            assert ours.dtype == np.float32 and ours.shape == (50, 24)
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        np.testing.assert_array_equal(found.predictions, a.argmax(1).numpy())
+
+
+def test_the_untrained_control_is_where_its_sibling_began(digits: Dataset) -> None:
+    asked = settings()
+    plan = make_plan(asked).cohorts[0]
+    training = CohortTraining(plan.networks, digits, asked, CPU)
+    start = {(n.depth, n.activation, n.run): training.weights(n) for n in plan.networks}
+    training.epoch()
+    for control in plan.controls:
+        assert control.control == "untrained"
+        sibling = start[control.depth, control.activation, control.run]
+        assert np.array_equal(flat(training.weights(control)), flat(sibling))
+        assert training.measure(control, digits.x_train[:5]).activations()[0].shape == (5, 24)
+
+
+def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
+    asked = settings(depths=[2], activations=["tanh"], runs=1)
+    (network,) = cohort(asked)
+    shuffled = Network(network_id("digits", 2, "tanh", 0, "shuffled"), "digits", 2, "tanh", 0, "shuffled")
+    training = CohortTraining((network, shuffled), digits, asked, CPU)
+    alone = CohortTraining((network,), digits, asked, CPU)
+    for _ in range(10):
+        report, expected = training.epoch(), alone.epoch()
+    assert report.networks[0].loss == pytest.approx(expected.networks[0].loss, rel=1e-3)
+    assert report.networks[0].test_accuracy > 0.85
+    assert report.networks[1].test_accuracy < 0.35
+    assert report.networks[1].loss > 1.5
+
+
+def test_an_aborted_epoch_is_undone(digits: Dataset) -> None:
+    asked = settings()
+    training = CohortTraining(cohort(asked), digits, asked, CPU)
+    other = CohortTraining(cohort(asked), digits, asked, CPU)
+    calls: list[tuple[int, int]] = []
+    training.epoch(lambda done, total: False)
+    with pytest.raises(Aborted):
+        training.epoch(lambda done, total: calls.append((done, total)) or done == 7)  # type: ignore[func-returns-value]  # append returns None
+    assert len(calls) == 7 and calls[-1][0] == 7 and calls[-1][1] >= training.steps
+    assert training.epochs_done == 1
+    training.epoch()
+    other.epoch()
+    other.epoch()
+    first, second = training.state(), other.state()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_large_cohorts_are_split_by_run(digits: Dataset) -> None:
+    asked = settings(depths=[3, 2], runs=4)
+    networks = cohort(asked)
+    whole = memory_estimate(networks, digits, asked)
+    assert split(networks, digits, asked, whole) == (networks,)
+    parts = split(networks, digits, asked, whole - 1)
+    assert sorted(n.id for part in parts for n in part) == sorted(n.id for n in networks)
+    assert [sorted({n.run for n in part}) for part in parts] == [[0, 1], [2, 3]]
+    singles = split(networks, digits, asked, 1)
+    assert all(len(part) == 1 for part in singles) and len(singles) == len(networks)
+
+
+def test_out_of_memory_is_the_programs_own_error() -> None:
+    with pytest.raises(OutOfMemory, match="a cohort of 9 networks"), memory_guard("a cohort of 9 networks"):
+        torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="shape"), memory_guard("anything"):
+        torch.zeros(2) @ torch.zeros(3, 3)
