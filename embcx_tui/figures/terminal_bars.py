@@ -1,0 +1,320 @@
+"""The paper's bars in terminal cells: one translucent rectangle a run, a bold mean, numbers below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures import ticks
+from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
+from embcx_tui.figures.terminal_cells import Cells, Look, pack
+from embcx_tui.figures.values import Bar, Bars
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+_SHADES = " ░▒▓█"
+_ASCII_SHADES = " .:+#"
+_MOST_SLOT = 26  # cells from one bar to the next: wider and the eye no longer compares heights
+_MOST_BAR = 16
+_LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
+NOTHING = "nothing measured yet"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Which rows a chart of some height has; each is a row number, None: left out."""
+
+    title: int | None
+    plot: tuple[int, int]
+    axis: int | None
+    labels: int | None
+    mean: int | None
+    sd: int | None
+    groups: int | None
+    key: int | None
+    note: int | None
+
+
+def _plan_rows(height: int, *, groups: bool, numbers: bool, note: bool) -> _Rows:
+    """Give each line its row, the least needed ones only where at least five rows of plot remain."""
+    wanted = ["labels", "axis", "title"]
+    if groups:
+        wanted.append("groups")
+    if numbers:
+        wanted.append("mean")
+    wanted += ["key"]
+    if numbers:
+        wanted.append("sd")
+    if note:
+        wanted.append("note")
+    chosen = set(wanted[:2]) if height >= 4 else set()
+    for name in wanted[2:]:
+        if height - len(chosen) - 1 >= 5:
+            chosen.add(name)
+    top = int("title" in chosen)
+    below = [name for name in ("axis", "labels", "mean", "sd", "groups", "key", "note") if name in chosen]
+    end = height - len(below)
+    place = {name: end + offset for offset, name in enumerate(below)}
+    get = place.get
+    return _Rows(
+        0 if top else None, (top, end), get("axis"), get("labels"), get("mean"), get("sd"), get("groups"), get("key"),
+        get("note"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where bars stand: first cell of each, its width, cells from one to the next; how many are left out."""
+
+    gutter: int
+    starts: tuple[int, ...]
+    bar: int
+    slot: int
+    left_out: int
+
+    @property
+    def end(self) -> int:
+        return self.starts[-1] + self.slot if self.starts else self.gutter
+
+
+def _plan_columns(width: int, gutter: int, sizes: list[int]) -> _Columns:
+    total, room = sum(sizes), width - gutter
+    between = 0 if len(sizes) < 2 else 1 if room < 4 * total else 2
+    slot = min(max((room - between * (len(sizes) - 1)) // max(total, 1), 1), _MOST_SLOT)
+    bar = min(slot - (0 if slot == 1 else 1 if slot < 9 else 2), _MOST_BAR)
+    indent = max((room - slot * total - between * (len(sizes) - 1)) // 2, 0) if slot == _MOST_SLOT else 0
+    starts: list[int] = []
+    column = gutter + indent
+    for size in sizes:
+        starts += [column + place * slot for place in range(size)]
+        column += size * slot + between
+    fitting = [start for start in starts if start + bar <= width]
+    return _Columns(gutter, tuple(fitting), bar, slot, len(starts) - len(fitting))
+
+
+def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
+    """Return `bars` painted on `width` × `height` cells."""
+    cells = Cells(width, height, look)
+    flat = [(group, bar) for group in bars.groups for bar in group.bars]
+    finite = [value for _, bar in flat for value in bar.values if np.isfinite(value)]
+    if not finite:
+        return cells.words(bars.title, bars.note or NOTHING) if bars.title else cells.words(bars.note or NOTHING)
+    if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
+        return cells.words("too small", "for bars")
+    top = ticks.bounds(finite, zero=True)[1]
+    sizes = [len(group.bars) for group in bars.groups]
+    # Twice: whether numbers fit is known with the columns, how many ticks fit with the rows.
+    marks = ticks.ticks(0.0, top * 1.04, 5)
+    gutter = max(*(len(text) for text in ticks.tick_labels(marks)), 5) + 2
+    columns = _plan_columns(width, gutter, sizes)
+    shown = flat[: len(columns.starts)]
+    numbers = ticks.fitted((bar.mean for _, bar in shown), columns.slot - 1) if columns.slot >= 4 else None
+    spreads = ticks.fitted((bar.sd for _, bar in shown), columns.slot - 1) if numbers else None
+    rows = _plan_rows(height, groups=len(bars.groups) > 1, numbers=bool(numbers), note=bool(bars.note))
+    plot_height = rows.plot[1] - rows.plot[0]
+    top = _top(top, plot_height)
+    _draw_axis(cells, rows, columns, top)
+    means: list[tuple[int, int]] = []
+    for start, (group, bar) in zip(columns.starts, shown, strict=True):
+        ink = _Brush(look, colour(group.place), len(bar.values))
+        _draw_bar(cells, bar, ink, (start, columns.bar), rows.plot, top, bars.highlight)
+        means.append((start, columns.bar))
+    _draw_texts(cells, bars, rows, columns, numbers, spreads)
+    return cells
+
+
+def _top(high: float, height: int) -> float:
+    """Return the value at the upper edge: a little above `high`, so that a warning sign fits over the tallest bar."""
+    return high * (1 + 1 / max(height, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Brush:
+    """How `count` of `runs` rectangles of one colour look on top of each other."""
+
+    look: Look
+    base: Rgb
+    runs: int
+
+    def shade(self, count: float) -> int:
+        """Return the packed colour of `count` rectangles; -1 for none."""
+        if count <= 0:
+            return -1
+        return pack(blend(self.look.paper, self.base, stack_opacity(count, self.runs)))
+
+    def sign(self, count: float) -> str:
+        """Return the character of `count` rectangles where there is no colour."""
+        shades = _SHADES if self.look.unicode else _ASCII_SHADES
+        return shades[min(int(np.ceil(4 * count / max(self.runs, 1))), 4)] if count > 0.25 else " "
+
+
+def _heights(bar: Bar, top: float, levels: int) -> NDArray[np.float64]:
+    """Return the measured values of `bar` in eighths of a row, 0 … levels."""
+    values = np.asarray(bar.values, dtype=float)
+    heights: NDArray[np.float64] = np.clip(values[np.isfinite(values)] / top, 0.0, 1.0) * levels
+    return heights
+
+
+def _draw_bar(
+    cells: Cells,
+    bar: Bar,
+    brush: _Brush,
+    span: tuple[int, int],
+    plot: tuple[int, int],
+    top: float,
+    highlight: int | None,
+) -> None:
+    start, width = span
+    height = plot[1] - plot[0]
+    heights = _heights(bar, top, height * 8)
+    # How many rectangles cover each eighth of each row, from the bottom row up [height, 8].
+    cover = (heights[None, :] > np.arange(height * 8)[:, None] + 0.5).sum(1).reshape(height, 8)
+    across = slice(start, start + width)
+    for up in range(height):
+        row = plot[1] - 1 - up
+        lower, upper = int(cover[up, 0]), int(cover[up, 7])
+        if not lower:
+            break
+        if not cells.look.colours:
+            cells.chars[row, across] = brush.sign(float(cover[up].mean()))
+            continue
+        # Several edges in one row share it: the one edge drawn stands at their average.
+        part = round(float((cover[up] - upper).sum()) / (lower - upper)) if lower > upper else 8
+        if part >= 8:
+            cells.bg[row, across] = brush.shade(lower)
+        elif part > 0 and cells.look.unicode:
+            cells.chars[row, across] = _EIGHTHS[part]
+            cells.fg[row, across] = brush.shade(lower)
+            cells.bg[row, across] = brush.shade(upper)
+        else:
+            cells.bg[row, across] = brush.shade(float(cover[up].mean()))
+    _draw_marks(cells, bar, span, plot, top, highlight)
+
+
+def _row_of(value: float, plot: tuple[int, int], top: float) -> tuple[int, float]:
+    """Return the row a value lies in and how far up in it (0 … 1)."""
+    height = plot[1] - plot[0]
+    at = min(max(value / top, 0.0), 1.0) * height
+    up = min(int(at), height - 1)
+    return plot[1] - 1 - up, at - up
+
+
+def _draw_marks(
+    cells: Cells, bar: Bar, span: tuple[int, int], plot: tuple[int, int], top: float, highlight: int | None
+) -> None:
+    start, width = span
+    look = cells.look
+    if bar.mean is not None:
+        row, part = _row_of(bar.mean, plot, top)
+        sign = "=" if not look.unicode else "▁" if part < 0.25 else "▔" if part > 0.75 else "━"
+        for column in range(start, start + width):
+            # An edge glyph under the line would need a third colour: its row takes the lower side's.
+            if cells.chars[row, column] != " " and look.colours:
+                cells.bg[row, column] = cells.fg[row, column]
+        cells.put(start, row, sign * width, look.ink, bold=True)
+    values, flagged = bar.values, bar.flagged or (False,) * len(bar.values)
+    if highlight is not None and 0 <= highlight < len(values) and np.isfinite(values[highlight]):
+        row, _ = _row_of(values[highlight], plot, top)
+        cells.put(start + width // 2, row, "●", look.ink, bold=True, width=1)
+    bad = [value for value, flag in zip(values, flagged, strict=False) if flag and np.isfinite(value)]
+    if bad:
+        row, _ = _row_of(max(max(bad), bar.mean or 0.0), plot, top)
+        cells.put(start + width // 2, max(row - 1, plot[0]), "!", WARNING, bold=True, width=1)
+
+
+def _draw_axis(cells: Cells, rows: _Rows, columns: _Columns, top: float) -> None:
+    plot, at = rows.plot, columns.gutter - 2
+    height = plot[1] - plot[0]
+    for row in range(*plot):
+        cells.muted(at, row, "│", width=1)
+    marks = ticks.ticks(0.0, top, max(min(height // 3, 6), 1))
+    for value, text in zip(marks, ticks.tick_labels(marks), strict=True):
+        # A tick names the lower edge of the row it stands in: 0 is the axis itself.
+        row = plot[1] - round(value / top * height)
+        if value == 0 and rows.axis is not None:
+            row = rows.axis
+        if plot[0] <= row <= (rows.axis if rows.axis is not None else plot[1] - 1):
+            cells.muted(0, row, text, width=at, align=1.0)
+            cells.muted(at, row, "┤", width=1)
+    if rows.axis is not None:
+        cells.muted(at, rows.axis, "┼" + "─" * max(columns.end - columns.gutter + 1, 0))
+
+
+def _draw_texts(
+    cells: Cells,
+    bars: Bars,
+    rows: _Rows,
+    columns: _Columns,
+    numbers: tuple[str, ...] | None,
+    spreads: tuple[str, ...] | None,
+) -> None:
+    look = cells.look
+    if rows.title is not None:
+        used = cells.put(0, rows.title, bars.title, look.ink, bold=True)
+        if bars.y_label and used + 3 + len(bars.y_label) <= cells.width:
+            cells.muted(used + 3, rows.title, bars.y_label)
+    head = columns.gutter - 2
+    for row, text in ((rows.labels, bars.x_label), (rows.mean, "mean"), (rows.sd, "sd")):
+        if row is not None and len(text) <= head:
+            cells.muted(0, row, text, width=head, align=1.0)
+    places = [(group, place) for group, one in enumerate(bars.groups) for place in range(len(one.bars))]
+    for order, (start, (group, place)) in enumerate(zip(columns.starts, places, strict=False)):
+        # Texts are centred under the bar and may use the gap to its right.
+        left = start - (columns.slot - 1 - columns.bar) // 2
+        room = max(columns.slot - 1, 1)
+        if rows.labels is not None:
+            _draw_label(
+                cells, left, rows.labels, bars.groups[group].bars[place].label, room, bars.chosen == (group, place)
+            )
+        if rows.mean is not None and numbers:
+            cells.put(left, rows.mean, numbers[order], look.ink, width=room, align=0.5)
+        if rows.sd is not None and spreads:
+            cells.muted(left, rows.sd, spreads[order], width=room, align=0.5)
+    if rows.groups is not None:
+        _draw_group_names(cells, bars, rows.groups, columns)
+    if rows.key is not None:
+        _draw_key(cells, bars, rows.key, columns, bool(numbers))
+    if rows.note is not None:
+        cells.muted(0, rows.note, bars.note)
+
+
+def _draw_label(cells: Cells, left: int, row: int, label: str, room: int, chosen: bool) -> None:
+    look = cells.look
+    text = label if len(label) <= room else label[:room]
+    if not chosen:
+        cells.put(left, row, text, look.ink, width=room, align=0.5)
+    elif look.colours:
+        padded = f" {text} " if len(text) + 2 <= room else text
+        cells.put(left, row, padded, look.paper, bg=look.ink, bold=True, width=room, align=0.5)
+    else:
+        marked = f"[{text}]" if len(text) + 2 <= room else f">{text}" if len(text) < room else ">"
+        cells.put(left, row, marked, look.ink, bold=True, width=room, align=0.5)
+
+
+def _draw_group_names(cells: Cells, bars: Bars, row: int, columns: _Columns) -> None:
+    first = 0
+    for group in bars.groups:
+        mine = columns.starts[first : first + len(group.bars)]
+        first += len(group.bars)
+        if mine:
+            width = mine[-1] + columns.bar - mine[0]
+            text = colour(group.place) if cells.look.colours else None
+            cells.put(mine[0], row, group.label, text, bold=True, width=width, align=0.5)
+
+
+def _draw_key(cells: Cells, bars: Bars, row: int, columns: _Columns, numbers: bool) -> None:
+    every = [bar for group in bars.groups for bar in group.bars]
+    runs = max(len(bar.values) for bar in every)
+    parts = ["━ mean", f"{'▇' if cells.look.unicode else '#'} one translucent bar a run ({runs})"]
+    if bars.highlight is not None:
+        parts.append(f"● run {bars.highlight}")
+    if any(flag for bar in every for flag in bar.flagged):
+        parts.append("! degenerate, not in the mean")
+    if columns.left_out:
+        parts.insert(0, f"{columns.left_out} of {len(every)} bars do not fit")
+    elif not numbers:
+        parts.append("wider shows numbers")
+    while len(parts) > 1 and sum(len(part) + 3 for part in parts) - 3 > cells.width:
+        parts.pop(1 if columns.left_out else -1 if len(parts) < 3 else 1)
+    cells.muted(0, row, "   ".join(parts))

@@ -1,0 +1,232 @@
+"""Points of an embedding in terminal cells: braille dots in the colour of each cell's most frequent class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures.palette import colour, signs
+from embcx_tui.figures.terminal_cells import Cells, Look, clip, pack, split_cells
+from embcx_tui.figures.values import Scatter
+
+NOTHING = "nothing measured yet"
+# The bit of each dot in a braille character [row, column], from U+2800 on.
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int64)
+_LONGEST_NAME = 14
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things stand: the plot's rectangle, and each point's dot (2 × 4 a cell) within it, -1: not shown."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+    dots: NDArray[np.int64]  # [n, 2] (column, row), in dots
+    title: bool
+    note: bool
+    legend: str  # "right", "below" or ""
+
+
+def _coordinates(scatter: Scatter) -> NDArray[np.float64]:
+    return np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
+
+
+def _finite(scatter: Scatter) -> NDArray[np.bool_]:
+    """Return which points [n] have coordinates."""
+    points = np.isfinite(_coordinates(scatter))
+    return points[:, 0] & points[:, 1]
+
+
+def _visible(scatter: Scatter) -> NDArray[np.bool_]:
+    shown = _finite(scatter)
+    if scatter.shown is not None and len(scatter.shown) == len(shown):
+        shown = shown & np.asarray(scatter.shown, dtype=bool)
+    return shown
+
+
+def _legend_width(scatter: Scatter, look: Look) -> int:
+    longest = max((len(split_cells(name, look.unicode)) for name in scatter.classes), default=0)
+    count = len(str(len(scatter.labels)))
+    return 2 + min(longest, _LONGEST_NAME) + 1 + count
+
+
+def _lay_out(scatter: Scatter, width: int, height: int, look: Look, legend: bool) -> _Layout:
+    title = bool(scatter.title) and height >= 5
+    note = bool(_note_text(scatter)) and height >= 12
+    plot_height = height - title - note
+    where = ""
+    if legend and scatter.classes:
+        side = _legend_width(scatter, look) + 2
+        # Points fill a square of 2 × height cells: a column beside it costs nothing on a wide screen.
+        if plot_height >= len(scatter.classes) and width - side >= 1.6 * plot_height:
+            where, width = "right", width - side
+        elif plot_height >= 8:
+            where, plot_height = "below", plot_height - 1
+    dots = _place(scatter, max(width, 1), max(plot_height, 1))
+    return _Layout(0, int(title), width, plot_height, dots, title, note, where)
+
+
+def _place(scatter: Scatter, width: int, height: int) -> NDArray[np.int64]:
+    """Return each point's dot [n, 2] in `width` × `height` cells, the same scale both ways (a dot is square)."""
+    points, finite = _coordinates(scatter), _finite(scatter)
+    dots = np.full(points.shape, -1, dtype=np.int64)
+    if not finite.any():
+        return dots
+    # All finite points, not only those shown: isolating a class must not move it.
+    low, high = points[finite].min(0), points[finite].max(0)
+    span = high - low
+    room = np.array([width * 2 - 1, height * 4 - 1], dtype=np.float64)
+    with np.errstate(divide="ignore", over="ignore"):
+        scale = np.nanmin(np.where(span > 0, room / span, np.inf))
+    shift = (points - (low + high) / 2) * (scale if np.isfinite(scale) else 0.0) * np.array([1.0, -1.0])
+    placed = np.clip(np.round(shift[finite] + room / 2), 0, room).astype(np.int64)
+    dots[finite] = placed
+    dots[~_visible(scatter)] = -1
+    return dots
+
+
+def locate(scatter: Scatter, width: int, height: int, look: Look) -> NDArray[np.int64]:
+    """Return the (column, row) cell of each point [n, 2] where `draw` puts it; -1 for those not shown."""
+    layout = _lay_out(scatter, width, height, look, legend=True)
+    hidden = layout.dots[:, 0] < 0
+    cells: NDArray[np.int64] = layout.dots // np.array([2, 4]) + np.array([layout.column, layout.row])
+    cells[hidden] = -1
+    return cells
+
+
+def _note_text(scatter: Scatter) -> str:
+    finite = _finite(scatter)
+    bad = int((~finite).sum())
+    parts = [scatter.note] if scatter.note else []
+    if bad and bad < len(finite):
+        parts.append(f"{bad:,} of {len(finite):,} points are not finite and left out")
+    return " · ".join(parts)
+
+
+def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
+    """Return `scatter` painted on `width` × `height` cells; 1,000 points at 200 × 60 in 3 ms."""
+    cells = Cells(width, height, look)
+    if not width or not height:
+        return cells
+    visible = _visible(scatter)
+    if not visible.any():
+        reason = _nothing(scatter)
+        return cells.words(scatter.title, reason) if scatter.title and height > 1 else cells.words(reason)
+    layout = _lay_out(scatter, width, height, look, legend)
+    rows = np.flatnonzero(visible)
+    dots = layout.dots[rows]
+    labels = _known_labels(scatter)[rows]
+    kinds = len(scatter.classes) + 1
+    at = (dots[:, 1] // 4) * layout.width + dots[:, 0] // 2
+    # The most frequent class of each occupied cell: of (cell, class) pairs in order of count, the last one wins.
+    pairs, counts = np.unique(at * kinds + labels, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    winner = np.full(layout.width * layout.height, -1, dtype=np.int64)
+    winner[pairs[order] // kinds] = pairs[order] % kinds
+    occupied = np.flatnonzero(winner >= 0)
+    plot = (slice(layout.row, layout.row + layout.height), slice(layout.column, layout.column + layout.width))
+    chars = np.full(winner.shape, " ", dtype="<U1")
+    if look.colours and look.unicode:
+        bits = np.zeros(winner.shape, dtype=np.int64)
+        np.bitwise_or.at(bits, at, _DOTS[dots[:, 1] % 4, dots[:, 0] % 2])
+        chars[occupied] = (0x2800 + bits[occupied]).astype("<u4").view("<U1")
+    else:
+        glyphs = np.array([*signs(scatter.classes), "?"], dtype="<U1")
+        chars[occupied] = glyphs[winner[occupied]]
+    paint = np.array([*(pack(colour(place)) for place in range(kinds - 1)), pack(look.faint)], dtype=np.int32)
+    fg = np.full(winner.shape, -1, dtype=np.int32)
+    fg[occupied] = paint[winner[occupied]]
+    cells.chars[plot] = chars.reshape(layout.height, layout.width)
+    cells.fg[plot] = fg.reshape(layout.height, layout.width)
+    _draw_chosen(cells, scatter, layout)
+    _draw_texts(cells, scatter, layout)
+    return cells
+
+
+def _nothing(scatter: Scatter) -> str:
+    if not len(scatter.points):
+        return scatter.note or NOTHING
+    if not _finite(scatter).any():
+        return "no point has finite coordinates"
+    return "no points of the classes shown"
+
+
+def _known_labels(scatter: Scatter) -> NDArray[np.int64]:
+    """Return labels [n] within the classes; one that is not becomes the last number, "?"."""
+    labels = np.full(len(np.asarray(scatter.points).reshape(-1, 2)), len(scatter.classes), dtype=np.int64)
+    given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
+    labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
+    return labels
+
+
+def _draw_chosen(cells: Cells, scatter: Scatter, layout: _Layout) -> None:
+    chosen = scatter.chosen
+    if chosen is None or not 0 <= chosen < len(layout.dots) or layout.dots[chosen, 0] < 0:
+        return
+    look = cells.look
+    column, row = layout.dots[chosen] // np.array([2, 4]) + np.array([layout.column, layout.row])
+    label = int(_known_labels(scatter)[chosen])
+    sign = (*signs(scatter.classes), "?")[label]
+    # Its class as a sign on a full cell: seen at a glance among dots, with and without colour.
+    cells.put(int(column), int(row), sign, look.paper, bg=look.ink, bold=True, width=1)
+    left, right = (("▐", "▌") if look.unicode else ("[", "]")) if look.colours else ("[", "]")
+    for place, glyph in ((int(column) - 1, left), (int(column) + 1, right)):
+        if layout.column <= place < layout.column + layout.width:
+            cells.put(place, int(row), glyph, look.ink, bold=True, width=1)
+
+
+def _draw_texts(cells: Cells, scatter: Scatter, layout: _Layout) -> None:
+    look = cells.look
+    if layout.title:
+        cells.put(0, 0, scatter.title, look.ink, bold=True)
+    if layout.note:
+        cells.muted(0, cells.height - 1, _note_text(scatter))
+    if not layout.legend:
+        return
+    labels = _known_labels(scatter)
+    shown = _visible(scatter)
+    glyphs = signs(scatter.classes)
+    counts = np.bincount(labels[shown], minlength=len(glyphs) + 1)
+    if layout.legend == "right":
+        first = layout.row + max((layout.height - len(glyphs)) // 2, 0)
+        for place, name in enumerate(scatter.classes):
+            _legend_line(cells, layout.width + 2, first + place, place, glyphs[place], name, int(counts[place]))
+        return
+    draw_legend(cells, 0, layout.row + layout.height, scatter.classes, tuple(int(c) for c in counts))
+
+
+def _mark(look: Look, glyph: str) -> str:
+    return "●" if look.colours and look.unicode else glyph
+
+
+def _legend_line(cells: Cells, column: int, row: int, place: int, glyph: str, name: str, count: int) -> None:
+    look = cells.look
+    present = count > 0
+    cells.put(column, row, _mark(look, glyph), colour(place) if present else look.faint, bold=present, width=1)
+    text = "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
+    if _mark(look, glyph) != name:
+        cells.put(column + 2, row, text, look.ink if present else look.faint, dim=not (present or look.colours))
+    cells.muted(column + 2, row, f"{count:,}" if present else "–", width=cells.width - column - 2, align=1.0)
+
+
+def draw_legend(cells: Cells, column: int, row: int, classes: tuple[str, ...], counts: tuple[int, ...]) -> None:
+    """Write the classes on one row, as many as fit; those without points are muted."""
+    look = cells.look
+    glyphs = signs(classes)
+    for place, name in enumerate(classes):
+        text = "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
+        mark = _mark(look, glyphs[place])
+        text = "" if mark == name else f" {text}"
+        more = "…" if place < len(classes) - 1 else ""
+        if column + 1 + len(split_cells(text, look.unicode)) + 2 * bool(more) > cells.width:
+            cells.muted(column, row, "…", width=1)
+            return
+        present = counts[place] > 0
+        column += cells.put(column, row, mark, colour(place) if present else look.faint, bold=present, width=1)
+        if text:
+            column += cells.put(column, row, text, look.ink if present else look.faint, dim=not present)
+        column += 2
