@@ -116,7 +116,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         click.echo(error.format_message())
         code = OK
     except click.ClickException as error:
-        where = f" ({error.ctx.command_path} --help)" if error.ctx else ""
+        context = getattr(error, "ctx", None)  # usage errors alone know their command
+        where = f" ({context.command_path} --help)" if context else ""
         say_error(" ".join(error.format_message().split()) + where)
         code = BAD_REQUEST
     except EmbcxError as error:
@@ -137,10 +138,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
         say_error(f"a defect of embcx-tui ({type(error).__name__}); {_record_defect()}")
         code = DEFECT
     sys.exit(code if isinstance(code, int) else OK)
-
-
-def _within_command(error: click.ClickException) -> bool:
-    return isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None
 
 
 def _record_defect() -> str:

@@ -39,7 +39,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
-    """Look at torch, GPU, terminal, data, disk, and whether logging out kills processes; exit code 3 where one is bad."""
+    """Look at torch, GPU, terminal, data, disk and what logging out does; exit code 3 where something is bad."""
     findings = [*_versions(), *_numerics(), _terminal(), _home(), *_data(), _logout()]
     if as_json:
         click.echo(json.dumps([{"what": f.what, "verdict": f.verdict, "text": f.text} for f in findings], indent=2))

@@ -37,11 +37,17 @@ def read_arrays(study_folder: Path, sealed: SealedFile) -> dict[str, NDArray[Any
     except OSError as error:
         raise StoreError(f"{safe_text(path.name)}: cannot be read ({error.strerror})") from None
     if hashlib.sha256(data).hexdigest() != sealed.sha256:
-        raise StoreError(
-            f"{safe_text(path.name)}: damaged (its checksum is not the journal's); resume measures it again"
-        )
+        raise StoreError(f"{safe_text(path.name)}: damaged (not what the journal announced); resume makes it again")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except _UNREADABLE as error:
         raise StoreError(f"{safe_text(path.name)}: no array file ({safe_text(error, 100)})") from None
+
+
+def is_intact(study_folder: Path, sealed: SealedFile) -> bool:
+    """Tell whether a sealed file is there with the bytes the journal announced."""
+    try:
+        return hashlib.sha256((study_folder / sealed.name).read_bytes()).hexdigest() == sealed.sha256
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from typing import Literal
 
 from embcx_tui.study.events import (
     AnyEvent,
+    CohortSplit,
     CohortStarted,
     DatasetLoaded,
     EpochTrained,
@@ -61,6 +62,8 @@ def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
         case CohortStarted():
             after = f", going on after epoch {event.epoch}" if event.epoch else ""
             return "info", f"{event.cohort}: training {len(event.networks)} networks together{after}"
+        case CohortSplit():
+            return "warning", f"{event.cohort}: out of memory; going on in {len(event.into)} smaller cohorts"
         case EpochTrained():
             return "info", _epoch(event, plan.settings.training.epochs)
         case NetworkDiverged():

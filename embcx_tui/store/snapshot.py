@@ -15,6 +15,7 @@ from embcx_tui.study import ids
 from embcx_tui.study.events import (
     AnyEvent,
     CheckpointSaved,
+    CohortSplit,
     CohortStarted,
     DatasetLoaded,
     EpochTrained,
@@ -218,6 +219,8 @@ class _Draft:
                 self._mapping("samples")[ids.sample_id(event.dataset, event.run)] = event
             case CohortStarted():
                 self._start_cohort(event)
+            case CohortSplit():
+                self._mapping("histories").pop(event.cohort, None)
             case EpochTrained():
                 self._add_epoch(event)
             case CheckpointSaved():

@@ -103,6 +103,14 @@ class CohortStarted(Event):
     epoch: int
 
 
+class CohortSplit(Event):
+    """The device's memory did not hold a cohort; its networks go on in smaller ones."""
+
+    kind: Literal["cohort-split"] = "cohort-split"
+    cohort: str
+    into: tuple[str, ...]
+
+
 class EpochTrained(Event):
     """One epoch of a cohort; vectors in the order of its networks.
 
@@ -217,6 +225,7 @@ AnyEvent = (
     | StudyAccepted
     | SampleDrawn
     | CohortStarted
+    | CohortSplit
     | EpochTrained
     | NetworkDiverged
     | CheckpointSaved

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from embcx_tui.store import lock
+from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.files import FILE_MODE
 from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.paths import StudyPaths
@@ -85,7 +86,7 @@ def start(paths: StudyPaths) -> int:
     """
     if lock.is_held(paths.lock):
         raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
-    if read_study(paths).state == "complete":
+    if _is_whole(paths):
         raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
     try:
         log = os.open(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
@@ -118,6 +119,15 @@ def start(paths: StudyPaths) -> int:
             return process.pid
         time.sleep(_POLL_S)
     raise StoreError(f"the worker of study {paths.id} has not begun within {START_PATIENCE_S:.0f} s")
+
+
+def _is_whole(paths: StudyPaths) -> bool:
+    """Tell whether a study is complete with every file as it was announced; a damaged one can be made again."""
+    snapshot = read_study(paths)
+    files = [
+        event.file for results in (snapshot.samples, snapshot.trained, snapshot.measured) for event in results.values()
+    ]
+    return snapshot.state == "complete" and all(is_intact(paths.root, file) for file in files)
 
 
 def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bool:

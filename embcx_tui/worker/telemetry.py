@@ -80,9 +80,11 @@ def _gpu_reader(gpu: int | None) -> Callable[[], dict[str, Any]]:
 
 
 def _handle(pynvml: Any, gpu: int) -> Any:
-    """Return NVML's handle of torch's device `gpu`: torch counts only CUDA_VISIBLE_DEVICES, so match by bus address."""
+    """Return NVML's handle of torch's device `gpu`, by UUID: torch counts only what CUDA_VISIBLE_DEVICES shows."""
     import torch
 
-    properties = torch.cuda.get_device_properties(gpu)
-    bus = f"{properties.pci_domain_id:08x}:{properties.pci_bus_id:02x}:{properties.pci_device_id:02x}.0"
-    return pynvml.nvmlDeviceGetHandleByPciBusId(bus.encode())
+    uuid = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)  # torch 2.6 and later
+    if uuid is not None:
+        with contextlib.suppress(pynvml.NVMLError):
+            return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
+    return pynvml.nvmlDeviceGetHandleByIndex(gpu)

@@ -1,0 +1,130 @@
+"""The work of a study: what is asked, less what is done; the only place that joins compute and store."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from importlib import metadata
+
+import torch
+
+from embcx_tui import __version__
+from embcx_tui.compute import datasets
+from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device import choose_device, describe
+from embcx_tui.compute.samples import run_sample
+from embcx_tui.store.arrays import is_intact, write_arrays
+from embcx_tui.store.paths import StudyPaths, data_folder
+from embcx_tui.study import ids
+from embcx_tui.study.errors import DataError
+from embcx_tui.study.events import DatasetLoaded, MachineDescribed, SampleDrawn, SealedFile, StudyAccepted
+from embcx_tui.study.plan import Cohort
+from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
+from embcx_tui.worker.layers import measure_layers, unmeasured
+from embcx_tui.worker.study import Journal
+from embcx_tui.worker.telemetry import telemetry
+from embcx_tui.worker.training import train_cohort
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
+
+
+def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
+    """Do what is left of a study; return how it ended, ("complete", "") or ("stopped", reason).
+
+    Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
+    """
+    device = choose_device(journal.snapshot.plan.settings.machine.device)
+    shelf = _Shelf(paths, journal)
+    _describe(journal, device)
+    shelf.accept()
+    gpu = device.index or 0 if device.type == "cuda" else None
+    with telemetry(paths.telemetry, gpu):
+        for cohort in journal.snapshot.plan.cohorts:
+            if not unmeasured(paths, journal, cohort):
+                continue
+            dataset = shelf.dataset(cohort.dataset)
+            for training in train_cohort(paths, journal, cohort, dataset, device, stop):
+                if not stop():
+                    measure_layers(paths, journal, cohort, training, dataset, stop)
+            if stop():
+                return "stopped", "when asked"
+            _clear_checkpoints(paths, cohort)
+    return "complete", ""
+
+
+def _describe(journal: Journal, device: torch.device) -> None:
+    facts = describe(device)
+    versions = {"embcx-tui": __version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    if torch.version.cuda and device.type == "cuda":
+        versions["cuda"] = torch.version.cuda
+    journal.tell(
+        MachineDescribed(
+            device=f"{facts.device} ({facts.name})",
+            cores=os.cpu_count() or 1,
+            memory=facts.memory_bytes,
+            versions=versions,
+        )
+    )
+
+
+def _clear_checkpoints(paths: StudyPaths, cohort: Cohort) -> None:
+    """Remove the weights of a cohort that is measured: at the paper's full scale they are 1.5 GB."""
+    for path in paths.checkpoints.glob(f"{cohort.id}.*"):
+        path.unlink(missing_ok=True)
+
+
+class _Shelf:
+    """The study's datasets, one in memory at a time, and their samples."""
+
+    def __init__(self, paths: StudyPaths, journal: Journal) -> None:
+        self._paths = paths
+        self._journal = journal
+        self._settings = journal.snapshot.plan.settings
+        self._loaded: Dataset | None = None
+
+    def dataset(self, name: str) -> Dataset:
+        if self._loaded is None or self._loaded.name != name:
+            self._loaded = None  # free it before the next one comes
+            self._loaded = datasets.load(name, data_folder(), train_limit=self._settings.data.train_limit)
+        return self._loaded
+
+    def accept(self) -> None:
+        """Load every dataset and draw every sample, so that what cannot work is refused before hours of training."""
+        # The first cohort's dataset last: it is then the one in memory.
+        for cohort in reversed(self._journal.snapshot.plan.cohorts):
+            dataset = self.dataset(cohort.dataset)
+            self._check_perplexity(dataset)
+            if cohort.dataset not in self._journal.snapshot.datasets:
+                self._journal.tell(
+                    DatasetLoaded(
+                        dataset=cohort.dataset,
+                        n_train=len(dataset.x_train),
+                        n_test=len(dataset.x_test),
+                        features=dataset.features,
+                        classes=dataset.classes,
+                        shape=dataset.shape,
+                    )
+                )
+            for run in cohort.runs:
+                self._draw(dataset, run)
+        self._journal.tell(StudyAccepted())
+
+    def _check_perplexity(self, dataset: Dataset) -> None:
+        points = len(dataset.classes) * self._settings.data.samples_per_class
+        if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
+            raise DataError(
+                f"{dataset.name}: perplexity {self._settings.measure.perplexity:g} needs more than the {points} points "
+                f"of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
+            )
+
+    def _draw(self, dataset: Dataset, run: int) -> None:
+        name = ids.sample_id(dataset.name, run)
+        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
+        known = self._journal.snapshot.samples.get(name)
+        if known and is_intact(self._paths.root, known.file):
+            return
+        arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
+        sealed: SealedFile = write_arrays(self._paths.arrays, f"{name}.npz", arrays)
+        self._journal.tell(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))
