@@ -1,0 +1,1 @@
+"""The screens. Values come down (snapshots), messages go up; imports no numerics."""

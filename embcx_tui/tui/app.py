@@ -1,0 +1,242 @@
+"""The application: four modes, the open study, and what becomes of wishes. Screens do the showing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.telemetry import Telemetry
+from embcx_tui.tui import feed, keys, theme
+from embcx_tui.tui.deeds import DoingApp
+from embcx_tui.tui.dialogs import Answer, Ask
+from embcx_tui.tui.frame import ModeScreen, TitleBar
+from embcx_tui.tui.messages import (
+    Mode,
+    OpenStudy,
+    ReuseStudy,
+    Say,
+    StudiesRead,
+    StudyGone,
+    StudyRead,
+    StudyUnreadable,
+    TelemetryRead,
+)
+from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.studies import StudiesScreen
+from embcx_tui.tui.terminal import TerminalWatch, unusable
+
+
+def _configure() -> Screen[None]:
+    from embcx_tui.tui.configure import ConfigureScreen  # imported when first shown, for a quick first frame
+
+    return ConfigureScreen()
+
+
+def _live() -> Screen[None]:
+    from embcx_tui.tui.live import LiveScreen
+
+    return LiveScreen()
+
+
+def _layers() -> Screen[None]:
+    from embcx_tui.tui.layers import LayersScreen
+
+    return LayersScreen()
+
+
+class EmbcxApp(DoingApp):
+    """Holds what all modes share: the rows of the list and the open study's snapshot and telemetry."""
+
+    TITLE = "embcx-tui"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = keys.APP
+    MODES = {"studies": StudiesScreen, "configure": _configure, "live": _live, "layers": _layers}
+    DEFAULT_MODE = "studies"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (40, "-small"), (80, "-normal"), (120, "-wide"), (200, "-huge")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]
+    NOTIFICATION_TIMEOUT = 6
+
+    def __init__(self, study: StudyPaths | None = None) -> None:
+        super().__init__()
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
+        self.theme = theme.DARK.name
+        self.rows: tuple[StudyRow, ...] = ()
+        self.rows_complete = False
+        self.paths: StudyPaths | None = None
+        self.snapshot: Snapshot | None = None
+        self.telemetry: tuple[Telemetry, ...] = ()
+        self._wake = asyncio.Event()
+        self._loop_here: asyncio.AbstractEventLoop | None = None
+        self._wanted = study
+        self._choose_mode = False
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give every theme, also one from elsewhere, the names that our styles use."""
+        return theme.DARK.variables
+
+    def on_mount(self) -> None:
+        self._loop_here = asyncio.get_running_loop()
+        # After the first frame: reading folders competes with drawing for the interpreter.
+        self.call_after_refresh(self._follow)
+
+    def _follow(self) -> None:
+        self.run_worker(feed.follow_studies(self.post_message, self._wake), group="studies", exclusive=True)
+        if self._wanted:
+            self.post_message(OpenStudy(self._wanted))
+
+    # Facts
+
+    @on(StudiesRead)
+    def studies_read(self, event: StudiesRead) -> None:
+        self.rows, self.rows_complete = event.rows, event.complete
+        self.deliver()
+
+    @on(StudyRead)
+    async def study_read(self, event: StudyRead) -> None:
+        if event.paths != self.paths:
+            return
+        self.snapshot = event.snapshot
+        if self._choose_mode:
+            self._choose_mode = False
+            await self.action_mode("live" if event.snapshot.state in ("running", "queued") else "layers")
+        self.deliver()
+
+    @on(TelemetryRead)
+    def telemetry_read(self, event: TelemetryRead) -> None:
+        if event.paths == self.paths:
+            self.telemetry = event.telemetry
+            self.deliver()
+
+    @on(StudyUnreadable)
+    async def study_unreadable(self, event: StudyUnreadable) -> None:
+        if event.paths == self.paths:
+            await self.close_study()
+            self.say(Say(event.text, "error"))
+
+    @on(StudyGone)
+    async def study_gone(self, event: StudyGone) -> None:
+        if event.paths == self.paths:
+            await self.close_study()
+
+    # Wishes
+
+    @on(ReuseStudy)
+    async def reuse_study(self, event: ReuseStudy) -> None:
+        await self.action_mode("configure")
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ModeScreen)
+        screen.post_message(event)
+
+    @on(OpenStudy)
+    async def open_study(self, event: OpenStudy) -> None:
+        """Follow a study from now on, and show it in the wished mode or the one that fits its state."""
+        if event.paths != self.paths:
+            self.paths, self.snapshot, self.telemetry = event.paths, None, ()
+            self.run_worker(
+                feed.follow_study(event.paths, self.post_message, self._wake), group="study", exclusive=True
+            )
+        if event.mode:
+            self._choose_mode = False
+            await self.action_mode(event.mode)
+        elif self.snapshot:
+            await self.action_mode("live" if self.snapshot.state in ("running", "queued") else "layers")
+        else:
+            self._choose_mode = True
+
+    async def close_study(self) -> None:
+        """Follow no study any more and go back to the list."""
+        self.workers.cancel_group(self, "study")
+        self.paths, self.snapshot, self.telemetry, self._choose_mode = None, None, (), False
+        await self.action_mode("studies")
+
+    @on(Say)
+    def say(self, event: Say) -> None:
+        self.notify(event.text, severity=event.severity, markup=False)
+
+    def leave_now(self) -> None:
+        """End without asking, from any thread or signal handler: the terminal has gone."""
+        if self._loop_here:
+            self._loop_here.call_soon_threadsafe(self.exit)
+
+    def wake_feed(self) -> None:
+        """Look at once: something was just started, stopped or deleted."""
+        self._wake.set()
+
+    def deliver(self) -> None:
+        """Hand what is known to the mode that is shown; the others get it when they are."""
+        screen = self.screen_stack[0]
+        if not screen.is_mounted:
+            return
+        for name in ("paths", "snapshot", "telemetry", "rows_complete", "rows"):
+            if name in screen._reactives:
+                setattr(screen, name, getattr(self, name))
+        if not isinstance(screen, ModeScreen):
+            for bar in screen.query(TitleBar):
+                bar.snapshot = self.snapshot
+
+    # Keys
+
+    async def action_mode(self, mode: Mode) -> None:
+        await self.switch_mode(mode)
+        screen = self.screen_stack[0]
+        if not isinstance(screen, ModeScreen) and not screen.query(TitleBar):
+            await screen.mount(TitleBar(mode))
+        self.deliver()
+
+    def action_toggle_theme(self) -> None:
+        self.theme = theme.LIGHT.name if self.theme == theme.DARK.name else theme.DARK.name
+
+    def action_help(self) -> None:
+        from embcx_tui.tui.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
+
+    async def action_quit(self) -> None:
+        """Leave; while studies train, ask whether they go on."""
+        running = [row for row in self.rows if row.state == "running"]
+        if not running:
+            self.exit()
+            return
+        if isinstance(self.screen, Ask):
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer:
+                self.run_worker(self.leave(running, stop=answer == "stop"))
+
+        what = f"“{running[0].name}” is training" if len(running) == 1 else f"{len(running)} studies are training"
+        self.push_screen(
+            Ask(
+                "Leave embcx-tui?",
+                f"{what}. Detach, and the work goes on without this window.",
+                (Answer("detach", "Detach"), Answer("stop", "Stop after this epoch")),
+            ),
+            answered,
+        )
+
+
+def make_app(study: StudyPaths | None = None) -> EmbcxApp:
+    """Return the application, opened on `study` where one is given."""
+    return EmbcxApp(study)
+
+
+def run_app(study: StudyPaths | None = None) -> int:
+    """Run the application in this terminal; return the exit code (2 where the terminal cannot show it)."""
+    reason = unusable()
+    if reason:
+        print(reason, file=sys.stderr)
+        return 2
+    app = make_app(study)
+    TerminalWatch(app.leave_now).start()
+    app.run()
+    if app.last_words:
+        print(app.last_words)
+    return app.return_code or 0

@@ -1,0 +1,106 @@
+"""What the application does to studies: create, start, stop, delete. Each blocks, so each runs in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from textual import on
+from textual.app import App
+
+from embcx_tui.store import library
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui.messages import (
+    CreateStudy,
+    DeleteStudy,
+    Mode,
+    OpenStudy,
+    Say,
+    StartDemo,
+    StartStudy,
+    StopStudy,
+    StudyGone,
+)
+from embcx_tui.tui.rows import StudyRow
+
+
+class DoingApp(App[None]):
+    """An application that can do these things; what comes of each is posted as a message."""
+
+    last_words = ""
+    """What the shell shows after the application has gone."""
+
+    def wake_feed(self) -> None:
+        """Look at the folders at once."""
+
+    def _in_thread(self, body: Callable[[], object]) -> None:
+        """Run `body` off the loop; an error that a person can act on becomes one line."""
+
+        def guarded() -> None:
+            try:
+                body()
+            except (EmbcxError, OSError) as error:
+                self.post_message(Say(safe_text(error, 300), "error"))
+            self.call_from_thread(self.wake_feed)
+
+        self.run_worker(guarded, thread=True, group="deeds", exit_on_error=False)
+
+    @on(StartStudy)
+    def start_study(self, event: StartStudy) -> None:
+        self._in_thread(lambda: self._start(event.paths, "live"))
+
+    def _start(self, paths: StudyPaths, mode: Mode) -> None:
+        from embcx_tui.worker import launch
+
+        self.post_message(OpenStudy(paths, mode))
+        launch.start(paths)
+
+    @on(StopStudy)
+    def stop_study(self, event: StopStudy) -> None:
+        def body() -> None:
+            from embcx_tui.worker import launch
+
+            launch.stop(event.paths, at_once=event.at_once)
+            when = "now" if event.at_once else "after this epoch"
+            self.post_message(Say(f"the study stops {when}; r resumes it"))
+
+        self._in_thread(body)
+
+    @on(DeleteStudy)
+    def delete_study(self, event: DeleteStudy) -> None:
+        def body() -> None:
+            library.delete_study(event.paths)
+            self.post_message(StudyGone(event.paths))
+
+        self._in_thread(body)
+
+    @on(CreateStudy)
+    def create_study(self, event: CreateStudy) -> None:
+        self._in_thread(lambda: self._start(library.create_study(event.settings), "live"))
+
+    @on(StartDemo)
+    def start_demo(self) -> None:
+        def body() -> None:
+            from embcx_tui.study.preset import load_preset
+
+            self._start(library.create_study(load_preset("demo").settings), "live")
+
+        self._in_thread(body)
+
+    async def leave(self, running: Sequence[StudyRow], stop: bool) -> None:
+        """End the application; with `stop` ask the workers of `running` to end after their epoch, before that."""
+        if stop:
+            from embcx_tui.worker import launch
+
+            for row in running:
+                try:
+                    await asyncio.to_thread(launch.stop, row.paths)
+                except EmbcxError as error:
+                    self.last_words += f"embcx-tui: {safe_text(error)}\n"
+        words = (
+            "stops after this epoch; go on with: embcx-tui resume" if stop else "goes on; return with: embcx-tui open"
+        )
+        self.last_words += "\n".join(f"{row.name} {words} {row.paths.id}" for row in running)
+        self.exit()

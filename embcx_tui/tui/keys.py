@@ -1,0 +1,98 @@
+"""Every key of the application, on one page: what footer, help and palette say is read from here.
+
+`id` makes a key remappable, `tooltip` is the sentence that help, palette and mouse show. A key shown in the footer has
+a label of one or two words; the order here is the order there. Digits are no mode keys: they isolate classes in Layers.
+"""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+
+def _key(
+    id: str, key: str, action: str, label: str, tooltip: str, *, show: bool = True, priority: bool = False
+) -> Binding:
+    return Binding(key, action, label, show=show, tooltip=tooltip, id=id, priority=priority)
+
+
+def hidden(key: str, action: str) -> Binding:
+    """Return a binding that needs no telling: arrows between buttons, say."""
+    return Binding(key, action, show=False, system=True)
+
+
+# Everywhere. The modes stand in the title line, so the footer leaves them out.
+APP: list[BindingType] = [
+    _key("mode.studies", "s", "mode('studies')", "Studies", "The list of all studies", show=False),
+    _key("mode.configure", "c", "mode('configure')", "Configure", "Configure a new study", show=False),
+    _key("mode.live", "v", "mode('live')", "Live", "Watch the open study train", show=False),
+    _key("mode.layers", "l", "mode('layers')", "Layers", "Browse the open study's layers", show=False),
+    _key(
+        "app.theme", "ctrl+t", "toggle_theme", "Light/dark", "Change between the dark and the light theme", show=False
+    ),
+    _key("app.suspend", "ctrl+z", "suspend_process", "Suspend", "Back to the shell; fg returns here", show=False),
+    _key("app.palette", "ctrl+p", "command_palette", "Commands", "Find any action or study by typing", show=False),
+    _key("app.help", "question_mark", "help", "Help", "All keys of this screen"),
+    _key("app.quit", "q", "quit", "Quit", "Leave the application; a study that trains can go on without it"),
+    _key("app.quit-now", "ctrl+q", "quit", "Quit", "The same, also while typing", show=False, priority=True),
+]
+
+STUDIES: list[BindingType] = [
+    _key("studies.open", "enter", "open", "Open", "Open the study: Live while it runs, else its layers"),
+    _key("studies.new", "n", "new", "New", "Configure a new study"),
+    _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo: small networks on scikit-learn's digits"),
+    _key("studies.resume", "r", "resume", "Resume", "Start or go on with the study where it stopped"),
+    _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
+    _key("studies.copy", "y", "reuse", "Reuse", "Configure a new study from this one's settings"),
+    _key("studies.delete", "delete,backspace", "delete", "Delete", "Delete the study with all its files, after asking"),
+]
+
+CONFIGURE: list[BindingType] = [
+    _key("configure.start", "ctrl+r", "start", "Start", "Create this study and start it"),
+    _key("configure.save", "ctrl+s", "save", "Save", "Write this study to a TOML file"),
+    _key("configure.load", "ctrl+o", "load", "Load", "Fill the form from a TOML file"),
+    _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work again"),
+]
+
+LIVE: list[BindingType] = [
+    _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
+    _key("live.resume", "r", "resume", "Resume", "Start the study, or go on where it stopped"),
+    _key("live.panel", "tab", "panel(1)", "Panel", "Next panel: networks, curves, machine, log"),
+    _key("live.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
+    _key("live.mark", "space", "mark", "Mark", "Mark the network, to draw the curves of the marked ones"),
+    _key("live.quantity", "t", "quantity", "Loss/accuracy", "Curves of loss, test accuracy or training accuracy"),
+    _key("live.filter", "slash", "filter", "Filter", "Filter the log: words that its lines must hold"),
+    _key("live.follow", "f", "follow", "Follow", "Let the log follow its end, or stay where it is"),
+    _key("live.zoom", "z", "zoom", "Zoom", "The focused panel on the whole screen, and back"),
+    _key("live.export", "e", "export", "Export", "Save the training curves as PNG, SVG or PDF"),
+    _key("live.back", "escape", "back", "Back", "Back from the whole screen, or clear marks and filter", show=False),
+]
+
+LAYERS: list[BindingType] = [
+    _key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"),
+    _key("layers.previous", "left", "flip(-1)", "Layer before", "Layer before, toward the input", show=False),
+    _key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"),
+    _key("layers.up", "up", "walk(-1)", "Network above", "Line above in the tree", show=False),
+    _key("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next single network", show=False),
+    _key("layers.run-back", "left_square_bracket", "network(-1)", "Run before", "Single network before", show=False),
+    _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, bars, points, numbers"),
+    _key("layers.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
+    _key("layers.zoom", "z", "zoom", "Zoom", "The focused figure on the whole screen, and back"),
+    *(
+        _key(
+            f"layers.class-{digit}",
+            str(digit),
+            f"isolate({digit})",
+            "Class" if digit == 0 else f"Class {digit}",
+            f"Show only the class at place {digit} of the legend; again: all classes",
+            show=digit == 0,
+        )
+        for digit in range(10)
+    ),
+    _key("layers.all", "a", "isolate(-1)", "All", "Show all classes"),
+    _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
+    _key("layers.back", "escape", "unzoom", "Back", "Back from the whole screen", show=False),
+]
+
+DIALOG: list[BindingType] = [
+    _key("dialog.cancel", "escape", "cancel", "Cancel", "Close this and change nothing"),
+]

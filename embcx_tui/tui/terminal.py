@@ -1,0 +1,70 @@
+"""What kind of terminal this is, and what happens when it goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import locale
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+# The application must be gone 2 s after its terminal; what has not ended politely by now is ended.
+GRACE_S = 1.5
+# What a shell reports of a process that SIGHUP ended.
+HANGUP_EXIT = 128 + signal.SIGHUP
+# Without a hangup event from the kernel (macOS has none for terminals) the terminal is looked at this often.
+_LOOK_EVERY_MS = 1_000
+
+
+def unusable() -> str | None:
+    """Return the one line that says why no application can be shown here, with the command to use; None where it can."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "embcx-tui: the application needs a terminal; without one use: embcx-tui list, run, show --json"
+    term = os.environ.get("TERM", "")
+    if term in ("", "dumb", "unknown"):
+        said = f"TERM={term}" if term else "TERM is not set"
+        return f"embcx-tui: this terminal cannot show the application ({said}); use: embcx-tui list, run, logs -f"
+    encoding = (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
+    if encoding != "utf8":
+        return f"embcx-tui: the terminal's text is {encoding}, not UTF-8; set LANG=C.UTF-8, or use: embcx-tui list, run, logs"
+    return None
+
+
+class TerminalWatch:
+    """Ends the process when its terminal goes away: politely through `leave`, and for certain after `GRACE_S`.
+
+    Textual 8 reads an ended terminal in a loop at a full core, and with SIGHUP ignored (nohup) never ends.
+    """
+
+    def __init__(self, leave: Callable[[], object]) -> None:
+        self._leave = leave
+        self._gone = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch; call it from the main thread."""
+        signal.signal(signal.SIGHUP, lambda *_: self._end())
+        threading.Thread(target=self._watch, name="terminal-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        # No event is asked for: a hangup is always reported, and keys do not wake this thread.
+        poll.register(sys.stdin.fileno(), 0)
+        while not self._gone.is_set():
+            if any(
+                event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(_LOOK_EVERY_MS)
+            ):
+                self._end()
+
+    def _end(self) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        # A daemon thread: where the polite way works, this one dies with the process before it acts.
+        last = threading.Timer(GRACE_S, os._exit, (HANGUP_EXIT,))
+        last.daemon = True
+        last.start()
+        with contextlib.suppress(Exception):
+            self._leave()
