@@ -57,8 +57,10 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _one_or_many(value: object) -> object:
-    """Let `--set networks.depths=5` mean a list of one."""
-    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    """Let `--set networks.depths=5` mean a list of one; TOML's lists become tuples."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _one_line(text: str) -> str:
@@ -75,7 +77,7 @@ Dataset = Annotated[str, Field(max_length=1000), AfterValidator(_dataset)]
 class Section(BaseModel):
     """One table of a study file: frozen, and a key it does not know is a mistake."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
@@ -199,14 +201,24 @@ def _mistake(detail: ErrorDetails) -> Mistake:
         return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
-    text = text.removeprefix("Input should be ").removeprefix("Value error, ")
-    text = text.replace("a valid tuple", "a list").replace("a valid dictionary or instance of", "a table,")
-    if kind == "string_pattern_mismatch":
-        text = "must be auto, cpu, cuda or cuda:N"
-    elif not text.startswith("must"):
-        text = f"must be {text}" if text[:1].islower() else text
+    text = _PLAIN.get(kind, text.replace("Input should be", "must be").replace("equal to or ", ""))
     shown = safe_text(repr(given), 60)
-    return Mistake(key, text if kind == "missing" else f"{text}, not {shown}")
+    return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
+
+
+# Pydantic's words for what a person who writes TOML calls otherwise, by its type of error.
+_PLAIN = {
+    "model_type": "must be a table of keys",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least one entry",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "string_pattern_mismatch": "must be auto, cpu, cuda or cuda:N",
+    "string_too_long": "is too long",
+    "too_long": "has too many entries",
+}
 
 
 def parse_toml(text: str) -> dict[str, Any]:
