@@ -1,0 +1,54 @@
+"""openTSNE as an engine: the reference beside the exact one, and the one for samples too large for it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.compute import exact
+from embcx_tui.compute.embedding import Points
+
+# Rows; openTSNE's own bound. Below it Barnes-Hut is the faster of its two ways (1.4 s against 9 s at 1,000).
+FFT_FROM = 10_000
+EXAGGERATED = 250  # iterations at exaggeration 12: openTSNE's defaults
+PLAIN = 500  # iterations after that, likewise
+
+
+def embed(
+    activations: NDArray[np.floating],
+    joint: NDArray[np.float64],
+    entropy: float,
+    perplexity: float,
+    start: Points,
+    seed: int,
+    jobs: int,
+    descent: exact.Descent,
+) -> exact.Rest:
+    """Return where openTSNE leaves points [n, 2] from `start` for activations [n, d], scored for P [n, n] (of known
+    entropy, nats).
+
+    One affinity object with openTSNE's own choice of neighbours, its learning rate "auto"; only the score is ours, and
+    exact.
+    """
+    from openTSNE import TSNEEmbedding
+    from openTSNE.affinity import PerplexityBasedNN
+
+    affinities = PerplexityBasedNN(
+        np.asarray(activations, dtype=np.float64), perplexity=perplexity, n_jobs=jobs, random_state=seed
+    )
+    method = "fft" if len(start) >= FFT_FROM else "bh"
+    embedding = TSNEEmbedding(
+        start.astype(np.float64),
+        affinities,
+        negative_gradient_method=method,
+        n_jobs=jobs,
+        random_state=seed,
+        learning_rate="auto",
+    )
+    embedding.optimize(n_iter=EXAGGERATED, exaggeration=12, momentum=0.8, inplace=True)
+    embedding.optimize(n_iter=PLAIN - descent.window, momentum=0.8, inplace=True)
+    before = exact.score(joint, np.asarray(embedding), entropy)
+    embedding.optimize(n_iter=descent.window, momentum=0.8, inplace=True)
+    points = np.asarray(embedding, dtype=np.float32)
+    kl = exact.score(joint, points, entropy)
+    change = abs(before - kl) / kl
+    norm = exact.gradient_norm(joint.astype(np.float32), np.ascontiguousarray(points.T))
+    return exact.Rest(points, kl, EXAGGERATED + PLAIN, change, norm, change < descent.tolerance)

@@ -1,0 +1,170 @@
+"""From activations to complexity, through the door that the worker takes."""
+
+import gzip
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from openTSNE.kl_divergence import kl_divergence_exact
+from sklearn.datasets import load_digits
+
+from embcx_tui.compute import exact
+from embcx_tui.compute.complexity import Complexity, Measurement, exact_kl, kl_to_uniform, measure
+from embcx_tui.compute.neighbourhoods import joint_probabilities
+
+QUICK = Measurement(perplexity=15.0, descent=exact.Descent(tolerance=1e-3))
+
+
+def layers_of_digits(n: int = 160) -> list[NDArray[np.float32]]:
+    """Three layers of different widths: digits, and two random relu layers on them."""
+    rows = load_digits().data[:n].astype(np.float32) / 16.0
+    rng = np.random.default_rng(0)
+    first = np.maximum(rows @ rng.standard_normal((64, 30), dtype=np.float32), 0.0)
+    second = np.maximum(first @ rng.standard_normal((30, 50), dtype=np.float32), 0.0)
+    return [rows, first, second]
+
+
+def measured(layers: Sequence[NDArray[np.float32]], measurement: Measurement = QUICK) -> list[Complexity]:
+    """The layers' complexities in their own order, seeds 0, 1, 2 …"""
+    found = dict(measure(layers, range(len(layers)), measurement))
+    return [found[index] for index in range(len(layers))]
+
+
+def test_every_layer_is_measured_and_scored_exactly() -> None:
+    layers = layers_of_digits()
+    for layer, complexity in zip(layers, measured(layers), strict=True):
+        joint = joint_probabilities(layer, 15.0)
+        wanted = kl_divergence_exact(joint, complexity.points.astype(np.float64))
+        assert complexity.kl == pytest.approx(wanted, rel=1e-6)
+        assert exact_kl(joint, complexity.points) == pytest.approx(wanted, rel=1e-10)
+        uniform = np.full((160, 160), 1.0 / (160 * 159))
+        ratio = np.divide(joint, uniform, out=np.ones_like(joint), where=joint > 0.0)
+        assert kl_to_uniform(joint) == pytest.approx((joint * np.log(ratio)).sum(), rel=1e-10)
+        assert complexity.explained == pytest.approx(1.0 - wanted / kl_to_uniform(joint), rel=1e-6)
+        assert complexity.converged
+        assert not complexity.degenerate
+        assert complexity.points.shape == (160, 2)
+        assert complexity.points.dtype == np.float32
+        assert complexity.points.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-4)
+
+
+def test_a_layer_s_result_does_not_depend_on_its_company() -> None:
+    """Bit for bit: alone, among others, with degenerate neighbours, in another order, on another number of threads."""
+    layers = layers_of_digits()
+    dead = np.zeros((160, 10), dtype=np.float32)
+    doubled = np.repeat(layers[1][:80], 2, axis=0)
+    wanted = [next(iter(measure([layer], [7], QUICK)))[1] for layer in layers]
+    company = [dead, layers[2], doubled, layers[0], dead, layers[1]]
+    for threads in (1, 2, 3):
+        found = dict(measure(company, [7] * 6, Measurement(perplexity=15.0, descent=QUICK.descent, threads=threads)))
+        for position, layer in ((3, 0), (5, 1), (1, 2)):
+            assert np.array_equal(found[position].points, wanted[layer].points)
+            assert found[position].kl == wanted[layer].kl
+
+
+def test_degenerate_layers_are_marked_and_never_easy() -> None:
+    layers = layers_of_digits()
+    dead = np.zeros((160, 10), dtype=np.float32)
+    half_dead = layers[0].copy()
+    half_dead[:80] = half_dead[0]
+    doubled = np.repeat(layers[1][:80], 2, axis=0)
+    none, also_none, counted = measured([dead, half_dead, doubled])
+    for complexity in (none, also_none):
+        assert (complexity.kl, complexity.explained, complexity.degenerate) == (None, None, True)
+        assert complexity.points.shape == (160, 2)
+    assert (none.duplicates, also_none.duplicates, counted.duplicates) == (160, 80, 160)
+    assert counted.degenerate
+    assert counted.kl is not None
+    assert np.isfinite(counted.points).all()
+
+
+def test_restarts_keep_the_best_and_tell_the_spread() -> None:
+    layer = layers_of_digits()[0]
+    (complexity,) = measured([layer], Measurement(perplexity=15.0, restarts=3, descent=QUICK.descent))
+    (once,) = measured([layer])
+    assert len(complexity.restart_kls) == 3
+    assert complexity.kl == min(complexity.restart_kls)
+    assert complexity.restart_kls[0] == once.kl
+    assert len(set(complexity.restart_kls)) == 3
+
+
+def test_opentsne_is_scored_by_the_same_exact_kl() -> None:
+    layer = layers_of_digits()[0]
+    (complexity,) = measured([layer], Measurement(perplexity=15.0, engine="opentsne"))
+    (ours,) = measured([layer])
+    assert complexity.engine == "opentsne"
+    assert complexity.kl == pytest.approx(exact_kl(joint_probabilities(layer, 15.0), complexity.points), rel=1e-6)
+    assert complexity.iterations == 750
+    assert complexity.kl is not None
+    assert ours.kl is not None
+    assert ours.kl < complexity.kl * 1.02
+
+
+def test_opentsne_starts_on_degenerate_rows_too() -> None:
+    doubled = np.repeat(layers_of_digits()[1][:80], 2, axis=0)
+    (complexity,) = measured([doubled], Measurement(perplexity=15.0, engine="opentsne"))
+    assert complexity.degenerate
+    assert np.isfinite(complexity.points).all()
+
+
+def test_what_cannot_be_measured_is_refused_before_work_begins() -> None:
+    good = layers_of_digits()[0]
+    bad = good.copy()
+    bad[3, 3] = np.nan
+    with pytest.raises(ValueError, match=r"layer 1: .*not finite"):
+        measure([good, bad], [0, 0], QUICK)
+    with pytest.raises(ValueError, match=r"layer 0: perplexity 60"):
+        measure([good], [0], Measurement(perplexity=60.0))
+    with pytest.raises(ValueError, match="too many for the exact engine"):
+        measure([np.zeros((5001, 2), dtype=np.float32)], [0])
+    with pytest.raises(ValueError, match="seeds"):
+        measure([good], [])
+    with pytest.raises(ValueError, match="restarts"):
+        measure([good], [0], Measurement(restarts=0))
+
+
+def test_stopping_ends_the_results_without_an_error() -> None:
+    layers = layers_of_digits() * 4
+    results = measure(layers, range(12), QUICK, should_stop=lambda: stopped)
+    stopped = False
+    first = next(results)
+    stopped = True
+    assert first[0] in range(12)
+    assert len(list(results)) < 11
+    left_early = measure(layers, range(12), QUICK)
+    next(left_early)
+    left_early.close()
+
+
+def mnist_rows() -> NDArray[np.float32]:
+    """100 MNIST images a class [1000, 784], standardised by one mean and deviation; skips where the data is not at
+    hand.
+    """
+    folder = Path(os.environ.get("EMBCX_DATA_DIR", "/nonexistent")) / "MNIST" / "raw"
+    arrays = []
+    for name, offset in (("train-images-idx3-ubyte", 16), ("train-labels-idx1-ubyte", 8)):
+        plain, packed = folder / name, folder / f"{name}.gz"
+        if not plain.exists() and not packed.exists():
+            pytest.skip("MNIST is not in EMBCX_DATA_DIR")
+        content = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+        arrays.append(np.frombuffer(content, dtype=np.uint8, offset=offset))
+    images, labels = arrays[0].reshape(-1, 784), arrays[1]
+    rows = images[np.concatenate([np.flatnonzero(labels == digit)[:100] for digit in range(10)])]
+    standardised: NDArray[np.float32] = ((rows - images.mean()) / images.std()).astype(np.float32)
+    return standardised
+
+
+def test_on_mnist_the_exact_engine_is_no_worse_than_opentsne() -> None:
+    """Raw input, and an untrained relu layer, where nothing is clustered."""
+    rows = mnist_rows()
+    weights = np.random.default_rng(0).standard_normal((784, 100), dtype=np.float32) / 28.0
+    layers = [rows, np.maximum(rows @ weights, 0.0)]
+    for ours, theirs in zip(
+        measured(layers, Measurement()), measured(layers, Measurement(engine="opentsne")), strict=True
+    ):
+        assert ours.kl is not None
+        assert theirs.kl is not None
+        assert ours.kl <= theirs.kl

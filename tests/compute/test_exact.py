@@ -1,0 +1,75 @@
+"""The exact descent: its gradient, its scores, and that it stops by its certificate."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from openTSNE.kl_divergence import kl_divergence_exact
+from sklearn.datasets import load_digits
+
+from embcx_tui.compute import exact, exact_cpu
+from embcx_tui.compute.embedding import principal_start
+from embcx_tui.compute.neighbourhoods import joint_probabilities
+
+
+def joint_of_digits(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    rows = load_digits().data[:n].astype(np.float32)
+    return rows, joint_probabilities(rows, 20.0)
+
+
+@pytest.mark.parametrize("n", [100, 101, 102, 103])
+def test_forces_are_the_derivative_of_the_score(n: int) -> None:
+    """Central differences of the float64 score, one block of four rows more or less."""
+    _, joint = joint_of_digits(n)
+    points = np.random.default_rng(0).standard_normal((n, 2)) * 3.0
+    entropy = exact_cpu.entropy(joint)
+    wanted = np.zeros((n, 2))
+    for i in range(n):
+        for c in range(2):
+            step = np.zeros((n, 2))
+            step[i, c] = 1e-5
+            wanted[i, c] = (
+                exact.score(joint, points + step, entropy) - exact.score(joint, points - step, entropy)
+            ) / 2e-5
+    x, y = np.ascontiguousarray(points.T, dtype=np.float32)
+    gradient = np.empty((2, n), dtype=np.float32)
+    joint32 = joint.astype(np.float32)
+    z = exact_cpu.forces(x, y, joint32, 1.0, gradient[0], gradient[1])
+    exact_cpu.forces(x, y, joint32, np.float32(z), gradient[0], gradient[1])
+    squared = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    assert z == pytest.approx((1.0 / (1.0 + squared)).sum() - n, rel=1e-5)
+    assert (4.0 / z * gradient.T) == pytest.approx(wanted, abs=2e-6)
+    assert exact.gradient_norm(joint32, np.stack([x, y])) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1.0, 1e3])
+def test_the_score_equals_opentsne_s(spread: float) -> None:
+    _, joint = joint_of_digits(203)
+    points = np.random.default_rng(1).standard_normal((203, 2)) * spread
+    wanted = kl_divergence_exact(joint, points)
+    assert exact.score(joint, points, exact_cpu.entropy(joint)) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_descent_ends_at_its_certificate_near_a_minimum() -> None:
+    rows, joint = joint_of_digits(300)
+    rest = exact.descend(joint, principal_start(rows), exact.Descent(tolerance=1e-3))
+    assert rest.converged
+    assert rest.relative_change < 1e-3
+    assert rest.kl == pytest.approx(kl_divergence_exact(joint, rest.points.astype(np.float64)), rel=1e-10)
+    tight = exact.descend(joint, principal_start(rows), exact.Descent(tolerance=0.0))
+    assert not tight.converged
+    assert tight.iterations == sum(phase.iterations for phase in exact.DESCENT.phases)
+    assert tight.kl < rest.kl
+    assert tight.gradient_norm < rest.gradient_norm
+
+
+def test_a_descent_can_be_stopped() -> None:
+    rows, joint = joint_of_digits(200)
+    asked = 0
+
+    def third_time() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with pytest.raises(exact.Stopped):
+        exact.descend(joint, principal_start(rows), should_stop=third_time)
