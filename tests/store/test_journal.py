@@ -130,8 +130,13 @@ def test_a_line_longer_than_one_read_is_read_whole(tmp_path: Path, monkeypatch: 
 
 def test_events_survive_json_and_numbers_that_are_not_finite_become_null() -> None:
     event = EpochTrained(
-        cohort="c", epoch=1, loss=(float("nan"), 0.1), train_accuracy=(float("inf"), 0.5), test_accuracy=(None, 1.0), seconds=1
-    )  # fmt: skip
+        cohort="c",
+        epoch=1,
+        loss=(float("nan"), 0.1),
+        train_accuracy=(float("inf"), 0.5),
+        test_accuracy=(None, 1.0),
+        seconds=1,
+    )
     read = decode(encode(event))
     assert isinstance(read, EpochTrained)
     assert read.loss == (None, 0.1)

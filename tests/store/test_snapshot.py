@@ -40,10 +40,29 @@ def epoch(number: int, loss: float) -> EpochTrained:
 
 def measured(layer_id: str, network: str | None, layer: int, kl: float | None = 0.5) -> LayerMeasured:
     return LayerMeasured(
-        layer_id=layer_id, network=network, dataset="digits", run=0, layer=layer, units=64, method="tsne",
-        engine="exact", perplexity=30, points=1000, seed=1, kl=kl, explained=0.9, degenerate=False, duplicates=0, converged=True,
-        iterations=500, gradient_norm=0.1, relative_change=0.0, restart_kls=(0.5,), seconds=0.1, file=FILE,
-    )  # fmt: skip
+        layer_id=layer_id,
+        network=network,
+        dataset="digits",
+        run=0,
+        layer=layer,
+        units=64,
+        method="tsne",
+        engine="exact",
+        perplexity=30,
+        points=1000,
+        seed=1,
+        kl=kl,
+        explained=0.9,
+        degenerate=False,
+        duplicates=0,
+        converged=True,
+        iterations=500,
+        gradient_norm=0.1,
+        relative_change=0.0,
+        restart_kls=(0.5,),
+        seconds=0.1,
+        file=FILE,
+    )
 
 
 STARTED = CohortStarted(cohort="digits", networks=(RELU, TANH), epoch=0)

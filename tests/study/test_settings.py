@@ -110,9 +110,15 @@ def test_every_key_has_a_description() -> None:
 def test_overrides_are_toml_or_bare_words_or_lists() -> None:
     values = apply_overrides(
         {"networks": {"depths": [1]}},
-        ["networks.runs=2", "networks.activations=relu, tanh", "networks.depths=[2,3]", "name=hi there",
-         "measure.controls=[]", "training.learning_rate=1e-2"],
-    )  # fmt: skip
+        [
+            "networks.runs=2",
+            "networks.activations=relu, tanh",
+            "networks.depths=[2,3]",
+            "name=hi there",
+            "measure.controls=[]",
+            "training.learning_rate=1e-2",
+        ],
+    )
     settings = validate(values)
     assert settings.networks.runs == 2
     assert settings.networks.activations == ("relu", "tanh")

@@ -1,0 +1,215 @@
+"""Real workers in real processes: they finish, stop, die and go on, and the numbers stay the same bit for bit."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embcx_tui.analysis.summary import measurements
+from embcx_tui.store import lock
+from embcx_tui.store.journal import read_journal
+from embcx_tui.store.library import create_study, list_studies
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.errors import RequestError
+from embcx_tui.study.events import EpochTrained, LayerMeasured
+from embcx_tui.study.settings import StudySettings, validate
+from embcx_tui.worker import launch
+
+# A worker whose checkpoints come after every epoch, so that short studies have some to go on from.
+EAGER = """
+import sys
+from pathlib import Path
+import embcx_tui.worker.training as training
+training.CHECKPOINT_S = 0.0
+training.CHECKPOINT_SHARE = 1e9
+from embcx_tui.worker.study import run_study
+sys.exit(run_study(Path(sys.argv[1])))
+"""
+
+
+def small(**training: Any) -> StudySettings:
+    return validate(
+        {
+            "name": "small",
+            "data": {"datasets": ["digits"], "samples_per_class": 15},
+            "networks": {"depths": [1, 2], "activations": ["logsig", "relu"], "runs": 2, "width": 20},
+            "training": {"epochs": 6, **training},
+            "measure": {"perplexity": 10},
+        }
+    )
+
+
+def wait_for(paths: StudyPaths, holds: Any, seconds: float = 60) -> Snapshot:
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        snapshot = read_study(paths)
+        if holds(snapshot):
+            return snapshot
+        time.sleep(0.02)
+    raise AssertionError(f"still {snapshot.state}: {[str(line) for line in snapshot.log[-5:]]}")
+
+
+def ended(snapshot: Snapshot) -> bool:
+    return snapshot.state != "running"
+
+
+def run_to_the_end(paths: StudyPaths) -> Snapshot:
+    launch.start(paths)
+    return wait_for(paths, ended)
+
+
+def numbers(paths: StudyPaths) -> dict[str, Any]:
+    """What `show --json` says that must not depend on interruptions, and the bytes of every result."""
+    snapshot = read_study(paths)
+    document = {key: value for key, value in measurements(snapshot).items() if key != "id"}
+    return document | {"arrays": {event.file.name: event.file.sha256 for event in snapshot.measured.values()}}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The numbers of the small study, computed in one go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBCX_HOME", str(tmp_path_factory.mktemp("uninterrupted")))
+        paths = create_study(small())
+        snapshot = run_to_the_end(paths)
+        assert snapshot.state == "complete", [str(line) for line in snapshot.log]
+        return numbers(paths)
+
+
+def test_a_study_is_measured_whole(uninterrupted: dict[str, Any]) -> None:
+    networks = uninterrupted["networks"]
+    assert len(networks) == 16
+    assert {network["status"] for network in networks} == {"measured"}
+    for network in networks:
+        layers = network["layers"]
+        assert [layer["layer"] for layer in layers] == list(range(network["depth"] + 1))
+        assert [layer["units"] for layer in layers] == [64] + [20] * network["depth"]
+        assert all(0 < layer["kl"] < 5 and layer["points"] == 150 for layer in layers)
+        assert network["epochs"] == (0 if network["control"] else 6)
+    inputs = {(network["run"], network["layers"][0]["kl"]) for network in networks}
+    assert len(inputs) == 2, "layer 0 is one measurement a run, shared by its networks"
+    assert {(one["n"], one["degenerate"]) for one in uninterrupted["summary"]} == {(2, 0)}
+
+
+def test_a_study_stopped_and_resumed_equals_the_uninterrupted_one(uninterrupted: dict[str, Any]) -> None:
+    paths = create_study(small())
+    for epochs in (1, 3):
+        launch.start(paths)
+        wait_for(paths, lambda s, n=epochs: any(history.last >= n for history in s.histories.values()) or ended(s))
+        if lock.is_held(paths.lock):
+            launch.stop(paths, wait_s=30)
+    snapshot = read_study(paths)
+    if snapshot.state != "complete":
+        assert snapshot.state == "stopped"
+        snapshot = run_to_the_end(paths)
+    assert snapshot.state == "complete"
+    assert numbers(paths) == uninterrupted
+
+
+def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[str, Any]) -> None:
+    paths = create_study(small())
+    conditions = [
+        lambda s: bool(s.checkpoints),
+        lambda s: len(s.measured) >= 3,
+        lambda s: len(s.measured) >= 15,
+    ]
+    for condition in conditions:
+        with subprocess.Popen([sys.executable, "-c", EAGER, str(paths.root)]) as worker:
+            wait_for(paths, lambda s, c=condition: c(s) or (s.worker is not None and worker.poll() is not None))
+            worker.kill()
+        if read_study(paths).state == "complete":
+            break
+        assert read_study(paths).state == "lost"
+    measured_before = dict(read_study(paths).measured)
+    snapshot = read_study(paths)
+    if snapshot.state != "complete":
+        snapshot = run_to_the_end(paths)
+    assert snapshot.state == "complete"
+    assert numbers(paths) == uninterrupted
+    events = read_journal(paths.journal).events
+    times = Counter(event.layer_id for event in events if isinstance(event, LayerMeasured))
+    assert set(times.values()) == {1}, "a finished layer is never measured twice"
+    assert all(snapshot.measured[key] == event for key, event in measured_before.items())
+    # The checkpoint after the first epoch was there: no worker trained that epoch again.
+    first = [event for event in events if isinstance(event, EpochTrained) and event.epoch == 1]
+    assert len(first) == 1
+
+
+def test_a_damaged_result_is_made_again_and_comes_out_the_same(uninterrupted: dict[str, Any]) -> None:
+    paths = create_study(small())
+    run_to_the_end(paths)
+    victim = next(iter(read_study(paths).measured.values())).file.name
+    (paths.root / victim).write_bytes(b"damaged")
+    snapshot = run_to_the_end(paths)
+    assert snapshot.state == "complete"
+    assert numbers(paths) == uninterrupted
+    with pytest.raises(RequestError, match="complete"):
+        launch.start(paths)
+
+
+def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
+    paths = create_study(small(epochs=2000))
+    pid = launch.start(paths)
+    assert os.getsid(pid) == pid, "its own session: a closed terminal does not reach it"
+    wait_for(paths, lambda s: bool(s.histories))
+    os.kill(pid, signal.SIGHUP)
+    os.kill(pid, signal.SIGINT)
+    with pytest.raises(RequestError, match="running already"):
+        launch.start(paths)
+    before = read_study(paths).histories["digits"].last
+    wait_for(paths, lambda s: s.histories["digits"].last > before)
+    assert launch.stop(paths, wait_s=60)
+    assert read_study(paths).state == "stopped"
+    with pytest.raises(RequestError, match="is not running"):
+        launch.stop(paths)
+
+
+def test_a_diverged_network_is_reported_and_the_others_are_measured() -> None:
+    # relu dies of learning rates that tanh survives.
+    settings = small(learning_rate=8.0).model_copy(
+        update={"networks": small().networks.model_copy(update={"activations": ("relu", "tanh"), "runs": 1})}
+    )
+    paths = create_study(settings)
+    snapshot = run_to_the_end(paths)
+    assert snapshot.state == "complete"
+    diverged = [state for state in snapshot.networks.values() if state.status == "diverged"]
+    measured = [state for state in snapshot.networks.values() if state.status == "measured"]
+    assert diverged and len(diverged) + len(measured) == 8
+    document = measurements(snapshot)
+    for network in document["networks"]:
+        if network["status"] == "diverged":
+            assert [layer["layer"] for layer in network["layers"]] == [0]
+
+
+def test_missing_data_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(RequestError, match="embcx-tui data fetch mnist") as caught:
+        launch.begin(validate({"data": {"datasets": ["mnist"]}}))
+    assert "train-images-idx3-ubyte" in str(caught.value) and "\n" not in str(caught.value)
+    assert list_studies() == ()
+
+
+def test_damaged_data_is_refused_before_anything_is_made(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(mnist / "MNIST", copy / "MNIST")
+    labels = copy / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz"
+    labels.chmod(0o644)
+    labels.write_bytes(gzip.compress(b"not labels"))
+    monkeypatch.setenv("EMBCX_DATA_DIR", str(copy))
+    with pytest.raises(RequestError, match="train-labels") as caught:
+        launch.begin(validate({"data": {"datasets": ["mnist"]}}))
+    assert "\n" not in str(caught.value)
+    assert list_studies() == ()
