@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +25,9 @@ from embcx_tui.study.settings import StudySettings
 
 # A control that is trained, on labels permuted once a run.
 SHUFFLED = "shuffled"
-# Bytes of parameters and velocities (8 a parameter) of networks that step together on a CPU.
+# How often a caller hears of an epoch under way, and how long a wish to stop waits at most, beside one minibatch.
+_PULSE_SECONDS = 0.1
+# The most bytes of parameters and velocities (8 a parameter) of networks that step together on a CPU.
 BLOCK_BYTES = 1 << 40
 
 
@@ -124,45 +129,78 @@ class CohortTraining:
     def epoch(self, pulse: Callable[[int, int], bool] | None = None) -> EpochReport:
         """Train one epoch and return what it did.
 
-        `pulse` is called after every minibatch with (minibatches done, minibatches of the epoch over all blocks);
-        where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory.
+        `pulse` is called in this thread, some times a second, with (minibatches done, minibatches of the epoch), both
+        counted over all blocks; where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory, the
+        epoch undone as well.
         """
         begun = time.perf_counter()
         with memory_guard(f"training a cohort of {len(self.networks)} networks"):
-            before = [(block.parameters.clone(), block.velocities.clone()) for block in self._blocks] if pulse else []
-            total = self.steps * len(self._blocks)
-            done = 0
-            # Block by block, not step by step: a block's parameters then stay in the cache for the whole epoch.
-            for block in self._blocks:
-                block.loss.zero_()
-                block.correct.zero_()
-                for step in range(self.steps):
-                    self._step(block, step)
-                    done += 1
-                    if pulse and pulse(done, total):
-                        for each, (parameters, velocities) in zip(self._blocks, before, strict=True):
-                            each.parameters.copy_(parameters)
-                            each.velocities.copy_(velocities)
-                        raise Aborted
-            self.epochs_done += 1
-            found = {entry.network.id: entry for block in self._blocks for entry in self._account(block)}
+            before = [(block.parameters.clone(), block.velocities.clone()) for block in self._blocks]
+            try:
+                accounts = self._train(pulse)
+            except BaseException:
+                for block, (parameters, velocities) in zip(self._blocks, before, strict=True):
+                    block.parameters.copy_(parameters)
+                    block.velocities.copy_(velocities)
+                raise
+        self.epochs_done += 1
+        found: dict[str, NetworkEpoch] = {}
+        for block, account in zip(self._blocks, accounts, strict=True):
+            for place, entry in enumerate(account):
+                found[entry.network.id] = entry
+                if entry.diverged and not self._diverged[entry.network.id]:
+                    self._diverged[entry.network.id] = self.epochs_done
+                    block.stop(place)
         entries = tuple(found[network.id] for network in self.networks)
         return EpochReport(self.epochs_done, time.perf_counter() - begun, entries)
+
+    def _train(self, pulse: Callable[[int, int], bool] | None) -> list[list[NetworkEpoch]]:
+        """Train one epoch, each block in a thread of its own; return their accounts."""
+        stop = threading.Event()
+        self.minibatch(self.networks[0].run, 0)  # the shuffles, before the threads ask for them
+        progress = [0] * len(self._blocks)
+
+        def train(place: int) -> list[NetworkEpoch]:
+            block = self._blocks[place]
+            block.loss.zero_()
+            block.correct.zero_()
+            for step in range(self.steps):
+                if stop.is_set():
+                    raise Aborted
+                self._step(block, step)
+                progress[place] = step + 1
+            return self._account(block)
+
+        with _threads(len(self._blocks), self.device) as pool:
+            try:
+                futures = [pool.submit(train, place) for place in range(len(self._blocks))]
+                waiting = set(futures)
+                while waiting:
+                    finished, waiting = wait(waiting, _PULSE_SECONDS, FIRST_EXCEPTION)
+                    if pulse and pulse(sum(progress), self.steps * len(progress)):
+                        raise Aborted
+                    if any(future.exception() for future in finished):
+                        break
+            finally:
+                stop.set()
+        failed = [future.exception() for future in futures if future.exception()]
+        for error in sorted(failed, key=lambda error: isinstance(error, Aborted)):
+            if error:  # the cause, not those that it stopped
+                raise error
+        return [future.result() for future in futures]
 
     def _account(self, block: Block) -> list[NetworkEpoch]:
         n = len(self.dataset.x_train)
         losses = [loss / n for loss in block.loss.tolist()]
         accuracies = [count / n for count in block.correct.tolist()]
-        for place, (network, finite) in enumerate(zip(block.networks, block.finite(), strict=True)):
-            if not self._diverged[network.id] and not (finite and math.isfinite(losses[place])):
-                self._diverged[network.id] = self.epochs_done
-                block.stop(place)
         tests = block.evaluate(self._x_test, self._y_test)
         return [
-            NetworkEpoch(network, math.nan, math.nan, math.nan, True)
-            if self._diverged[network.id]
-            else NetworkEpoch(network, loss, train, test, False)
-            for network, loss, train, test in zip(block.networks, losses, accuracies, tests, strict=True)
+            NetworkEpoch(network, loss, train, test, False)
+            if finite and math.isfinite(loss) and not self._diverged[network.id]
+            else NetworkEpoch(network, math.nan, math.nan, math.nan, True)
+            for network, finite, loss, train, test in zip(
+                block.networks, block.finite(), losses, accuracies, tests, strict=True
+            )
         ]
 
     def train_accuracies(self) -> dict[str, float]:
@@ -179,8 +217,10 @@ class CohortTraining:
     def _accuracies(self, x: Tensor, y: Tensor) -> dict[str, float]:
         found = {}
         with memory_guard(f"evaluating a cohort of {len(self.networks)} networks"):
-            for block in self._blocks:
-                for network, accuracy in zip(block.networks, block.evaluate(x, y), strict=True):
+            with _threads(len(self._blocks), self.device) as pool:
+                results = list(pool.map(lambda block: block.evaluate(x, y), self._blocks))
+            for block, accuracies in zip(self._blocks, results, strict=True):
+                for network, accuracy in zip(block.networks, accuracies, strict=True):
                     found[network.id] = math.nan if self._diverged[network.id] else accuracy
         return {network.id: found[network.id] for network in self.networks}
 
@@ -285,21 +325,48 @@ def _parameters(network: Network, sizes: Sizes) -> int:
 
 
 def _blocks(networks: Sequence[Network], sizes: Sizes, device: torch.device) -> list[tuple[Network, ...]]:
-    """Return the networks in blocks that step together, whole runs, deepest first within; on a GPU all in one."""
-    by_run: dict[int, list[Network]] = {}
-    for network in networks:
-        by_run.setdefault(network.run, []).append(network)
-    blocks: list[list[Network]] = []
-    held = 0
-    for members in by_run.values():
-        size = 8 * sum(_parameters(network, sizes) for network in members)
-        if not blocks or (device.type != "cuda" and held + size > BLOCK_BYTES):
-            blocks.append([])
-            held = 0
-        blocks[-1] += members
-        held += size
+    """Return the networks in blocks that step together, deepest first within; on a GPU all in one.
+
+    On a CPU one block or more a thread, of equal cost, neighbouring runs together.
+    """
+    threads = 1 if device.type == "cuda" else torch.get_num_threads()
+    costs = {network.id: _parameters(network, sizes) for network in networks}
+    total = sum(costs.values())
+    rounds = 1 if device.type == "cuda" else max(1, math.ceil(8 * total / threads / BLOCK_BYTES))
+    count = min(len(networks), threads * rounds)
+    blocks: list[list[Network]] = [[] for _ in range(count)]
+    before = 0
+    for network in sorted(networks, key=lambda network: network.run):
+        blocks[int((before + costs[network.id] / 2) * count / total)].append(network)
+        before += costs[network.id]
     place = {network.id: number for number, network in enumerate(networks)}
-    return [tuple(sorted(members, key=lambda network: (-network.depth, place[network.id]))) for members in blocks]
+    return [
+        tuple(sorted(members, key=lambda network: (-network.depth, place[network.id]))) for members in blocks if members
+    ]
+
+
+@contextmanager
+def _threads(blocks: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Give threads for `blocks` blocks, as many as torch may use, each of which computes alone.
+
+    Blocks need nothing of each other, so a thread for each beats several threads for every operation: no barriers,
+    at which on a busy machine all wait for the slowest (docs/training.md has the figures).
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cuda":
+        torch.set_num_threads(1)
+    try:
+        # Velocities of dead units decay into denormals, which some processors compute a hundred times slower.
+        with ThreadPoolExecutor(min(blocks, threads), "train", lambda: _prepare_thread(device)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _prepare_thread(device: torch.device) -> None:
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: StudySettings) -> int:

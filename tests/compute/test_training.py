@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from embcx_tui.compute.block import Block
 from embcx_tui.compute.datasets import Dataset, load
 from embcx_tui.compute.device import OutOfMemory, memory_guard
 from embcx_tui.compute.networks import Weights, initial_weights
@@ -103,7 +104,7 @@ def test_the_gradient_equals_autograd_in_float64(digits: Dataset, activation: st
         plain_train(model, digits, [training.minibatch(network.run, 0)], 1.0, 0.0)
         step = flat(module_weights(model, activation)) - flat(start).astype(np.float64)
         ours = flat(training.weights(network)).astype(np.float64) - before[network.id]
-        # With rate 1 and no momentum the step is the gradient; 1e-6 is float32's rounding of the weights it is taken from.
+        # With rate 1 and no momentum the step is the gradient, to float32 rounding of the weights.
         assert np.abs(ours - step).max() < 1e-6
 
 
@@ -271,20 +272,45 @@ def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
 
 
 def test_an_aborted_epoch_is_undone(digits: Dataset) -> None:
+    # Minibatches of two, so that an epoch is long enough to be broken off in its midst.
+    asked = validate(settings().model_dump() | {"training": {"batch_size": 2}})
+    training = CohortTraining(cohort(asked), digits, asked, CPU)
+    before = training.state()
+    calls: list[tuple[int, int]] = []
+
+    def pulse(done: int, total: int) -> bool:
+        calls.append((done, total))
+        return True
+
+    with pytest.raises(Aborted):
+        training.epoch(pulse)
+    ((done, total),) = calls
+    assert 0 < done < total and total % training.steps == 0
+    after = training.state()
+    assert training.epochs_done == 0
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    calls.clear()
+    training.epoch(lambda done, total: bool(calls.append((done, total))))  # type: ignore[func-returns-value]  # None: go on
+    assert calls[-1] == (total, total) and training.epochs_done == 1
+
+
+def test_an_error_in_the_midst_of_an_epoch_undoes_it(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = settings()
     training = CohortTraining(cohort(asked), digits, asked, CPU)
-    other = CohortTraining(cohort(asked), digits, asked, CPU)
-    calls: list[tuple[int, int]] = []
-    training.epoch(lambda done, total: False)
-    with pytest.raises(Aborted):
-        training.epoch(lambda done, total: calls.append((done, total)) or done == 7)  # type: ignore[func-returns-value]  # append returns None
-    assert len(calls) == 7 and calls[-1][0] == 7 and calls[-1][1] >= training.steps
-    assert training.epochs_done == 1
-    training.epoch()
-    other.epoch()
-    other.epoch()
-    first, second = training.state(), other.state()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    before = training.state()
+    genuine = Block.step
+
+    def failing(self: Block, index: torch.Tensor) -> None:
+        genuine(self, index)
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Block, "step", failing)
+        with pytest.raises(OutOfMemory, match="training a cohort of 8 networks"):
+            training.epoch()
+    after = training.state()
+    assert training.epochs_done == 0
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_large_cohorts_are_split_by_run(digits: Dataset) -> None:

@@ -97,7 +97,7 @@ def _checked(
         raise DataError(f"{where} inputs hold values that are not finite")
     if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= len(classes):
         raise DataError(f"{where} labels run from {y.min()} to {y.max()}; 0 to {len(classes) - 1} is needed")
-    whole: Inputs = np.ascontiguousarray(x)
+    whole: Inputs = np.ascontiguousarray(x)  # type: ignore[assignment]  # numpy forgets the union
     return whole, y.astype(np.int64)
 
 
