@@ -59,7 +59,7 @@ class EmbcxApp(DoingApp):
     BINDINGS: ClassVar[list[BindingType]] = keys.APP
     MODES = {"studies": StudiesScreen, "configure": _configure, "live": _live, "layers": _layers}
     DEFAULT_MODE = "studies"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (40, "-small"), (80, "-normal"), (120, "-wide"), (200, "-huge")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-small"), (80, "-normal"), (120, "-wide"), (200, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]
     NOTIFICATION_TIMEOUT = 6
 

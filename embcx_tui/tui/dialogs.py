@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 class Ask(ModalScreen[str | None]):
-    """Asks one question; returns the chosen answer's value, None where the person cancels. The first answer is Enter's."""
+    """Asks one question; returns the chosen answer's value, None where the person cancels. Enter takes the first."""
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -34,7 +34,9 @@ class Ask(ModalScreen[str | None]):
         keys.hidden("right,down", "app.focus_next"),
     ]
 
-    def __init__(self, title: str, text: str | Content, answers: Sequence[Answer], cancel: str = "Cancel") -> None:
+    def __init__(
+        self, title: str, text: str | Content, answers: Sequence[Answer], cancel: str | None = "Cancel"
+    ) -> None:
         super().__init__()
         self._title = title
         self._text = Content(text) if isinstance(text, str) else text
@@ -50,7 +52,8 @@ class Ask(ModalScreen[str | None]):
                     yield Button(
                         Content(answer.label), id=f"answer-{answer.value}", classes="harmful" if answer.harmful else ""
                     )
-                yield Button(self._cancel, id="cancel")
+                if self._cancel:
+                    yield Button(self._cancel, id="cancel")
 
     @on(Button.Pressed)
     def answered(self, event: Button.Pressed) -> None:

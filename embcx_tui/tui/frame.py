@@ -5,7 +5,6 @@ A mode's screen derives from `ModeScreen` and yields its own widgets in `compose
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from textual import events
@@ -14,7 +13,6 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -24,7 +22,7 @@ from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.states import state_content
 
 APP_NAME = "embcx-tui"
-# (mode, title, key): the key is looked up again from the bindings when it is shown, since keys can be remapped.
+# Their keys are looked up in the bindings when they are shown, since keys can be remapped.
 TABS: tuple[tuple[Mode, str], ...] = (
     ("studies", "Studies"),
     ("configure", "Configure"),
@@ -34,12 +32,24 @@ TABS: tuple[tuple[Mode, str], ...] = (
 TOO_SMALL = "embcx-tui needs 40×12 cells: make the window larger, or press q to quit"
 
 
-def act(action: str) -> Style:
-    """Return a style whose text does `action` when it is clicked."""
-    return Style.from_meta({"@click": action})
+class Bar(Widget):
+    """A line whose parts can be clicked. Textual's own links bring their own colours, so places are kept here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[tuple[int, int, str]] = []
+
+    def _place(self, start: int, width: int, key: str) -> None:
+        self._places.append((start, start + width, key))
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, key in self._places:
+            if start <= event.x < end:
+                event.stop()
+                self.app.simulate_key(key)
 
 
-class TitleBar(Widget):
+class TitleBar(Bar):
     """One line: the application, the modes with their keys, the open study and its state."""
 
     mode: reactive[Mode] = reactive[Mode]("studies")
@@ -53,32 +63,27 @@ class TitleBar(Widget):
         width = self.size.width
         # The name goes first where the line is short: the modes say enough.
         name = Content.styled(f" {APP_NAME} ", "$title-name bold") if width >= 100 else Content("")
-        left = Content.assemble(name, *self._tabs(width))
+        self._places.clear()
+        left = self._tabs(name, width)
         room = width - left.cell_length - 2
         study = self._study(room)
         return Content.assemble(left, " " * max(room - study.cell_length + 1, 1), study, " ")
 
-    def _tabs(self, width: int) -> Iterator[Content]:
-        keys = {
-            active.binding.action: self.app.get_key_display(active.binding)
-            for active in self.screen.active_bindings.values()
-            if active.binding.action.startswith(("app.mode(", "mode("))
-        }
+    def _tabs(self, line: Content, width: int) -> Content:
+        bindings = {active.binding.action: active.binding for active in self.screen.active_bindings.values()}
         for mode, title in TABS:
-            action = f"mode('{mode}')"
+            binding = bindings.get(f"mode('{mode}')")
             here = mode == self.mode
-            key = keys.get(action, "")
-            style = act(f"app.{action}")
-            # The key stands before the word; where it is narrow, only the mode one is in is written out.
+            # Where it is narrow, only the mode one is in is written out.
             word = title if width >= 60 or here else ""
+            key = self.app.get_key_display(binding) if binding else ""
             label = Content.assemble(
-                " ",
-                (key, "$title-key bold" if not here else "bold"),
-                " " if word else "",
-                word,
-                " ",
-            )
-            yield label.stylize("$title-here" if here else "$title-tab").stylize(style)
+                " ", (key, "" if here else "$title-key bold"), " " if word and key else "", word, " "
+            ).stylize_before("$title-here" if here else "$title-tab")
+            if binding:
+                self._place(line.cell_length, label.cell_length, binding.key)
+            line += label
+        return line
 
     def _study(self, room: int) -> Content:
         snapshot = self.snapshot
@@ -91,7 +96,7 @@ class TitleBar(Widget):
         return Content.assemble((Content(snapshot.name).truncate(name_room, ellipsis=True)), "  ", state)
 
 
-class KeyBar(Widget):
+class KeyBar(Bar):
     """One line: the keys that work now, in the order of their table, as many as fit; help and quit always."""
 
     ALWAYS = ("help", "quit")
@@ -105,6 +110,7 @@ class KeyBar(Widget):
             if active.binding.show and active.binding.description:
                 shown.setdefault(active.binding.action, (active.binding, active.enabled))
         items = {action: self._item(binding, enabled) for action, (binding, enabled) in shown.items()}
+        self._places.clear()
         last = [item for action, item in items.items() if action in self.ALWAYS]
         end = Content("").join(last)
         room = self.size.width - end.cell_length
@@ -114,18 +120,22 @@ class KeyBar(Widget):
                 continue
             if line.cell_length + item.cell_length > room:
                 break
+            self._place(line.cell_length, item.cell_length, shown[action][0].key)
             line += item
+        start = self.size.width - end.cell_length
+        for action in (one for one in items if one in self.ALWAYS):
+            self._place(start, items[action].cell_length, shown[action][0].key)
+            start += items[action].cell_length
         return Content.assemble(line, " " * (self.size.width - line.cell_length - end.cell_length), end)
 
     def _item(self, binding: Binding, enabled: bool) -> Content:
         key = self.app.get_key_display(binding)
-        item = Content.assemble(
+        return Content.assemble(
             " ",
             (key, "$footer-key-foreground bold" if enabled else "$text-disabled"),
             (f" {binding.description}", "$footer-description-foreground" if enabled else "$text-disabled"),
             " ",
         )
-        return item.stylize(act(f"screen.run_key('{binding.key}')"))
 
 
 class ModeScreen(Screen[None]):
@@ -149,7 +159,3 @@ class ModeScreen(Screen[None]):
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show the keys as they are now: other screens may have changed what can be done."""
         self.refresh_bindings()
-
-    async def action_run_key(self, key: str) -> None:
-        """Do what `key` does: a click on the key bar."""
-        self.app.simulate_key(key)

@@ -6,6 +6,8 @@ a label of one or two words; the order here is the order there. Digits are no mo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.binding import Binding, BindingType
 
 
@@ -13,6 +15,11 @@ def _key(
     id: str, key: str, action: str, label: str, tooltip: str, *, show: bool = True, priority: bool = False
 ) -> Binding:
     return Binding(key, action, label, show=show, tooltip=tooltip, id=id, priority=priority)
+
+
+def _shown_as(binding: Binding, display: str) -> Binding:
+    """Return `binding` with `display` in the footer: one entry for a pair or a row of keys."""
+    return replace(binding, key_display=display)
 
 
 def hidden(key: str, action: str) -> Binding:
@@ -36,8 +43,11 @@ APP: list[BindingType] = [
     _key("app.quit-now", "ctrl+q", "quit", "Quit", "The same, also while typing", show=False, priority=True),
 ]
 
+STUDY_LIST: list[BindingType] = [
+    _key("studies.open", "enter", "select", "Open", "Open the study: Live while it runs, else its layers"),
+]
+
 STUDIES: list[BindingType] = [
-    _key("studies.open", "enter", "open", "Open", "Open the study: Live while it runs, else its layers"),
     _key("studies.new", "n", "new", "New", "Configure a new study"),
     _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo: small networks on scikit-learn's digits"),
     _key("studies.resume", "r", "resume", "Resume", "Start or go on with the study where it stopped"),
@@ -68,28 +78,32 @@ LIVE: list[BindingType] = [
 ]
 
 LAYERS: list[BindingType] = [
-    _key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"),
+    _shown_as(_key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"), "← →"),
     _key("layers.previous", "left", "flip(-1)", "Layer before", "Layer before, toward the input", show=False),
-    _key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"),
+    _shown_as(_key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"), "↑ ↓"),
     _key("layers.up", "up", "walk(-1)", "Network above", "Line above in the tree", show=False),
     _key("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next single network", show=False),
     _key("layers.run-back", "left_square_bracket", "network(-1)", "Run before", "Single network before", show=False),
     _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, bars, points, numbers"),
     _key("layers.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
     _key("layers.zoom", "z", "zoom", "Zoom", "The focused figure on the whole screen, and back"),
+    _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
+    _shown_as(
+        _key("layers.class-0", "0", "isolate(0)", "Class", "Show only class 0 of the legend; again: all classes"),
+        "0–9",
+    ),
     *(
         _key(
             f"layers.class-{digit}",
             str(digit),
             f"isolate({digit})",
-            "Class" if digit == 0 else f"Class {digit}",
-            f"Show only the class at place {digit} of the legend; again: all classes",
-            show=digit == 0,
+            f"Class {digit}",
+            f"Show only class {digit} of the legend; again: all classes",
+            show=False,
         )
-        for digit in range(10)
+        for digit in range(1, 10)
     ),
     _key("layers.all", "a", "isolate(-1)", "All", "Show all classes"),
-    _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
     _key("layers.back", "escape", "unzoom", "Back", "Back from the whole screen", show=False),
 ]
 

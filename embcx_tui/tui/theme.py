@@ -17,7 +17,6 @@ DARK = Theme(
     background="#121212",
     surface="#1c1c1c",
     panel="#262626",
-    boost="#303030",
     variables={
         "text-muted": "#8a8a8a",
         "text-disabled": "#6c6c6c",
@@ -32,6 +31,7 @@ DARK = Theme(
         "title-tab": "#a8a8a8",
         "title-key": "#d7af5f",
         "title-here": "#121212 on #5fafd7 bold",
+        "chosen": "#303030",
         "rule": "#3a3a3a",
         "bar-rest": "#3a3a3a",
         "heading": "#eeeeee",
@@ -71,7 +71,6 @@ LIGHT = Theme(
     background="#ffffff",
     surface="#eeeeee",
     panel="#e4e4e4",
-    boost="#dadada",
     variables={
         "text-muted": "#626262",
         "text-disabled": "#949494",
@@ -86,6 +85,7 @@ LIGHT = Theme(
         "title-tab": "#444444",
         "title-key": "#875f00",
         "title-here": "#ffffff on #005f87 bold",
+        "chosen": "#d0d0d0",
         "rule": "#bcbcbc",
         "bar-rest": "#d0d0d0",
         "heading": "#121212",

@@ -1,0 +1,49 @@
+"""Numbers and times as a person reads them, short enough for a column."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def now() -> float:
+    """Return seconds since 1970; in one place, so that a test can stop the clock."""
+    return time.time()
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in at most 6 characters: `40 s`, `3 min`, `2 h`, `5 d`."""
+    if seconds < 0.95 * MINUTE:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 0.95 * HOUR:
+        return f"{seconds / MINUTE:.0f} min"
+    if seconds < 2 * DAY:
+        return f"{seconds / HOUR:.0f} h"
+    return f"{seconds / DAY:.0f} d"
+
+
+def ago(then: float, at: float) -> str:
+    """Return how long before `at` something was: `now`, `3 min ago`, `2 d ago`."""
+    return "now" if at - then < 5 else f"{duration(at - then)} ago"
+
+
+def several(count: int, thing: str) -> str:
+    """Return `1 network`, `1,200 networks`; `thing` in the singular, its plural with an s."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def line_bar(fraction: float, width: int, colour: str = "$text-accent") -> Content:
+    """Return a progress line of `width` cells: heavy for what is done, thin for the rest, so it reads without colour."""
+    halves = round(min(max(fraction, 0.0), 1.0) * width * 2)
+    # What has begun is seen, and only what is done looks done.
+    halves = min(max(halves, 1 if fraction > 0 else 0), 2 * width - (fraction < 1))
+    done = "━" * (halves // 2) + "╸" * (halves % 2)
+    return Content.assemble((done, colour), ("─" * (width - len(done)), "$bar-rest"))
+
+
+def percent(fraction: float) -> str:
+    """Return `62%`; 100 only for what is wholly done."""
+    return f"{min(int(fraction * 100), 99) if fraction < 1 else 100}%"

@@ -1,0 +1,142 @@
+"""What there is to say about the chosen study, in a few aligned lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.content import Content
+
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import phrases
+from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.states import LOOKS
+
+LABEL_WIDTH = 12
+SEPARATOR = " · "
+# A list longer than this is cut: the study file has it whole.
+_SOME = 8
+
+
+def headline(row: StudyRow, now: float) -> Content:
+    """Return the sentence about a study's state: what is happening, why, and which key helps."""
+    look = LOOKS[row.state]
+    begin = (f"{look.sign} {look.word}", look.colour)
+    quiet = phrases.ago(row.updated, now)
+    match row.state:
+        case "queued":
+            return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")
+        case "running":
+            left = f", about {phrases.duration(row.seconds_left)} left" if row.seconds_left is not None else ""
+            return Content.assemble(begin, f", {_stage(row)}{left}")
+        case "stopped":
+            return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")
+        case "complete":
+            took = phrases.duration(max(row.updated - row.created, 1))
+            return Content.assemble(begin, f" {quiet}, {took} after it was asked for{_trouble(row)}")
+        case "lost":
+            return Content.assemble(begin, f": the worker ended without a word {quiet}; ", _key("r"), " resumes")
+        case "failed":
+            return Content.assemble(begin, f" {quiet}: {row.reason or 'no reason given'}; ", _key("r"), " tries again")
+        case _:
+            return Content.assemble(begin, f": {row.reason}")
+
+
+def _key(key: str) -> tuple[str, str]:
+    return key, "$footer-key-foreground bold"
+
+
+def _stage(row: StudyRow) -> str:
+    epochs = row.settings.training.epochs if row.settings else 0
+    if row.epoch < epochs:
+        return f"epoch {row.epoch} of {epochs}"
+    return "trained, measuring the layers"
+
+
+def _trouble(row: StudyRow) -> str:
+    parts = []
+    if row.diverged:
+        parts.append(f"{phrases.several(row.diverged, 'network')} diverged")
+    if row.failed:
+        parts.append(f"{phrases.several(row.failed, 'layer')} could not be measured")
+    return "; " + ", ".join(parts) if parts else ""
+
+
+def details(row: StudyRow, now: float, width: int) -> Content:
+    """Return all lines about a study, `width` cells wide: a value too long for its line goes on below itself."""
+    lines = [headline(row, now)]
+    for label, parts in _facts(row):
+        begin = Content.styled(label.ljust(LABEL_WIDTH), "$text-muted")
+        for line in _flow(parts, max(width - LABEL_WIDTH, 20)):
+            lines.append(begin + line)
+            begin = Content(" " * LABEL_WIDTH)
+    return Content("\n").join(lines)
+
+
+def _flow(parts: list[Content], width: int) -> Iterator[Content]:
+    """Yield `parts` with dots between them, as many on a line as fit."""
+    line = Content("")
+    for part in parts:
+        if line and line.cell_length + part.cell_length + len(SEPARATOR) > width:
+            yield line
+            line = Content("")
+        line += Content.assemble((SEPARATOR, "$text-disabled"), part) if line else part
+    if line:
+        yield line
+
+
+def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
+    settings = row.settings
+    if settings:
+        yield "last KL", _scores(row)
+        grid, measure, training = settings.networks, settings.measure, settings.training
+        depths = ", ".join(str(depth) for depth in grid.depths[:_SOME])
+        yield (
+            "networks",
+            _listed(
+                ", ".join(settings.data.datasets),
+                f"depth {depths}",
+                f"width {grid.width}",
+                ", ".join(grid.activations),
+                phrases.several(grid.runs, "run"),
+            ),
+        )
+        yield (
+            "in all",
+            _listed(
+                phrases.several(row.networks, "network"),
+                *(f"{row.networks:,} {control}" for control in measure.controls),
+                phrases.several(row.embeddings, "embedding"),
+            ),
+        )
+        yield (
+            "training",
+            _listed(
+                phrases.several(training.epochs, "epoch"),
+                f"batch {training.batch_size}",
+                f"rate {training.learning_rate:g}",
+                f"momentum {training.momentum:g}",
+            ),
+        )
+        yield (
+            "measure",
+            _listed(
+                ", ".join(measure.methods),
+                f"engine {measure.engine}",
+                f"perplexity {measure.perplexity:g}",
+                f"{settings.data.samples_per_class} points a class",
+            ),
+        )
+        yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
+    yield "study", _listed(row.paths.id, str(row.paths.root.parent))
+
+
+def _listed(*parts: str) -> list[Content]:
+    # From outside: datasets may be paths, and a path may hold anything.
+    return [Content(safe_text(part, 200)) for part in parts if part]
+
+
+def _scores(row: StudyRow) -> list[Content]:
+    if not row.scores:
+        return [Content.styled("not measured yet", "$text-muted")]
+    shown = row.scores if len(row.scores) <= _SOME else (*row.scores[: _SOME // 2], *row.scores[-_SOME // 2 :])
+    return [Content.assemble(f"{score:.3f} ", (name, "$text-muted")) for name, score in shown]

@@ -1,0 +1,233 @@
+"""The list of studies: one line each, columns laid out for the width there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.tui import keys, phrases
+from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.states import LOOKS, state_content
+
+GAP = 2
+POINTER = "▌"
+# The list says "3 min ago": often enough looked at to be true.
+REFRESH_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its title, its width in cells (0: what is left), the least width of the list it is shown at."""
+
+    title: str
+    width: int
+    draw: Callable[[StudyRow, int, float], Content]
+    wide_width: int = 0
+    least: int = 0
+    right: bool = False
+
+
+def _name(row: StudyRow, width: int, now: float) -> Content:
+    return Content.styled(row.name, "$heading")
+
+
+def _state(row: StudyRow, width: int, now: float) -> Content:
+    return state_content(row.state)
+
+
+def _progress(row: StudyRow, width: int, now: float) -> Content:
+    if row.state == "unreadable":
+        return Content("")
+    bar = phrases.line_bar(row.fraction, width - 5, LOOKS[row.state].colour)
+    return Content.assemble(bar, phrases.percent(row.fraction).rjust(5))
+
+
+def _when(row: StudyRow, width: int, now: float) -> Content:
+    if row.state == "running":
+        if row.seconds_left is None:
+            return Content.styled("just begun", "$text-accent")
+        return Content.styled(f"{phrases.duration(row.seconds_left)} left", "$text-accent")
+    return Content.styled(phrases.ago(row.created, now), "$text-muted")
+
+
+def _datasets(row: StudyRow, width: int, now: float) -> Content:
+    if row.settings is None:
+        return Content("")
+    names = [name.rpartition("/")[2] for name in row.settings.data.datasets]
+    text = ", ".join(names)
+    return Content(text if len(text) <= width or len(names) == 1 else f"{len(names)} sets")
+
+
+def _networks(row: StudyRow, width: int, now: float) -> Content:
+    return Content(f"{row.networks:,}" if row.networks else "")
+
+
+def _scores(row: StudyRow, width: int, now: float) -> Content:
+    if not row.scores:
+        return Content.styled("–", "$text-disabled")
+    (best, low), (worst, high) = row.scores[0], row.scores[-1]
+    if best == worst:
+        return Content(f"{low:.2f}")
+    if width < 24:
+        return Content(f"{low:.2f}–{high:.2f}")
+    return Content.assemble(
+        f"{low:.2f}",
+        (f" {best}", "$text-muted"),
+        (" … ", "$text-disabled"),
+        f"{high:.2f}",
+        (f" {worst}", "$text-muted"),
+    )
+
+
+COLUMNS = (
+    Column("State", 10, _state),
+    Column("Name", 0, _name),
+    Column("Data", 7, _datasets, wide_width=16, least=70),
+    Column("Nets", 4, _networks, least=60, right=True),
+    Column("Done", 10, _progress, wide_width=18, least=44),
+    Column("Last KL", 9, _scores, wide_width=29, least=76),
+    Column("When", 10, _when, right=True),
+)
+# From this width on columns take their wide width.
+WIDE = 112
+TITLES = {"Last KL": "Last layer's KL", "Nets": "Nets", "Data": "Datasets", "Done": "Progress"}
+
+
+def layout(width: int) -> list[tuple[Column, int]]:
+    """Return the columns to show in `width` cells, with their widths; the name takes what is left."""
+    shown = [column for column in COLUMNS if width >= column.least]
+    wide = width >= WIDE
+    widths = [(column.wide_width if wide else 0) or column.width for column in shown]
+    left = width - sum(widths) - GAP * (len(shown) - 1)
+    return [(column, size or max(left, 4)) for column, size in zip(shown, widths, strict=True)]
+
+
+def _fit(content: Content, width: int, right: bool) -> Content:
+    content = content.truncate(width, ellipsis=True)
+    blank = width - content.cell_length
+    return content.pad_left(blank) if right else content.pad_right(blank)
+
+
+def draw_row(row: StudyRow, columns: Sequence[tuple[Column, int]], now: float, chosen: bool) -> Content:
+    """Return a study as one line."""
+    cells = [_fit(column.draw(row, width, now), width, column.right) for column, width in columns]
+    pointer = Content.styled(f"{POINTER} ", "$text-primary") if chosen else Content("  ")
+    return pointer + Content(" " * GAP).join(cells)
+
+
+def draw_titles(columns: Sequence[tuple[Column, int]], wide: bool) -> Content:
+    """Return the line of column titles."""
+    cells = [
+        _fit(Content(TITLES.get(column.title, column.title) if wide else column.title), width, column.right)
+        for column, width in columns
+    ]
+    return Content("  ") + Content(" " * GAP).join(cells)
+
+
+class StudyList(OptionList):
+    """The lines themselves; they are drawn by `StudyTable`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.STUDY_LIST
+
+
+class StudyTable(Vertical):
+    """The studies, newest first; only lines that changed are drawn again."""
+
+    class Chosen(Message):
+        """The person moved to another study; None where the list is empty."""
+
+        def __init__(self, row: StudyRow | None) -> None:
+            self.row = row
+            super().__init__()
+
+    class Entered(Message):
+        """The person pressed Enter on a study, or clicked it."""
+
+        def __init__(self, row: StudyRow) -> None:
+            self.row = row
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: tuple[StudyRow, ...] = ()
+        self._columns: list[tuple[Column, int]] = []
+        self._chosen: StudyPaths | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="titles")
+        yield StudyList(id="list", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_interval(REFRESH_EVERY_S, self._redraw)
+
+    @property
+    def chosen(self) -> StudyRow | None:
+        """The row the pointer is on."""
+        return next((row for row in self._rows if row.paths == self._chosen), None)
+
+    def show(self, rows: tuple[StudyRow, ...]) -> None:
+        """Show `rows`, the pointer staying on its study."""
+        same = [row.paths for row in rows] == [row.paths for row in self._rows]
+        before, self._rows = self.chosen, rows
+        if same:
+            self._redraw()
+        else:
+            self._rebuild()
+        if self.chosen != before:
+            self.post_message(self.Chosen(self.chosen))
+
+    def on_resize(self, event: events.Resize) -> None:
+        width = event.size.width - 4  # a blank at each side and the pointer
+        self._columns = layout(width)
+        self.query_one("#titles", Static).update(draw_titles(self._columns, width >= WIDE))
+        self._redraw()
+
+    def _rebuild(self) -> None:
+        studies = self.query_one(StudyList)
+        place = next((place for place, row in enumerate(self._rows) if row.paths == self._chosen), None)
+        if place is None:
+            # The chosen one has gone: the pointer stays where it was on the screen.
+            place = min(studies.highlighted or 0, len(self._rows) - 1)
+        self._chosen = self._rows[place].paths if self._rows else None
+        now = phrases.now()
+        with self.prevent(OptionList.OptionHighlighted):
+            studies.clear_options()
+            studies.add_options(
+                [
+                    Option(draw_row(row, self._columns, now, row.paths == self._chosen), row.paths.id)
+                    for row in self._rows
+                ]
+            )
+            studies.highlighted = place if self._rows else None
+
+    def _redraw(self) -> None:
+        studies = self.query_one(StudyList)
+        if not self._columns or studies.option_count != len(self._rows):
+            return
+        now = phrases.now()
+        for place, row in enumerate(self._rows):
+            drawn = draw_row(row, self._columns, now, row.paths == self._chosen)
+            if not drawn.is_same(studies.get_option_at_index(place).prompt):  # type: ignore[arg-type]  # ours are Content
+                studies.replace_option_prompt_at_index(place, drawn)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        if event.option_index < len(self._rows):
+            self._chosen = self._rows[event.option_index].paths
+            self._redraw()
+            self.post_message(self.Chosen(self.chosen))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(self.Entered(self._rows[event.option_index]))
