@@ -63,9 +63,10 @@ def await_acceptance(paths: StudyPaths) -> None:
         snapshot = reader.poll()
         if snapshot.accepted or (snapshot.ended and snapshot.ended.outcome != "failed"):
             return
-        if snapshot.ended:
-            raise RequestError(snapshot.ended.reason)
+        # Its last word comes before it lets go of the lock: only then can the study be deleted.
         if snapshot.state != "running":
+            if snapshot.ended:
+                raise RequestError(snapshot.ended.reason)
             raise StoreError(f"the worker ended without a word; {_last_line(paths)}")
         time.sleep(_POLL_S)
 

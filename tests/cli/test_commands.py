@@ -1,0 +1,208 @@
+"""The commands as a person types them, each in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = """
+name = "small"
+[data]
+datasets = ["digits"]
+samples_per_class = 15
+[networks]
+depths = [2]
+activations = ["relu"]
+runs = 2
+width = 20
+[training]
+epochs = 3
+[measure]
+perplexity = 10
+"""
+
+
+def embcx(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "embcx_tui", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+        timeout=120,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line that says what is wrong."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("embcx-tui: "), done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> str:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def test_a_study_from_its_file_to_its_figures(study_file: str, tmp_path: Path) -> None:
+    run = embcx("run", study_file, "--name", "first try")
+    assert run.returncode == 0, run.stderr
+    assert "complete: 10 embeddings" in run.stderr
+
+    listed = json.loads(embcx("list", "--json").stdout)
+    assert [(one["name"], one["state"], one["progress"]) for one in listed] == [("first try", "complete", 1.0)]
+    assert set(listed[0]) == {"id", "name", "state", "created", "progress"}
+    study = listed[0]["id"]
+
+    shown = json.loads(embcx("show", study[:6], "--json").stdout)
+    assert shown["id"] == study and shown["state"] == "complete" and shown["statistics"] == {}
+    assert len(shown["networks"]) == 4
+    one = shown["networks"][0]
+    assert {"dataset", "depth", "activation", "run", "control", "status", "epochs", "train_accuracy", "test_accuracy",
+            "layers"} <= set(one)  # fmt: skip
+    assert {"layer", "units", "kl", "degenerate", "converged", "method"} <= set(one["layers"][0])
+    assert [one["layer"] for one in shown["summary"]] == [0, 1, 2, 0, 1, 2]
+    assert {"kl_mean", "kl_sd", "n"} <= set(shown["summary"][0])
+
+    rows = list(csv.DictReader(io.StringIO(embcx("show", "last", "--csv").stdout)))
+    assert len(rows) == 12
+    assert float(rows[0]["kl"]) == shown["networks"][0]["layers"][0]["kl"]
+
+    table = embcx("show", "first try").stdout
+    assert "digits 2x20 relu untrained" in table
+
+    assert "complete" in embcx("logs", "last", "-f").stdout.splitlines()[-1]
+
+    names = embcx("export", "last", "--list").stdout.split()
+    assert names
+    for kind, magic in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        exported = embcx("export", "last", "--figure", names[0], "--format", kind, "--out", str(tmp_path / "figures"))
+        assert exported.returncode == 0, exported.stderr
+        path = Path(exported.stdout.strip())
+        assert path.parent == tmp_path / "figures" and path.read_bytes().startswith(magic)
+    assert "no figure 'fig99'" in refused(embcx("export", "last", "--figure", "fig99"))
+
+    assert "complete" in refused(embcx("resume", "last"))
+    assert "is not running" in refused(embcx("stop", "last"))
+    assert "without a terminal give --yes" in refused(embcx("delete", "last"))
+    assert embcx("delete", "last", "--yes").returncode == 0
+    assert json.loads(embcx("list", "--json").stdout) == []
+
+
+def test_detach_stop_resume(study_file: str) -> None:
+    study = embcx("run", study_file, "--detach", "--set", "training.epochs=3000").stdout.strip()
+    assert json.loads(embcx("list", "--json").stdout)[0]["state"] == "running"
+    assert "stop it first" in refused(embcx("delete", study, "--yes"))
+    assert embcx("stop", study).stdout.startswith("stopped")
+    assert json.loads(embcx("list", "--json").stdout)[0]["state"] == "stopped"
+    resumed = json.loads(embcx("resume", study, "--detach", "--json").stdout)
+    assert resumed == {"id": study}
+    embcx("stop", study, "--now")
+    assert json.loads(embcx("list", "--json").stdout)[0]["state"] in ("stopped", "lost")
+
+
+def test_ctrl_c_stops_the_study_cleanly_and_says_how_to_go_on(study_file: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "embcx_tui", "run", study_file, "--set", "training.epochs=5000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        give_up = time.monotonic() + 60
+        while not (found := json.loads(embcx("list", "--json").stdout)) or found[0]["progress"] == 0:
+            assert time.monotonic() < give_up
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"embcx-tui resume {found[0]['id']}" in errors
+    assert json.loads(embcx("list", "--json").stdout)[0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("run", "fig99"), "'fig99' is no preset"),
+        (("run", "./missing.toml"), "cannot be read"),
+        (("run", "demo", "--set", "measure.perplexty=3"), "did you mean measure.perplexity?"),
+        (("run", "demo", "--set", "measure.perplexity=2000"), "measure.perplexity"),
+        (("run", "demo", "--set", "networks.activations=swish"), "networks.activations.0"),
+        (("run", "demo", "--set", "machine.device=cuda:99"), "cuda:99"),
+        (("run",), "Missing argument 'STUDY'"),
+        (("show", "0123456789"), "there is no study"),
+        (("open", "nothing"), "there is no study"),
+        (("frobnicate",), "there is no command 'frobnicate'"),
+        (("data", "fetch", "mnits"), "'mnits' is not a dataset"),
+        (("export", "last"), "there are no studies yet"),
+    ],
+)
+def test_a_bad_request_is_one_line_and_exit_code_2(words: tuple[str, ...], wanted: str, home: Path) -> None:
+    assert wanted in refused(embcx(*words))
+    assert not list(home.glob("studies/*")), "nothing half-made is left behind"
+
+
+def test_a_missing_data_folder_is_one_line_naming_the_files(home: Path) -> None:
+    line = refused(embcx("run", "fig2", EMBCX_DATA_DIR="/nowhere"))
+    assert "train-images-idx3-ubyte" in line and "/nowhere" in line and "embcx-tui data fetch mnist" in line
+    assert not list(home.glob("studies/*"))
+
+
+def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, study_file: str) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be created" in refused(embcx("run", study_file, EMBCX_HOME=str(tmp_path / "file")))
+
+
+def test_presets_data_and_doctor_speak_to_people_and_scripts(tmp_path: Path) -> None:
+    assert embcx("presets").stdout.startswith("demo")
+    presets = json.loads(embcx("presets", "--json").stdout)
+    assert {"demo", "fig2"} <= {one["name"] for one in presets}
+    known = json.loads(embcx("data", "list", "--json", EMBCX_DATA_DIR=str(tmp_path)).stdout)
+    states = {one["name"]: one["state"] for one in known["datasets"]}
+    assert states["digits"] == "embedded" and states["mnist"] == "missing"
+    findings = {one["what"]: one for one in json.loads(embcx("doctor", "--json").stdout)}
+    assert findings["libraries"]["verdict"] == "ok"
+    assert "torch" in findings["libraries"]["text"]
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m embcx_tui presets --json | head -n 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "[\n" and done.stderr == ""
+
+
+def test_real_mnist_is_checked_and_a_flipped_byte_is_found(mnist: Path, tmp_path: Path) -> None:
+    good = embcx("data", "check", "mnist", "--json")
+    assert good.returncode == 0
+    assert json.loads(good.stdout)["datasets"][0]["state"] == "present"
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (mnist / "MNIST" / "raw").iterdir():
+        (raw / path.name).write_bytes(path.read_bytes())
+    labels = raw / "t10k-labels-idx1-ubyte.gz"
+    data = bytearray(labels.read_bytes())
+    data[1000] ^= 1
+    labels.write_bytes(bytes(data))
+    bad = embcx("data", "check", "mnist", EMBCX_DATA_DIR=str(tmp_path / "data"))
+    assert bad.returncode == 3
+    assert "wrong checksum" in bad.stdout

@@ -1,0 +1,45 @@
+"""What an import drags in, in a fresh interpreter: the first frame must not wait for numerics."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+NUMERICS = {"torch", "torchvision", "openTSNE", "sklearn", "matplotlib", "scipy", "numba"}
+
+
+def loaded(code: str) -> set[str]:
+    """Return the top-level modules loaded after `code` has run in a fresh interpreter."""
+    report = f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import embcx_tui.tui.app, embcx_tui.tui.live, embcx_tui.tui.layers, embcx_tui.tui.configure",
+        "import embcx_tui.figures.build, embcx_tui.figures.terminal",
+        "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.progress",
+        "import embcx_tui.cli.start, embcx_tui.cli.studies, embcx_tui.cli.data",
+        "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.application",
+    ],
+)
+def test_the_terminal_process_loads_no_numerics(code: str) -> None:
+    assert loaded(code) & NUMERICS == set()
+
+
+def test_help_loads_neither_screens_nor_settings() -> None:
+    code = "from embcx_tui.cli import cli\ntry: cli(['--help'])\nexcept SystemExit: pass"
+    assert loaded(code) & (NUMERICS | {"textual", "numpy", "pydantic", "rich", "plotext"}) == set()
+
+
+def test_the_worker_loads_no_screens() -> None:
+    code = "import embcx_tui.worker.work, embcx_tui.worker.study, embcx_tui.worker.answers"
+    assert loaded(code) & {"textual", "plotext", "matplotlib"} == set()
+
+
+def test_a_worker_takes_its_lock_before_it_loads_numerics() -> None:
+    assert loaded("import embcx_tui.worker.study") & NUMERICS == set()
