@@ -1,0 +1,65 @@
+"""Which training curves are shown: those of marked networks, else the means of each activation."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures.build import QUANTITIES, activation_place, training_curves
+from embcx_tui.figures.values import Curve, Curves
+from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.study.text import safe_text
+
+ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
+# A colour that no activation has.
+_CHOSEN_PLACE = 5
+
+
+def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
+    """Return the curves of the `marked` networks, else the mean of each activation and the `chosen` network's own."""
+    if marked:
+        return training_curves(snapshot, marked, quantity)
+    lines = _means(snapshot, quantity)
+    title = QUANTITIES[quantity].split(" (")[0].capitalize()
+    if chosen:
+        own = training_curves(snapshot, [chosen], quantity).lines
+        label = safe_text(_name(snapshot, chosen), 40)
+        lines += [Curve(label, line.x, line.y, _CHOSEN_PLACE) for line in own]
+    runs = snapshot.plan.settings.networks.runs
+    words = "" if runs == 1 else f", mean of {runs} runs"
+    return Curves(f"{title}{words}", "epoch", QUANTITIES[quantity], tuple(lines), "")
+
+
+def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
+    """Return a curve an activation; one a dataset, depth and activation where that stays readable."""
+    groups: dict[tuple[str, ...], list[NDArray[np.float64]]] = defaultdict(list)
+    grid, datasets = snapshot.plan.settings.networks, snapshot.plan.settings.data.datasets
+    whole = len(grid.activations) * len(grid.depths) * len(datasets) <= len(grid.activations) * 2
+    for history in snapshot.histories.values():
+        for network_id in history.networks if history.last else ():
+            network = snapshot.networks[network_id].network
+            extra: tuple[str, ...] = (f"{network.depth} layers",) if whole and len(grid.depths) > 1 else ()
+            extra += (network.dataset,) if whole and len(datasets) > 1 else ()
+            groups[network.activation, *extra].append(history.curve(network_id, quantity))
+    found = []
+    for key, values in sorted(groups.items(), key=lambda pair: activation_place(pair[0][0])):
+        longest = max(len(one) for one in values)
+        table = np.full((len(values), longest), np.nan)
+        for row, one in zip(table, values, strict=True):
+            row[: len(one)] = one
+        with warnings.catch_warnings():
+            # An epoch that all networks of a group diverged in has no mean: a gap.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean = np.nanmean(table, axis=0)
+        x = np.arange(1, longest + 1, dtype=np.float64)
+        found.append(Curve(safe_text(" ".join(key), 40), x, mean, activation_place(key[0])))
+    return found
+
+
+def _name(snapshot: Snapshot, network_id: str) -> str:
+    network = snapshot.networks[network_id].network
+    return f"{network.activation} run {network.run}" + (f" {network.control}" if network.control else "")

@@ -1,0 +1,198 @@
+"""Every network of the study as a line: what it is, how far it is, how well it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.events import Click
+from textual.message import Message
+
+from embcx_tui.figures.build import dataset_title
+from embcx_tui.figures.terminal import Row
+from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
+from embcx_tui.tui.painted import RGB, Ink, fit, fit_right, span
+from embcx_tui.tui.scrolled import Scrolled
+
+# Said by sign and by word: never by colour alone.
+STATUS_SIGNS: dict[Status, str] = {
+    "queued": "·",
+    "training": "◌",
+    "trained": "◐",
+    "measured": "●",
+    "diverged": "✗",
+    "failed": "!",
+}
+NOT_KNOWN = "–"
+_LONGEST_DATASET = 14
+_STATUS_WIDTH = 10
+# From this width on two blanks stand between columns.
+_ROOMY = 92
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    width: int
+    right: bool = False
+
+
+class NetworksTable(Scrolled):
+    """Shows the networks of a snapshot; one is under the cursor, any number can be marked."""
+
+    class Chosen(Message):
+        """The cursor moved or the marks changed."""
+
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+        self._states: tuple[NetworkState, ...] = ()
+        self._cursor = 0
+        self._touched = False
+        self.marked: frozenset[str] = frozenset()
+        """Ids of the marked networks."""
+
+    def show(self, snapshot: Snapshot | None) -> None:
+        """Show `snapshot`; cursor and marks stay while it is the same study."""
+        if snapshot is None or self._snapshot is None or snapshot.id != self._snapshot.id:
+            self._cursor, self._touched, self.marked, self.top = 0, False, frozenset(), 0
+        self._snapshot = snapshot
+        self._states = tuple(snapshot.networks.values()) if snapshot else ()
+        self.repaint()
+
+    @property
+    def line_count(self) -> int:
+        return len(self._states)
+
+    @property
+    def chosen(self) -> str | None:
+        """The id of the network a person has moved the cursor to; None before."""
+        return self._states[self._cursor].network.id if self._touched and self._states else None
+
+    # Keys and mouse
+
+    def action_move(self, by: int) -> None:
+        self._go(self._cursor + by)
+
+    def _go(self, to: int) -> None:
+        if not self._states:
+            return
+        self._cursor, self._touched = min(max(to, 0), len(self._states) - 1), True
+        first_visible = min(self.top, self._cursor)
+        self.scroll_lines(max(first_visible, self._cursor - self.body_height + 1))
+        self.post_message(self.Chosen())
+
+    def on_click(self, event: Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset and offset.y >= self.head_height and self.top + offset.y - self.head_height < len(self._states):
+            self._go(self.top + offset.y - self.head_height)
+
+    def mark(self) -> None:
+        """Mark the network under the cursor, or take its mark away, and go on to the next."""
+        if self._states:
+            self.marked = self.marked ^ {self._states[self._cursor].network.id}
+            self._go(self._cursor + 1)
+
+    def clear_marks(self) -> None:
+        self.marked, self._touched = frozenset(), False
+        self.repaint()
+        self.post_message(self.Chosen())
+
+    # Painting
+
+    def _columns(self, width: int) -> tuple[_Column, ...]:
+        networks = [state.network for state in self._states]
+        longest = max((len(dataset_title(name)) for name in {network.dataset for network in networks}), default=7)
+        columns = [
+            _Column("", 1),
+            _Column("dataset", min(max(longest, 7), _LONGEST_DATASET)),
+            _Column("depth", 5, right=True),
+            _Column("activation", 10),
+            _Column("run", 3, right=True),
+            _Column("epoch", self._epoch_width, right=True),
+            _Column("loss", 6, right=True),
+            _Column("train", 5, right=True),
+            _Column("test", 5, right=True),
+            _Column("status", _STATUS_WIDTH),
+        ]
+        if any(network.control for network in networks):
+            columns.insert(5, _Column("control", 9))
+        return tuple(columns)
+
+    @property
+    def _epoch_width(self) -> int:
+        epochs = self._snapshot.plan.settings.training.epochs if self._snapshot else 0
+        return max(len(f"{epochs}/{epochs}"), 5)
+
+    def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
+        if not self._states:
+            return ((),)
+        return ((span(self._join([one.name for one in self._columns(width)], width), ink.muted),),)
+
+    def _join(self, cells: list[str], width: int) -> str:
+        columns = self._columns(width)
+        gap = "  " if width >= _ROOMY else " "
+        fitted = (
+            fit_right(cell, column.width) if column.right else fit(cell, column.width)
+            for cell, column in zip(cells, columns, strict=True)
+        )
+        return gap.join(fitted)
+
+    def line(self, number: int, width: int, ink: Ink) -> Row:
+        state = self._states[number]
+        network = state.network
+        here = number == self._cursor and (self.has_focus or self._touched)
+        ground = ink.cursor if here and self.has_focus else None
+        marked = network.id in self.marked
+        sign = "◆" if marked else "▸" if here else " "
+        trained = network.control is None
+        assert self._snapshot is not None
+        epochs = self._snapshot.plan.settings.training.epochs
+        cells = [
+            sign,
+            dataset_title(network.dataset),
+            str(network.depth),
+            network.activation,
+            str(network.run),
+            f"{state.epochs}/{epochs}" if trained else NOT_KNOWN,
+            _number(state.loss, 6),
+            _number(state.train_accuracy, 5),
+            _number(state.test_accuracy, 5),
+        ]
+        if any(one.name == "control" for one in self._columns(width)):
+            cells.insert(5, network.control or "")
+        body = self._join([*cells, ""], width)[:-_STATUS_WIDTH]
+        return (
+            span(body[:1], ink.accent, ground, bold=True),
+            span(body[1:], None if trained else ink.muted, ground, bold=marked),
+            span(fit(status_words(state), width - cell_len(body)), status_colour(state.status, ink), ground),
+        )
+
+
+def status_words(state: NetworkState) -> str:
+    """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
+    depth = state.network.depth
+    words = f"{min(state.layers_measured, depth + 1)}/{depth + 1} done" if state.status == "trained" else state.status
+    return f"{STATUS_SIGNS[state.status]} {words}"
+
+
+def status_colour(status: Status, ink: Ink) -> RGB:
+    colours: dict[Status, RGB] = {
+        "queued": ink.muted,
+        "training": ink.accent,
+        "trained": ink.accent,
+        "measured": ink.success,
+        "diverged": ink.error,
+        "failed": ink.error,
+    }
+    return colours[status]
+
+
+def _number(value: float | None, width: int) -> str:
+    if value is None:
+        return NOT_KNOWN
+    text = f"{value:.{width - 2}f}"
+    return text if len(text) <= width else f"{value:.{width - 1}g}"[:width]
