@@ -6,6 +6,7 @@ import io
 import math
 import threading
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 from embcx_tui.figures import ticks
 from embcx_tui.figures.palette import FULL_OPACITY, Rgb, colour
 from embcx_tui.figures.values import Bar, Bars, Curves, Figure, Panels, Scatter
+from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 Format = Literal["png", "svg", "pdf"]
+# matplotlib's own arithmetic overflows beyond some 1e150; no number of ours comes near.
+_LARGEST = 1e30
 COLUMN_WIDTH_IN = 3.35  # 85 mm, one column of a journal
 _INK, _GREY, _GRID = "#262626", "#6c6c6c", "#e4e4e4"
 # rcParams are the process's: one image at a time.
@@ -67,6 +71,7 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
+    figure = _harmless(figure)
     with _LOCK, matplotlib.rc_context(), warnings.catch_warnings():
         # A class name in a script the font lacks is drawn as boxes; that is no reason for words on stderr.
         warnings.simplefilter("ignore")
@@ -81,6 +86,30 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         buffer = io.BytesIO()
         backend.print_figure(buffer, format=format, dpi=dpi, metadata=_METADATA[format])
         return buffer.getvalue()
+
+
+def _harmless(figure: Figure) -> Figure:
+    """Return `figure` with texts that can be written: no control characters, which would end an SVG's XML."""
+    if isinstance(figure, Panels):
+        parts = tuple(one for part in figure.figures if not isinstance(one := _harmless(part), Panels))
+        return Panels(safe_text(figure.title), parts, figure.columns, safe_text(figure.note))
+    title, note = safe_text(figure.title), safe_text(figure.note)
+    if isinstance(figure, Bars):
+        groups = tuple(
+            replace(
+                group,
+                label=safe_text(group.label),
+                bars=tuple(replace(bar, label=safe_text(bar.label)) for bar in group.bars),
+            )
+            for group in figure.groups
+        )
+        y_label, x_label = safe_text(figure.y_label), safe_text(figure.x_label)
+        return replace(figure, title=title, note=note, groups=groups, y_label=y_label, x_label=x_label)
+    if isinstance(figure, Scatter):
+        return replace(figure, title=title, note=note, classes=tuple(safe_text(name, 40) for name in figure.classes))
+    lines = tuple(replace(line, label=safe_text(line.label, 60)) for line in figure.lines)
+    x_label, y_label = safe_text(figure.x_label), safe_text(figure.y_label)
+    return replace(figure, title=title, note=note, lines=lines, x_label=x_label, y_label=y_label)
 
 
 def _width(figure: Figure) -> float:
@@ -110,11 +139,10 @@ def _hex(rgb: Rgb) -> str:
 def _draw(canvas: Canvas, figure: Figure) -> None:
     if not isinstance(figure, Panels):
         _draw_one(canvas.add_subplot(), figure)
-        _add_note(canvas, figure.note)
+        _add_note(canvas, _caption(figure))
         return
     if figure.title:
         canvas.suptitle(figure.title, fontsize=8, fontweight="bold")
-    _add_note(canvas, figure.note)
     columns = max(min(figure.columns, len(figure.figures)), 1)
     rows = max(math.ceil(len(figure.figures) / columns), 1)
     scatters = [one for one in figure.figures if isinstance(one, Scatter)]
@@ -132,7 +160,17 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
             frameon=False,
             handletextpad=0.1,
             columnspacing=1.0,
-        )
+            title=figure.note,
+            title_fontproperties={"size": 5.5},
+        ).get_title().set_color(_GREY)
+    else:
+        _add_note(canvas, figure.note)
+
+
+def _caption(figure: Bars | Scatter | Curves) -> str:
+    """Return the figure's note, and what its warning signs mean."""
+    flagged = isinstance(figure, Bars) and any(any(bar.flagged) for group in figure.groups for bar in group.bars)
+    return " · ".join([*filter(None, [figure.note]), *(["! degenerate, not in the mean"] if flagged else [])])
 
 
 def _add_note(canvas: Canvas, note: str) -> None:
@@ -162,7 +200,7 @@ def _draw_bars(axes: Axes, bars: Bars) -> None:
     if not any(math.isfinite(value) for value in values):
         _say(axes, bars.note or "nothing measured yet")
         return
-    top = ticks.bounds(values, zero=True)[1]
+    top = min(ticks.bounds(values, zero=True)[1], _LARGEST)
     at, labels, places = 0.0, [], []
     for group in bars.groups:
         first = at
@@ -172,9 +210,9 @@ def _draw_bars(axes: Axes, bars: Bars) -> None:
             places.append(at)
             at += 1.0
         if len(bars.groups) > 1:
-            axes.text(
-                (first + at - 1) / 2, -0.17, group.label, ha="center", va="top", fontweight="bold",
-                transform=axes.get_xaxis_transform(),
+            axes.annotate(
+                group.label, ((first + at - 1) / 2, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -13),
+                textcoords="offset points", ha="center", va="top", fontweight="bold",
             )  # fmt: skip
         at += 0.7
     crowded = len(places) > 30
@@ -189,7 +227,7 @@ def _draw_bars(axes: Axes, bars: Bars) -> None:
     axes.set_xlim(-0.7, at - 1.0)
     axes.set_ylim(0, top * 1.06)
     axes.set_ylabel(bars.y_label)
-    axes.set_xlabel(bars.x_label, labelpad=10 if len(bars.groups) > 1 else 2)
+    axes.set_xlabel(bars.x_label, labelpad=12 if len(bars.groups) > 1 else 2)
     axes.grid(axis="y", color=_GRID, linewidth=0.5)
     axes.set_axisbelow(True)
 
@@ -197,17 +235,20 @@ def _draw_bars(axes: Axes, bars: Bars) -> None:
 def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
     width = 0.78
     alpha = 1 - (1 - FULL_OPACITY) ** (1 / max(len(bar.values), 1))
+    # White under the translucent rectangles: the grid must not show through.
+    highest = max((value for value in bar.values if math.isfinite(value)), default=0.0)
+    axes.bar(at, min(max(highest, 0.0), top), width, color="white", linewidth=0)
     flagged = bar.flagged or (False,) * len(bar.values)
     for value, flag in zip(bar.values, flagged, strict=False):
         if math.isfinite(value):
-            height = min(value, ticks.LARGEST)
+            height = min(max(value, 0.0), top)
             axes.bar(at, height, width, color=fill, alpha=alpha, linewidth=0)
             # The edge of each rectangle: without it close runs melt into one.
             axes.hlines(height, at - width / 2, at + width / 2, color=fill, linewidth=0.4, alpha=0.9)
             if flag:
                 axes.text(at, height + 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
     if bar.mean is not None:
-        axes.hlines(bar.mean, at - width / 2, at + width / 2, color=_INK, linewidth=1.6)
+        axes.hlines(min(max(bar.mean, 0.0), top), at - width / 2, at + width / 2, color=_INK, linewidth=1.6)
 
 
 def _dot(place: int) -> Any:
@@ -231,14 +272,15 @@ def _draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     if len(colours):
         paint[known] = colours[labels[known]]
     inches = axes.get_position().width * axes.get_figure().get_figwidth()  # type: ignore[union-attr]
+    # There are no ticks: any scale will do, and this one never overflows.
+    low, high = points[finite].min(0), points[finite].max(0)
+    points = (points - (low + high) / 2) / (max(float((high - low).max()) / 2, 1e-30))
     axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
     if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
         x, y = points[scatter.chosen]
         axes.scatter([x], [y], s=22, facecolors="none", edgecolors=_INK, linewidths=0.9)
-    low, high = points[finite].min(0), points[finite].max(0)
-    centre, half = (low + high) / 2, max(float((high - low).max()) * 0.53, 1e-6)
-    axes.set_xlim(centre[0] - half, centre[0] + half)
-    axes.set_ylim(centre[1] - half, centre[1] + half)
+    axes.set_xlim(-1.06, 1.06)
+    axes.set_ylim(-1.06, 1.06)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -259,7 +301,7 @@ def _draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
 
 
 def _draw_curves(axes: Axes, curves: Curves) -> None:
-    cleaned = [(line, np.where(np.isfinite(line.y), line.y, np.nan)) for line in curves.lines]
+    cleaned = [(line, np.where(np.abs(line.y) < _LARGEST, line.y, np.nan)) for line in curves.lines]
     if not any(np.isfinite(y).any() for _, y in cleaned):
         _say(axes, curves.note or "nothing to draw yet")
         return
@@ -279,4 +321,7 @@ def _draw_curves(axes: Axes, curves: Curves) -> None:
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
     if any(label for label, _ in named):
-        axes.legend(frameon=False, handlelength=1.2, labelspacing=0.3, borderaxespad=0.2)
+        axes.legend(
+            frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, handlelength=1.2, labelspacing=0.3,
+            borderaxespad=0.2,
+        )  # fmt: skip

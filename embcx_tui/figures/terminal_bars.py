@@ -38,16 +38,20 @@ class _Rows:
 
 def _plan_rows(height: int, *, groups: bool, numbers: bool, note: bool) -> _Rows:
     """Give each line its row, the least needed ones only where at least five rows of plot remain."""
-    wanted = ["labels", "axis", "title"]
-    if groups:
-        wanted.append("groups")
-    if numbers:
-        wanted.append("mean")
-    wanted += ["key"]
-    if numbers:
-        wanted.append("sd")
-    if note:
-        wanted.append("note")
+    wanted = [
+        name
+        for name, has in (
+            ("labels", True),
+            ("title", True),
+            ("groups", groups),
+            ("mean", numbers),
+            ("axis", True),
+            ("key", True),
+            ("sd", numbers),
+            ("note", note),
+        )
+        if has
+    ]
     chosen = set(wanted[:2]) if height >= 4 else set()
     for name in wanted[2:]:
         if height - len(chosen) - 1 >= 5:
@@ -74,18 +78,27 @@ class _Columns:
     left_out: int
 
     @property
+    def axis(self) -> int:
+        """The column of the y axis."""
+        return self.gutter - (2 if self.slot > 3 else 1)
+
+    @property
     def end(self) -> int:
-        return self.starts[-1] + self.slot if self.starts else self.gutter
+        return self.starts[-1] + max(self.slot, self.bar + 1) if self.starts else self.gutter
 
 
 def _plan_columns(width: int, gutter: int, sizes: list[int]) -> _Columns:
     total, room = sum(sizes), width - gutter
-    between = 0 if len(sizes) < 2 else 1 if room < 4 * total else 2
-    slot = min(max((room - between * (len(sizes) - 1)) // max(total, 1), 1), _MOST_SLOT)
+    gaps = len(sizes) - 1
+    between = 0 if not gaps else 1 if room < 4 * total else 2
+    slot = min(max((room - between * gaps) // max(total, 1), 1), _MOST_SLOT)
     bar = min(slot - (0 if slot == 1 else 1 if slot < 9 else 2), _MOST_BAR)
-    indent = max((room - slot * total - between * (len(sizes) - 1)) // 2, 0) if slot == _MOST_SLOT else 0
+    spare = max(room - slot * total - between * gaps, 0)
+    # What is left goes between groups first, then to both sides.
+    more = min(spare // gaps, 2 * slot) if gaps else 0
+    between, spare = between + more, spare - more * gaps
     starts: list[int] = []
-    column = gutter + indent
+    column = gutter + (spare // 2 if slot == _MOST_SLOT else 0)
     for size in sizes:
         starts += [column + place * slot for place in range(size)]
         column += size * slot + between
@@ -102,31 +115,28 @@ def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
         return cells.words(bars.title, bars.note or NOTHING) if bars.title else cells.words(bars.note or NOTHING)
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
         return cells.words("too small", "for bars")
-    top = ticks.bounds(finite, zero=True)[1]
+    high = ticks.bounds(finite, zero=True)[1]
     sizes = [len(group.bars) for group in bars.groups]
-    # Twice: whether numbers fit is known with the columns, how many ticks fit with the rows.
-    marks = ticks.ticks(0.0, top * 1.04, 5)
-    gutter = max(*(len(text) for text in ticks.tick_labels(marks)), 5) + 2
-    columns = _plan_columns(width, gutter, sizes)
+    # Ticks are known only with the rows; a taller plot never needs longer labels by more than one character.
+    marks = ticks.ticks(0.0, high, 5)
+    longest = max(len(text) for text in ticks.tick_labels(marks)) + 1
+    columns = _plan_columns(width, longest + 2, sizes)
+    roomy = _plan_columns(width, max(longest, len(bars.x_label), 4) + 3, sizes)
+    # The words beside the numbers are worth a gutter, but not narrower bars where bars are narrow.
+    if roomy.slot == columns.slot or roomy.slot >= 6:
+        columns = roomy
     shown = flat[: len(columns.starts)]
     numbers = ticks.fitted((bar.mean for _, bar in shown), columns.slot - 1) if columns.slot >= 4 else None
     spreads = ticks.fitted((bar.sd for _, bar in shown), columns.slot - 1) if numbers else None
     rows = _plan_rows(height, groups=len(bars.groups) > 1, numbers=bool(numbers), note=bool(bars.note))
     plot_height = rows.plot[1] - rows.plot[0]
-    top = _top(top, plot_height)
-    _draw_axis(cells, rows, columns, top)
-    means: list[tuple[int, int]] = []
+    top, step, every = ticks.row_scale(high, plot_height)
+    _draw_axis(cells, rows, columns, step, every)
     for start, (group, bar) in zip(columns.starts, shown, strict=True):
         ink = _Brush(look, colour(group.place), len(bar.values))
         _draw_bar(cells, bar, ink, (start, columns.bar), rows.plot, top, bars.highlight)
-        means.append((start, columns.bar))
     _draw_texts(cells, bars, rows, columns, numbers, spreads)
     return cells
-
-
-def _top(high: float, height: int) -> float:
-    """Return the value at the upper edge: a little above `high`, so that a warning sign fits over the tallest bar."""
-    return high * (1 + 1 / max(height, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +210,16 @@ def _row_of(value: float, plot: tuple[int, int], top: float) -> tuple[int, float
     return plot[1] - 1 - up, at - up
 
 
+def _flatten(cells: Cells, row: int, across: slice, *, filled: bool = False) -> None:
+    """Make cells that show an edge one colour, that of their larger part (or the lower one where `filled`).
+
+    A sign over them needs their foreground.
+    """
+    edge = _EIGHTHS.find(str(cells.chars[row, across.start]))
+    if cells.look.colours and (edge >= 4 or (filled and edge > 0)):
+        cells.bg[row, across] = cells.fg[row, across]
+
+
 def _draw_marks(
     cells: Cells, bar: Bar, span: tuple[int, int], plot: tuple[int, int], top: float, highlight: int | None
 ) -> None:
@@ -207,38 +227,36 @@ def _draw_marks(
     look = cells.look
     if bar.mean is not None:
         row, part = _row_of(bar.mean, plot, top)
-        sign = "=" if not look.unicode else "▁" if part < 0.25 else "▔" if part > 0.75 else "━"
-        for column in range(start, start + width):
-            # An edge glyph under the line would need a third colour: its row takes the lower side's.
-            if cells.chars[row, column] != " " and look.colours:
-                cells.bg[row, column] = cells.fg[row, column]
+        sign = "━"
+        if look.colours and look.unicode and abs(part - 0.5) > 0.25:  # against full blocks only the middle line shows
+            sign = "▁" if part < 0.5 else "▔"
+        # The line may not float: below a line that is not at the foot of its row the bar is filled.
+        _flatten(cells, row, slice(start, start + width), filled=sign != "▁")
         cells.put(start, row, sign * width, look.ink, bold=True)
     values, flagged = bar.values, bar.flagged or (False,) * len(bar.values)
     if highlight is not None and 0 <= highlight < len(values) and np.isfinite(values[highlight]):
         row, _ = _row_of(values[highlight], plot, top)
-        cells.put(start + width // 2, row, "●", look.ink, bold=True, width=1)
+        middle = start + width // 2
+        _flatten(cells, row, slice(middle, middle + 1))
+        cells.put(middle, row, "●", look.ink, bold=True, width=1)
     bad = [value for value, flag in zip(values, flagged, strict=False) if flag and np.isfinite(value)]
     if bad:
         row, _ = _row_of(max(max(bad), bar.mean or 0.0), plot, top)
         cells.put(start + width // 2, max(row - 1, plot[0]), "!", WARNING, bold=True, width=1)
 
 
-def _draw_axis(cells: Cells, rows: _Rows, columns: _Columns, top: float) -> None:
-    plot, at = rows.plot, columns.gutter - 2
-    height = plot[1] - plot[0]
+def _draw_axis(cells: Cells, rows: _Rows, columns: _Columns, step: float, every: int) -> None:
+    plot, at = rows.plot, columns.axis
     for row in range(*plot):
         cells.muted(at, row, "│", width=1)
-    marks = ticks.ticks(0.0, top, max(min(height // 3, 6), 1))
-    for value, text in zip(marks, ticks.tick_labels(marks), strict=True):
-        # A tick names the lower edge of the row it stands in: 0 is the axis itself.
-        row = plot[1] - round(value / top * height)
-        if value == 0 and rows.axis is not None:
-            row = rows.axis
-        if plot[0] <= row <= (rows.axis if rows.axis is not None else plot[1] - 1):
-            cells.muted(0, row, text, width=at, align=1.0)
-            cells.muted(at, row, "┤", width=1)
+    marks = tuple(place * step for place in range((plot[1] - plot[0] - 1) // every + 1))
+    for place, text in enumerate(ticks.tick_labels(marks) if len(marks) > 1 else ("0",)):
+        # A label stands on its line: the lower edge of its row is its value.
+        row = plot[1] - 1 - place * every
+        cells.muted(0, row, text, width=at - 1, align=1.0)
+        cells.muted(at - 1, row, "▁", width=1)
     if rows.axis is not None:
-        cells.muted(at, rows.axis, "┼" + "─" * max(columns.end - columns.gutter + 1, 0))
+        cells.muted(at - 1, rows.axis, "▔" * (columns.end - at + 1))
 
 
 def _draw_texts(
@@ -254,7 +272,7 @@ def _draw_texts(
         used = cells.put(0, rows.title, bars.title, look.ink, bold=True)
         if bars.y_label and used + 3 + len(bars.y_label) <= cells.width:
             cells.muted(used + 3, rows.title, bars.y_label)
-    head = columns.gutter - 2
+    head = columns.axis
     for row, text in ((rows.labels, bars.x_label), (rows.mean, "mean"), (rows.sd, "sd")):
         if row is not None and len(text) <= head:
             cells.muted(0, row, text, width=head, align=1.0)
@@ -281,7 +299,7 @@ def _draw_texts(
 
 def _draw_label(cells: Cells, left: int, row: int, label: str, room: int, chosen: bool) -> None:
     look = cells.look
-    text = label if len(label) <= room else label[:room]
+    text = label if len(label) <= room else label[: min(room, 3)]  # input: inp, in, i
     if not chosen:
         cells.put(left, row, text, look.ink, width=room, align=0.5)
     elif look.colours:

@@ -49,6 +49,8 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     box = (width, height - title - legend - note - label)
     x_low, x_high = ticks.bounds(value for (xs, _), _ in pieces for value in xs)
     y_low, y_high = ticks.bounds(value for (_, ys), _ in pieces for value in ys)
+    if 0 < y_low < 0.25 * y_high:  # what falls towards zero, such as a loss, shows its zero
+        y_low = 0.0
     chart = plotext_chart.Chart(
         lines=tuple((xs, ys, colour(place), _sign(place)) for (xs, ys), place in pieces),
         x_limits=(x_low, x_high),

@@ -108,7 +108,7 @@ def _note_text(scatter: Scatter) -> str:
 
 
 def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
-    """Return `scatter` painted on `width` × `height` cells; 1,000 points at 200 × 60 in 3 ms."""
+    """Return `scatter` painted on `width` × `height` cells."""
     cells = Cells(width, height, look)
     if not width or not height:
         return cells

@@ -36,13 +36,34 @@ def ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     return tuple(place * size for place in range(first, min(last, first + most + 2) + 1))
 
 
+def row_scale(high: float, rows: int) -> tuple[float, float, int]:
+    """Return (value at the upper edge of `rows` rows above zero, tick step, rows from one tick to the next).
+
+    A tick falls on the edge of a row exactly, so that nothing drawn beside it is off by half a row. `high` > 0 fits
+    with at least half a row to spare.
+    """
+    needed = high * (1 + 0.5 / rows)
+    power = 10.0 ** math.floor(math.log10(needed))
+    least = 2 if rows >= 4 else 1
+    best, found = -1.0, (needed, needed * 2, rows + 1)
+    for size in (factor * power * scale for scale in (0.1, 1.0) for factor in (1, 2, 2.5, 5, 10)):
+        every = int(rows * size / needed)
+        if least <= every <= rows and rows // every <= 8:
+            top = rows * size / every
+            # Full use of the height first, then some four ticks.
+            score = needed / top - 0.04 * abs(rows // every - 4)
+            if score > best:
+                best, found = score, (top, size, every)
+    return found
+
+
 def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:
     """Return `values` written with as many decimals as tell them apart."""
     if not values:
         return ()
     size = min((b - a for a, b in pairwise(values)), default=abs(values[0]) or 1.0)
     largest = max(abs(value) for value in values)
-    decimals = max(0, -math.floor(math.log10(size) + 1e-9))
+    decimals = next((places for places in range(5) if abs(round(size, places) - size) <= 1e-6 * size), 5)
     if decimals > 4 or largest >= 1e5:
         return tuple(f"{value:.3g}" for value in values)
     return tuple(f"{value:.{decimals}f}" for value in values)

@@ -1,0 +1,142 @@
+"""A real study folder with made-up but plausible numbers, written by the real writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.store.arrays import read_arrays, write_arrays
+from embcx_tui.store.journal import JournalWriter
+from embcx_tui.store.library import create_study
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import (
+    CohortStarted,
+    DatasetLoaded,
+    EpochTrained,
+    LayerMeasured,
+    NetworkDiverged,
+    NetworkTrained,
+    SampleDrawn,
+    SealedFile,
+)
+from embcx_tui.study.ids import sample_id
+from embcx_tui.study.plan import Layer, make_plan
+from embcx_tui.study.settings import StudySettings, validate
+
+CLASSES = tuple("0123456789")
+PER_CLASS = 12
+
+
+def settings(**networks: object) -> StudySettings:
+    return validate(
+        {
+            "name": "small",
+            "data": {"datasets": ["mnist"], "samples_per_class": PER_CLASS},
+            "networks": {"depths": [5], "activations": ["logsig", "relu"], "runs": 3, **networks},
+            "training": {"epochs": 8},
+        }
+    )
+
+
+def complexity(layer: int, run: int, control: bool) -> float:
+    """Return a made-up score (nats): falling where trained, rising where not, 1 % between runs."""
+    return (0.95 + 0.1 * layer * control - 0.11 * layer * (not control)) * (1 + 0.01 * (run - 1))
+
+
+@dataclass(frozen=True)
+class SmallStudy:
+    paths: StudyPaths
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return read_study(self.paths)
+
+    def load(self, file: SealedFile) -> Mapping[str, NDArray[Any]]:
+        return read_arrays(self.paths.root, file)
+
+
+def write(
+    asked: StudySettings | None = None,
+    *,
+    skip: frozenset[str] = frozenset(),
+    degenerate: frozenset[str] = frozenset(),
+    diverged: frozenset[str] = frozenset(),
+    classes: tuple[str, ...] = CLASSES,
+) -> SmallStudy:
+    """Write a study in which the layers `skip` are not measured, `degenerate` are, and some networks diverged."""
+    asked = asked or settings()
+    paths = create_study(asked)
+    plan = make_plan(asked)
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), PER_CLASS)
+    journal = JournalWriter(paths.journal)
+    for cohort in plan.cohorts:
+        journal.append(
+            DatasetLoaded(dataset=cohort.dataset, n_train=100, n_test=10, features=4, classes=classes, shape=None)
+        )
+        for run in cohort.runs:
+            name = f"{sample_id(cohort.dataset, run)}.npz"
+            arrays = {"index": np.arange(len(labels)), "label": labels, "input": rng.random((len(labels), 4))}
+            file = write_arrays(paths.arrays, name, arrays)
+            journal.append(SampleDrawn(dataset=cohort.dataset, run=run, points=len(labels), file=file))
+        names = tuple(network.id for network in cohort.networks)
+        journal.append(CohortStarted(cohort=cohort.id, networks=names, epoch=0))
+        for epoch in range(1, asked.training.epochs + 1):
+            loss = tuple(None if name in diverged else 2 * 0.7**epoch for name in names)
+            right = tuple(1 - 0.5 * 0.7**epoch for _ in names)
+            journal.append(
+                EpochTrained(
+                    cohort=cohort.id, epoch=epoch, loss=loss, train_accuracy=right, test_accuracy=right, seconds=0.1
+                )
+            )
+        for network in (*cohort.networks, *cohort.controls):
+            if network.id in diverged:
+                journal.append(NetworkDiverged(network=network.id, epoch=3))
+                continue
+            file = write_arrays(paths.arrays, f"{network.id}.npz", {"predicted": labels})
+            journal.append(
+                NetworkTrained(network=network.id, epochs=8, train_accuracy=0.99, test_accuracy=0.97, file=file)
+            )
+    controls = {network.id for network in plan.networks if network.control}
+    for layer in plan.layers:
+        if layer.id in skip or layer.network in diverged:
+            continue
+        centres = rng.normal(0, 20, (10, 2))
+        points = (centres[labels] + rng.normal(0, 3 + layer.layer, (len(labels), 2))).astype(np.float32)
+        file = write_arrays(paths.arrays, f"{layer.id}.npz", {"points": points})
+        journal.append(_measured(layer, layer.network in controls, layer.id in degenerate, len(labels), file))
+    journal.close()
+    return SmallStudy(paths)
+
+
+def _measured(layer: Layer, control: bool, degenerate: bool, points: int, file: SealedFile) -> LayerMeasured:
+    return LayerMeasured(
+        layer_id=layer.id,
+        network=layer.network,
+        dataset=layer.dataset,
+        run=layer.run,
+        layer=layer.layer,
+        units=100,
+        method="tsne",
+        engine="exact",
+        perplexity=30.0,
+        points=points,
+        seed=1,
+        kl=complexity(layer.layer, layer.run, control),
+        explained=0.8,
+        degenerate=degenerate,
+        duplicates=0,
+        converged=True,
+        iterations=1000,
+        gradient_norm=1e-5,
+        relative_change=1e-6,
+        restart_kls=(),
+        seconds=0.1,
+        file=file,
+    )

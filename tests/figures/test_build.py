@@ -1,0 +1,136 @@
+"""What the figures of a real study folder hold."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from embcx_tui.figures import build
+from embcx_tui.figures.values import Bars, Panels, Scatter
+from embcx_tui.study.errors import StoreError
+from embcx_tui.study.plan import make_plan
+from tests.figures import small_study
+from tests.figures.small_study import complexity
+
+
+def test_bars_hold_every_run_of_every_layer() -> None:
+    snapshot = small_study.write().snapshot
+    bars = build.layer_bars(snapshot, "mnist", 5, "relu", highlight=1, chosen_layer=3)
+    (group,) = bars.groups
+    assert [bar.label for bar in group.bars] == ["input", "1", "2", "3", "4", "5"]
+    for layer, bar in enumerate(group.bars):
+        assert bar.values == pytest.approx([complexity(layer, run, False) for run in range(3)])
+        assert bar.mean == pytest.approx(np.mean(bar.values))
+    assert (bars.highlight, bars.chosen) == (1, (0, 3))
+    assert "3 runs" in bars.note and "120 points" in bars.note
+
+
+def test_controls_are_their_own_bars() -> None:
+    snapshot = small_study.write().snapshot
+    (group,) = build.layer_bars(snapshot, "mnist", 5, "relu", "untrained").groups
+    means = [bar.mean for bar in group.bars]
+    assert all(a is not None and b is not None and a < b for a, b in pairwise(means))
+
+
+def test_what_is_missing_is_named_and_never_zero() -> None:
+    study = small_study.write(
+        skip=frozenset({"mnist-d5-relu-r1-l4"}),
+        degenerate=frozenset({"mnist-d5-relu-r0-l5"}),
+        diverged=frozenset({"mnist-d5-relu-r2"}),
+    )
+    bars = build.layer_bars(study.snapshot, "mnist", 5, "relu")
+    fourth, fifth = bars.groups[0].bars[4:]
+    assert math.isnan(fourth.values[1]) and math.isnan(fourth.values[2])
+    assert fourth.mean == pytest.approx(complexity(4, 0, False))
+    assert fifth.flagged == (True, False, False)
+    assert fifth.mean == pytest.approx(complexity(5, 1, False))
+    assert "6 of 18 layers not measured" in bars.note
+    assert "1 of 3 networks diverged" in bars.note
+
+
+def test_what_the_study_does_not_hold_is_said() -> None:
+    snapshot = small_study.write().snapshot
+    assert "not in this study" in build.layer_bars(snapshot, "digits", 2, "tanh").note
+
+
+def test_activations_keep_their_colour_whatever_the_study_holds() -> None:
+    snapshot = small_study.write().snapshot
+    groups = build.activation_bars(snapshot, "mnist", 5).groups
+    assert [(group.label, group.place) for group in groups] == [("logsig", 0), ("relu", 3)]
+    assert build.layer_bars(snapshot, "mnist", 5, "relu").groups[0].place == 3
+
+
+def test_curves_hold_what_was_trained() -> None:
+    snapshot = small_study.write(diverged=frozenset({"mnist-d5-relu-r2"})).snapshot
+    curves = build.training_curves(snapshot, ["mnist-d5-relu-r0", "mnist-d5-relu-r2"], "loss")
+    first, second = curves.lines
+    assert first.y == pytest.approx(2 * 0.7 ** np.arange(1, 9))
+    assert list(first.x) == list(range(1, 9))
+    assert np.isnan(second.y).all()
+    assert (first.label, second.label) == ("run 0", "run 2")
+    assert not build.training_curves(snapshot, [], "loss").lines
+
+
+def test_a_study_names_the_figures_it_can_serve_and_all_of_them_build() -> None:
+    study = small_study.write()
+    figures = build.study_figures(study.snapshot, study.load)
+    assert list(figures)[:4] == ["fig2", "complexity-mnist-5", "complexity-mnist-5-untrained", "training-mnist"]
+    assert "embedding-mnist-5-relu-run0" in figures and "embedding-mnist-5-logsig-run2-untrained" in figures
+    assert len(figures) == 4 + 12
+    for make in figures.values():
+        make()
+    fig2 = figures["fig2"]()
+    assert isinstance(fig2, Bars) and len(fig2.groups) == 2
+
+
+def test_an_unmeasured_study_serves_no_complexity() -> None:
+    plan = make_plan(small_study.settings())
+    study = small_study.write(skip=frozenset(layer.id for layer in plan.layers))
+    assert list(build.study_figures(study.snapshot, study.load)) == ["training-mnist"]
+
+
+def test_embeddings_come_from_the_arrays() -> None:
+    study = small_study.write(skip=frozenset({"mnist-d5-relu-r0-l4"}))
+    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    assert isinstance(panels, Panels) and len(panels.figures) == 6
+    third, fourth = panels.figures[3], panels.figures[4]
+    assert isinstance(third, Scatter) and isinstance(fourth, Scatter)
+    network = next(n for n in study.snapshot.plan.networks if n.id == "mnist-d5-relu-r0")
+    measured = study.snapshot.layer(network, 3)
+    assert measured is not None
+    assert np.array_equal(third.points, study.load(measured.file)["points"])
+    assert list(np.bincount(third.labels)) == [small_study.PER_CLASS] * 10
+    assert third.title == f"layer 3 · KL {complexity(3, 0, False):.3f}"
+    assert len(fourth.points) == 0 and "nothing measured" in fourth.note
+
+
+def test_a_damaged_file_becomes_words() -> None:
+    study = small_study.write()
+    for path in study.paths.arrays.glob("mnist-d5-relu-r0-l*.npz"):
+        path.write_bytes(b"damaged")
+    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    assert isinstance(panels, Panels)
+    assert "damaged" in panels.figures[1].note
+    with pytest.raises(StoreError):
+        study.load(next(iter(study.snapshot.measured.values())).file.model_copy(update={"name": "arrays/none.npz"}))
+
+
+def test_text_from_outside_is_made_harmless() -> None:
+    hostile = "\x1b]0;pwned\x07three\x1b[31m\u202e"
+    classes = (hostile, *small_study.CLASSES[1:])
+    study = small_study.write(classes=classes)
+    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    assert isinstance(panels, Panels) and isinstance(panels.figures[0], Scatter)
+    assert panels.figures[0].classes[0] == "three"
+    assert build.dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"
+
+
+def test_drawing_in_the_terminal_loads_no_heavy_library() -> None:
+    code = "import sys, embcx_tui.figures.terminal, embcx_tui.figures.build; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"matplotlib", "torch", "scipy", "textual", "plotext", "sklearn"} & set(loaded)

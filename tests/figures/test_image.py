@@ -1,0 +1,122 @@
+"""Figures as files: valid, the same bytes each time, text that stays text."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embcx_tui.figures.image import COLUMN_WIDTH_IN, render
+from embcx_tui.figures.palette import colour
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Figure, Panels, Scatter
+from tests.figures import hostile
+
+FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
+NAN = float("nan")
+
+
+def bars() -> Bars:
+    group = tuple(Bar(name, (0.9, 1.0, NAN), (False, True, False)) for name in ("input", "1"))
+    return Bars("mnist · relu", "complexity (KL, nats)", (BarGroup("relu", group, 3),), "layer", note="1 run missing")
+
+
+def scatter() -> Scatter:
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 1, (200, 2)).astype(np.float32)
+    return Scatter("layer 1", points, np.arange(200) % 10, tuple("0123456789"), chosen=4)
+
+
+def curves() -> Curves:
+    x = np.arange(1.0, 20.0)
+    return Curves("loss", "epoch", "nats", (Curve("relu", x, 1 / x), Curve("one", x, np.where(x == 3, 1.0, np.nan), 1)))
+
+
+FIGURES: dict[str, Figure] = {
+    "bars": bars(),
+    "scatter": scatter(),
+    "curves": curves(),
+    "panels": Panels("all", (scatter(), scatter(), bars()), 2, "note"),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_figure_gives_the_same_bytes(name: str, format: Literal["png", "svg", "pdf"]) -> None:
+    data = render(FIGURES[name], format)
+    assert data.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[format])
+    assert render(FIGURES[name], format) == data
+
+
+def test_another_process_gives_the_same_bytes() -> None:
+    code = (
+        "import hashlib; from embcx_tui.figures.image import render; from tests.figures.test_image import FIGURES;"
+        "files = [render(FIGURES[name], kind) for name in ('bars', 'scatter') for kind in ('svg', 'pdf')];"
+        "print(*(hashlib.sha256(data).hexdigest() for data in files))"
+    )
+    command = [sys.executable, "-c", code]
+    runs = {subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    assert len(runs) == 1
+
+
+def test_png_has_the_size_asked_for() -> None:
+    width, height = struct.unpack(">II", render(bars(), "png", dpi=300)[16:24])
+    assert width == round(COLUMN_WIDTH_IN * 300) and 0.4 < height / width < 1.0
+    assert struct.unpack(">I", render(bars(), "png", width_in=2.0, dpi=100)[16:20])[0] == 200
+
+
+def test_svg_is_xml_with_text_as_text() -> None:
+    root = ElementTree.fromstring(render(bars(), "svg"))
+    words = {"".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"mnist · relu", "complexity (KL, nats)", "input", "layer"} <= words
+    assert any("1 run missing" in word and "degenerate" in word for word in words)
+    assert b"<dc:date>" not in render(bars(), "svg")
+
+
+def test_pdf_embeds_its_fonts_and_carries_no_date() -> None:
+    data = render(bars(), "pdf")
+    assert b"/FontFile2" in data and b"/Type3" not in data
+    assert b"CreationDate" not in data and b"Matplotlib" not in data
+
+
+def test_images_have_the_colours_of_the_terminal() -> None:
+    image = Image.open(io.BytesIO(render(scatter(), "png", dpi=300))).convert("RGB")
+    present = {rgb for _, rgb in image.getcolors(maxcolors=1 << 24) or []}
+    assert {colour(place) for place in range(10)} <= present
+
+
+def test_every_run_is_its_own_rectangle_with_the_mean_on_top() -> None:
+    root = ElementTree.fromstring(render(bars(), "svg"))
+    styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
+    filled = [style for style in styles if "fill: #8787ff" in style and "opacity" in style]
+    assert len(filled) == 4  # two bars of two measured runs each
+    assert sum("stroke-width: 1.6" in style for style in styles) == 2
+
+
+@pytest.mark.parametrize("seed", range(21))
+def test_trouble_in_the_data_is_drawn_or_said(seed: int) -> None:
+    figure = hostile.figure(seed)
+    ElementTree.fromstring(render(figure, "svg"))
+    assert render(figure, "png", dpi=50).startswith(b"\x89PNG")
+
+
+def test_rendering_leaves_the_settings_of_matplotlib_alone() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    render(bars(), "svg")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_images_need_no_pyplot() -> None:
+    code = (
+        "import sys; from embcx_tui.figures.image import render; from tests.figures.test_image import FIGURES;"
+        "[render(figure, 'pdf') for figure in FIGURES.values()]; print('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
