@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.widget import AwaitMount
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
@@ -77,6 +78,8 @@ class EmbcxApp(DoingApp):
         self._loop_here: asyncio.AbstractEventLoop | None = None
         self._wanted = study
         self._choose_mode = False
+        self._shown = False
+        self._first_mode: Mode | None = None
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""
@@ -84,10 +87,12 @@ class EmbcxApp(DoingApp):
 
     def on_mount(self) -> None:
         self._loop_here = asyncio.get_running_loop()
-        # After the first frame: reading folders competes with drawing for the interpreter.
-        self.call_after_refresh(self._follow)
 
-    def _follow(self) -> None:
+    def on_ready(self) -> None:
+        # After the first frame: reading folders competes with drawing for the interpreter.
+        self._shown = True
+        if self._first_mode:
+            self.action_mode(self._first_mode)
         self.run_worker(feed.follow_studies(self.post_message, self._wake), group="studies", exclusive=True)
         if self._wanted:
             self.post_message(OpenStudy(self._wanted))
@@ -100,13 +105,13 @@ class EmbcxApp(DoingApp):
         self.deliver()
 
     @on(StudyRead)
-    async def study_read(self, event: StudyRead) -> None:
+    def study_read(self, event: StudyRead) -> None:
         if event.paths != self.paths:
             return
         self.snapshot = event.snapshot
         if self._choose_mode:
             self._choose_mode = False
-            await self.action_mode("live" if event.snapshot.state in ("running", "queued") else "layers")
+            self.action_mode("live" if event.snapshot.state in ("running", "queued") else "layers")
         self.deliver()
 
     @on(TelemetryRead)
@@ -116,27 +121,27 @@ class EmbcxApp(DoingApp):
             self.deliver()
 
     @on(StudyUnreadable)
-    async def study_unreadable(self, event: StudyUnreadable) -> None:
+    def study_unreadable(self, event: StudyUnreadable) -> None:
         if event.paths == self.paths:
-            await self.close_study()
+            self.close_study()
             self.say(Say(event.text, "error"))
 
     @on(StudyGone)
-    async def study_gone(self, event: StudyGone) -> None:
+    def study_gone(self, event: StudyGone) -> None:
         if event.paths == self.paths:
-            await self.close_study()
+            self.close_study()
 
     # Wishes
 
     @on(ReuseStudy)
-    async def reuse_study(self, event: ReuseStudy) -> None:
-        await self.action_mode("configure")
+    def reuse_study(self, event: ReuseStudy) -> None:
+        self.action_mode("configure")
         screen = self.screen_stack[0]
         assert isinstance(screen, ModeScreen)
         screen.post_message(event)
 
     @on(OpenStudy)
-    async def open_study(self, event: OpenStudy) -> None:
+    def open_study(self, event: OpenStudy) -> None:
         """Follow a study from now on, and show it in the wished mode or the one that fits its state."""
         if event.paths != self.paths:
             self.paths, self.snapshot, self.telemetry = event.paths, None, ()
@@ -145,17 +150,17 @@ class EmbcxApp(DoingApp):
             )
         if event.mode:
             self._choose_mode = False
-            await self.action_mode(event.mode)
+            self.action_mode(event.mode)
         elif self.snapshot:
-            await self.action_mode("live" if self.snapshot.state in ("running", "queued") else "layers")
+            self.action_mode("live" if self.snapshot.state in ("running", "queued") else "layers")
         else:
             self._choose_mode = True
 
-    async def close_study(self) -> None:
+    def close_study(self) -> None:
         """Follow no study any more and go back to the list."""
         self.workers.cancel_group(self, "study")
         self.paths, self.snapshot, self.telemetry, self._choose_mode = None, None, (), False
-        await self.action_mode("studies")
+        self.action_mode("studies")
 
     @on(Say)
     def say(self, event: Say) -> None:
@@ -184,8 +189,16 @@ class EmbcxApp(DoingApp):
 
     # Keys
 
-    async def action_mode(self, mode: Mode) -> None:
-        await self.switch_mode(mode)
+    def action_mode(self, mode: Mode) -> None:
+        if not self._shown:
+            # Textual hangs where a mode is left before its screen is there: a key typed while the program starts.
+            self._first_mode = mode
+            return
+        # Not awaited here: the new screen's mounting may wait for this handler.
+        self.run_worker(self._arrive(mode, self.switch_mode(mode)), group="mode")
+
+    async def _arrive(self, mode: Mode, mounted: AwaitMount) -> None:
+        await mounted
         screen = self.screen_stack[0]
         if not isinstance(screen, ModeScreen) and not screen.query(TitleBar):
             await screen.mount(TitleBar(mode))

@@ -60,7 +60,9 @@ CONFIGURE: list[BindingType] = [
     _key("configure.start", "ctrl+r", "start", "Start", "Create this study and start it"),
     _key("configure.save", "ctrl+s", "save", "Save", "Write this study to a TOML file"),
     _key("configure.load", "ctrl+o", "load", "Load", "Fill the form from a TOML file"),
-    _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work again"),
+    _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work"),
+    _key("configure.next", "down,enter", "app.focus_next", "Next field", "Next field (also tab)", show=False),
+    _key("configure.previous", "up", "app.focus_previous", "Field before", "Field before (also shift+tab)", show=False),
 ]
 
 LIVE: list[BindingType] = [
@@ -105,6 +107,12 @@ LAYERS: list[BindingType] = [
     ),
     _key("layers.all", "a", "isolate(-1)", "All", "Show all classes"),
     _key("layers.back", "escape", "unzoom", "Back", "Back from the whole screen", show=False),
+]
+
+CHOICES: list[BindingType] = [
+    _key("choices.toggle", "space", "toggle", "Choose", "Take this one, or leave it out"),
+    _key("choices.next", "right", "move(1)", "Next choice", "Next choice of the field", show=False),
+    _key("choices.previous", "left", "move(-1)", "Choice before", "Choice before in the field", show=False),
 ]
 
 DIALOG: list[BindingType] = [

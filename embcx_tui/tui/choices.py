@@ -1,0 +1,95 @@
+"""A field with a known set of answers, all of them in sight: space takes one or leaves it out, so does a click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.style import Style
+from textual.widgets import Static
+
+from embcx_tui.tui import keys
+
+# A sign and its word must not be parted when the line breaks.
+_BLANK = "\u00a0"
+
+
+class Choices(Static, can_focus=True):
+    """Several of `options` (squares), or exactly one (circles) where `single`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.CHOICES
+
+    chosen: reactive[tuple[str, ...]] = reactive[tuple[str, ...]]((), init=False)
+    cursor: reactive[int] = reactive(0, init=False)
+
+    class Changed(Message):
+        """The person changed what is chosen."""
+
+        def __init__(self, choices: Choices) -> None:
+            self.choices = choices
+            super().__init__()
+
+        @property
+        def control(self) -> Choices:
+            return self.choices
+
+    def __init__(self, options: Sequence[str], *, single: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._options = tuple(options)
+        self._single = single
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def watch_chosen(self) -> None:
+        self._draw()
+
+    def watch_cursor(self) -> None:
+        self._draw()
+
+    def on_focus(self) -> None:
+        self._draw()
+
+    def on_blur(self) -> None:
+        self._draw()
+
+    def action_move(self, step: int) -> None:
+        self.cursor = (self.cursor + step) % len(self._options)
+
+    def action_toggle(self) -> None:
+        self._toggle(self._options[self.cursor])
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.style.meta.get("choice")
+        if place is not None:
+            self.cursor = place
+            self._toggle(self._options[place])
+
+    def _toggle(self, option: str) -> None:
+        if self._single:
+            self.chosen = (option,)
+        else:
+            taken = set(self.chosen) ^ {option}
+            # In the order they are shown: what is trained first does not depend on what was clicked first.
+            self.chosen = tuple(one for one in self._options if one in taken)
+        self.post_message(self.Changed(self))
+
+    def _draw(self) -> None:
+        on, off = ("●", "○") if self._single else ("■", "□")
+        items = []
+        for place, option in enumerate(self._options):
+            taken = option in self.chosen
+            here = self.has_focus and place == self.cursor
+            style = "$block-cursor-foreground on $block-cursor-background" if here else ""
+            item = Content.assemble(
+                (on if taken else off, "$text-accent" if taken and not here else ""),
+                (f"{_BLANK}{option.replace(' ', _BLANK)}", "" if taken or here else "$text-muted"),
+            )
+            pad = Content(_BLANK)
+            items.append((pad + item + pad).stylize_before(style).stylize(Style.from_meta({"choice": place})))
+        self.update(Content(" ").join(items))
