@@ -25,14 +25,13 @@ from embcx_tui.study.plan import Network
 from embcx_tui.tui import keys
 from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.frame import ModeScreen
-from embcx_tui.tui.layers_numbers import Numbers, layer_words, trouble_words, waiting_words
+from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_tree import LayersTree
+from embcx_tui.tui.layers_words import NO_STUDY, READING, layer_words, nothing_yet, trouble_words, waiting_words
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.places import Place, place_of
 from embcx_tui.tui.points import Points, PointsShelf
 
-NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
-READING = "Reading the study …"
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
 _READING_SHOWN_AFTER_S = 0.3
 _KEPT_SCATTERS = 24
@@ -57,9 +56,10 @@ class LayersScreen(ModeScreen):
         self._shown_place: Place | None = None
 
     def compose_body(self) -> ComposeResult:
+        yield Canvas(NO_STUDY, id="nothing")
         with Container(id="panels"):
             yield LayersTree(id="tree")
-            yield Canvas(NO_STUDY, id="bars")
+            yield Canvas(id="bars")
             yield Numbers(id="numbers")
             yield Canvas(id="scatter")
 
@@ -85,8 +85,10 @@ class LayersScreen(ModeScreen):
         if not self.is_mounted or not self.is_current:
             return
         snapshot = self._open_snapshot
-        tree = self.query_one(LayersTree)
-        tree.display = snapshot is not None
+        nothing, tree = self.query_one("#nothing", Canvas), self.query_one(LayersTree)
+        self.query_one("#panels").display = snapshot is not None
+        nothing.display = snapshot is None
+        nothing.show(None, READING if self.paths else NO_STUDY)
         if snapshot:
             tree.update_from(snapshot)
             if self._shown_place is None and (first := tree.first_activation()):
@@ -184,13 +186,13 @@ class LayersScreen(ModeScreen):
         bars, scatter = self.query_one("#bars", Canvas), self.query_one("#scatter", Canvas)
         self.query_one(Numbers).show(snapshot, network, self.layer_shown)
         if snapshot is None or network is None:
-            bars.show(None, READING if self.paths else NO_STUDY)
+            bars.show(None)
             scatter.show(None)
             return
         if snapshot.measured:
             bars.show(self._bars(snapshot, network))
         else:
-            bars.show(None, _nothing_yet(snapshot))
+            bars.show(None, nothing_yet(snapshot))
         self._show_scatter(snapshot, network)
 
     def _bars(self, snapshot: Snapshot, network: Network) -> Bars:
@@ -299,12 +301,3 @@ class LayersScreen(ModeScreen):
             name = f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
             title = f"The points of all layers of {network.activation}, run {network.run}"
         self.app.push_screen(ExportDialog(self.paths, name, title))
-
-
-def _nothing_yet(snapshot: Snapshot) -> str:
-    epochs = snapshot.plan.settings.training.epochs
-    last = min((history.last for history in snapshot.histories.values()), default=0)
-    if snapshot.state == "running":
-        now = f"Training is in epoch {last} of {epochs}." if last < epochs else "The first one is being measured."
-        return f"No layer is measured yet.\n{now} Layers appear here one by one; v shows it live."
-    return "No layer is measured.\nThe study is not running; r on the Live screen (v) goes on with it."

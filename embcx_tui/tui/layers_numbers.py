@@ -10,7 +10,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.plan import Network
-from embcx_tui.study.text import safe_text
+from embcx_tui.tui.layers_words import layer_words, trouble_words, waiting_words
 from embcx_tui.tui.painted import Ink, Painted, fit_right, span
 
 _NAME_WIDTH = 11
@@ -78,33 +78,6 @@ def _rows(snapshot: Snapshot, network: Network, layer: int, width: int, ink: Ink
     if measured.gradient_norm is not None:
         add("gradient", f"{measured.gradient_norm:.1e}")
     return tuple(rows)
-
-
-def layer_words(network: Network, layer: int) -> str:
-    """Return what a layer is called: `input`, or `layer 2 of 5`."""
-    return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
-
-
-def waiting_words(snapshot: Snapshot, network: Network) -> str:
-    """Return why a layer that has no trouble is not measured yet."""
-    state = snapshot.networks[network.id]
-    if state.status == "training":
-        return f"not measured yet: in epoch {state.epochs} of {snapshot.plan.settings.training.epochs}"
-    return "not measured yet"
-
-
-def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
-    """Return what is wrong with a layer, in one line; empty where nothing is."""
-    layer_id = network.layer_ids()[layer]
-    failed = next((event for (known, _), event in snapshot.failed.items() if known == layer_id), None)
-    measured = snapshot.layer(network, layer)
-    if measured and measured.degenerate:
-        return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"
-    if failed:
-        return f"could not be measured: {safe_text(failed.reason)}"
-    if network.id in snapshot.diverged and not measured:
-        return f"diverged in epoch {snapshot.diverged[network.id].epoch}: not measured"
-    return ""
 
 
 def over_runs(snapshot: Snapshot, network: Network, layer: int) -> list[float]:

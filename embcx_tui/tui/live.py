@@ -21,6 +21,7 @@ from embcx_tui.tui import keys
 from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.dialogs import Answer, Ask
 from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.layers_words import NO_STUDY, READING
 from embcx_tui.tui.live_curves import ORDER, curves
 from embcx_tui.tui.live_head import LiveHead
 from embcx_tui.tui.live_log import LogPanel
@@ -52,11 +53,12 @@ class LiveScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         yield LiveHead(id="head")
+        yield Canvas(NO_STUDY, id="nothing")
         with Container(id="panels"):
             yield NetworksTable(id="networks")
             yield PanelTabs(PAGES, id="pages")
-            yield Canvas(id="curves", classes="page")
             yield MachinePanel(id="machine", classes="page")
+            yield Canvas(id="curves", classes="page")
             with Container(id="log-page", classes="page"):
                 yield LogPanel(id="log")
                 yield Input(id="filter", placeholder="words that a line must hold", compact=True)
@@ -96,8 +98,11 @@ class LiveScreen(ModeScreen):
         if not self.is_mounted or not self.is_current:
             return
         snapshot = self._open_snapshot
-        self.query_one("#panels").display = snapshot is not None
-        self.query_one(LiveHead).show(self.paths, snapshot)
+        self.query_one("#panels").display = self.query_one("#head").display = snapshot is not None
+        nothing = self.query_one("#nothing", Canvas)
+        nothing.display = snapshot is None
+        nothing.show(None, READING if self.paths else NO_STUDY)
+        self.query_one(LiveHead).show(snapshot)
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)
         self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
@@ -214,11 +219,11 @@ class LiveScreen(ModeScreen):
     # The worker
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        snapshot = self.snapshot
+        snapshot = self._open_snapshot
         if action == "stop":
-            return True if snapshot and snapshot.state == "running" else None
+            return bool(snapshot and snapshot.state == "running")
         if action == "resume":
-            return True if snapshot and snapshot.state in ("queued", "stopped", "failed", "lost") else None
+            return bool(snapshot and snapshot.state in ("queued", "stopped", "failed", "lost"))
         return True
 
     def action_resume(self) -> None:

@@ -5,33 +5,41 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.build import QUANTITIES, activation_place, training_curves
+from embcx_tui.figures.build import activation_place, training_curves
 from embcx_tui.figures.values import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.text import safe_text
 
 ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
+# Title and unit of each.
+_WORDS: dict[Quantity, tuple[str, str]] = {
+    "loss": ("Training loss", "cross-entropy, nats"),
+    "test_accuracy": ("Test accuracy", "share right"),
+    "train_accuracy": ("Training accuracy", "share right"),
+}
 # A colour that no activation has.
 _CHOSEN_PLACE = 5
 
 
 def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
     """Return the curves of the `marked` networks, else the mean of each activation and the `chosen` network's own."""
+    title, unit = _WORDS[quantity]
     if marked:
-        return training_curves(snapshot, marked, quantity)
+        drawn = training_curves(snapshot, marked, quantity)
+        return replace(drawn, title=f"{title} of the marked networks", y_label=unit)
     lines = _means(snapshot, quantity)
-    title = QUANTITIES[quantity].split(" (")[0].capitalize()
     if chosen:
         own = training_curves(snapshot, [chosen], quantity).lines
         label = safe_text(_name(snapshot, chosen), 40)
         lines += [Curve(label, line.x, line.y, _CHOSEN_PLACE) for line in own]
     runs = snapshot.plan.settings.networks.runs
     words = "" if runs == 1 else f", mean of {runs} runs"
-    return Curves(f"{title}{words}", "epoch", QUANTITIES[quantity], tuple(lines), "")
+    return Curves(f"{title}{words}", "epoch", unit, tuple(lines), "")
 
 
 def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:

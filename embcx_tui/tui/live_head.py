@@ -5,15 +5,11 @@ from __future__ import annotations
 from embcx_tui.analysis.progress import progress
 from embcx_tui.figures.build import dataset_title
 from embcx_tui.figures.terminal import Row
-from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import phrases
 from embcx_tui.tui.painted import RGB, Ink, Painted, fit_row, row_width, span
 from embcx_tui.tui.states import LOOKS
-
-NO_STUDY = "No study is open: press s for your studies, then Enter on one."
-READING = "Reading the study …"
 
 
 class LiveHead(Painted):
@@ -21,17 +17,16 @@ class LiveHead(Painted):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._paths: StudyPaths | None = None
         self._snapshot: Snapshot | None = None
 
-    def show(self, paths: StudyPaths | None, snapshot: Snapshot | None) -> None:
-        self._paths, self._snapshot = paths, snapshot
+    def show(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
         self.repaint()
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         snapshot = self._snapshot
         if snapshot is None:
-            return ((span(READING if self._paths else NO_STUDY, ink.muted),),)
+            return ()
         return _state_row(snapshot, width, ink), _progress_row(snapshot, width, ink)
 
 

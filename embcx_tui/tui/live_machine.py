@@ -15,6 +15,8 @@ _EIGHTHS = "▁▂▃▄▅▆▇█"
 _GIB = 1 << 30
 _NAME_WIDTH = 9
 _VALUE_WIDTH = 16
+# From this width on a history stands beside its value, not below.
+_WIDE = 56
 # Narrower than this a history says nothing.
 _LEAST_HISTORY = 8
 
@@ -43,29 +45,28 @@ class MachinePanel(Painted, can_focus=True):
             return ((span("Machine  ", bold=True), span(machine, ink.muted)), (span(words, ink.muted),))
         now = self._telemetry[-1]
         rows = [_heading(snapshot, now, machine, ink)]
-        drawer = _Drawer(self._telemetry, width, ink)
+        readings = 6 if now.gpu_name else 2
+        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > 2 * readings)
         if now.gpu_name:
             rows += [
-                drawer.row("GPU", _percent(now.gpu_percent), lambda one: one.gpu_percent, 100),
-                drawer.row(
+                *drawer.rows("GPU", _percent(now.gpu_percent), lambda one: one.gpu_percent, 100),
+                *drawer.rows(
                     "memory",
                     _memory(now.gpu_memory_used, now.gpu_memory_total),
                     lambda one: one.gpu_memory_used,
                     now.gpu_memory_total,
                 ),
-                drawer.row("heat", _with_unit(now.gpu_temperature, "°C"), lambda one: one.gpu_temperature, 100),
-                drawer.row("power", _with_unit(now.gpu_power, "W"), lambda one: one.gpu_power, None),
+                *drawer.rows("heat", _with_unit(now.gpu_temperature, "°C"), lambda one: one.gpu_temperature, 100),
+                *drawer.rows("power", _with_unit(now.gpu_power, "W"), lambda one: one.gpu_power, None),
             ]
         rows += [
-            drawer.row("host CPU", _percent(now.cpu_percent), lambda one: one.cpu_percent, 100),
-            drawer.row(
+            *drawer.rows("host CPU", _percent(now.cpu_percent), lambda one: one.cpu_percent, 100),
+            *drawer.rows(
                 "host mem", _memory(now.memory_used, now.memory_total), lambda one: one.memory_used, now.memory_total
             ),
         ]
-        if drawer.room >= _LEAST_HISTORY:
-            length = phrases.duration(max(now.at - self._telemetry[0].at, 1))
-            scale = f"the last {length}"
-            rows.append((span(" " * (_NAME_WIDTH + _VALUE_WIDTH + 2)), span(scale, ink.muted)))
+        length = phrases.duration(max(now.at - self._telemetry[0].at, 1))
+        rows.append((span(f"history: the last {length}", ink.muted),))
         return tuple(rows)
 
 
@@ -81,19 +82,26 @@ def _heading(snapshot: Snapshot, now: Telemetry, machine: str, ink: Ink) -> Row:
 
 
 class _Drawer:
-    """Draws one reading a row: name, value now, and its history to the right edge."""
+    """Draws one reading: name, value now, and its history beside it, or below it where the panel is `tall`."""
 
-    def __init__(self, telemetry: Sequence[Telemetry], width: int, ink: Ink) -> None:
+    def __init__(self, telemetry: Sequence[Telemetry], width: int, ink: Ink, *, tall: bool) -> None:
         self._telemetry = telemetry
+        self._width = width
         self._ink = ink
-        self.room = width - _NAME_WIDTH - _VALUE_WIDTH - 2
+        self._tall = tall
 
-    def row(self, name: str, value: str, reading: Reading, top: float | None) -> Row:
+    def rows(self, name: str, value: str, reading: Reading, top: float | None) -> tuple[Row, ...]:
         ink = self._ink
-        row: Row = (span(f"{name:<{_NAME_WIDTH}}", ink.muted), span(f"{value:>{_VALUE_WIDTH}}"))
-        if self.room < _LEAST_HISTORY:
-            return row
-        return (*row, span("  "), span(history(self._telemetry, reading, top, self.room), ink.accent))
+        before = _NAME_WIDTH + _VALUE_WIDTH
+        head: Row = (span(f"{name:<{_NAME_WIDTH}}", ink.muted), span(f"{value:>{_VALUE_WIDTH}}"))
+        if self._tall:
+            head = (span(name, ink.muted), span(f"{value:>{max(self._width - len(name), 1)}}"))
+            return head, (span(history(self._telemetry, reading, top, self._width), ink.accent),)
+        if self._width - before - 2 < _LEAST_HISTORY:
+            return (head,)
+        return (
+            (*head, span("  "), span(history(self._telemetry, reading, top, self._width - before - 2), ink.accent)),
+        )
 
 
 def history(telemetry: Sequence[Telemetry], reading: Reading, top: float | None, width: int) -> str:

@@ -151,13 +151,15 @@ class NetworksTable(Scrolled):
         trained = network.control is None
         assert self._snapshot is not None
         epochs = self._snapshot.plan.settings.training.epochs
+        diverged = self._snapshot.diverged.get(network.id)
+        done = diverged.epoch if diverged else state.epochs
         cells = [
             sign,
             dataset_title(network.dataset),
             str(network.depth),
             network.activation,
             str(network.run),
-            f"{state.epochs}/{epochs}" if trained else NOT_KNOWN,
+            f"{done}/{epochs}" if trained else NOT_KNOWN,
             _number(state.loss, 6),
             _number(state.train_accuracy, 5),
             _number(state.test_accuracy, 5),
@@ -175,8 +177,12 @@ class NetworksTable(Scrolled):
 def status_words(state: NetworkState) -> str:
     """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
     depth = state.network.depth
-    words = f"{min(state.layers_measured, depth + 1)}/{depth + 1} done" if state.status == "trained" else state.status
-    return f"{STATUS_SIGNS[state.status]} {words}"
+    if state.status == "trained":
+        return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
+    if state.status == "queued" and state.epochs:
+        # Its worker has gone, its epochs are kept.
+        return "■ stopped"
+    return f"{STATUS_SIGNS[state.status]} {state.status}"
 
 
 def status_colour(status: Status, ink: Ink) -> RGB:

@@ -38,7 +38,10 @@ class PanelTabs(Painted):
         return ((*row, span("─" * (width - used), ink.faint)),)
 
     def on_click(self, event: Click) -> None:
-        at = event.x
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        at = offset.x
         for name in self._names:
             if at < len(name) + 3:
                 self.post_message(self.Picked(name))

@@ -94,7 +94,7 @@ def _ink(theme: str, no_color: bool, app_id: int, variables: _Variables) -> Ink:
         success=colour("text-success"),
         warning=colour("text-warning"),
         error=colour("text-error"),
-        cursor=_blend(ground, colour("primary"), 0.45),
+        cursor=_rgb(values.get("block-cursor-background", ""), _blend(ground, colour("primary"), 0.45)),
     )
 
 

@@ -1,0 +1,47 @@
+"""What the layer browser says where there is nothing to show, or something is wrong."""
+
+from __future__ import annotations
+
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.plan import Network
+from embcx_tui.study.text import safe_text
+
+NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
+READING = "Reading the study …"
+
+
+def layer_words(network: Network, layer: int) -> str:
+    """Return what a layer is called: `input`, or `layer 2 of 5`."""
+    return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
+
+
+def waiting_words(snapshot: Snapshot, network: Network) -> str:
+    """Return why a layer that has no trouble is not measured yet."""
+    state = snapshot.networks[network.id]
+    if state.status == "training":
+        return f"not measured yet: in epoch {state.epochs} of {snapshot.plan.settings.training.epochs}"
+    return "not measured yet"
+
+
+def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
+    """Return what is wrong with a layer, in one line; empty where nothing is."""
+    layer_id = network.layer_ids()[layer]
+    failed = next((event for (known, _), event in snapshot.failed.items() if known == layer_id), None)
+    measured = snapshot.layer(network, layer)
+    if measured and measured.degenerate:
+        return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"
+    if failed:
+        return f"could not be measured: {safe_text(failed.reason)}"
+    if network.id in snapshot.diverged and not measured:
+        return f"diverged in epoch {snapshot.diverged[network.id].epoch}: not measured"
+    return ""
+
+
+def nothing_yet(snapshot: Snapshot) -> str:
+    """Return why no layer of a study is measured, and what happens next."""
+    epochs = snapshot.plan.settings.training.epochs
+    last = min((history.last for history in snapshot.histories.values()), default=0)
+    if snapshot.state == "running":
+        now = f"Training is in epoch {last} of {epochs}." if last < epochs else "The first one is being measured."
+        return f"No layer is measured yet.\n{now} Layers appear here one by one; v shows it live."
+    return "No layer is measured.\nThe study is not running; r on the Live screen (v) goes on with it."
