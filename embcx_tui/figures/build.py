@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from embcx_tui.study.text import safe_text
 Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
 
 COMPLEXITY = "embedding complexity (KL, nats)"
-QUANTITIES: dict[Quantity, str] = {
-    "loss": "loss (cross-entropy, nats)",
-    "train_accuracy": "training accuracy",
-    "test_accuracy": "test accuracy",
+# Title and y axis of each.
+QUANTITIES: dict[Quantity, tuple[str, str]] = {
+    "loss": ("loss", "cross-entropy (nats)"),
+    "train_accuracy": ("training accuracy", "share correct"),
+    "test_accuracy": ("test accuracy", "share correct"),
 }
 # More curves than this are told apart by activation, not one by one: the palette has ten colours.
 _MOST_CURVES = 10
@@ -83,17 +85,13 @@ def _group(snapshot: Snapshot, dataset: str, depth: int, activation: str, contro
 
 def _measure_note(snapshot: Snapshot, dataset: str, networks: Sequence[Network], method: str) -> str:
     """Return how the values were measured and what is missing, in words."""
-    done = [
-        one
-        for network in networks
-        for layer in range(network.depth + 1)
-        if (one := snapshot.layer(network, layer, method))
-    ]
-    wanted = sum(network.depth + 1 for network in networks)
+    # By id: all networks of a run share their input.
+    wanted = {layer for network in networks for layer in network.layer_ids()}
+    done = [one for layer in sorted(wanted) if (one := snapshot.measured.get((layer, method)))]
     parts = [_how(done, snapshot)] if done else []
     diverged = sum(network.id in snapshot.diverged for network in networks)
-    if done and len(done) < wanted:
-        parts.append(f"{wanted - len(done)} of {wanted} layers not measured")
+    if done and len(done) < len(wanted):
+        parts.append(f"{len(wanted) - len(done)} of {len(wanted)} layers not measured")
     elif not done:
         parts.append("nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}")
     if diverged:
@@ -192,8 +190,8 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
         else ""
     )
     datasets = list(dict.fromkeys(dataset_title(network.dataset) for network in chosen))
-    title = " · ".join([", ".join(datasets) or "no network", QUANTITIES[quantity].split(" (")[0]])
-    return Curves(title, "epoch", QUANTITIES[quantity], tuple(lines), note)
+    title = " · ".join([", ".join(datasets) or "no network", QUANTITIES[quantity][0]])
+    return Curves(title, "epoch", QUANTITIES[quantity][1], tuple(lines), note)
 
 
 def _labels(networks: Sequence[Network]) -> list[str]:
@@ -300,5 +298,7 @@ class _Later:
 
 def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Panels:
     quantities: tuple[Quantity, ...] = ("loss", "test_accuracy")
-    panels = tuple(training_curves(snapshot, networks, quantity) for quantity in quantities)
+    panels = tuple(
+        replace(training_curves(snapshot, networks, quantity), title=QUANTITIES[quantity][0]) for quantity in quantities
+    )
     return Panels(_title(dataset, "training"), panels, 1, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 Rgb = tuple[int, int, int]
 
@@ -46,6 +47,7 @@ def signs(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(SIGNS[place % len(SIGNS)] for place in range(len(own)))
 
 
+@lru_cache(maxsize=4096)
 def blend(under: Rgb, over: Rgb, opacity: float) -> Rgb:
     """Return `over` at `opacity` (0 … 1) on `under`."""
     r, g, b = (round(u + (o - u) * opacity) for u, o in zip(under, over, strict=True))

@@ -50,8 +50,9 @@ def row_scale(high: float, rows: int) -> tuple[float, float, int]:
         every = int(rows * size / needed)
         if least <= every <= rows and rows // every <= 8:
             top = rows * size / every
-            # Full use of the height first, then some four ticks.
-            score = needed / top - 0.04 * abs(rows // every - 4)
+            # Full use of the height first, then a tick near the tallest bar, then some four ticks.
+            bare = max(high - (rows - 1) // every * size, 0.0) / high
+            score = needed / top - 0.5 * bare - 0.04 * abs(rows // every - 4)
             if score > best:
                 best, found = score, (top, size, every)
     return found
