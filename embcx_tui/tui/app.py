@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -15,6 +17,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.tui import feed, keys, theme
+from embcx_tui.tui.commands import Commands
 from embcx_tui.tui.deeds import DoingApp
 from embcx_tui.tui.dialogs import Answer, Ask
 from embcx_tui.tui.frame import ModeScreen, TitleBar
@@ -58,9 +61,21 @@ class EmbcxApp(DoingApp):
     TITLE = "embcx-tui"
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = keys.APP
-    MODES = {"studies": StudiesScreen, "configure": _configure, "live": _live, "layers": _layers}
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "studies": StudiesScreen,
+        "configure": _configure,
+        "live": _live,
+        "layers": _layers,
+    }
     DEFAULT_MODE = "studies"
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-small"), (80, "-normal"), (120, "-wide"), (200, "-huge")]
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-tiny"),
+        (40, "-small"),
+        (80, "-normal"),
+        (120, "-wide"),
+        (200, "-huge"),
+    ]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]
     NOTIFICATION_TIMEOUT = 6
 
@@ -208,9 +223,9 @@ class EmbcxApp(DoingApp):
         self.theme = theme.LIGHT.name if self.theme == theme.DARK.name else theme.DARK.name
 
     def action_help(self) -> None:
-        from embcx_tui.tui.help import HelpScreen
+        from embcx_tui.tui.help import HelpScreen, keys_of
 
-        self.push_screen(HelpScreen(self.screen))
+        self.push_screen(HelpScreen(keys_of(self.screen)))
 
     async def action_quit(self) -> None:
         """Leave; while studies train, ask whether they go on."""

@@ -52,16 +52,14 @@ class Choices(Static, can_focus=True):
     def watch_cursor(self) -> None:
         self._draw()
 
-    def on_focus(self) -> None:
-        self._draw()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
         self._draw()
 
     def action_move(self, step: int) -> None:
         self.cursor = (self.cursor + step) % len(self._options)
 
-    def action_toggle(self) -> None:
+    def action_choose(self) -> None:
         self._toggle(self._options[self.cursor])
 
     def on_click(self, event: events.Click) -> None:

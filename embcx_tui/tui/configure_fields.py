@@ -36,7 +36,7 @@ class Field:
     def hint(self) -> str:
         """What the field means, from the study file's own descriptions."""
         if self.key == FILES:
-            return "also file:PATH.npz, with X and y"
+            return "file:PATH.npz, …"
         return known_keys()[self.key]
 
 

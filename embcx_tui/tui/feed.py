@@ -13,7 +13,7 @@ from textual.message import Message
 from embcx_tui.store import lock
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader, read_study
+from embcx_tui.store.reader import StudyReader
 from embcx_tui.store.telemetry import Telemetry, read_telemetry
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
@@ -82,13 +82,10 @@ class StudiesReader:
         try:
             created = paths.study_file.stat().st_mtime
             # Only a running study keeps its reader: a finished one is read once and forgotten but for its row.
+            reader = self._running.pop(paths.id, None) or StudyReader(paths)
             if sign.held:
-                reader = self._running.get(paths.id) or StudyReader(paths)
                 self._running[paths.id] = reader
-                row = row_of(paths, reader.poll(), created)
-            else:
-                reader = self._running.pop(paths.id, None)  # type: ignore[assignment]  # None is handled here
-                row = row_of(paths, reader.poll() if reader else read_study(paths), created)
+            row = row_of(paths, reader.poll(), created)
         except (EmbcxError, OSError) as error:
             row = unreadable_row(paths, created, safe_text(error))
         self._known[paths.id] = (sign, row)

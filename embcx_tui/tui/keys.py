@@ -40,7 +40,9 @@ APP: list[BindingType] = [
     _key("app.palette", "ctrl+p", "command_palette", "Commands", "Find any action or study by typing", show=False),
     _key("app.help", "question_mark", "help", "Help", "All keys of this screen"),
     _key("app.quit", "q", "quit", "Quit", "Leave the application; a study that trains can go on without it"),
-    _key("app.quit-now", "ctrl+q", "quit", "Quit", "The same, also while typing", show=False, priority=True),
+    _key(
+        "app.quit-now", "ctrl+q", "quit", "Quit", "Leave the application, also while typing", show=False, priority=True
+    ),
 ]
 
 STUDY_LIST: list[BindingType] = [
@@ -49,7 +51,7 @@ STUDY_LIST: list[BindingType] = [
 
 STUDIES: list[BindingType] = [
     _key("studies.new", "n", "new", "New", "Configure a new study"),
-    _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo: small networks on scikit-learn's digits"),
+    _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo on scikit-learn's digits"),
     _key("studies.resume", "r", "resume", "Resume", "Start or go on with the study where it stopped"),
     _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
     _key("studies.copy", "y", "reuse", "Reuse", "Configure a new study from this one's settings"),
@@ -110,7 +112,7 @@ LAYERS: list[BindingType] = [
 ]
 
 CHOICES: list[BindingType] = [
-    _key("choices.toggle", "space", "toggle", "Choose", "Take this one, or leave it out"),
+    _key("choices.toggle", "space", "choose", "Choose", "Take this one, or leave it out"),
     _key("choices.next", "right", "move(1)", "Next choice", "Next choice of the field", show=False),
     _key("choices.previous", "left", "move(-1)", "Choice before", "Choice before in the field", show=False),
 ]
@@ -118,3 +120,16 @@ CHOICES: list[BindingType] = [
 DIALOG: list[BindingType] = [
     _key("dialog.cancel", "escape", "cancel", "Cancel", "Close this and change nothing"),
 ]
+
+
+def order(id: str) -> int:
+    """Return the place of a binding on this page: help lists keys as they stand here."""
+    return _PLACES.get(id, len(_PLACES))
+
+
+_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LAYERS, DIALOG, APP)
+_PLACES = {
+    binding.id: place
+    for place, binding in enumerate(binding for table in _TABLES for binding in table)
+    if isinstance(binding, Binding) and binding.id
+}

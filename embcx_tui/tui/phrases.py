@@ -36,7 +36,7 @@ def several(count: int, thing: str) -> str:
 
 
 def line_bar(fraction: float, width: int, colour: str = "$text-accent") -> Content:
-    """Return a progress line of `width` cells: heavy for what is done, thin for the rest, so it reads without colour."""
+    """Return a progress line of `width` cells: heavy for what is done, thin for the rest: no colour needed."""
     halves = round(min(max(fraction, 0.0), 1.0) * width * 2)
     # What has begun is seen, and only what is done looks done.
     halves = min(max(halves, 1 if fraction > 0 else 0), 2 * width - (fraction < 1))

@@ -20,7 +20,7 @@ _LOOK_EVERY_MS = 1_000
 
 
 def unusable() -> str | None:
-    """Return the one line that says why no application can be shown here, with the command to use; None where it can."""
+    """Return the one line that says why no application can be shown here and what to use; None where it can."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return "embcx-tui: the application needs a terminal; without one use: embcx-tui list, run, show --json"
     term = os.environ.get("TERM", "")
@@ -29,7 +29,7 @@ def unusable() -> str | None:
         return f"embcx-tui: this terminal cannot show the application ({said}); use: embcx-tui list, run, logs -f"
     encoding = (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
     if encoding != "utf8":
-        return f"embcx-tui: the terminal's text is {encoding}, not UTF-8; set LANG=C.UTF-8, or use: embcx-tui list, run, logs"
+        return f"embcx-tui: the terminal's text is {encoding}, not UTF-8; set LANG=C.UTF-8, or use: embcx-tui list, run"
     return None
 
 
