@@ -184,12 +184,15 @@ def measure_layer(
 
 
 def starts(activations: NDArray[np.floating], seed: int, restarts: int) -> Iterator[tuple[Points, int]]:
-    """Yield the start [n, 2] of every restart and its seed: the principal plane, then random points keyed by (seed,
-    restart).
-    """
+    """Yield the start [n, 2] of every restart and its key: the principal plane, then keyed random points."""
     for restart in range(restarts):
-        key = int(np.random.SeedSequence([seed % 2**63, restart]).generate_state(1)[0])
+        key = restart_key(seed, restart)
         yield (principal_start(activations) if restart == 0 else random_start(activations.shape[0], key)), key
+
+
+def restart_key(seed: int, restart: int) -> int:
+    """Return the 32-bit seed of one restart, of a layer's seed."""
+    return int(np.random.SeedSequence([seed % 2**63, restart]).generate_state(1)[0])
 
 
 def _rest(

@@ -192,8 +192,8 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
     the perplexity.
 
     Each row's bandwidth beta = 1 / 2σ² by Newton's method on ln beta (dH / d ln beta = -beta² · variance), inside a
-    bracket that a bisection narrows when a step leaves it. Distances are taken from the nearest neighbour's, so the
-    largest weight is 1 for any beta.
+    bracket that is halved where a step leaves it or does not halve the one before. Distances are taken from the nearest
+    neighbour's, so the largest weight is 1 for any beta.
     """
     n = squared.shape[0]
     wanted = np.log(perplexity)
@@ -214,6 +214,7 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
         low = -np.inf
         high = np.inf
         error = np.inf
+        last = np.inf
         beta = 0.0
         mass = 0.0
         for _ in range(MAX_STEPS):
@@ -230,10 +231,13 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
                 high = log_beta
             slope = beta * beta * max(s2 / mass - mean * mean, 0.0)
             step = error / slope if slope > 0.0 else np.inf
-            step = min(max(step, -3.0), 3.0)
+            bracketed = low > -np.inf and high < np.inf
+            if not bracketed:
+                step = min(max(step, -3.0), 3.0)
+            elif not (low < log_beta + step < high and abs(step) <= 0.5 * abs(last)):
+                step = 0.5 * (low + high) - log_beta
             log_beta += step
-            if not low < log_beta < high:
-                log_beta = 0.5 * (low + high)
+            last = step
         if not abs(error) < ENTROPY_ACCEPTED:
             return False
         _weigh(row, beta, 1.0 / mass)

@@ -1,7 +1,6 @@
 """From activations to complexity, through the door that the worker takes."""
 
 import gzip
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,16 +138,11 @@ def test_stopping_ends_the_results_without_an_error() -> None:
     left_early.close()
 
 
-def mnist_rows() -> NDArray[np.float32]:
-    """100 MNIST images a class [1000, 784], standardised by one mean and deviation; skips where the data is not at
-    hand.
-    """
-    folder = Path(os.environ.get("EMBCX_DATA_DIR", "/nonexistent")) / "MNIST" / "raw"
+def mnist_rows(folder: Path) -> NDArray[np.float32]:
+    """100 MNIST images a class [1000, 784], standardised by one mean and deviation."""
     arrays = []
     for name, offset in (("train-images-idx3-ubyte", 16), ("train-labels-idx1-ubyte", 8)):
-        plain, packed = folder / name, folder / f"{name}.gz"
-        if not plain.exists() and not packed.exists():
-            pytest.skip("MNIST is not in EMBCX_DATA_DIR")
+        plain, packed = folder / "MNIST" / "raw" / name, folder / "MNIST" / "raw" / f"{name}.gz"
         content = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
         arrays.append(np.frombuffer(content, dtype=np.uint8, offset=offset))
     images, labels = arrays[0].reshape(-1, 784), arrays[1]
@@ -157,9 +151,9 @@ def mnist_rows() -> NDArray[np.float32]:
     return standardised
 
 
-def test_on_mnist_the_exact_engine_is_no_worse_than_opentsne() -> None:
+def test_on_mnist_the_exact_engine_is_no_worse_than_opentsne(mnist: Path) -> None:
     """Raw input, and an untrained relu layer, where nothing is clustered."""
-    rows = mnist_rows()
+    rows = mnist_rows(mnist)
     weights = np.random.default_rng(0).standard_normal((784, 100), dtype=np.float32) / 28.0
     layers = [rows, np.maximum(rows @ weights, 0.0)]
     for ours, theirs in zip(
