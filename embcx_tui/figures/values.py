@@ -28,7 +28,8 @@ class Bar:
         """The values that enter the mean [k]."""
         values = np.asarray(self.values, dtype=float)
         flagged = np.asarray(self.flagged or (False,) * len(self.values), dtype=bool)
-        return values[np.isfinite(values) & ~flagged]
+        counted: NDArray[np.float64] = values[np.isfinite(values) & ~flagged]
+        return counted
 
     @property
     def mean(self) -> float | None:
