@@ -287,5 +287,5 @@ def test_mnist_itself() -> None:
     assert found.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert found.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     # The customary 0.1307 and 0.3081 are those of all 60,000.
-    assert found.mean / 255 == pytest.approx(0.1307, abs=2e-4) and found.std / 255 == pytest.approx(0.3081, abs=2e-4)
+    assert found.mean / 255 == pytest.approx(0.1307, abs=5e-4) and found.std / 255 == pytest.approx(0.3081, abs=5e-4)
     assert check("mnist", DATA_DIR).state == "present"
