@@ -102,13 +102,11 @@ def test_a_resize_storm_leaves_a_whole_screen() -> None:
         assert terminal.wait(5) == 0
 
 
-@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "latin-1"}])
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"PYTHONIOENCODING": "latin-1"}])
 def test_where_no_screen_can_be_drawn_one_line_says_what_works_instead(environment: dict[str, str]) -> None:
     with Terminal(PROGRAM, 80, 24, environment) as terminal:
         code = terminal.wait(10)
         shown = terminal.text().strip()
-    if code == 0:
-        pytest.skip("the screen can be drawn here all the same")
     assert code == 2
     assert "embcx-tui" in shown and "Traceback" not in shown
     assert b"\x1b[?1049h" not in terminal.raw, "the screen was left alone"

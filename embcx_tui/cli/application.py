@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 
-def open_application(study: str | None) -> None:
-    """Open the application, on one study where `study` names one."""
+def open_application(study: str | None) -> NoReturn:
+    """Open the application, on one study where `study` names one, and end with its exit code."""
     from embcx_tui.store.library import find_study
     from embcx_tui.tui.app import run_app
 
-    run_app(find_study(study) if study else None)
+    click.get_current_context().exit(run_app(find_study(study) if study else None))
 
 
 @click.command("open")
