@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +28,15 @@ from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_tree import LayersTree
-from embcx_tui.tui.layers_words import NO_STUDY, READING, layer_words, nothing_yet, trouble_words, waiting_words
+from embcx_tui.tui.layers_words import (
+    NO_STUDY,
+    READING,
+    layer_words,
+    nothing_yet,
+    points_title,
+    trouble_words,
+    waiting_words,
+)
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.places import Place, place_of
 from embcx_tui.tui.points import Points, PointsShelf
@@ -198,7 +207,9 @@ class LayersScreen(ModeScreen):
     def _bars(self, snapshot: Snapshot, network: Network) -> Bars:
         place = self._shown_place
         if place and place.activation is None:
-            return activation_bars(snapshot, network.dataset, network.depth, place.control)
+            bars = activation_bars(snapshot, network.dataset, network.depth, place.control)
+            activations = snapshot.plan.settings.networks.activations
+            return replace(bars, chosen=(activations.index(network.activation), self.layer_shown))
         return layer_bars(
             snapshot,
             network.dataset,
@@ -220,7 +231,7 @@ class LayersScreen(ModeScreen):
         files = self._files(snapshot, network, self.layer_shown)
         if files is None or self._shelf is None:
             words = trouble_words(snapshot, network, self.layer_shown) or waiting_words(snapshot, network)
-            canvas.show(None, f"{layer_words(network, self.layer_shown).capitalize()}: {words}")
+            canvas.show(None, f"{layer_words(network, self.layer_shown).capitalize()}\n{words}")
             return
         known = self._shelf.known(*files)
         if known is None:
@@ -267,14 +278,12 @@ class LayersScreen(ModeScreen):
         if key not in self._scatters:
             loaded = snapshot.datasets.get(network.dataset)
             classes = loaded.classes if loaded else tuple(str(one) for one in range(int(known.labels.max()) + 1))
-            untrained = f" {network.control}" if network.control else ""
             shown = None if self._isolated is None else np.asarray(known.labels == self._isolated)
-            words = layer_words(network, self.layer_shown).removeprefix("the ").capitalize()
             self._scatters[key] = layer_scatter(
                 known.points,
                 known.labels,
                 classes,
-                title=f"{words} · {network.activation}{untrained}, run {network.run}",
+                title=points_title(network, self.layer_shown),
                 shown=shown,
             )
             if len(self._scatters) > _KEPT_SCATTERS:

@@ -15,6 +15,14 @@ def layer_words(network: Network, layer: int) -> str:
     return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
 
 
+def points_title(network: Network, layer: int) -> str:
+    """Return the title of a layer's points; all networks of a run share the input."""
+    if layer == 0:
+        return f"Input · run {network.run}"
+    control = f" {network.control}" if network.control else ""
+    return f"Layer {layer} of {network.depth} · {network.activation}{control}, run {network.run}"
+
+
 def waiting_words(snapshot: Snapshot, network: Network) -> str:
     """Return why a layer that has no trouble is not measured yet."""
     state = snapshot.networks[network.id]
