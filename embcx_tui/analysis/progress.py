@@ -29,24 +29,24 @@ def progress(snapshot: Snapshot) -> Progress:
     plan = snapshot.plan
     # Work that a diverged network no longer needs counts as done.
     lost = {layer.id for layer in plan.layers if layer.network in snapshot.diverged}
-    done_layers = sum(
-        layer.id in lost
-        or all(
-            (layer.id, m) in snapshot.measured or (layer.id, m) in snapshot.failed
-            for m in plan.settings.measure.methods
-        )
-        for layer in plan.layers
+    methods = plan.settings.measure.methods
+    finished = len(snapshot.measured.keys() | snapshot.failed.keys())
+    finished += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
+    needless = sum(layer.id in lost for layer in plan.layers) * len(methods)
+    needless += sum(
+        (layer.id, epoch) not in snapshot.earlier for layer in plan.layers if layer.id in lost for epoch in plan.epochs
     )
+    done_layers = finished + needless
     epochs = sum(history.last * len(history.networks) for history in snapshot.histories.values())
     epoch_s, embedding_s = _rates(snapshot)
     spent = epochs * epoch_s + done_layers * embedding_s
-    whole = plan.network_epochs * epoch_s + len(plan.layers) * embedding_s
+    whole = plan.network_epochs * epoch_s + plan.embeddings * embedding_s
     complete = snapshot.state == "complete"
     return Progress(
         network_epochs=epochs,
         network_epochs_planned=plan.network_epochs,
         embeddings=done_layers,
-        embeddings_planned=len(plan.layers),
+        embeddings_planned=plan.embeddings,
         fraction=1.0 if complete else min(spent / whole, 1.0) if whole else 0.0,
         seconds_left=0.0 if complete else max(whole - spent, 0.0) if epochs else None,
     )

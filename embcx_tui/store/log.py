@@ -52,7 +52,7 @@ def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
     match event:
         case StudyCreated():
             trained = sum(len(cohort.networks) for cohort in plan.cohorts)
-            return "info", f"study {event.id} created: {trained} networks, {len(plan.layers)} embeddings"
+            return "info", f"study {event.id} created: {trained} networks, {plan.embeddings} embeddings"
         case WorkerStarted():
             return "info", f"worker {event.pid} started on {event.host}"
         case MachineDescribed():

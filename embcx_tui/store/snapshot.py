@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,7 @@ from embcx_tui.study.events import (
 from embcx_tui.study.plan import Network, Plan
 
 LayerKey = tuple[str, str]  # (layer id, method)
+EpochKey = tuple[str, int]  # (layer id, epoch)
 Status = Literal["queued", "training", "trained", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
 Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
@@ -85,6 +87,8 @@ class NetworkState:
     train_accuracy: float | None
     test_accuracy: float | None
     layers_measured: int
+    at_chance: bool = False
+    """Trained on true labels, and no better on the test set than its largest class (within three standard errors)."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Snapshot:
     trained: Mapping[str, NetworkTrained] = field(default_factory=dict)
     measured: Mapping[LayerKey, LayerMeasured] = field(default_factory=dict)
     failed: Mapping[LayerKey, LayerFailed] = field(default_factory=dict)
+    earlier: Mapping[EpochKey, LayerMeasured] = field(default_factory=dict)
+    earlier_failed: Mapping[EpochKey, LayerFailed] = field(default_factory=dict)
     log: tuple[LogLine, ...] = ()
     damaged: int = 0
 
@@ -147,11 +153,19 @@ class Snapshot:
                 trained.train_accuracy,
                 trained.test_accuracy,
                 measured,
+                self._at_chance(network, trained.test_accuracy),
             )
         if history:
             loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
             return NetworkState(network, status, history.last, loss, train, test, measured)
         return NetworkState(network, status, 0, None, None, None, measured)
+
+    def _at_chance(self, network: Network, accuracy: float | None) -> bool:
+        dataset = self.datasets.get(network.dataset)
+        if network.control or accuracy is None or dataset is None or dataset.chance is None:
+            return False
+        error = math.sqrt(dataset.chance * (1 - dataset.chance) / dataset.n_test)
+        return accuracy <= dataset.chance + 3 * error
 
     def layer(self, network: Network, layer: int, method: str = "tsne") -> LayerMeasured | None:
         """Return the measurement of one layer of a network; layer 0 is the one its whole run shares."""
@@ -229,6 +243,10 @@ class _Draft:
                 self._mapping("diverged")[event.network] = event
             case NetworkTrained():
                 self._mapping("trained")[event.network] = event
+            case LayerMeasured(epoch=int(epoch)):
+                self._mapping("earlier")[event.layer_id, epoch] = event
+            case LayerFailed(epoch=int(epoch)):
+                self._mapping("earlier_failed")[event.layer_id, epoch] = event
             case LayerMeasured():
                 self._mapping("measured")[event.layer_id, event.method] = event
                 self._mapping("failed").pop((event.layer_id, event.method), None)

@@ -67,7 +67,10 @@ class MachineDescribed(Event):
 
 
 class DatasetLoaded(Event):
-    """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors."""
+    """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
+
+    `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
+    """
 
     kind: Literal["dataset"] = "dataset"
     dataset: str
@@ -76,6 +79,7 @@ class DatasetLoaded(Event):
     features: int
     classes: tuple[str, ...]
     shape: tuple[int, int, int] | None
+    chance: Number = None
 
 
 class StudyAccepted(Event):
@@ -162,7 +166,8 @@ class LayerMeasured(Event):
     """The score of one layer; SCIENCE's definitions. `network` is None for layer 0, which a whole run shares.
 
     `kl` in nats, exact, float64; None where the layer is too degenerate to have one. The array file holds `points`
-    [n, 2] float32.
+    [n, 2] float32. `metrics` are the layer's own numbers, `quality` those of the embedding (compute.metrics,
+    compute.quality). Only t-SNE has a KL. `epoch` is None for the final weights.
     """
 
     kind: Literal["measured"] = "measured"
@@ -188,6 +193,9 @@ class LayerMeasured(Event):
     restart_kls: Numbers
     seconds: float
     file: SealedFile
+    metrics: dict[str, Number] = {}
+    quality: dict[str, Number] = {}
+    epoch: int | None = None
 
 
 class LayerFailed(Event):
@@ -199,6 +207,7 @@ class LayerFailed(Event):
     layer: int
     method: str
     reason: str
+    epoch: int | None = None
 
 
 class Noted(Event):

@@ -50,7 +50,8 @@ class Layer:
 class Cohort:
     """Networks of one dataset trained together, in one batch of matrices, on one device.
 
-    `networks` are those that are trained; `controls` share their weights at the start and are not trained.
+    `networks` are those that are trained, controls with shuffled labels after those with true ones; `controls` are the
+    untrained ones, which share their siblings' weights at the start.
     """
 
     id: str
@@ -77,8 +78,24 @@ class Plan:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Every embedding to make: inputs of a run once, then hidden layers in the order they are measured."""
+        """Every layer to measure at the end: inputs of a run once, then hidden layers in the order they are measured."""
         return tuple(layer for cohort in self.cohorts for layer in cohort_layers(cohort))
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs before the last after which hidden layers are measured too.
+
+        Epoch 0 is left out where untrained controls are measured: they are the same networks.
+        """
+        untrained = "untrained" in self.settings.measure.controls
+        chosen = sorted(self.settings.measure.epochs)
+        return tuple(e for e in chosen if e < self.settings.training.epochs and not (e == 0 and untrained))
+
+    @cached_property
+    def embeddings(self) -> int:
+        """Number of embeddings to make: every method on every layer, and t-SNE again after the chosen epochs."""
+        hidden = sum(network.depth for cohort in self.cohorts for network in cohort.networks)
+        return len(self.layers) * len(self.settings.measure.methods) + hidden * len(self.epochs)
 
     @property
     def network_epochs(self) -> int:
@@ -122,5 +139,7 @@ def _cohort(settings: StudySettings, dataset: str) -> Cohort:
             for run in range(grid.runs)
         )
 
-    controls = tuple(network for control in settings.measure.controls for network in networks(control))
-    return Cohort(ids.dataset_key(dataset), dataset, networks(None), controls)
+    controls = settings.measure.controls
+    trained = networks(None) + (networks("shuffled") if "shuffled" in controls else ())
+    untrained = networks("untrained") if "untrained" in controls else ()
+    return Cohort(ids.dataset_key(dataset), dataset, trained, untrained)

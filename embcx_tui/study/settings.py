@@ -17,12 +17,15 @@ from embcx_tui.study.errors import Mistake, RequestError, SettingsError
 from embcx_tui.study.text import safe_text
 
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
-Method = Literal["tsne"]
+Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
-Control = Literal["untrained"]
+Control = Literal["untrained", "shuffled"]
+Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu")
-CONTROLS: tuple[Control, ...] = ("untrained",)
+METHODS: tuple[Method, ...] = ("tsne", "pca", "lle", "mds", "isomap")
+CONTROLS: tuple[Control, ...] = ("untrained", "shuffled")
+METRICS: tuple[Metric, ...] = ("knn", "probe", "separation", "gdv", "twonn", "rank")
 
 # More networks than this is a slip of the keyboard (the whole paper is 280); the message says the number asked for.
 MAX_NETWORKS = 20_000
@@ -71,6 +74,7 @@ T = TypeVar("T")
 Several = Annotated[
     tuple[T, ...], BeforeValidator(_one_or_many), Field(min_length=1, max_length=64), AfterValidator(_distinct)
 ]
+AnyNumber = Annotated[tuple[T, ...], BeforeValidator(_one_or_many), Field(max_length=64), AfterValidator(_distinct)]
 Dataset = Annotated[str, Field(max_length=1000), AfterValidator(_dataset)]
 
 
@@ -105,8 +109,14 @@ class MeasureSettings(Section):
     engine: Engine = Field(default="exact", description="exact: the built-in batched one; opentsne: the library's")
     perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
     restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
-    controls: Annotated[tuple[Control, ...], BeforeValidator(_one_or_many), AfterValidator(_distinct)] = Field(
-        default=("untrained",), description="the same measurement where no learning happened"
+    controls: AnyNumber[Control] = Field(
+        default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"
+    )
+    metrics: AnyNumber[Metric] = Field(
+        default=("knn", "separation", "gdv", "twonn", "rank"), description="what else is measured of every layer"
+    )
+    epochs: AnyNumber[Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default=(), description="epochs after which the layers are measured too, before the last"
     )
 
 
@@ -140,6 +150,14 @@ class StudySettings(Section):
                 "networks.runs",
                 "this asks for {asked} networks; at most {most} in one study",
                 {"asked": f"{self.network_count:,}", "most": f"{MAX_NETWORKS:,}"},
+            )
+        if "tsne" not in self.measure.methods:
+            raise PydanticCustomError("measure.methods", "must hold tsne, which gives the score")
+        if max(self.measure.epochs, default=0) > self.training.epochs:
+            raise PydanticCustomError(
+                "measure.epochs",
+                "must not be above training.epochs ({epochs})",
+                {"epochs": self.training.epochs},
             )
         for dataset in self.data.datasets:
             if dataset in CATALOGUE:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable
 from importlib import metadata
 
+import numpy as np
 import torch
 
 from embcx_tui import __version__
@@ -105,6 +106,7 @@ class _Shelf:
                         features=dataset.features,
                         classes=dataset.classes,
                         shape=dataset.shape,
+                        chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
                     )
                 )
             for run in cohort.runs:
