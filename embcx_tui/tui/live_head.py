@@ -126,5 +126,5 @@ def _losses(snapshot: Snapshot) -> str:
     if snapshot.diverged:
         parts.append(f"{phrases.several(len(snapshot.diverged), 'network')} diverged")
     if snapshot.failed:
-        parts.append(f"{phrases.several(len(snapshot.failed), 'layer')} could not be measured")
+        parts.append(f"{phrases.several(len(snapshot.failed), 'layer')} failed")
     return ", ".join(parts)

@@ -1,0 +1,82 @@
+"""Saving a figure: the window, its keys, and the file whose path it shows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from embcx_tui.tui import export as export_module
+from tests.tui import made
+from tests.tui.seeing import opened, sees, sees_no
+
+
+@pytest.fixture
+def study() -> made.Made:
+    return made.make_study(
+        made.settings_of(
+            networks__activations=["relu"], networks__runs=1, training__epochs=4, data__samples_per_class=20
+        )
+    )
+
+
+def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]:
+    """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
+    asked: list[tuple[str, str]] = []
+
+    def command(paths: object, figure: str, kind: str) -> tuple[str, ...]:
+        asked.append((figure, kind))
+        return (sys.executable, "-S", "-c", code)
+
+    monkeypatch.setattr(export_module, "export_command", command)
+    return asked
+
+
+async def test_e_saves_the_points_on_the_screen(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = instead(monkeypatch, "print('/somewhere/points.png')")
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure", "relu, run 0", "PNG", "SVG", "PDF")
+        await pilot.press("enter")
+        await sees(pilot, "Saved: /somewhere/points.png", "Close")
+        assert asked == [("embedding-digits-3-relu-run0", "png")]
+        await pilot.press("enter")
+        await sees_no(pilot, "Saved:")
+
+
+async def test_the_focused_bars_are_saved_as_svg(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = instead(monkeypatch, "print('/somewhere/bars.svg')")
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("tab", "e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("right", "enter")
+        await sees(pilot, "Saved: /somewhere/bars.svg")
+        assert asked == [("complexity-digits-3", "svg")]
+
+
+async def test_an_error_is_one_line(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys; print('disk full \\x1b[2J: /somewhere cannot be written', file=sys.stderr); sys.exit(2)"
+    instead(monkeypatch, code)
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Loss and accuracy over epochs")
+        await pilot.press("enter")
+        text = await sees(pilot, "disk full : /somewhere cannot be written")
+        assert "\x1b" not in text
+        await pilot.press("escape")
+        await sees_no(pilot, "disk full")
+
+
+async def test_nothing_measured_is_nothing_to_save() -> None:
+    queued = made.make_study(made.settings_of(), "queued")
+    async with opened(queued, "layers", expect="No layer is measured.") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "No layer is measured yet")
+
+
+@pytest.mark.parametrize("figure", ["embedding-digits-3-relu-run0", "complexity-digits-3", "training-digits"])
+async def test_the_real_command_knows_the_figures(study: made.Made, figure: str) -> None:
+    path, written = await export_module.export(study.paths, figure, "svg")
+    assert written, path
+    assert Path(path).read_bytes().lstrip().startswith(b"<?xml")

@@ -1,0 +1,250 @@
+"""The live screen, as the keys a person presses and what they see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from embcx_tui.store.log import LogLine
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.telemetry import Telemetry
+from embcx_tui.study.events import Noted
+from embcx_tui.study.plan import make_plan
+from embcx_tui.study.settings import StudySettings
+from embcx_tui.tui.app import make_app
+from embcx_tui.tui.live_head import state_words
+from embcx_tui.tui.live_log import LogPanel
+from embcx_tui.tui.live_machine import history
+from embcx_tui.tui.live_networks import NetworksTable
+from tests.tui import made
+from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch)
+
+
+def small(**overrides: Any) -> StudySettings:
+    """Two activations, two runs, two layers of digits; 20 points a class."""
+    wanted: dict[str, Any] = {
+        "networks__activations": ["tanh", "relu"],
+        "networks__depths": [2],
+        "networks__runs": 2,
+        "training__epochs": 8,
+        "data__samples_per_class": 20,
+    }
+    return made.settings_of(**{**wanted, **overrides})
+
+
+def running(**more: Any) -> made.Made:
+    return made.make_study(small(), "running", arrays=False, **more)
+
+
+async def test_without_a_study_it_says_what_to_press() -> None:
+    async with opened(None, "live", expect="No study is open.") as pilot:
+        assert "Press s for your studies" in text_of(pilot.app)
+
+
+async def test_a_running_study_shows_progress_networks_and_curves() -> None:
+    async with opened(running(), "live", expect="running: training on digits, epoch 5 of 8") as pilot:
+        text = text_of(pilot.app)
+        for words in ("16 of 32 epochs", "0 of 18 embeddings", "left", "x stops after this epoch"):
+            assert words in text
+        assert "digits      2 tanh         0             4/8" in text and "◌ training" in text
+        assert "untrained" in text and "· queued" in text
+        assert "Training loss, mean of 2 runs" in text and "━━ tanh   ━━ relu" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("queued", ("not started yet", "r starts it", "No epoch is trained yet.")),
+        ("stopped", ("stopped; nothing is lost", "r resumes", "■ stopped")),
+        ("lost", ("the worker ended without a word 15 min ago", "r resumes")),
+        ("failed", ("failed: CUDA out of memory", "r resumes")),
+        ("complete", ("complete", "press l for the layers", "● measured", "100%")),
+    ],
+)
+async def test_every_state_is_said_in_words_with_what_to_do(state: made.MadeState, words: tuple[str, ...]) -> None:
+    study = made.make_study(small(), state, arrays=False, reason="CUDA out of memory")
+    async with opened(study, "live") as pilot:
+        await sees(pilot, *words)
+
+
+def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
+    snapshot = Snapshot("k7m2x9q4fa", make_plan(small()), "running")
+    assert state_words(snapshot) == "running: the worker is getting ready"
+
+
+async def test_a_study_with_losses_is_complete_but_says_so() -> None:
+    study = made.make_study(small(), arrays=False, diverged=["digits-d2-tanh-r1"], broken=["digits-d2-relu-r0-l1"])
+    async with opened(study, "live", expect="complete, but 1 network diverged, 1 layer failed") as pilot:
+        text = text_of(pilot.app)
+        assert "2/8" in text and "✗ diverged" in text and "! failed" in text
+
+
+async def test_new_epochs_appear_and_cursor_and_marks_stay() -> None:
+    study = running(epochs=2)
+    async with opened(study, "live", expect="epoch 3 of 8") as pilot:
+        await pilot.press("down", "space")
+        await sees(pilot, "◆", "Training loss of the marked networks")
+        study.append(*[event for event in made.events_of(study, epochs=5) if event.kind == "epoch" and event.epoch > 2])
+        text = await sees(pilot, "epoch 6 of 8", "5/8")
+        marked = next(line for line in text.splitlines() if "◆" in line)
+        assert "tanh         1" in marked
+        assert pilot.app.screen.query_one(NetworksTable).chosen == "digits-d2-relu-r0"
+        await pilot.press("escape")
+        await sees(pilot, "Training loss, mean of 2 runs")
+
+
+async def test_the_network_under_the_cursor_gets_its_own_curve() -> None:
+    async with opened(running(), "live", expect="mean of 2 runs") as pilot:
+        await pilot.press("down", "down")
+        await sees(pilot, "━━ relu run 0")
+
+
+async def test_t_goes_from_loss_to_accuracies_and_back() -> None:
+    async with opened(running(), "live", expect="Training loss, mean") as pilot:
+        for title in ("Test accuracy, mean", "Training accuracy, mean", "Training loss, mean"):
+            await pilot.press("t")
+            await sees(pilot, title)
+
+
+async def test_tab_turns_the_pages_at_80_columns() -> None:
+    async with opened(running(telemetry=30), "live", expect="Training loss") as pilot:
+        await pilot.press("tab")
+        await sees(pilot, "━━ tanh")
+        await pilot.press("tab")
+        text = await sees(pilot, "no GPU: host load", "host CPU", "host mem", "3.0 of 8 GiB", "history: the last 29 s")
+        assert "Training loss" not in text
+        await pilot.press("tab")
+        await sees(pilot, "follows its end", "training 4 networks together")
+        await pilot.press("tab", "shift+tab")
+        await sees(pilot, "follows its end")
+
+
+async def test_at_120_columns_everything_is_on_the_screen() -> None:
+    async with opened(running(telemetry=30), "live", (120, 40), expect="Training loss") as pilot:
+        await sees(pilot, "host CPU", "training 4 networks together", "◌ training")
+
+
+async def test_the_log_stays_while_it_is_read_and_follows_at_its_end() -> None:
+    study = running()
+    async with opened(study, "live", expect="Training loss") as pilot:
+        study.append(*(Noted(at=made.START + 60 + n, level="info", text=f"note {n:02}") for n in range(30)))
+        await pilot.press("shift+tab")
+        await sees(pilot, "follows its end", "note 29")
+        await pilot.press("pageup", "pageup")
+        text = await sees(pilot, "stays here")
+        first = next(line for line in text.splitlines() if "note" in line)
+        study.append(*(Noted(at=made.START + 100 + n, level="error", text=f"late {n}") for n in range(3)))
+        text = await sees(pilot, "stays here, 3 new below: f follows")
+        assert first in text.splitlines() and "late 2" not in text
+        await pilot.press("f")
+        await sees(pilot, "follows its end", "✗ late 2")
+        await pilot.press("f", "up", "end")
+        await sees(pilot, "follows its end")
+
+
+async def test_the_filter_keeps_lines_with_every_word() -> None:
+    async with opened(running(), "live", expect="Training loss") as pilot:
+        await pilot.press("slash", *"EPOCH", "space", *"3/8")
+        await sees(pilot, "with “EPOCH 3/8”: 1 of 9 lines", "digits: epoch 3/8")
+        await pilot.press("enter")
+        text = await sees(pilot, "with “EPOCH 3/8”")
+        assert "epoch 2/8" not in text
+        await pilot.press("escape")
+        await sees(pilot, "9 lines", "epoch 2/8")
+
+
+async def test_long_lines_go_on_below() -> None:
+    study = running()
+    study.append(Noted(at=made.START + 60, level="error", text="much " * 30 + "to say"))
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("shift+tab")
+        await sees(pilot, "✗ much much", "to say")
+
+
+async def test_x_asks_and_stops_after_the_epoch() -> None:
+    study = running()
+    async with opened(study, "live", expect="x stops after this epoch") as pilot:
+        await pilot.press("x")
+        await sees(pilot, "Stop this study?", "Stop after this epoch")
+        await pilot.press("escape")
+        await sees_no(pilot, "Stop this study?")
+        await pilot.press("x")
+        await sees(pilot, "Stop this study?")
+        await pilot.press("enter")
+        await sees(pilot, "stopped; nothing is lost", "r resumes")
+
+
+async def test_z_gives_the_focused_panel_the_whole_screen() -> None:
+    async with opened(running(), "live", expect="Training loss") as pilot:
+        await pilot.press("z")
+        text = await sees_no(pilot, "Training loss")
+        assert "tanh" in text
+        await pilot.press("tab")
+        text = await sees(pilot, "Training loss")
+        assert "◌ training" not in text
+        await pilot.press("escape")
+        await sees(pilot, "◌ training", "Training loss")
+
+
+async def test_a_snapshot_that_changes_nothing_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(running(), "live", expect="Training loss") as pilot:
+        screen = pilot.app.screen
+        sent: list[object] = []
+        for name in ("head", "networks", "curves", "log"):
+            widget = screen.query_one(f"#{name}")
+            monkeypatch.setattr(widget, "refresh", lambda *given, **_: sent.append(given))
+        screen._update()  # type: ignore[attr-defined]  # what the application's next delivery does
+        assert sent == []
+
+
+def sample(second: float, load: float | None) -> Telemetry:
+    return Telemetry(second, load or 0.0, 1, 2, gpu_percent=load)
+
+
+def test_a_history_shows_the_newest_at_the_right() -> None:
+    rising = [sample(n, 100 * n / 8) for n in range(8)]
+    assert history(rising, lambda one: one.gpu_percent, 100, 10) == "  ▁▂▃▄▅▆▇█"
+    gaps = [sample(0, 0.0), sample(1, None), sample(2, 100.0)]
+    assert history(gaps, lambda one: one.gpu_percent, 100, 3) == "▁ █"
+    many = [sample(n, 50.0) for n in range(1000)]
+    assert history(many, lambda one: one.gpu_percent, 100, 20) == "▅" * 20
+
+
+def test_the_log_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = LogPanel()
+    monkeypatch.setattr(panel, "repaint", lambda: None)
+    plan = make_plan(small())
+    lines = tuple(LogLine(float(n), "info", f"line {n}") for n in range(5))
+    panel.show(Snapshot("a", plan, log=lines[:3]))
+    panel.show(Snapshot("a", plan, log=lines))
+    assert panel.line_count == 5
+    panel.show(Snapshot("b", plan, log=lines[:1]))
+    assert panel.line_count == 1
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture_while_training(size: tuple[int, int], snap_compare: Any) -> None:
+    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False, telemetry=200)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await show(pilot, study, "live")
+        await sees(pilot, "Training loss", "epoch 15 of 30")
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=look)
+
+
+def test_picture_of_a_lost_study(snap_compare: Any) -> None:
+    study = made.make_study(made.settings_of(), "lost", epochs=14, arrays=False)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await show(pilot, study, "live")
+        await sees(pilot, "without a word", "Training loss")
+
+    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=look)
