@@ -142,7 +142,7 @@ def descend(
     return z
 
 
-@compiled()
+@compiled(inline=True)
 def _log(value: float) -> float:
     """Return ln(value) to 4e-15 absolute for a normal positive value, in a form that vectorises: numba's wheels have no
     vector log.
@@ -161,7 +161,7 @@ def _log(value: float) -> float:
     )
 
 
-@compiled()
+@compiled(inline=True)
 def _row_against(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: float) -> tuple[float, float]:
     """Return the sums of p·ln(1 + distance²) and of 1 / (1 + distance²) from point (xi, yi) to points x, y [m]."""
     cross = 0.0
@@ -188,7 +188,7 @@ def cross_entropy(x: FloatArray, y: FloatArray, joint: FloatArray) -> float:
     return float(2.0 * cross + np.log(2.0 * total))
 
 
-@compiled()
+@compiled(inline=True)
 def _negative_entropy(p: FloatArray) -> float:
     """Return Σ p ln p over p [m], zeros counting 0."""
     total = 0.0

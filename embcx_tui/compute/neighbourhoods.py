@@ -92,7 +92,7 @@ def joint_probabilities(activations: ArrayLike, perplexity: float = 30.0) -> Flo
     return joint
 
 
-@compiled()
+@compiled(inline=True)
 def _add_squares(total: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, i: int) -> None:
     """Add the squared differences to entry i of four units to total [n - i - 1], the entries after i: one load and
     store for four units.
@@ -103,7 +103,7 @@ def _add_squares(total: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray,
         total[j] += ((a1[j] - a0) ** 2 + (b1[j] - b0) ** 2) + ((c1[j] - c0) ** 2 + (d1[j] - d0) ** 2)
 
 
-@compiled()
+@compiled(inline=True)
 def _add_square(total: FloatArray, a: FloatArray, i: int) -> None:
     """Add the squared differences to entry i of one unit to total [n - i - 1]."""
     a0 = a[i]
@@ -148,7 +148,7 @@ def nearest_squared(squared: FloatArray) -> FloatArray:
     return nearest
 
 
-@compiled()
+@compiled(inline=True)
 def _exp(value: float) -> float:
     """Return e^value to 1e-13 relative for value <= 0 (0 below -700), in a form that vectorises: numba's wheels have no
     vector exp.
@@ -164,7 +164,7 @@ def _exp(value: float) -> float:
     return float(taylor * power)
 
 
-@compiled()
+@compiled(inline=True)
 def _moments(distance: FloatArray, beta: float) -> tuple[float, float, float]:
     """Return the sums of w, w·distance and w·distance² with w = exp(-beta·distance), over distance [n]."""
     s0 = 0.0
@@ -179,7 +179,7 @@ def _moments(distance: FloatArray, beta: float) -> tuple[float, float, float]:
     return s0, s1, s2
 
 
-@compiled()
+@compiled(inline=True)
 def _weigh(distance: FloatArray, beta: float, scale: float) -> None:
     """Replace distance [n] by scale·exp(-beta·distance)."""
     for j in range(distance.size):
