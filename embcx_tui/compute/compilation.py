@@ -22,8 +22,8 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     slower and not an error. `error_model="numpy"`: a check for division by zero in the loop would stop LLVM from
     vectorising it (1.5 ms instead of 0.2 ms a pass).
 
-    `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes, the
-    helper's own or its caller's copy, by whether this process compiled or loaded them: the last bit of P differed so.
+    `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes,
+    the helper's own or its caller's copy, by whether this process compiled or loaded them: P's last bit differed so.
     """
 
     def decorate(kernel: Kernel) -> Kernel:
