@@ -1,0 +1,119 @@
+"""Makes the pictures of this folder from a real study, on a real pseudo-terminal: `python screenshots/make.py STUDY`.
+
+STUDY is a complete study of MNIST with five layers, such as `fig2` makes. Needs the `dev` extra.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import pyte
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.terminal import Terminal
+
+HERE = Path(__file__).parent
+WIDTH, HEIGHT = 10, 20  # pixels of a cell, for a font of 17 pixels
+FOREGROUND, BACKGROUND = "#d8d8d8", "#121212"
+PLAIN = {
+    "black": "#1e1e1e", "red": "#cd3131", "green": "#0dbc79", "brown": "#e5e510", "blue": "#2472c8", "magenta": "#bc3fbc",
+    "cyan": "#11a8cd", "white": "#e5e5e5",
+}  # fmt: skip
+SHADES = {"░": 0.25, "▒": 0.5, "▓": 0.75}
+BRAILLE = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+Box = tuple[float, float, float, float]
+
+
+def colour(name: str, default: str) -> tuple[int, ...]:
+    """Return a pyte colour as RGB."""
+    if name == "default":
+        name = default
+    return ImageColor.getrgb(PLAIN.get(name.removeprefix("bright"), name if name.startswith("#") else f"#{name}"))
+
+
+def blocks(char: str) -> Iterator[Box]:
+    """Yield the filled parts of a block or braille character, in shares of its cell; nothing for a letter."""
+    code = ord(char)
+    if char == "▀":
+        yield 0, 0, 1, 0.5
+    elif 0x2581 <= code <= 0x2588:
+        yield 0, 1 - (code - 0x2580) / 8, 1, 1
+    elif 0x2589 <= code <= 0x258F:
+        yield 0, 0, (0x2590 - code) / 8, 1
+    elif char == "▐":
+        yield 0.5, 0, 1, 1
+    elif char == "▔":
+        yield 0, 0, 1, 1 / 8
+    elif char == "▕":
+        yield 7 / 8, 0, 1, 1
+    elif 0x2800 <= code <= 0x28FF:
+        for place, (column, row) in enumerate(BRAILLE):
+            if code - 0x2800 >> place & 1:
+                yield (column + 0.2) / 2, (row + 0.2) / 4, (column + 0.8) / 2, (row + 0.8) / 4
+
+
+def picture(screen: pyte.Screen) -> Image.Image:
+    """Return the screen as a picture."""
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf", 16)
+    bold = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono-Bold.ttf", 16)
+    image = Image.new("RGB", (screen.columns * WIDTH, screen.lines * HEIGHT), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    for row in range(screen.lines):
+        for column in range(screen.columns):
+            cell = screen.buffer[row][column]
+            front, back = colour(cell.fg, FOREGROUND), colour(cell.bg, BACKGROUND)
+            if cell.reverse:
+                front, back = back, front
+            x, y = column * WIDTH, row * HEIGHT
+            if cell.data in SHADES:
+                share = SHADES[cell.data]
+                back = tuple(round(share * f + (1 - share) * b) for f, b in zip(front, back, strict=True))
+            draw.rectangle((x, y, x + WIDTH - 1, y + HEIGHT - 1), fill=back)
+            if not cell.data.strip() or cell.data in SHADES:
+                continue
+            boxes = list(blocks(cell.data[0]))
+            for x0, y0, x1, y1 in boxes:
+                draw.rectangle((x + x0 * WIDTH, y + y0 * HEIGHT, x + x1 * WIDTH - 1, y + y1 * HEIGHT - 1), fill=front)
+            if not boxes:
+                draw.text((x, y), cell.data, font=bold if cell.bold else font, fill=front)
+    return image
+
+
+def shoot(terminal: Terminal, name: str) -> None:
+    terminal.settle()
+    picture(terminal.screen).save(HERE / f"{name}.png", optimize=True)
+    print(HERE / f"{name}.png")
+
+
+def main(study: str) -> None:
+    program = (sys.executable, "-m", "embcx_tui")
+    with Terminal((*program, "open", study), 120, 40) as terminal:
+        terminal.expect("Layer", 60)
+        time.sleep(1)
+        terminal.press("down")
+        shoot(terminal, "layers")
+        terminal.press("s")
+        shoot(terminal, "studies")
+        terminal.press("c")
+        shoot(terminal, "configure")
+    with Terminal((*program, "open", study), 80, 24) as terminal:
+        terminal.expect("Layer", 60)
+        time.sleep(1)
+        shoot(terminal, "layers-80x24")
+    with Terminal((*program, "run", "demo", "--detach"), 80, 24) as terminal:
+        terminal.wait(60)
+    with Terminal((*program, "open", "last"), 120, 40) as terminal:
+        terminal.expect("epoch", 60)
+        time.sleep(4)
+        shoot(terminal, "live")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
