@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 WIDTH, HEIGHT = 10, 20  # pixels of a cell, for a font of 17 pixels
 FOREGROUND, BACKGROUND = "#d8d8d8", "#121212"
 PLAIN = {
-    "black": "#1e1e1e", "red": "#cd3131", "green": "#0dbc79", "brown": "#e5e510", "blue": "#2472c8", "magenta": "#bc3fbc",
-    "cyan": "#11a8cd", "white": "#e5e5e5",
+    "black": "#1e1e1e", "red": "#cd3131", "green": "#0dbc79", "brown": "#e5e510", "blue": "#2472c8",
+    "magenta": "#bc3fbc", "cyan": "#11a8cd", "white": "#e5e5e5",
 }  # fmt: skip
 SHADES = {"░": 0.25, "▒": 0.5, "▓": 0.75}
 BRAILLE = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
