@@ -32,6 +32,9 @@ from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
 
 # "3 min ago" grows old by itself; painting it again sends only what differs.
 _CLOCK_EVERY_S = 5.0
+# The networks get the rows they fill, within these: at least so many, at most such a share of the screen.
+_LEAST_NETWORKS = 14
+_MOST_NETWORKS = 0.55
 # Where only one of these fits at a time, it is the first one.
 PAGES = ("curves", "machine", "log")
 
@@ -106,7 +109,20 @@ class LiveScreen(ModeScreen):
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)
         self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
+        self._share_height(snapshot)
         self._draw_curves()
+
+    def on_resize(self) -> None:
+        self._share_height(self._open_snapshot)
+
+    def _share_height(self, snapshot: Snapshot | None) -> None:
+        """Where all panels are on the screen, give the networks the rows they fill, at most a good half."""
+        panels = self.query_one("#panels")
+        if snapshot is None or not (self.has_class("-wide") or self.has_class("-huge")) or self.has_class("-zoomed"):
+            panels.styles.grid_rows = None
+            return
+        lines = min(len(snapshot.networks) + 1, round(self.size.height * _MOST_NETWORKS))
+        panels.styles.grid_rows = f"{max(lines, _LEAST_NETWORKS)} 1fr"
 
     @on(NetworksTable.Chosen)
     def _draw_curves(self) -> None:
@@ -160,7 +176,7 @@ class LiveScreen(ModeScreen):
 
     def action_zoom(self) -> None:
         if self.has_class("-zoomed"):
-            self.remove_class("-zoomed")
+            self._unzoom()
         else:
             panel = next((panel for panel in self._panels if panel.has_focus), self.query_one("#curves"))
             self._zoom(panel)
@@ -169,13 +185,18 @@ class LiveScreen(ModeScreen):
         for one in self._panels:
             self._page(one).set_class(one is panel, "-alone")
         self.add_class("-zoomed")
+        self._share_height(self._open_snapshot)
+
+    def _unzoom(self) -> None:
+        self.remove_class("-zoomed")
+        self._share_height(self._open_snapshot)
 
     def action_back(self) -> None:
         log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
         if self.query_one("#filter").display or log.words:
             self._end_filter("")
         elif self.has_class("-zoomed"):
-            self.remove_class("-zoomed")
+            self._unzoom()
         elif table.marked or table.chosen:
             table.clear_marks()
 

@@ -53,7 +53,9 @@ class LogPanel(Scrolled):
         self.repaint()
 
     def _wrap(self, lines: Iterable[LogLine]) -> None:
-        width = max(self.content_size.width - 1 - _MARGIN, _LEAST_TEXT)
+        # Kept, since it is 0 while the panel is hidden: what is wrapped then is wrapped again when it shows.
+        self._wrapped_for = self.content_size.width
+        width = max(self._wrapped_for - 1 - _MARGIN, _LEAST_TEXT)
         for line in lines:
             if self._holds(line):
                 self._shown += 1
@@ -97,7 +99,6 @@ class LogPanel(Scrolled):
 
     def on_resize(self, event: Resize) -> None:
         if self.content_size.width != self._wrapped_for:
-            self._wrapped_for = self.content_size.width
             self._wrap_again()
         self._keep_place()
 

@@ -29,6 +29,8 @@ _LONGEST_DATASET = 14
 _STATUS_WIDTH = 10
 # From this width on two blanks stand between columns.
 _ROOMY = 92
+# And from this one on what was found stands beside how it was trained.
+_WIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class NetworksTable(Scrolled):
         ]
         if any(network.control for network in networks):
             columns.insert(5, _Column("control", 9))
+        if width >= _WIDE:
+            columns.insert(-1, _Column("last KL", 7, right=True))
         return tuple(columns)
 
     @property
@@ -166,6 +170,9 @@ class NetworksTable(Scrolled):
         ]
         if any(one.name == "control" for one in self._columns(width)):
             cells.insert(5, network.control or "")
+        if width >= _WIDE:
+            last = self._snapshot.layer(network, network.depth)
+            cells.append(NOT_KNOWN if last is None or last.kl is None else f"{last.kl:.4f}")
         body = self._join([*cells, ""], width)[:-_STATUS_WIDTH]
         return (
             span(body[:1], ink.accent, ground, bold=True),

@@ -169,9 +169,9 @@ def _style(fg: RGB | None, bg: RGB | None, bold: bool, dim: bool) -> Style:
     )
 
 
-def strip_of(row: Row, width: int, text: RGB | None = None) -> Strip:
-    """Return `row` as a Textual strip of `width` cells; spans without a colour take `text`."""
-    segments = [Segment(one.text, _style(one.fg or text, one.bg, one.bold, one.dim)) for one in row]
+def strip_of(row: Row, width: int, text: RGB | None = None, ground: RGB | None = None) -> Strip:
+    """Return `row` as a Textual strip of `width` cells; spans without colours take `text` on `ground`."""
+    segments = [Segment(one.text, _style(one.fg or text, one.bg or ground, one.bold, one.dim)) for one in row]
     return Strip(segments, row_width(row)).adjust_cell_length(width)
 
 
@@ -216,7 +216,8 @@ class Painted(Widget):
         rows = self.paint(width, height, ink)[:height]
         rows = (*rows, *(((),) * (height - len(rows))))
         self._rows = tuple(fit_row(row, width) for row in rows)
-        self._strips = [strip_of(row, width, ink.text) for row in self._rows]
+        ground = self.background_colors[1].rgb
+        self._strips = [strip_of(row, width, ink.text, ground) for row in self._rows]
         self._painted_for = self._key()
 
     def on_resize(self, event: Resize) -> None:

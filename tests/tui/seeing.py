@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from textual.app import App
@@ -19,7 +20,7 @@ from tests.tui import made
 PATIENCE_S = 10.0
 
 
-def text_of(app: App[object]) -> str:
+def text_of(app: App[Any]) -> str:
     """Return the screen as lines of text."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips)
@@ -53,7 +54,7 @@ async def opened(
 ) -> AsyncIterator[Pilot[None]]:
     """Open the application on `study` in `mode`, and wait until `expect` is on the screen."""
     app = make_app()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await show(pilot, study, mode)
         if expect:
             await sees(pilot, expect)

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
+from embcx_tui.figures import terminal
 from embcx_tui.figures.terminal import Row, Span
 from embcx_tui.figures.values import Scatter
-from embcx_tui.tui import canvas as canvas_module
 from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.painted import difference, fit, fit_right, fit_row, row_width
 
@@ -79,13 +79,13 @@ def scatter(shift: float = 0.0) -> Scatter:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """The figures that were really drawn, in order."""
     figures: list[object] = []
-    draw = canvas_module.draw
+    draw = terminal.draw
 
     def counting(figure: Any, *arguments: Any) -> Any:
         figures.append(figure)
         return draw(figure, *arguments)
 
-    monkeypatch.setattr(canvas_module, "draw", counting)
+    monkeypatch.setattr("embcx_tui.tui.canvas.draw", counting)
     yield figures
 
 
