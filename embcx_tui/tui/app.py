@@ -69,14 +69,15 @@ class EmbcxApp(DoingApp):
         "layers": _layers,
     }
     DEFAULT_MODE = "studies"
-    HORIZONTAL_BREAKPOINTS = [
+    # As Textual declares them: not class variables, though they are.
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-tiny"),
         (40, "-small"),
         (80, "-normal"),
         (120, "-wide"),
         (200, "-huge"),
     ]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]  # noqa: RUF012
     NOTIFICATION_TIMEOUT = 6
 
     def __init__(self, study: StudyPaths | None = None) -> None:
@@ -230,10 +231,11 @@ class EmbcxApp(DoingApp):
     async def action_quit(self) -> None:
         """Leave; while studies train, ask whether they go on."""
         running = [row for row in self.rows if row.state == "running"]
-        if not running:
-            self.exit()
-            return
         if isinstance(self.screen, Ask):
+            return
+        # Where no question can be shown the answer is the harmless one.
+        if not running or self.screen.has_class("-tiny") or self.screen.has_class("-flat"):
+            await self.leave(running, stop=False)
             return
 
         def answered(answer: str | None) -> None:

@@ -15,7 +15,6 @@ from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.states import LOOKS
 
-
 # The palette itself, and keys that only move about, need no second way.
 _MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
 

@@ -131,7 +131,7 @@ class ConfigureScreen(ModeScreen):
             )
         else:
             cost = estimate(self._settings, rates)
-            controls = f" + {cost.controls:,} untrained" if cost.controls else ""
+            controls = f" + {phrases.several(cost.controls, 'control')}" if cost.controls else ""
             where = "on this machine" if measured else "on two CPU cores"
             text = Content.assemble(
                 (f"{phrases.several(cost.networks, 'network')}{controls}", "bold $heading"),

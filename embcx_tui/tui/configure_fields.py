@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -13,9 +13,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from embcx_tui.study import settings as study_settings
 from embcx_tui.study.catalogue import CATALOGUE
-from embcx_tui.study.settings import ACTIVATIONS, CONTROLS, StudySettings, known_keys, parse_value
+from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_value
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.choices import Choices
 
@@ -40,50 +39,43 @@ class Field:
         return known_keys()[self.key]
 
 
-SECTIONS: tuple[tuple[str, tuple[Field, ...]], ...] = (
-    ("Study", (Field("name", "name", "words"),)),
-    (
-        "Data",
-        (
-            Field("data.datasets", "datasets", "several", tuple(CATALOGUE)),
-            Field(FILES, "from files", "list"),
-            Field("data.samples_per_class", "samples a class", "number"),
-            Field("data.train_limit", "train limit", "number"),
-        ),
-    ),
-    (
-        "Networks",
-        (
-            Field("networks.depths", "depths", "list"),
-            Field("networks.width", "width", "number"),
-            Field("networks.activations", "activations", "several", ACTIVATIONS),
-            Field("networks.runs", "runs", "number"),
-        ),
-    ),
-    (
-        "Training",
-        (
-            Field("training.epochs", "epochs", "number"),
-            Field("training.batch_size", "batch size", "number"),
-            Field("training.learning_rate", "learning rate", "number"),
-            Field("training.momentum", "momentum", "number"),
-        ),
-    ),
-    (
-        "Measuring",
-        (
-            Field("measure.methods", "methods", "several", get_args(study_settings.Method)),
-            Field("measure.engine", "engine", "one", get_args(study_settings.Engine)),
-            Field("measure.perplexity", "perplexity", "number"),
-            Field("measure.restarts", "restarts", "number"),
-            Field("measure.controls", "controls", "several", CONTROLS),
-        ),
-    ),
-    (
-        "Machine",
-        (Field("machine.device", "device", "words"), Field("machine.seed", "seed", "number")),
-    ),
-)
+# The keys' names, where a person would say it otherwise.
+LABELS = {"samples_per_class": "samples a class", "metrics": "metrics too", "data.files": "from files"}
+TITLES = {"measure": "Measuring"}
+
+
+def _field(key: str, annotation: Any) -> Field:
+    """Return the field for a key of a study file, from the type that its settings have."""
+    name = key.rpartition(".")[2]
+    label = LABELS.get(name, name.replace("_", " "))
+    inner = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
+    several = inner is not annotation
+    if key == "data.datasets":
+        return Field(key, label, "several", tuple(CATALOGUE))
+    if key == "measure.epochs":
+        label = "also at epochs"
+    if get_origin(inner) is Literal:
+        return Field(key, label, "several" if several else "one", get_args(inner))
+    if several:
+        return Field(key, label, "list")
+    return Field(key, label, "words" if inner is str else "number")
+
+
+def _sections() -> Iterator[tuple[str, tuple[Field, ...]]]:
+    """Yield a title and the fields of each table of a study file, so that the form has every key there is."""
+    yield "Study", (Field("name", "name", "words"),)
+    for section, outer in StudySettings.model_fields.items():
+        if not (isinstance(outer.annotation, type) and issubclass(outer.annotation, Section)):
+            continue
+        fields = []
+        for name, inner in outer.annotation.model_fields.items():
+            fields.append(_field(f"{section}.{name}", inner.annotation))
+            if (section, name) == ("data", "datasets"):
+                fields.append(Field(FILES, LABELS[FILES], "list"))
+        yield TITLES.get(section, section.capitalize()), tuple(fields)
+
+
+SECTIONS: tuple[tuple[str, tuple[Field, ...]], ...] = tuple(_sections())
 FIELDS = {field.key: field for _, fields in SECTIONS for field in fields}
 
 

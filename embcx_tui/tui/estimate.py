@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from embcx_tui.analysis.progress import progress
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.catalogue import facts
+from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.rows import Rates, weights
 
@@ -16,7 +19,7 @@ _UNKNOWN_INPUTS, _UNKNOWN_FEATURES, _UNKNOWN_CLASSES = 50_000, 784, 10
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Counts are exact, `seconds` is rough. `controls` networks are measured but not trained."""
+    """Counts are exact, `seconds` is rough. `controls` are networks beside the `networks` that the study is about."""
 
     networks: int
     controls: int
@@ -26,31 +29,24 @@ class Estimate:
 
 
 def estimate(settings: StudySettings, rates: Rates) -> Estimate:
-    """Return what `settings` ask for; counted without spelling the plan out, so that it keeps up with typing."""
-    grid, measure = settings.networks, settings.measure
-    sets = settings.data.datasets
-    copies = 1 + len(measure.controls)
-    hidden = len(sets) * sum(grid.depths) * len(grid.activations) * grid.runs * copies
-    inputs = len(sets) * grid.runs
-    each = settings.network_count / len(sets)
+    """Return what `settings` ask for; some milliseconds for the paper's 280 networks."""
+    plan = make_plan(settings)
+    planned = progress(Snapshot("", plan))
     seconds = 0.0
-    points = 0
-    for name in sets:
-        known = facts(name)
-        n_train, features, classes = (
-            (known.n_train, known.features, len(known.classes))
-            if known
-            else (_UNKNOWN_INPUTS, _UNKNOWN_FEATURES, _UNKNOWN_CLASSES)
-        )
+    most = 0
+    for cohort in plan.cohorts:
+        known = facts(cohort.dataset)
+        n_train, features = (known.n_train, known.features) if known else (_UNKNOWN_INPUTS, _UNKNOWN_FEATURES)
         used = min(n_train, settings.data.train_limit or n_train)
-        points = max(points, classes * settings.data.samples_per_class)
-        seconds += each * settings.training.epochs * used * weights(settings, features) * rates.input_weight
-        here = (hidden + inputs) / len(sets) * len(measure.methods) * measure.restarts
-        seconds += here * (classes * settings.data.samples_per_class) ** 2 * rates.pair
+        points = plan.points(cohort.dataset) or _UNKNOWN_CLASSES * settings.data.samples_per_class
+        share = 1 / len(plan.cohorts)
+        seconds += share * planned.network_epochs_planned * used * weights(settings, features) * rates.input_weight
+        seconds += share * planned.embeddings_planned * settings.measure.restarts * points**2 * rates.pair
+        most = max(most, points)
     return Estimate(
         networks=settings.network_count,
-        controls=settings.network_count * len(measure.controls),
-        embeddings=(hidden + inputs) * len(measure.methods),
-        points=points,
+        controls=len(plan.networks) - settings.network_count,
+        embeddings=planned.embeddings_planned,
+        points=most,
         seconds=seconds,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from textual.content import Content
 
@@ -28,6 +29,12 @@ def duration(seconds: float) -> str:
 def ago(then: float, at: float) -> str:
     """Return how long before `at` something was: `now`, `3 min ago`, `2 d ago`."""
     return "now" if at - then < 5 else f"{duration(at - then)} ago"
+
+
+def short_path(path: Path) -> str:
+    """Return `path` with the user's home as `~`."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def several(count: int, thing: str) -> str:

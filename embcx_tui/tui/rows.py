@@ -63,7 +63,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         updated=snapshot.updated or created,
         settings=settings,
         networks=settings.network_count,
-        embeddings=len(snapshot.plan.layers),
+        embeddings=done.embeddings_planned,
         fraction=done.fraction,
         seconds_left=done.seconds_left if snapshot.state == "running" else None,
         epoch=min((history.last for history in snapshot.histories.values()), default=0),

@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from embcx_tui.store.paths import studies_folder
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.dialogs import Answer, Ask
@@ -142,7 +141,7 @@ class StudiesScreen(ModeScreen):
             Ask(
                 f"Delete “{row.name}”?",
                 f"{phrases.several(row.networks, 'network')}, {phrases.several(row.embeddings, 'embedding')} and their"
-                f" figures go for good.\n\n{safe_text(studies_folder() / row.paths.id)}",
+                f" figures go for good.\n\n{safe_text(phrases.short_path(row.paths.root))}",
                 (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
                 cancel=None,
             ),

@@ -127,7 +127,7 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
             ),
         )
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
-    yield "study", _listed(row.paths.id, str(row.paths.root.parent))
+    yield "study", _listed(row.paths.id, phrases.short_path(row.paths.root.parent))
 
 
 def _listed(*parts: str) -> list[Content]:

@@ -140,6 +140,10 @@ class StudyList(OptionList):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.STUDY_LIST
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to open only where there is something."""
+        return action != "select" or self.option_count > 0
+
 
 class StudyTable(Vertical):
     """The studies, newest first; only lines that changed are drawn again."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 # The application must be gone 2 s after its terminal; what has not ended politely by now is ended.
-GRACE_S = 1.5
+GRACE_S = 1.2
 # What a shell reports of a process that SIGHUP ended.
 HANGUP_EXIT = 128 + signal.SIGHUP
 # Without a hangup event from the kernel (macOS has none for terminals) the terminal is looked at this often.
@@ -34,7 +34,7 @@ def unusable() -> str | None:
 
 
 class TerminalWatch:
-    """Ends the process when its terminal goes away: politely through `leave`, and for certain after `GRACE_S`.
+    """Ends the process when its terminal goes away, or on SIGTERM: through `leave`, and for certain after `GRACE_S`.
 
     Textual 8 reads an ended terminal in a loop at a full core, and with SIGHUP ignored (nohup) never ends.
     """
@@ -45,7 +45,8 @@ class TerminalWatch:
 
     def start(self) -> None:
         """Begin to watch; call it from the main thread."""
-        signal.signal(signal.SIGHUP, lambda *_: self._end())
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._end())
         threading.Thread(target=self._watch, name="terminal-watch", daemon=True).start()
 
     def _watch(self) -> None:

@@ -1,12 +1,17 @@
-"""What the screens' tests share."""
+"""What the screens' tests share: a stopped clock, a home that pictures can show, no process left behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from embcx_tui.tui import phrases
 from tests.tui import made
+
+# Ten minutes after the made studies began, unless told otherwise.
+NOW = made.START + 600
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +19,10 @@ def no_worker_left() -> Iterator[None]:
     """End the processes that stand in for workers."""
     yield
     made.release_all()
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:
+    """Stop the clock that the screens show, and let `~` stand for the test's own folder."""
+    monkeypatch.setattr(phrases, "now", lambda: NOW)
+    monkeypatch.setenv("HOME", str(tmp_path))

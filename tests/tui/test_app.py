@@ -1,0 +1,108 @@
+"""Modes, quitting, small windows: the application as a whole."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from embcx_tui.tui.app import make_app
+from embcx_tui.tui.dialogs import Ask
+from embcx_tui.tui.frame import TABS
+from tests.tui import made
+from tests.tui.pressing import AppPilot, app_of, listed, screen_text, shows, until
+
+SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+
+
+def _is_in(pilot: AppPilot, mode: str) -> bool:
+    return app_of(pilot).current_mode == mode
+
+
+async def test_one_key_a_mode() -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        for key, (mode, title) in zip("scvl", TABS, strict=True):
+            await pilot.press(key)
+            await until(pilot, partial(_is_in, pilot, mode))
+            await shows(pilot, f"{key} {title}")
+
+
+async def test_a_click_on_a_mode_and_on_a_key_does_the_same() -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.click(offset=(15, 0))
+        await until(pilot, lambda: app_of(pilot).current_mode == "configure")
+        await pilot.press("s")
+        await until(pilot, lambda: app_of(pilot).current_mode == "studies")
+        place = screen_text(pilot).splitlines()[-1].index("Help")
+        await pilot.click(offset=(place, 23))
+        await shows(pilot, "The list of all studies")
+
+
+async def test_q_leaves_at_once_when_nothing_runs() -> None:
+    made.make_study(SMALL, "complete", arrays=False)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+    assert app.last_words == ""
+
+
+async def test_q_while_a_study_trains_asks_and_enter_detaches() -> None:
+    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("q")
+        await shows(pilot, "Leave embcx-tui?")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Ask))
+        await pilot.press("q")
+        await shows(pilot, "Detach")
+        await pilot.press("enter")
+        await until(pilot, lambda: app._exit)
+    assert study.holder is not None and study.holder.poll() is None
+    assert f"embcx-tui open {study.paths.id}" in app.last_words
+
+
+async def test_q_can_stop_the_study_after_its_epoch() -> None:
+    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("q")
+        await shows(pilot, "Stop after this epoch")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: app._exit)
+    assert study.holder is not None
+    assert study.holder.wait(10) == 0
+    assert "embcx-tui resume" in app.last_words
+
+
+async def test_opened_on_a_study_it_shows_that_study() -> None:
+    study = made.make_study(SMALL, "complete")
+    async with make_app(study.paths).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app_of(pilot).current_mode == "layers")
+        assert app_of(pilot).paths == study.paths
+
+
+async def test_a_window_too_small_says_so_and_q_works() -> None:
+    made.make_study(SMALL, "running", epochs=1, arrays=False)
+    app = make_app()
+    async with app.run_test(size=(39, 11)) as pilot:
+        await until(pilot, lambda: app.rows)
+        assert screen_text(pilot).strip().startswith("embcx-tui needs 40×12 cells")
+        assert len(screen_text(pilot).split("\n")[1].strip()) == 0
+        await pilot.press("q")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_nothing_is_cut_at_80_columns() -> None:
+    made.make_study(SMALL, "complete", arrays=False)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        for key in "scvl":
+            await pilot.press(key)
+            await pilot.pause()
+            last = screen_text(pilot).splitlines()[-1]
+            assert "? Help" in last and "q Quit" in last, last

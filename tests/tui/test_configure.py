@@ -1,0 +1,166 @@
+"""The form over a study file, as the keys a person presses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from embcx_tui.store.library import list_studies, read_settings
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.preset import load_preset
+from embcx_tui.study.settings import parse_toml, to_toml, validate
+from embcx_tui.tui.app import make_app
+from embcx_tui.tui.choices import Choices
+from embcx_tui.tui.configure_fields import FIELDS, editor_id
+from embcx_tui.tui.estimate import ROUGH, estimate
+from embcx_tui.worker import launch
+from tests.tui import made
+from tests.tui.pressing import AppPilot, app_of, listed, said, screen_text, shows, text_of, until
+
+
+async def _open_form(pilot: AppPilot) -> None:
+    await listed(pilot)
+    await pilot.press("c")
+    await shows(pilot, "start from")
+    await until(pilot, lambda: "networks" in text_of(pilot, "#cost"))
+
+
+async def _type(pilot: Pilot[None], key: str, text: str) -> None:
+    """Go to a field and type `text` in the place of what it holds."""
+    field = pilot.app.screen.query_one(f"#{editor_id(key)}", Input)
+    field.focus()
+    await pilot.pause()
+    await pilot.press("end", *["backspace"] * len(field.value), *text)
+    await pilot.pause()
+
+
+async def test_the_form_begins_with_the_demo_and_says_what_it_costs() -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await _open_form(pilot)
+        assert text_of(pilot, "#cost").startswith("12 networks + 12 controls · 75 embeddings · about ")
+
+
+async def test_arrows_move_between_fields_and_space_chooses() -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await _open_form(pilot)
+        await pilot.press("right", "space")
+        await until(pilot, lambda: "20 networks" in text_of(pilot, "#cost"))
+        await pilot.press("down", "down", "space")
+        await until(pilot, lambda: "40 networks" in text_of(pilot, "#cost"))
+        assert pilot.app.screen.query_one("#presets", Choices).chosen == ()
+
+
+async def test_a_mistake_stands_at_its_field_while_typing() -> None:
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await _type(pilot, "measure.perplexity", "2000")
+        await shows(pilot, "✗ must be less than or equal to 1000, not 2000")
+        await shows(pilot, "✗ 1 mistake at perplexity")
+        await _type(pilot, "networks.runs", "")
+        await shows(pilot, "✗ needs a number")
+        await shows(pilot, "✗ 2 mistakes at runs, perplexity")
+        await pilot.press("ctrl+r")
+        assert not list_studies()
+        await _type(pilot, "measure.perplexity", "30")
+        await _type(pilot, "networks.runs", "3")
+        await shows(pilot, "12 networks")
+
+
+async def test_a_mistake_about_the_whole_study_stands_at_the_field_to_change() -> None:
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await _type(pilot, "data.samples_per_class", "5")
+        await shows(pilot, "✗ must be below 16.6667 (a third of the 50 points of a sample)")
+        await _type(pilot, "data.files", "file:a.npz, mnsit")
+        await shows(pilot, "did you mean 'mnist'?")
+
+
+async def test_start_creates_what_the_form_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[StudyPaths] = []
+    monkeypatch.setattr(launch, "start", started.append)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await _open_form(pilot)
+        await _type(pilot, "name", "my [b]study")
+        await _type(pilot, "networks.depths", "1, 2")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
+    settings = read_settings(started[0])
+    assert (settings.name, settings.networks.depths) == ("my [b]study", (1, 2))
+    assert settings.training == load_preset("demo").settings.training
+
+
+async def test_a_saved_file_loads_again_and_is_never_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "kept.toml"
+    path.write_text("mine")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await _open_form(pilot)
+        await _type(pilot, "networks.runs", "7")
+
+        async def save_to(name: Path) -> None:
+            await pilot.press("ctrl+s")
+            await shows(pilot, "Save as a study file")
+            field = pilot.app.screen.query_one(Input)
+            field.value = str(name)
+            await pilot.press("enter")
+
+        await save_to(path)
+        await shows(pilot, "Replace the file?")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert path.read_text() == "mine"
+        await save_to(path)
+        await shows(pilot, "Replace the file?")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: "saved" in said(pilot))
+        assert validate(parse_toml(path.read_text())).networks.runs == 7
+        await save_to(tmp_path / "no folder" / "x.toml")
+        await until(pilot, lambda: "cannot be written" in said(pilot))
+
+
+async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text('name = "odd"\n[networks]\nruns = 0\nwidht = 3\n')
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await pilot.press("ctrl+o")
+        await shows(pilot, "Load a study file")
+        pilot.app.screen.query_one(Input).value = str(path)
+        await pilot.press("enter")
+        await shows(pilot, "must be greater than or equal to 1, not 0")
+        assert "did you mean networks.width?" in said(pilot)
+        await pilot.press("ctrl+o")
+        await shows(pilot, "Load a study file")
+        pilot.app.screen.query_one(Input).value = str(tmp_path / "none.toml")
+        await pilot.press("enter")
+        await until(pilot, lambda: "cannot be read" in said(pilot))
+
+
+async def test_a_studys_settings_can_be_used_again() -> None:
+    made.make_study(made.settings_of(networks__runs=6, name="six"), "stopped", arrays=False)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("y")
+        await shows(pilot, "start from")
+        await until(pilot, lambda: "24 networks" in text_of(pilot, "#cost"))
+        assert "six" in screen_text(pilot)
+
+
+def test_every_key_of_a_study_file_has_a_field() -> None:
+    from embcx_tui.study.settings import known_keys
+
+    assert set(known_keys()) <= set(FIELDS)
+
+
+@pytest.mark.parametrize("preset", ["demo", "fig2"])
+def test_the_estimate_counts_what_the_plan_has(preset: str) -> None:
+    from embcx_tui.study.plan import make_plan
+
+    settings = load_preset(preset).settings
+    plan = make_plan(settings)
+    cost = estimate(settings, ROUGH)
+    assert (cost.networks + cost.controls, cost.embeddings) == (len(plan.networks), len(plan.layers))
+    assert cost.seconds > 0
+    assert "name" in to_toml(settings)

@@ -1,0 +1,142 @@
+"""On a real pseudo-terminal: terminals that cannot show the application, and one that goes away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+from tests.tui import made
+
+_RUN = "import sys; from embcx_tui.tui.app import run_app; sys.exit(run_app())"
+PATIENCE_S = 30.0
+
+
+class Terminal:
+    """The application on a pseudo-terminal of 80×24 cells."""
+
+    def __init__(self, code: str = _RUN, **env: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+        def take_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **env},
+            preexec_fn=take_terminal,
+        )
+        os.close(slave)
+        self.output = b""
+
+    def read_until(self, *wanted: str) -> str:
+        """Read until all of `wanted` was written, escape sequences aside; return all that was."""
+        give_up = time.monotonic() + PATIENCE_S
+        while not all(word in self.text for word in wanted):
+            assert time.monotonic() < give_up, f"never written: {wanted}; all there was: {self.text[-2000:]}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    self.output += os.read(self.master, 65_536)
+                except OSError:
+                    break
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return re.sub(rb"\x1b\[[0-?]*[ -/]*[@-~]", b"", self.output).decode(errors="replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+    def close(self) -> None:
+        if self.master >= 0:
+            os.close(self.master)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"TERM": "dumb"}, "this terminal cannot show the application (TERM=dumb)"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "not UTF-8; set LANG=C.UTF-8"),
+    ],
+)
+def test_a_terminal_that_cannot_show_it_gets_one_line(env: dict[str, str], line: str) -> None:
+    terminal = Terminal(**env)
+    try:
+        text = terminal.read_until(line, "\n")
+        assert terminal.process.wait(PATIENCE_S) == 2
+        assert len(text.strip().splitlines()) == 1 and b"\x1b" not in terminal.output
+    finally:
+        terminal.close()
+
+
+def test_without_a_terminal_it_names_the_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.count("\n") == 1 and "embcx-tui list" in done.stderr
+
+
+@pytest.mark.parametrize("before", ["", "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "])
+def test_the_terminal_goes_and_the_application_with_it(before: str) -> None:
+    study = made.make_study(made.settings_of(networks__runs=1), "running", epochs=1, arrays=False)
+    terminal = Terminal(before + _RUN)
+    try:
+        terminal.read_until("running", "epoch 1 of 30")
+        terminal.hang_up()
+        terminal.process.wait(PATIENCE_S)
+        assert study.holder is not None and study.holder.poll() is None
+    finally:
+        terminal.close()
+
+
+def test_sigterm_gives_the_terminal_back_as_it_was() -> None:
+    terminal = Terminal()
+    try:
+        terminal.read_until("No studies yet")
+        terminal.process.send_signal(signal.SIGTERM)
+        terminal.process.wait(PATIENCE_S)
+        terminal.read_until("No studies yet")
+        give_up = time.monotonic() + PATIENCE_S
+        while b"\x1b[?1049l" not in terminal.output and time.monotonic() < give_up:
+            terminal.output += os.read(terminal.master, 65_536)
+        assert b"\x1b[?1049l" in terminal.output
+    finally:
+        terminal.close()
+
+
+def test_detaching_says_how_to_come_back() -> None:
+    study = made.make_study(made.settings_of(networks__runs=1), "running", epochs=1, arrays=False)
+    terminal = Terminal()
+    try:
+        terminal.read_until("epoch 1 of 30")
+        terminal.type("q")
+        terminal.read_until("Leave embcx-tui?")
+        terminal.type("\r")
+        terminal.read_until(f"embcx-tui open {study.paths.id}")
+        assert terminal.process.wait(PATIENCE_S) == 0
+    finally:
+        terminal.close()
