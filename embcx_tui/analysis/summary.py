@@ -1,17 +1,17 @@
-"""Means over runs, and a study's measurements as JSON and CSV (the contract of `show`)."""
+"""Means over runs, and a study's measurements as JSON (the contract of `show --json`)."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.statistics import interval, statistics
 from embcx_tui.store.snapshot import NetworkState, Snapshot
 from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.plan import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,33 @@ class LayerSummary:
     n: int
     degenerate: int
 
+    @property
+    def kl_interval(self) -> tuple[float, float] | None:
+        """The 95 % t-interval of the mean over runs; None below two. Loads scipy, so it is made when asked for."""
+        return interval(self.kl_mean, self.kl_sd, self.n)
 
-def summarise(snapshot: Snapshot) -> tuple[LayerSummary, ...]:
+
+def summarise(snapshot: Snapshot, exclude_chance: bool = False) -> tuple[LayerSummary, ...]:
     """Return a summary of every layer of every architecture that has a measurement, in the plan's order."""
-    groups: dict[tuple[str, int, str, str | None, int], list[LayerMeasured]] = defaultdict(list)
-    for network in snapshot.plan.networks:
-        for layer in range(network.depth + 1):
-            measured = snapshot.layer(network, layer)
+    return summarise_selection(select(snapshot, exclude_chance))
+
+
+def summarise_selection(selection: Selection) -> tuple[LayerSummary, ...]:
+    """Return the summaries of what a selection lets enter."""
+    found: list[LayerSummary] = []
+    for key, networks in selection.architectures().items():
+        for layer in range(key[1] + 1):
+            measured = [one for network in networks if (one := selection.layer(network, layer))]
             if measured:
-                groups[network.dataset, network.depth, network.activation, network.control, layer].append(measured)
-    return tuple(_summary(key, layers) for key, layers in groups.items())
+                found.append(_summary(key, layer, measured))
+    return tuple(found)
 
 
-def _summary(key: tuple[str, int, str, str | None, int], layers: list[LayerMeasured]) -> LayerSummary:
+def _summary(key: Architecture, layer: int, layers: list[LayerMeasured]) -> LayerSummary:
     sound = np.array([one.kl for one in layers if one.kl is not None and not one.degenerate], dtype=float)
     return LayerSummary(
         *key,
+        layer=layer,
         kl_mean=float(sound.mean()) if sound.size else None,
         kl_sd=float(sound.std(ddof=1)) if sound.size > 1 else None,
         n=int(sound.size),
@@ -55,7 +66,14 @@ def _summary(key: tuple[str, int, str, str | None, int], layers: list[LayerMeasu
     )
 
 
-_LAYER_KEYS = (
+def summary_record(one: LayerSummary) -> dict[str, Any]:
+    """Return a summary as the contract has it, with its interval."""
+    low, high = one.kl_interval or (None, None)
+    record = {name: getattr(one, name) for name in LayerSummary.__slots__}
+    return {**record, "kl_ci_low": low, "kl_ci_high": high}
+
+
+LAYER_KEYS = (
     "kl",
     "explained",
     "degenerate",
@@ -73,64 +91,75 @@ _LAYER_KEYS = (
 )
 
 
-def measurements(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the JSON document of `show --json`."""
+def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, Any]:
+    """Return the JSON document of `show --json`.
+
+    `networks` holds every network, also those left out of `summary` and `statistics`. A network's `layers` are its
+    t-SNE scores; `methods` the embeddings of other methods, which have no KL; `earlier` the scores after earlier
+    epochs.
+    """
+    selection = select(snapshot, exclude_chance)
     return {
         "id": snapshot.id,
         "name": snapshot.name,
         "state": snapshot.state,
         "settings": snapshot.plan.settings.model_dump(mode="json"),
-        "machine": _machine(snapshot),
-        "networks": [_network(snapshot, state) for state in snapshot.networks.values()],
-        "summary": [{name: getattr(one, name) for name in LayerSummary.__slots__} for one in summarise(snapshot)],
-        "statistics": {},
+        "machine": snapshot.machine.model_dump(mode="json", exclude={"kind", "at"}) if snapshot.machine else None,
+        "networks": [_network(selection, state) for state in snapshot.networks.values()],
+        "summary": [summary_record(one) for one in summarise_selection(selection)],
+        "statistics": statistics(selection),
     }
 
 
-def _machine(snapshot: Snapshot) -> dict[str, Any] | None:
-    return snapshot.machine.model_dump(mode="json", exclude={"kind", "at"}) if snapshot.machine else None
-
-
-def _network(snapshot: Snapshot, state: NetworkState) -> dict[str, Any]:
-    network = state.network
+def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
+    network, snapshot = state.network, selection.snapshot
     layers = [(layer, measured) for layer in range(network.depth + 1) if (measured := snapshot.layer(network, layer))]
     return {
+        "id": network.id,
         "dataset": network.dataset,
         "depth": network.depth,
         "activation": network.activation,
         "run": network.run,
         "control": network.control,
         "status": state.status,
+        "at_chance": state.at_chance,
+        "left_out": network.id in selection.left_out,
         "epochs": state.epochs,
         "train_accuracy": state.train_accuracy,
         "test_accuracy": state.test_accuracy,
-        "layers": [
-            {"layer": layer, "units": measured.units, **{key: getattr(measured, key) for key in _LAYER_KEYS}}
-            for layer, measured in layers
+        "layers": [_layer(layer, measured) for layer, measured in layers],
+        "methods": [_layer(layer, measured) for layer, measured in other_methods(snapshot, network)],
+        "earlier": [
+            {"epoch": epoch, "layer": layer, "kl": one.kl, "degenerate": one.degenerate}
+            for epoch, layer, one in earlier(snapshot, network)
         ],
     }
 
 
-_CSV_NETWORK = (
-    "dataset",
-    "depth",
-    "activation",
-    "run",
-    "control",
-    "status",
-    "epochs",
-    "train_accuracy",
-    "test_accuracy",
-)
-_CSV_LAYER = ("layer", "units", *(key for key in _LAYER_KEYS if key != "restart_kls"))
+def _layer(layer: int, measured: LayerMeasured) -> dict[str, Any]:
+    return {
+        "layer": layer,
+        "units": measured.units,
+        **{key: getattr(measured, key) for key in LAYER_KEYS},
+        "metrics": dict(measured.metrics),
+        "quality": dict(measured.quality),
+    }
 
 
-def csv_table(snapshot: Snapshot) -> str:
-    """Return `show --csv`: one line a measured layer, with its network's columns before it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow((*_CSV_NETWORK, *_CSV_LAYER))
-    for network in measurements(snapshot)["networks"]:
-        for layer in network["layers"]:
-            writer.writerow((*(network[key] for key in _CSV_NETWORK), *(layer[key] for key in _CSV_LAYER)))
-    return buffer.getvalue()
+def other_methods(snapshot: Snapshot, network: Network) -> list[tuple[int, LayerMeasured]]:
+    """Return (layer, embedding) of a network's layers by all methods but t-SNE, layer by layer."""
+    methods = [method for method in snapshot.plan.settings.measure.methods if method != "tsne"]
+    found = ((layer, snapshot.layer(network, layer, m)) for layer in range(network.depth + 1) for m in methods)
+    return [(layer, measured) for layer, measured in found if measured]
+
+
+def earlier(snapshot: Snapshot, network: Network) -> list[tuple[int, int, LayerMeasured]]:
+    """Return (epoch, layer, score) of a network's hidden layers measured before the last epoch."""
+    found = [
+        (epoch, layer, one)
+        for layer, name in enumerate(network.layer_ids())
+        if layer
+        for epoch in snapshot.plan.epochs
+        if (one := snapshot.earlier.get((name, epoch)))
+    ]
+    return sorted(found, key=lambda entry: entry[:2])

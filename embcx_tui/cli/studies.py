@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from embcx_tui.analysis.progress import progress
+from embcx_tui.analysis.tables import TABLES
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import read_study
@@ -51,30 +52,41 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+EXCLUDE_CHANCE = click.option(
+    "--exclude-chance", is_flag=True, help="Leave networks that stayed at chance out of means, tests and figures."
+)
+
+
 @click.command("show")
 @click.argument("study")
-@click.option("--json", "as_json", is_flag=True, help="Every network and layer as JSON.")
-@click.option("--csv", "as_csv", is_flag=True, help="One line a measured layer as CSV.")
-def show_command(study: str, as_json: bool, as_csv: bool) -> None:
-    """Print the measurements of STUDY: KL of each layer, mean ± standard deviation over runs."""
+@click.option("--json", "as_json", is_flag=True, help="Every network and layer, means and statistics as JSON.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line a measured layer, unless --table says else."
+)
+@click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
+@EXCLUDE_CHANCE
+def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exclude_chance: bool) -> None:
+    """Print the measurements of STUDY: KL of each layer, mean ± standard deviation over runs, and the statistics."""
+    if as_json and (as_csv or table):
+        raise click.UsageError("--json and --csv are two answers; ask for one")
     paths = find_study(study)
     if as_json:
-        print_measurements(paths)
-    elif as_csv:
-        from embcx_tui.analysis.summary import csv_table
+        print_measurements(paths, exclude_chance)
+    elif as_csv or table:
+        from embcx_tui.analysis.tables import csv_table
 
-        click.echo(csv_table(read_study(paths)), nl=False)
+        click.echo(csv_table(read_study(paths), table or TABLES[0], exclude_chance), nl=False)
     else:
         from embcx_tui.cli.tables import summary_text
 
-        click.echo(summary_text(read_study(paths)))
+        click.echo(summary_text(read_study(paths), exclude_chance))
 
 
-def print_measurements(paths: StudyPaths) -> None:
+def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
     """Print the JSON document of `show --json`."""
     from embcx_tui.analysis.summary import measurements
 
-    click.echo(json.dumps(measurements(read_study(paths)), indent=1, allow_nan=False))
+    click.echo(json.dumps(measurements(read_study(paths), exclude_chance), indent=1, allow_nan=False))
 
 
 @click.command("logs")

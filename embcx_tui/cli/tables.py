@@ -3,59 +3,115 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from statistics import fmean
 
-from embcx_tui.analysis.summary import LayerSummary, summarise
+from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
+from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.text import safe_text
 
 
-def summary_text(snapshot: Snapshot) -> str:
-    """Return a table: a line an architecture, a column a layer, KL as mean ± standard deviation over the runs."""
+def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
+    """Return tables: KL of each layer of an architecture as mean ± standard deviation over the runs, and statistics."""
     settings = snapshot.plan.settings
+    selection = select(snapshot, exclude_chance)
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
         f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
         f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs a class",
     ]
-    groups: dict[tuple[str, int, str, str | None], dict[int, LayerSummary]] = defaultdict(dict)
-    for one in summarise(snapshot):
+    groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
+    for one in summarise_selection(selection):
         groups[one.dataset, one.depth, one.activation, one.control][one.layer] = one
     if not groups:
-        return "\n".join([*lines, "nothing measured yet"])
+        return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
     deepest = max(depth for _, depth, _, _ in groups)
     heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
-    rows = [_row(snapshot, key, layers, deepest) for key, layers in groups.items()]
-    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-    lines.append("")
-    for row in [heads, *rows]:
-        first, *others = (
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
+    lines += ["", *_aligned([heads, *(_row(selection, key, layers, deepest) for key, layers in groups.items())])]
+    lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
     degenerate = sum(one.degenerate for layers in groups.values() for one in layers.values())
     if degenerate:
         lines.append(f"{degenerate} degenerate layers are left out of the means (show --json lists them)")
-    if snapshot.partly_failed:
-        lines.append(f"{len(snapshot.diverged)} networks diverged, {len(snapshot.failed)} layers could not be measured")
+    if snapshot.failed:
+        lines.append(f"{len(snapshot.failed)} layers could not be measured (show --json lists them)")
+    if selection.words:
+        lines.append(selection.words)
     return "\n".join(lines)
 
 
-def _row(
-    snapshot: Snapshot, key: tuple[str, int, str, str | None], layers: dict[int, LayerSummary], deepest: int
-) -> list[str]:
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
+        ).rstrip()
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+
+
+def _label(snapshot: Snapshot, key: Architecture) -> str:
     dataset, depth, activation, control = key
+    label = f"{safe_text(dataset, 40)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
+    return label + (f" {control}" if control else "")
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Return a statistic as text, "–" for None; a p-value too small for its decimals in scientific notation."""
+    if value is None:
+        return "–"
+    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
+
+
+def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
+    if not found:
+        return []
+    rows = [["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]]
+    for one in found:
+        key = (one.dataset, one.depth, one.activation, one.control)
+        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
+        rows.append(
+            [
+                _label(snapshot, key),
+                str(len(one.runs)),
+                *(number(value) for value in (one.effect, one.p_value, one.p_holm, one.p_increase)),
+                breaks,
+            ]
+        )
+    reasons = dict.fromkeys(one.reason for one in found if one.reason)
+    note = "Page's trend test over runs, one-sided; effect: mean rank correlation of runs with a decrease, −1 … 1"
+    return ["", *_aligned(rows), note, *(f"–: {reason}" for reason in reasons)]
+
+
+def _relation_lines(found: Sequence[Relation]) -> list[str]:
+    lines = [relation_words(one) for one in found]
+    return ["", *lines] if lines else []
+
+
+def relation_words(one: Relation) -> str:
+    """Return complexity against accuracy of one dataset as one sentence."""
+    start = f"{safe_text(one.dataset, 40)}: complexity of the last hidden layer against test accuracy"
+    if one.rho is None:
+        return f"{start}: no correlation ({one.reason})"
+    text = (
+        f"{start}: Spearman's ρ {one.rho:.2f}, 95 % interval {one.ci_low:.2f} … {one.ci_high:.2f} over {one.n} networks"
+    )
+    if one.cluster_low is None or one.cluster_high is None:
+        return f"{text} of one architecture"
+    return f"{text}, {one.cluster_low:.2f} … {one.cluster_high:.2f} resampling the {one.architectures} architectures"
+
+
+def _row(selection: Selection, key: Architecture, layers: dict[int, LayerSummary], deepest: int) -> list[str]:
     accuracies = [
         state.test_accuracy
-        for state in snapshot.networks.values()
-        if (state.network.dataset, state.network.depth, state.network.activation, state.network.control) == key
-        and state.test_accuracy is not None
-        and state.status != "diverged"
+        for network in selection.architectures()[key]
+        if network.id not in selection.left_out
+        and (state := selection.snapshot.networks[network.id]).test_accuracy is not None
     ]
-    label = f"{safe_text(dataset, 40)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
     return [
-        label + (f" {control}" if control else ""),
+        _label(selection.snapshot, key),
         str(max(one.n for one in layers.values())),
         f"{fmean(accuracies):.4f}" if accuracies else "",
         *(_cell(layers.get(layer)) for layer in range(deepest + 1)),

@@ -1,0 +1,71 @@
+"""Which networks enter the numbers, and which are left out and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.plan import Network
+
+Architecture = tuple[str, int, str, str | None]  # (dataset, depth, activation, control)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A snapshot and the rule by which its networks enter means, tests and figures.
+
+    Diverged networks never enter. Networks at chance (trained on true labels, yet no better on the test set than its
+    largest class) enter unless `exclude_chance`; `at_chance` names them either way. A network that is left out is
+    left out whole: its run's input (layer 0) does not enter its architecture's mean either, so that the layers of a
+    mean always belong to the same networks.
+    """
+
+    snapshot: Snapshot
+    exclude_chance: bool
+    diverged: tuple[str, ...]
+    at_chance: tuple[str, ...]
+    left_out: frozenset[str]
+
+    def layer(self, network: Network, layer: int, method: str = "tsne") -> LayerMeasured | None:
+        """Return the measurement of a layer of a network that enters; None where it does not or is not measured."""
+        return None if network.id in self.left_out else self.snapshot.layer(network, layer, method)
+
+    def score(self, network: Network, layer: int) -> float | None:
+        """Return the complexity (nats) of a layer that counts: sound (not degenerate), of a network that enters."""
+        measured = self.layer(network, layer)
+        return None if measured is None or measured.degenerate else measured.kl
+
+    def architectures(self) -> Mapping[Architecture, tuple[Network, ...]]:
+        """Return the networks of every architecture, by run, in the plan's order; those left out are among them."""
+        groups: dict[Architecture, list[Network]] = defaultdict(list)
+        for network in self.snapshot.plan.networks:
+            groups[network.dataset, network.depth, network.activation, network.control].append(network)
+        return {key: tuple(sorted(found, key=lambda one: one.run)) for key, found in groups.items()}
+
+    @property
+    def words(self) -> str:
+        """Say in one line what is left out beyond what could not be measured; empty where there is nothing to say."""
+        parts = []
+        if self.diverged:
+            parts.append(f"{_networks(len(self.diverged))} diverged (left out)")
+        if self.at_chance:
+            how = "left out, as asked" if self.exclude_chance else "included; --exclude-chance leaves them out"
+            parts.append(f"{_networks(len(self.at_chance))} at chance ({how})")
+        elif self.exclude_chance:
+            parts.append("no network at chance to leave out")
+        return "; ".join(parts)
+
+
+def _networks(count: int) -> str:
+    return f"{count} network{'s' * (count != 1)}"
+
+
+def select(snapshot: Snapshot, exclude_chance: bool = False) -> Selection:
+    """Return the selection of a snapshot; the one switch is whether networks at chance are left out."""
+    diverged = tuple(network.id for network in snapshot.plan.networks if network.id in snapshot.diverged)
+    at_chance = tuple(name for name, state in snapshot.networks.items() if state.at_chance and name not in diverged)
+    left_out = frozenset(diverged) | (frozenset(at_chance) if exclude_chance else frozenset())
+    return Selection(snapshot, exclude_chance, diverged, at_chance, left_out)

@@ -1,0 +1,107 @@
+"""A study's numbers as CSV tables (`show --csv`, `show --table NAME`)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from embcx_tui.analysis.summary import LAYER_KEYS, LayerSummary, measurements
+from embcx_tui.store.snapshot import Snapshot
+
+Document = dict[str, Any]
+
+_NETWORK = (
+    "dataset",
+    "depth",
+    "activation",
+    "run",
+    "control",
+    "status",
+    "at_chance",
+    "left_out",
+    "epochs",
+    "train_accuracy",
+    "test_accuracy",
+)
+_LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key != "restart_kls"))
+_SUMMARY = (*LayerSummary.__slots__, "kl_ci_low", "kl_ci_high")
+_TREND = (
+    "dataset", "depth", "activation", "control", "statistic", "effect", "p_value", "p_increase", "p_holm", "method",
+    "first_break", "runs", "runs_left_out", "reason",
+)  # fmt: skip
+_ACCURACY = (
+    "dataset", "n", "architectures", "rho", "ci_low", "ci_high", "cluster_low", "cluster_high", "resamples", "reason",
+)  # fmt: skip
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV text: a head, then the rows; None is an empty cell, a list its values with spaces."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(one) for one in value)
+    # A spreadsheet takes a text that begins like this for a formula.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _layers(document: Document) -> str:
+    pairs = [(n, one) for n in document["networks"] for one in (*n["layers"], *n["methods"])]
+    metrics = list(dict.fromkeys(name for _, one in pairs for name in one["metrics"]))
+    quality = list(dict.fromkeys(name for _, one in pairs for name in one["quality"]))
+    rows = (
+        [
+            *(network[key] for key in _NETWORK),
+            *(layer[key] for key in _LAYER),
+            *(layer["metrics"].get(name) for name in metrics),
+            *(layer["quality"].get(name) for name in quality),
+        ]
+        for network, layer in pairs
+    )
+    return csv_text((*_NETWORK, *_LAYER, *metrics, *quality), rows)
+
+
+def _epochs(document: Document) -> str:
+    keys = ("epoch", "layer", "kl", "degenerate")
+    rows = (
+        [*(n[key] for key in _NETWORK), *(one[key] for key in keys)]
+        for n in document["networks"]
+        for one in n["earlier"]
+    )
+    return csv_text((*_NETWORK, *keys), rows)
+
+
+def _records(keys: Sequence[str], records: Iterable[Document]) -> str:
+    return csv_text(keys, ([record[key] for key in keys] for record in records))
+
+
+_TABLES: dict[str, Callable[[Document], str]] = {
+    "layers": _layers,
+    "summary": lambda document: _records(_SUMMARY, document["summary"]),
+    "trend": lambda document: _records(_TREND, document["statistics"]["trend"]),
+    "accuracy": lambda document: _records(_ACCURACY, document["statistics"]["accuracy"]),
+    "epochs": _epochs,
+}
+TABLES = tuple(_TABLES)
+
+
+def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: bool = False) -> str:
+    """Return one table of a study as CSV.
+
+    `layers`: one line a measured layer and method, its network's columns before it, then metrics and the embedding's
+    quality, each as far as the study has it. `summary`: one line a layer of an architecture (mean, sd and 95 % interval
+    over runs). `trend`: one line a trend test. `accuracy`: one line a dataset. `epochs`: one line a score before the
+    last epoch. `exclude_chance` leaves networks at chance out of `summary`, `trend` and `accuracy`; in `layers` and
+    `epochs` they stay, and the columns `at_chance` and `left_out` say so.
+    """
+    return _TABLES[table](measurements(snapshot, exclude_chance))
