@@ -18,7 +18,7 @@ from embcx_tui.tui.dialogs import Answer, Ask
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import DeleteStudy, Mode, OpenStudy, ReuseStudy, Say, StartDemo, StartStudy, StopStudy
 from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.study_details import details
+from embcx_tui.tui.study_details import StudyDetails
 from embcx_tui.tui.study_table import StudyTable
 
 KEY = "$footer-key-foreground bold"
@@ -56,7 +56,7 @@ class StudiesScreen(ModeScreen):
         with Container(id="body"):
             yield StudyTable()
             with VerticalScroll(id="details", can_focus=False):
-                yield Static(id="details-text")
+                yield StudyDetails()
 
     def watch_rows(self) -> None:
         self._show()
@@ -80,17 +80,9 @@ class StudiesScreen(ModeScreen):
     def _show_details(self) -> None:
         row = self._row
         pane = self.query_one("#details")
-        if not pane.content_size.width:
-            return  # not laid out yet: on_resize comes
         pane.border_title = Content(f" {row.name} ") if row else None
-        self.query_one("#details-text", Static).update(
-            details(row, phrases.now(), pane.content_size.width) if row else ""
-        )
+        self.query_one(StudyDetails).row = row
         self.refresh_bindings()
-
-    def on_resize(self) -> None:
-        # The details are laid out by hand: after the pane has its new width.
-        self.call_after_refresh(self._show_details)
 
     @property
     def _row(self) -> StudyRow | None:

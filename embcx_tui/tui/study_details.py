@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from textual.app import RenderResult
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
 
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import phrases
@@ -140,3 +144,19 @@ def _scores(row: StudyRow) -> list[Content]:
         return [Content.styled("not measured yet", "$text-muted")]
     shown = row.scores if len(row.scores) <= _SOME else (*row.scores[: _SOME // 2], *row.scores[-_SOME // 2 :])
     return [Content.assemble(f"{score:.3f} ", (name, "$text-muted")) for name, score in shown]
+
+
+class StudyDetails(Widget):
+    """The lines about one study, laid out for the width there is."""
+
+    row: reactive[StudyRow | None] = reactive[StudyRow | None](None, layout=True)
+
+    def _lines(self, width: int) -> Content:
+        # The headline is prose and wraps as such; all other lines fit by themselves.
+        return details(self.row, phrases.now(), width) if self.row else Content("")
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return self._lines(width).get_height({}, width)
+
+    def render(self) -> RenderResult:
+        return self._lines(self.content_size.width)
