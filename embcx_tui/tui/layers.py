@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import ScreenResume
+from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Tree
@@ -54,6 +55,10 @@ class LayersScreen(ModeScreen):
     AUTO_FOCUS = "#tree"
 
     BINDINGS: ClassVar[list[BindingType]] = keys.LAYERS
+
+    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
+    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
+    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
 
     def __init__(self) -> None:
         super().__init__()

@@ -47,12 +47,16 @@ class LiveScreen(ModeScreen):
     AUTO_FOCUS = "#networks"
     BINDINGS: ClassVar[list[BindingType]] = keys.LIVE
 
-    telemetry: reactive[tuple[Telemetry, ...]] = reactive[tuple[Telemetry, ...]](())
+    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
+    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
+    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
+    telemetry: reactive[tuple[Telemetry, ...]] = reactive[tuple[Telemetry, ...]]((), repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
         self._quantity: Quantity = "loss"
         self._drawn: tuple[object, ...] = ()
+        self._rows: str | None = None
 
     def compose_body(self) -> ComposeResult:
         yield LiveHead(id="head")
@@ -117,12 +121,14 @@ class LiveScreen(ModeScreen):
 
     def _share_height(self, snapshot: Snapshot | None) -> None:
         """Where all panels are on the screen, give the networks the rows they fill, at most a good half."""
-        panels = self.query_one("#panels")
-        if snapshot is None or not (self.has_class("-wide") or self.has_class("-huge")) or self.has_class("-zoomed"):
-            panels.styles.grid_rows = None
-            return
-        lines = min(len(snapshot.networks) + 1, round(self.size.height * _MOST_NETWORKS))
-        panels.styles.grid_rows = f"{max(lines, _LEAST_NETWORKS)} 1fr"
+        rows: str | None = None
+        if snapshot and (self.has_class("-wide") or self.has_class("-huge")) and not self.has_class("-zoomed"):
+            lines = min(len(snapshot.networks) + 1, round(self.size.height * _MOST_NETWORKS))
+            rows = f"{max(lines, _LEAST_NETWORKS)} 1fr"
+        # Setting it, even to the same, lays the whole screen out anew.
+        if rows != self._rows:
+            self._rows = rows
+            self.query_one("#panels").styles.grid_rows = rows
 
     @on(NetworksTable.Chosen)
     def _draw_curves(self) -> None:
