@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.store.snapshot import Quantity, Snapshot, State
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study import ids
 from embcx_tui.tui import keys
@@ -57,6 +57,7 @@ class LiveScreen(ModeScreen):
         self._quantity: Quantity = "loss"
         self._drawn: tuple[object, ...] = ()
         self._rows: str | None = None
+        self._state: State | None = None
 
     def compose_body(self) -> ComposeResult:
         yield LiveHead(id="head")
@@ -109,6 +110,11 @@ class LiveScreen(ModeScreen):
         nothing = self.query_one("#nothing", Canvas)
         nothing.display = snapshot is None
         nothing.show(None, READING if self.paths else NO_STUDY)
+        state = snapshot.state if snapshot else None
+        if state != self._state:
+            # Which of stop and resume can be pressed depends on it.
+            self._state = state
+            self.refresh_bindings()
         self.query_one(LiveHead).show(snapshot)
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)

@@ -171,6 +171,8 @@ async def test_long_lines_go_on_below() -> None:
 async def test_x_asks_and_stops_after_the_epoch() -> None:
     study = running()
     async with opened(study, "live", expect="x stops after this epoch") as pilot:
+        text = await sees(pilot, "x Stop")
+        assert "r Resume" not in text
         await pilot.press("x")
         await sees(pilot, "Stop this study?", "Stop after this epoch")
         await pilot.press("escape")
@@ -178,7 +180,8 @@ async def test_x_asks_and_stops_after_the_epoch() -> None:
         await pilot.press("x")
         await sees(pilot, "Stop this study?")
         await pilot.press("enter")
-        await sees(pilot, "stopped; nothing is lost", "r resumes")
+        text = await sees(pilot, "stopped; nothing is lost", "r resumes", "r Resume")
+        assert "x Stop" not in text
 
 
 async def test_z_gives_the_focused_panel_the_whole_screen() -> None:
