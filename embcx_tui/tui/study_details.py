@@ -149,7 +149,13 @@ def _scores(row: StudyRow) -> list[Content]:
 class StudyDetails(Widget):
     """The lines about one study, laid out for the width there is."""
 
-    row: reactive[StudyRow | None] = reactive[StudyRow | None](None, layout=True)
+    row: reactive[StudyRow | None] = reactive[StudyRow | None](None)
+
+    def watch_row(self) -> None:
+        # A new layout repaints the whole screen: only where the number of lines changes.
+        width = self.content_size.width
+        if not width or self._lines(width).get_height({}, width) != self.size.height:
+            self.refresh(layout=True)
 
     def _lines(self, width: int) -> Content:
         # The headline is prose and wraps as such; all other lines fit by themselves.
