@@ -1,0 +1,143 @@
+"""The other embedding methods, for pictures beside t-SNE's: PCA, LLE, MDS and Isomap, through scikit-learn."""
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from embcx_tui.compute.embedding import Points, oriented
+from embcx_tui.compute.neighbourhoods import finite_rows, squared_distances
+from embcx_tui.study.errors import MeasureError
+
+FloatArray = NDArray[np.float64]
+
+METHODS = ("pca", "lle", "mds", "isomap")
+
+NEIGHBOURS = (
+    10  # rows, of LLE and Isomap: 1 % of a sample; with scikit-learn's 5 the graph of a trained layer falls apart
+)
+STRESS_TOLERANCE = 1e-6  # relative change of the stress an iteration, scikit-learn's own since 1.7; 1e-3 stops after 6
+STRESS_ITERATIONS = 300  # at most; 220 to 250 are usual on MNIST
+
+
+def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
+    """Return points [n, 2] of `method` (of METHODS) for activations [n, d], centred and turned as `embedding.oriented`.
+
+    - pca: scores on the first two principal axes.
+    - lle: standard locally linear embedding (Roweis & Saul 2000), 10 neighbours, regularisation 1e-3, dense solver.
+    - mds: metric MDS by SMACOF (de Leeuw 1977) of Euclidean distances, begun at the PCA scores. Not classical MDS,
+      which for Euclidean distances is PCA.
+    - isomap: geodesic distances over the graph of 10 neighbours, then kernel PCA (Tenenbaum et al. 2000), dense solver.
+
+    None of them draws random numbers as set here: `seed` is passed on where scikit-learn takes one, and equal
+    activations give equal points. MeasureError, one line, where the method has no picture of these rows: all equal, too
+    few, a graph in several parts, a matrix that cannot be decomposed. ValueError for a method that is none and for
+    activations that are not finite.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
+    rows = finite_rows(activations).astype(np.float64)
+    if rows.shape[0] < 2 or not (rows != rows[0]).any():
+        raise MeasureError(f"{method}: all rows of the layer are equal: there is nothing to spread")
+    # First the difference from a row, which is exact for nearly equal float32 rows.
+    rows = rows - rows[0]
+    rows -= rows.mean(axis=0)
+    if rows.shape[1] == 1:
+        rows = np.hstack([rows, np.zeros_like(rows)])  # two dimensions are asked of every method: a line is a plane's
+    try:
+        with _quiet(), np.errstate(all="ignore"):
+            points = _EMBED[method](rows, seed % 2**32)
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        raise MeasureError(f"{method}: {' '.join(str(error).split())[:200]}") from error
+    with np.errstate(over="ignore", invalid="ignore"):
+        turned = oriented(points)
+    if not np.isfinite(turned).all():
+        raise MeasureError(f"{method}: the points are not finite: the layer's rows are too nearly equal")
+    if not turned.any():
+        raise MeasureError(f"{method}: all points fall on one place: the layer's rows are too nearly equal")
+    return turned
+
+
+def _pca(rows: FloatArray, seed: int) -> FloatArray:
+    from sklearn.decomposition import PCA
+
+    solver = "covariance_eigh" if rows.shape[1] <= rows.shape[0] else "full"
+    return np.asarray(PCA(2, svd_solver=solver, random_state=seed).fit_transform(rows))
+
+
+def _lle(rows: FloatArray, seed: int) -> FloatArray:
+    from sklearn.manifold import LocallyLinearEmbedding
+
+    _check_graph(rows)
+    model = LocallyLinearEmbedding(n_neighbors=NEIGHBOURS, eigen_solver="dense", random_state=seed, n_jobs=1)
+    return np.asarray(model.fit_transform(rows))
+
+
+def _mds(rows: FloatArray, seed: int) -> FloatArray:
+    from sklearn.manifold import smacof
+
+    points, _ = smacof(
+        np.sqrt(squared_distances(np.ascontiguousarray(rows.T))),
+        init=_pca(rows, seed),
+        n_init=1,
+        n_jobs=1,
+        max_iter=STRESS_ITERATIONS,
+        eps=STRESS_TOLERANCE,
+        normalized_stress=False,
+    )
+    return np.asarray(points)
+
+
+def _isomap(rows: FloatArray, _seed: int) -> FloatArray:
+    from sklearn.manifold import Isomap
+
+    _check_graph(rows)
+    return np.asarray(Isomap(n_neighbors=NEIGHBOURS, eigen_solver="dense", n_jobs=1).fit_transform(rows))
+
+
+_EMBED: dict[str, Callable[[FloatArray, int], FloatArray]] = {"pca": _pca, "lle": _lle, "mds": _mds, "isomap": _isomap}
+
+
+def _check_graph(rows: FloatArray) -> None:
+    """Raise ValueError unless the graph of NEIGHBOURS nearest neighbours connects all rows.
+
+    In several parts there is no geodesic distance between them (scikit-learn would invent edges), and LLE's smallest
+    eigenvectors tell the parts apart and show nothing within.
+    """
+    from scipy.sparse.csgraph import connected_components
+    from sklearn.neighbors import kneighbors_graph
+
+    if rows.shape[0] <= NEIGHBOURS:
+        raise ValueError(f"{rows.shape[0]} rows are too few: {NEIGHBOURS} neighbours need {NEIGHBOURS + 1}")
+    parts = connected_components(kneighbors_graph(rows, NEIGHBOURS, n_jobs=1), directed=False)[0]
+    if parts > 1:
+        raise ValueError(f"the graph of {NEIGHBOURS} nearest neighbours falls into {parts} parts")
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings off the terminal while any thread is inside: filters belong to the process, so the first thread in
+    sets them and the last one out restores them.
+    """
+    global _quiet_depth, _quiet_filters
+    with _quiet_lock:
+        if _quiet_depth == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.simplefilter("ignore")
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_filters.__exit__(None, None, None)
