@@ -45,8 +45,8 @@ def linear_accuracy(rows: FloatArray, classes: IntArray, seed: int) -> float | N
 
     The probe (Alain & Bengio 2016) is a ridge classifier in closed form: least squares of 0/1 targets with an intercept
     and a penalty λ|w|², λ = 0.1 · the mean of the units' sums of squares about their training mean; the class of the
-    largest output wins. It is no logistic regression, which takes 20 to 50 times as long and agrees to some hundredths; the
-    penalty follows the scale of the rows, so scale does not matter. Folds are stratified and keyed by `seed`.
+    largest output wins. It is no logistic regression, which takes 20 to 50 times as long and agrees to some hundredths.
+    The penalty follows the scale of the rows, so scale does not matter. Folds are stratified and keyed by `seed`.
     None for a single class, for a class with one row (it cannot be learnt and tested), and for rows without variance.
     """
     if classes.max() == 0 or np.bincount(classes).min() < 2:
