@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -14,9 +15,7 @@ from textual.screen import Screen
 from textual.widget import AwaitMount
 
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry
-from embcx_tui.tui import feed, keys, theme
+from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
 from embcx_tui.tui.deeds import DoingApp
 from embcx_tui.tui.dialogs import Answer, Ask
@@ -35,6 +34,16 @@ from embcx_tui.tui.messages import (
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.studies import StudiesScreen
 from embcx_tui.tui.terminal import TerminalWatch, unusable
+
+if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.store.snapshot import Snapshot
+    from embcx_tui.store.telemetry import Telemetry
+
+
+def _feed() -> ModuleType:
+    from embcx_tui.tui import feed
+
+    return feed
 
 
 def _configure() -> Screen[None]:
@@ -109,9 +118,17 @@ class EmbcxApp(DoingApp):
         self._shown = True
         if self._first_mode:
             self.action_mode(self._first_mode)
-        self.run_worker(feed.follow_studies(self.post_message, self._wake), group="studies", exclusive=True)
+        self.run_worker(self._follow_studies(), group="studies", exclusive=True)
         if self._wanted:
             self.post_message(OpenStudy(self._wanted))
+
+    async def _follow_studies(self) -> None:
+        feed = await asyncio.to_thread(_feed)
+        await feed.follow_studies(self.post_message, self._wake)
+
+    async def _follow_study(self, paths: StudyPaths) -> None:
+        feed = await asyncio.to_thread(_feed)
+        await feed.follow_study(paths, self.post_message, self._wake)
 
     # Facts
 
@@ -161,9 +178,7 @@ class EmbcxApp(DoingApp):
         """Follow a study from now on, and show it in the wished mode or the one that fits its state."""
         if event.paths != self.paths:
             self.paths, self.snapshot, self.telemetry = event.paths, None, ()
-            self.run_worker(
-                feed.follow_study(event.paths, self.post_message, self._wake), group="study", exclusive=True
-            )
+            self.run_worker(self._follow_study(event.paths), group="study", exclusive=True)
         if event.mode:
             self._choose_mode = False
             self.action_mode(event.mode)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from textual import on
 from textual.app import App
 
-from embcx_tui.store import library
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
@@ -71,21 +70,29 @@ class DoingApp(App[None]):
     @on(DeleteStudy)
     def delete_study(self, event: DeleteStudy) -> None:
         def body() -> None:
-            library.delete_study(event.paths)
+            from embcx_tui.store.library import delete_study
+
+            delete_study(event.paths)
             self.post_message(StudyGone(event.paths))
 
         self._in_thread(body)
 
     @on(CreateStudy)
     def create_study(self, event: CreateStudy) -> None:
-        self._in_thread(lambda: self._start(library.create_study(event.settings), "live"))
+        def body() -> None:
+            from embcx_tui.store.library import create_study
+
+            self._start(create_study(event.settings), "live")
+
+        self._in_thread(body)
 
     @on(StartDemo)
     def start_demo(self) -> None:
         def body() -> None:
+            from embcx_tui.store.library import create_study
             from embcx_tui.study.preset import load_preset
 
-            self._start(library.create_study(load_preset("demo").settings), "live")
+            self._start(create_study(load_preset("demo").settings), "live")
 
         self._in_thread(body)
 

@@ -5,7 +5,7 @@ A mode's screen derives from `ModeScreen` and yields its own widgets in `compose
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult, RenderResult
@@ -17,9 +17,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.states import state_content
+
+if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
+    from embcx_tui.store.snapshot import Snapshot
 
 APP_NAME = "embcx-tui"
 # Their keys are looked up in the bindings when they are shown, since keys can be remapped.
@@ -53,7 +55,7 @@ class TitleBar(Bar):
     """One line: the application, the modes with their keys, the open study and its state."""
 
     mode: reactive[Mode] = reactive[Mode]("studies")
-    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None)
+    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
 
     def __init__(self, mode: Mode) -> None:
         super().__init__()
@@ -143,7 +145,7 @@ class ModeScreen(Screen[None]):
 
     MODE: ClassVar[Mode]
 
-    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None)
+    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
     paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None)
 
     def compose(self) -> ComposeResult:

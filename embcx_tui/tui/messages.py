@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry
-from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.rows import StudyRow
+
+if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.store.snapshot import Snapshot
+    from embcx_tui.store.telemetry import Telemetry
+    from embcx_tui.study.settings import StudySettings
 
 Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from embcx_tui.analysis.progress import progress
-from embcx_tui.analysis.summary import summarise
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot, State
-from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 
-RowState = State | Literal["unreadable"]
+if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.store.snapshot import Snapshot
+    from embcx_tui.study.settings import StudySettings
+
+# A snapshot's states, and that there is none.
+RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class StudyRow:
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     """Return the line of a study; `created` counts where its journal does not say."""
+    from embcx_tui.analysis.progress import progress
+
     settings = snapshot.plan.settings
     done = progress(snapshot)
     return StudyRow(
@@ -83,6 +86,8 @@ def unreadable_row(paths: StudyPaths, created: float, reason: str) -> StudyRow:
 
 
 def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
+    from embcx_tui.analysis.summary import summarise
+
     depths = snapshot.plan.settings.networks.depths
     datasets = snapshot.plan.settings.data.datasets
     found: dict[str, float] = {}

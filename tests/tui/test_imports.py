@@ -15,6 +15,9 @@ NUMERICS = (
     "numba",
     "plotext",
     "embcx_tui.compute",
+    # Not numerics, but 0.3 s: they come with the feed, after the first frame.
+    "numpy",
+    "pydantic",
 )
 
 
