@@ -11,6 +11,8 @@ from embcx_tui.tui import phrases
 from embcx_tui.tui.painted import RGB, Ink, Painted, fit_row, row_width, span
 from embcx_tui.tui.states import LOOKS
 
+_LEAST_BAR = 12
+
 
 class LiveHead(Painted):
     """Two rows: the state with what to do about it, and the progress with what is left."""
@@ -54,8 +56,11 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
         parts.append(f"took {phrases.duration(snapshot.ended.at - snapshot.created)}")
     if width >= 110:
         parts.insert(0, phrases.several(settings.network_count, "network"))
+    # The time left is said before all else where there is little room.
+    while len(parts) > 1 and len(" · ".join(parts)) + _LEAST_BAR + 8 > width:
+        parts.pop(0)
     text = f"  {phrases.percent(done.fraction):>4}  {' · '.join(parts)}"
-    room = max(width - len(text), 10)
+    room = max(width - len(text), _LEAST_BAR)
     cells = min(max(done.fraction, 0.0), 1.0) * room
     # Only what is wholly done looks so.
     heavy = min(int(cells), room - (done.fraction < 1))

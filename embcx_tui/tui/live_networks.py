@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,8 +30,10 @@ _LONGEST_DATASET = 14
 _STATUS_WIDTH = 10
 # From this width on two blanks stand between columns.
 _ROOMY = 92
-# And from this one on what was found stands beside how it was trained.
+# From this one on what was found stands beside how it was trained.
 _WIDE = 100
+# What goes first where there is no room for all.
+_LEAST_NEEDED = ("train", "dataset", "loss", "depth", "control", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class NetworksTable(Scrolled):
         self._states: tuple[NetworkState, ...] = ()
         self._cursor = 0
         self._touched = False
+        self._laid_out: tuple[int, tuple[_Column, ...]] | None = None
         self.marked: frozenset[str] = frozenset()
         """Ids of the marked networks."""
 
@@ -61,6 +65,7 @@ class NetworksTable(Scrolled):
         """Show `snapshot`; cursor and marks stay while it is the same study."""
         if snapshot is None or self._snapshot is None or snapshot.id != self._snapshot.id:
             self._cursor, self._touched, self.marked, self.top = 0, False, frozenset(), 0
+            self._laid_out = None
         self._snapshot = snapshot
         self._states = tuple(snapshot.networks.values()) if snapshot else ()
         self.repaint()
@@ -105,45 +110,54 @@ class NetworksTable(Scrolled):
 
     # Painting
 
-    def _columns(self, width: int) -> tuple[_Column, ...]:
+    @property
+    def _columns(self) -> tuple[_Column, ...]:
+        """What there is room for; the same for all lines, found once a width and study."""
+        # One cell less than there is: the scroll bar may stand there, and columns must not move when it comes.
+        width = self.content_size.width - 1
+        if self._laid_out is None or self._laid_out[0] != width:
+            self._laid_out = (width, self._lay_out(width))
+        return self._laid_out[1]
+
+    def _lay_out(self, width: int) -> tuple[_Column, ...]:
         networks = [state.network for state in self._states]
         longest = max((len(dataset_title(name)) for name in {network.dataset for network in networks}), default=7)
+        epochs = self._snapshot.plan.settings.training.epochs if self._snapshot else 0
         columns = [
             _Column("", 1),
             _Column("dataset", min(max(longest, 7), _LONGEST_DATASET)),
             _Column("depth", 5, right=True),
             _Column("activation", 10),
             _Column("run", 3, right=True),
-            _Column("epoch", self._epoch_width, right=True),
+            _Column("control", 9),
+            _Column("epoch", max(len(f"{epochs}/{epochs}"), 5), right=True),
             _Column("loss", 6, right=True),
             _Column("train", 5, right=True),
             _Column("test", 5, right=True),
+            _Column("last KL", 7, right=True),
             _Column("status", _STATUS_WIDTH),
         ]
-        if any(network.control for network in networks):
-            columns.insert(5, _Column("control", 9))
-        if width >= _WIDE:
-            columns.insert(-1, _Column("last KL", 7, right=True))
-        return tuple(columns)
-
-    @property
-    def _epoch_width(self) -> int:
-        epochs = self._snapshot.plan.settings.training.epochs if self._snapshot else 0
-        return max(len(f"{epochs}/{epochs}"), 5)
+        left_out = set() if width >= _WIDE else {"last KL"}
+        if not any(network.control for network in networks):
+            left_out.add("control")
+        for name in (None, *_LEAST_NEEDED):
+            left_out |= {name} if name else set()
+            kept = tuple(column for column in columns if column.name not in left_out)
+            if sum(column.width + 1 for column in kept) - 1 <= width:
+                break
+        return kept
 
     def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
         if not self._states:
             return ((),)
-        return ((span(self._join([one.name for one in self._columns(width)], width), ink.muted),),)
+        return ((span(self._join({column.name: column.name for column in self._columns}, width), ink.muted),),)
 
-    def _join(self, cells: list[str], width: int) -> str:
-        columns = self._columns(width)
+    def _join(self, cells: Mapping[str, str], width: int) -> str:
         gap = "  " if width >= _ROOMY else " "
-        fitted = (
-            fit_right(cell, column.width) if column.right else fit(cell, column.width)
-            for cell, column in zip(cells, columns, strict=True)
+        return gap.join(
+            fit_right(cells[column.name], column.width) if column.right else fit(cells[column.name], column.width)
+            for column in self._columns
         )
-        return gap.join(fitted)
 
     def line(self, number: int, width: int, ink: Ink) -> Row:
         state = self._states[number]
@@ -151,29 +165,26 @@ class NetworksTable(Scrolled):
         here = number == self._cursor and (self.has_focus or self._touched)
         ground = ink.cursor if here and self.has_focus else None
         marked = network.id in self.marked
-        sign = "◆" if marked else "▸" if here else " "
         trained = network.control is None
         assert self._snapshot is not None
         epochs = self._snapshot.plan.settings.training.epochs
         diverged = self._snapshot.diverged.get(network.id)
-        done = diverged.epoch if diverged else state.epochs
-        cells = [
-            sign,
-            dataset_title(network.dataset),
-            str(network.depth),
-            network.activation,
-            str(network.run),
-            f"{done}/{epochs}" if trained else NOT_KNOWN,
-            _number(state.loss, 6),
-            _number(state.train_accuracy, 5),
-            _number(state.test_accuracy, 5),
-        ]
-        if any(one.name == "control" for one in self._columns(width)):
-            cells.insert(5, network.control or "")
-        if width >= _WIDE:
-            last = self._snapshot.layer(network, network.depth)
-            cells.append(NOT_KNOWN if last is None or last.kl is None else f"{last.kl:.4f}")
-        body = self._join([*cells, ""], width)[:-_STATUS_WIDTH]
+        last = self._snapshot.layer(network, network.depth)
+        cells = {
+            "": "◆" if marked else "▸" if here else " ",
+            "dataset": dataset_title(network.dataset),
+            "depth": str(network.depth),
+            "activation": network.activation,
+            "run": str(network.run),
+            "control": network.control or "",
+            "epoch": f"{diverged.epoch if diverged else state.epochs}/{epochs}" if trained else NOT_KNOWN,
+            "loss": _number(state.loss, 6),
+            "train": _number(state.train_accuracy, 5),
+            "test": _number(state.test_accuracy, 5),
+            "last KL": _number(last.kl if last else None, 6),
+            "status": "",
+        }
+        body = self._join(cells, width)[:-_STATUS_WIDTH]
         return (
             span(body[:1], ink.accent, ground, bold=True),
             span(body[1:], None if trained else ink.muted, ground, bold=marked),
