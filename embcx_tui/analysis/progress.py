@@ -34,7 +34,10 @@ def progress(snapshot: Snapshot) -> Progress:
     finished += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
     needless = sum(layer.id in lost for layer in plan.layers) * len(methods)
     needless += sum(
-        (layer.id, epoch) not in snapshot.earlier for layer in plan.layers if layer.id in lost for epoch in plan.epochs
+        (layer.id, epoch) not in snapshot.earlier
+        for layer in plan.layers
+        if layer.id in lost and not str(layer.network).endswith("-shuffled")
+        for epoch in plan.epochs
     )
     done_layers = finished + needless
     epochs = sum(history.last * len(history.networks) for history in snapshot.histories.values())

@@ -72,12 +72,15 @@ def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
             accuracy = "" if event.test_accuracy is None else f": test accuracy {event.test_accuracy:.4f}"
             return "info", f"{event.network} ready to measure{accuracy}"
         case LayerMeasured():
+            name = event.layer_id if event.epoch is None else f"{event.layer_id} after epoch {event.epoch}"
+            if event.method != "tsne":
+                return "info", f"{name}: embedded by {event.method}"
             score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
             # A converged, sound layer needs no remark.
             remarks = [word for word, holds in _remarks(event) if holds]
-            return ("warning" if event.degenerate else "info"), ", ".join([f"{event.layer_id}: {score}", *remarks])
+            return ("warning" if event.degenerate else "info"), ", ".join([f"{name}: {score}", *remarks])
         case LayerFailed():
-            return "error", f"{event.layer_id} could not be measured: {event.reason}"
+            return "error", f"{event.layer_id} could not be measured by {event.method}: {event.reason}"
         case Noted():
             return event.level, event.text
         case WorkerEnded(outcome="complete"):

@@ -78,12 +78,12 @@ class Plan:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Every layer to measure at the end: inputs of a run once, then hidden layers in the order they are measured."""
+        """Every layer to measure at the end: inputs of a run once, then hidden layers as they are measured."""
         return tuple(layer for cohort in self.cohorts for layer in cohort_layers(cohort))
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The epochs before the last after which hidden layers are measured too.
+        """The epochs before the last after which the hidden layers of networks with true labels are measured too.
 
         Epoch 0 is left out where untrained controls are measured: they are the same networks.
         """
@@ -94,7 +94,7 @@ class Plan:
     @cached_property
     def embeddings(self) -> int:
         """Number of embeddings to make: every method on every layer, and t-SNE again after the chosen epochs."""
-        hidden = sum(network.depth for cohort in self.cohorts for network in cohort.networks)
+        hidden = sum(n.depth for cohort in self.cohorts for n in cohort.networks if n.control is None)
         return len(self.layers) * len(self.settings.measure.methods) + hidden * len(self.epochs)
 
     @property

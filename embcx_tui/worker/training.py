@@ -26,6 +26,7 @@ from embcx_tui.study.events import (
     SealedFile,
 )
 from embcx_tui.study.plan import Cohort, Network
+from embcx_tui.worker.layers import Measuring
 from embcx_tui.worker.study import Journal
 
 # A crash loses at most about this much training; saving takes 0.1 s for fig2 and some seconds for the whole paper.
@@ -42,6 +43,7 @@ def train_cohort(
     cohort: Cohort,
     dataset: Dataset,
     device: torch.device,
+    measuring: Measuring,
     stop: Callable[[], bool],
 ) -> Iterator[CohortTraining]:
     """Train the networks of `cohort` and yield them trained, all at once or, where memory is short, part after part.
@@ -52,7 +54,8 @@ def train_cohort(
     while waiting and not stop():
         name, networks = waiting.pop(0)
         try:
-            training = _train(paths, journal, name, networks, dataset, device, stop)
+            training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
+            _train(paths, journal, name, training, measuring, stop)
         except OutOfMemory:
             if len(networks) == 1:
                 raise
@@ -93,33 +96,34 @@ def _train(
     paths: StudyPaths,
     journal: Journal,
     name: str,
-    networks: tuple[Network, ...],
-    dataset: Dataset,
-    device: torch.device,
+    training: CohortTraining,
+    measuring: Measuring,
     stop: Callable[[], bool],
-) -> CohortTraining:
+) -> None:
     """Train one cohort to its last epoch or until `stop`; it is saved at the end in both cases."""
-    settings = journal.snapshot.plan.settings
-    training = CohortTraining(networks, dataset, settings, device)
-    _restore(paths, journal, name, training)
-    if training.epochs_done < settings.training.epochs or name not in journal.snapshot.histories:
-        started = CohortStarted(
-            cohort=name, networks=tuple(network.id for network in networks), epoch=training.epochs_done
-        )
-        journal.tell(started)
+    plan = journal.snapshot.plan
+    epochs = plan.settings.training.epochs
+    _restore(paths, journal, name, training, measuring)
+    if training.epochs_done < epochs or name not in journal.snapshot.histories:
+        names = tuple(network.id for network in training.networks)
+        journal.tell(CohortStarted(cohort=name, networks=names, epoch=training.epochs_done))
     saved_at, saving_s = time.monotonic(), 0.0
     saved_epoch = training.epochs_done
-    while training.epochs_done < settings.training.epochs and not stop():
+    while not stop():
+        if training.epochs_done in plan.epochs:
+            measuring.after_epoch(training)
+        if training.epochs_done >= epochs or stop():
+            break
         _tell_epoch(journal, name, training.epoch(), training)
         due = max(CHECKPOINT_S, saving_s / CHECKPOINT_SHARE)
-        if time.monotonic() - saved_at > due:
+        # Before layers are measured, too: a crash then does not cost the training up to here.
+        if time.monotonic() - saved_at > due or training.epochs_done in plan.epochs:
             begun = time.monotonic()
             _save(paths, journal, name, training)
             saved_at, saved_epoch = time.monotonic(), training.epochs_done
             saving_s = saved_at - begun
     if training.epochs_done > saved_epoch:
         _save(paths, journal, name, training)
-    return training
 
 
 def _tell_epoch(journal: Journal, name: str, report: EpochReport, training: CohortTraining) -> None:
@@ -145,7 +149,7 @@ def _save(paths: StudyPaths, journal: Journal, name: str, training: CohortTraini
     journal.tell(CheckpointSaved(cohort=name, epoch=training.epochs_done, file=sealed))
 
 
-def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTraining) -> None:
+def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTraining, measuring: Measuring) -> None:
     """Take up the newest checkpoint of a cohort, or of the larger one that it was split from."""
     saved = None
     while saved is None and name:
@@ -156,6 +160,8 @@ def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTra
     path = paths.root / saved.file.name
     if not path.exists():
         return  # removed with a cohort that was measured, of which a file was damaged later: it is trained again
+    if any(task.epoch is not None and task.epoch < saved.epoch for task in measuring.left()):
+        return  # a result of an earlier epoch was damaged: only training again leads there
     # The journal's line follows its file: a crash between the two leaves a newer file than the line, which is sound
     # too, but cannot be told from a damaged one. Training again gives the same weights.
     if not is_intact(paths.root, saved.file):

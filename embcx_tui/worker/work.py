@@ -22,7 +22,7 @@ from embcx_tui.study.errors import DataError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, SampleDrawn, SealedFile, StudyAccepted
 from embcx_tui.study.plan import Cohort
 from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
-from embcx_tui.worker.layers import measure_layers, unmeasured
+from embcx_tui.worker.layers import Measuring, unmeasured
 from embcx_tui.worker.study import Journal
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.training import train_cohort
@@ -45,9 +45,9 @@ def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple
             if not unmeasured(paths, journal, cohort):
                 continue
             dataset = shelf.dataset(cohort.dataset)
-            for training in train_cohort(paths, journal, cohort, dataset, device, stop):
-                if not stop():
-                    measure_layers(paths, journal, cohort, training, dataset, stop)
+            measuring = Measuring(paths, journal, cohort, dataset, stop)
+            for training in train_cohort(paths, journal, cohort, dataset, device, measuring, stop):
+                measuring.at_end(training)
             if stop():
                 return "stopped", "when asked"
             _clear_checkpoints(paths, cohort)
