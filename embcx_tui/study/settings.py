@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from embcx_tui.study.catalogue import CATALOGUE
+from embcx_tui.study.datafiles import FILE_PREFIX
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
 from embcx_tui.study.text import safe_text
 
@@ -37,9 +38,11 @@ POINTS_PER_PERPLEXITY = 3
 
 
 def _dataset(name: str) -> str:
-    if name.startswith("file:"):
-        if not name.removeprefix("file:").endswith(".npz"):
+    if name.startswith(FILE_PREFIX):
+        if not Path(name.removeprefix(FILE_PREFIX)).stem or not name.endswith(".npz"):
             raise PydanticCustomError("dataset", "a file dataset is written file:PATH.npz")
+        if safe_text(name, len(name)) != name:
+            raise PydanticCustomError("dataset", "the path holds characters that cannot be shown; rename the file")
         return name
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, n=1)
@@ -113,7 +116,7 @@ class MeasureSettings(Section):
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"
     )
     metrics: AnyNumber[Metric] = Field(
-        default=("knn", "separation", "gdv", "twonn", "rank"), description="what else is measured of every layer"
+        default=METRICS, description="what else is measured of every layer"
     )
     epochs: AnyNumber[Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default=(), description="epochs after which the layers are measured too, before the last"
@@ -166,12 +169,13 @@ class StudySettings(Section):
 
     def _check_points(self, dataset: str, points: int) -> None:
         known = CATALOGUE[dataset]
-        per_class = min(known.n_train, self.data.train_limit or known.n_train) // len(known.classes)
+        used = min(known.n_train, self.data.train_limit or known.n_train)
+        per_class = known.smallest_class * used // known.n_train
         if self.data.samples_per_class > per_class:
             raise PydanticCustomError(
                 "data.samples_per_class",
-                "{dataset} has only about {per_class} training inputs a class",
-                {"dataset": dataset, "per_class": per_class},
+                "{dataset} has only {about}{per_class} training inputs in its smallest class",
+                {"dataset": dataset, "per_class": per_class, "about": "about " if self.data.train_limit else ""},
             )
         if self.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise PydanticCustomError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from embcx_tui.compute import methods
 from embcx_tui.compute.complexity import Complexity, Measurement, cores, measure
@@ -69,7 +70,8 @@ def _embed(
     others = [job for job in jobs if job.method != SCORING]
     threads = cores()
     running: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="embed") as pool:
+    # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads, thread_name_prefix="embed") as pool:
         # The metrics of a measured layer are computed beside the descents of the next ones.
         for found in _score(scored, measurement, stop):
             if found.complexity is None:
