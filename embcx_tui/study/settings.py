@@ -39,7 +39,7 @@ POINTS_PER_PERPLEXITY = 3
 
 def _dataset(name: str) -> str:
     if name.startswith(FILE_PREFIX):
-        if not Path(name.removeprefix(FILE_PREFIX)).stem or not name.endswith(".npz"):
+        if not name.endswith(".npz"):
             raise PydanticCustomError("dataset", "a file dataset is written file:PATH.npz")
         if safe_text(name, len(name)) != name:
             raise PydanticCustomError("dataset", "the path holds characters that cannot be shown; rename the file")
@@ -170,12 +170,17 @@ class StudySettings(Section):
     def _check_points(self, dataset: str, points: int) -> None:
         known = CATALOGUE[dataset]
         used = min(known.n_train, self.data.train_limit or known.n_train)
-        per_class = known.smallest_class * used // known.n_train
+        # Whatever the first inputs are, their smallest class holds no more than the average one.
+        per_class = min(known.smallest_class, used // len(known.classes))
         if self.data.samples_per_class > per_class:
             raise PydanticCustomError(
                 "data.samples_per_class",
-                "{dataset} has only {about}{per_class} training inputs in its smallest class",
-                {"dataset": dataset, "per_class": per_class, "about": "about " if self.data.train_limit else ""},
+                "the smallest class of {dataset} has {most}{per_class} training inputs",
+                {
+                    "dataset": dataset,
+                    "most": "at most " if used < known.n_train else "",
+                    "per_class": f"{per_class:,}",
+                },
             )
         if self.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise PydanticCustomError(

@@ -60,9 +60,9 @@ def test_too_many_networks_are_refused_with_their_number() -> None:
 
 def test_more_samples_a_class_than_there_are_is_refused_with_the_numbers() -> None:
     found = mistakes({"data": {"datasets": ["digits"], "samples_per_class": 200}})
-    assert found == {"data.samples_per_class": "digits has only about 143 training inputs a class"}
+    assert found == {"data.samples_per_class": "the smallest class of digits has 139 training inputs"}
     found = mistakes({"data": {"datasets": ["mnist"], "train_limit": 500}})
-    assert found == {"data.samples_per_class": "mnist has only about 50 training inputs a class"}
+    assert found == {"data.samples_per_class": "the smallest class of mnist has at most 50 training inputs"}
 
 
 def test_a_sample_too_large_for_the_exact_engine_names_the_other() -> None:

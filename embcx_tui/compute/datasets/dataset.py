@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,11 @@ from embcx_tui.study.text import safe_text
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+# Beyond these a float32 (up to 3e38) has no room left for the difference from the mean, or for 1 / std.
+_MIN_STD = 1e-30
+_MAX_STD = 1e30
+_PIECE_VALUES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +82,11 @@ def make_dataset(
     mean, std = _mean_std(x_train)
     if not std > 0:
         raise DataError(f"{safe_text(name)}: all training inputs are the same")
+    # Training computes (x - mean) / std in float32.
+    if not (std > _MIN_STD and std < _MAX_STD and abs(mean) < _MAX_STD):
+        raise DataError(
+            f"{safe_text(name)}: training inputs of mean {mean:.3g} ± {std:.3g} are out of range; rescale them"
+        )
     return Dataset(name, x_train, y_train, x_test, y_test, classes, shape, mean, std)
 
 
@@ -93,7 +105,7 @@ def _checked(
         raise DataError(f"{where} inputs {x.shape} and labels {y.shape} do not fit images of {shape}")
     if len(x) != len(y) or not len(x):
         raise DataError(f"{where} has {len(x):,} inputs and {len(y):,} labels")
-    if x.dtype != np.uint8 and not np.isfinite(x).all():
+    if x.dtype != np.uint8 and not all(np.isfinite(rows).all() for rows in _pieces(x)):
         raise DataError(f"{where} inputs hold values that are not finite")
     if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= len(classes):
         raise DataError(f"{where} labels run from {y.min()} to {y.max()}; 0 to {len(classes) - 1} is needed")
@@ -104,8 +116,19 @@ def _checked(
 def _mean_std(x: Inputs) -> tuple[float, float]:
     """Return mean and standard deviation over all values of `x`; exact for uint8, from its 256 counts."""
     if x.dtype != np.uint8:
-        return float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
-    counts = np.bincount(x.reshape(-1), minlength=256).astype(np.float64)
+        # Two passes in pieces: a float64 copy of everything would double the memory.
+        mean = sum(float(rows.sum(dtype=np.float64)) for rows in _pieces(x)) / x.size
+        square = sum(float(np.square(np.subtract(rows, mean, dtype=np.float64)).sum()) for rows in _pieces(x)) / x.size
+        return mean, math.sqrt(square)
+    # In pieces: bincount makes eight bytes of each.
+    counts = np.sum([np.bincount(rows.reshape(-1), minlength=256) for rows in _pieces(x)], axis=0).astype(np.float64)
     values = np.arange(256.0)
     mean = float(counts @ values / counts.sum())
     return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+
+
+def _pieces(x: Inputs) -> Iterator[Inputs]:
+    """Give the rows of `x` some at a time."""
+    step = max(_PIECE_VALUES // x.shape[1], 1)
+    for start in range(0, len(x), step):
+        yield x[start : start + step]

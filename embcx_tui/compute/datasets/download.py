@@ -1,85 +1,217 @@
-"""Fetching one file: from mirrors in turn, checked, and visible under its name only when whole."""
+"""Fetching one file: from its addresses in turn, going on where a download broke off, visible only when whole."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import http.client
+import io
 import os
-import secrets
+import re
+import shutil
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
-# A mirror that sends nothing for so long is taken for dead and the next one is tried.
+# A server that sends nothing for so long is taken for dead.
 TIMEOUT_SECONDS = 30.0
+# Waits before an address is tried again; bytes that arrive start the list anew.
+PAUSES_SECONDS = (1.0, 4.0)
+# A server that always gives a little and breaks off is left after so many connections.
+MAX_CONNECTIONS = 100
 _CHUNK_BYTES = 1 << 16
+# Our lists' sizes are for display; what settles a file is its checksum. Nothing real is this much larger.
+_SPARE_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
 
 
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file, as torchvision's lists give it (against damage, not against malice)."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """How one connection ended: `reason` empty where the file is whole by its length; `again`: worth another try."""
+
+    reason: str = ""
+    again: bool = False
 
 
 def download(
-    urls: Sequence[str], target: Path, md5: str, size: int, progress: Callable[[int], None] = lambda done: None
+    urls: Sequence[str],
+    target: Path,
+    md5: str,
+    size: int,
+    progress: Callable[[int], None] = lambda done: None,
+    pauses: Sequence[float] = PAUSES_SECONDS,
 ) -> None:
-    """Put the file of `size` bytes and checksum `md5` at `target`, from the first of `urls` that gives it.
+    """Put the file of about `size` bytes and checksum `md5` at `target`, from the first of `urls` that gives it.
 
-    `progress` gets the bytes of this file so far. Nothing half-made stays behind. Raises DataError: with every
-    mirror's answer where none gave the file, or naming the folder where it cannot be written.
+    What arrived before a connection broke is kept beside it as `.NAME.part`, and continued (HTTP Range) by the next
+    connection, address or call; `progress` gets the bytes of this file so far. Raises DataError: what was tried and
+    how each address answered, or what is wrong with the disk.
     """
-    answers = []
-    for url in urls:
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            reason = _fetch(url, temporary, md5, size, progress)
-            if not reason:
-                temporary.replace(target)
-                return
-            answers.append(f"{safe_text(url.split('/')[2])}: {reason}")
-        except OSError as error:  # of the disk: _fetch returns what the network did as a reason
-            raise DataError(f"{safe_text(target.parent)} cannot be written ({error.strerror})") from None
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    raise DataError("; ".join(answers))
+    part = target.with_name(f".{target.name}.part")
+    try:
+        _need_space(part, size)
+        with _opened(part) as file:
+            answers = []
+            for url in urls:
+                reason = _from_address(url, file, md5, size, progress, pauses)
+                if not reason:
+                    os.fsync(file.fileno())
+                    part.replace(target)
+                    _sync_folder(target.parent)
+                    return
+                answers.append(f"{safe_text(url, 120)}: {reason}")
+            kept = _length(file)
+            if not kept:
+                part.unlink(missing_ok=True)
+    except OSError as error:  # of the disk: what the network does is an answer
+        if error.errno == errno.ENOSPC:
+            part.unlink(missing_ok=True)
+        raise DataError(f"{safe_text(target.parent)} cannot be written ({error.strerror})") from None
+    rest = f"; {kept:,} bytes are kept, the next fetch goes on there" if kept else ""
+    raise DataError("; ".join(answers) + rest)
 
 
-def _fetch(url: str, temporary: Path, md5: str, size: int, progress: Callable[[int], None]) -> str:
-    """Write what `url` sends to `temporary`; return why it cannot be used, or nothing."""
-    hasher = hashlib.md5(usedforsecurity=False)
-    done = 0
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+def _from_address(
+    url: str, file: io.FileIO, md5: str, size: int, progress: Callable[[int], None], pauses: Sequence[float]
+) -> str:
+    """Bring `file` to the whole content of `url`; return why that failed, or nothing."""
+    resumed = _length(file) > 0
+    waits = list(pauses)
+    connections = 0
+    while True:
+        before = _length(file)
+        connections += 1
+        result = _connect(url, file, size, progress)
+        if not result.reason:
+            if _md5(file) == md5:
+                return ""
+            file.truncate(0)
+            if not resumed:
+                return "sent a file with the wrong checksum"
+            resumed = False  # the kept beginning may have been another file's
+            continue
+        if _length(file) > before:
+            waits = list(pauses)
+        if not result.again or not waits or connections >= MAX_CONNECTIONS:
+            return result.reason + (f", {connections} tries" if connections > 1 else "")
+        time.sleep(waits.pop(0))
+
+
+def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], None]) -> _Try:
+    """Append to `file` what one connection gives; its end is where the server's count says, else `size`."""
+    have = _length(file)
+    headers = {"User-Agent": "embcx-tui", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        with error:
+            if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                file.truncate(0)  # what is kept is longer than the file
+                return _Try("refused to go on", again=True)
+            again = error.code >= 500 or error.code == http.client.TOO_MANY_REQUESTS
+            return _Try(safe_text(f"{error.code} {error.reason}", 80), again)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        # No such host, nobody listening: waiting some seconds helps neither.
+        again = not isinstance(reason, (socket.gaierror, ConnectionRefusedError, ValueError))
+        return _Try(_words(reason), again)
+    with answer:
+        span = _begin(answer, file, have, size)
+        if span is None:
+            return _Try("went on at another place than asked", again=True)
+        have, end = span
+        file.seek(have)
+        while True:
+            try:
+                chunk = answer.read(_CHUNK_BYTES)
+            except (OSError, http.client.HTTPException) as error:
+                return _Try(f"broke off after {have:,} of {end:,} bytes ({_words(error)})", again=True)
+            if not chunk:
+                break
+            have += len(chunk)
+            if have > 2 * size + _SPARE_BYTES:
+                file.truncate(0)
+                return _Try(f"sent more than twice the {size:,} bytes of the file")
+            _write(file, chunk)
+            progress(have)
+    return _Try(f"broke off after {have:,} of {end:,} bytes", again=True) if have < end else _Try()
+
+
+def _begin(answer: http.client.HTTPResponse, file: io.FileIO, have: int, size: int) -> tuple[int, int] | None:
+    """Return where in `file` the answer begins and where it will end, None where it fits nothing that is kept.
+
+    Empties `file` where the answer does not go on with it.
+    """
+    span = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if answer.status == http.client.PARTIAL_CONTENT and span and int(span[1]) == have:
+        return have, int(span[2]) if span[2] != "*" else size
+    file.truncate(0)
+    if answer.status == http.client.PARTIAL_CONTENT:
+        return None
+    length = answer.headers.get("Content-Length", "")
+    return 0, int(length) if re.fullmatch(r"\d{1,15}", length) else size
+
+
+def _opened(part: Path) -> io.FileIO:
+    """Open the kept part for us alone, beginning it where there is none; raises DataError where another fetches."""
+    while True:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = io.FileIO(descriptor, "r+b")
         try:
-            request = urllib.request.Request(url, headers={"User-Agent": "embcx-tui"})
-            answer = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return safe_text(getattr(error, "reason", None) or error, 120)
-        with answer:
-            while True:
-                try:
-                    chunk = answer.read(_CHUNK_BYTES)
-                except (OSError, http.client.HTTPException) as error:
-                    return f"broke off after {done:,} of {size:,} bytes ({safe_text(error, 80)})"
-                if not chunk:
-                    break
-                done += len(chunk)
-                if done > size:
-                    return f"sent more than the {size:,} bytes of the file"
-                hasher.update(chunk)
-                file.write(chunk)
-                progress(done)
-        if done < size:
-            return f"broke off after {done:,} of {size:,} bytes"
-        if hasher.hexdigest() != md5:
-            return "sent a file with the wrong checksum"
-        file.flush()
-        os.fsync(file.fileno())
-    return ""
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise DataError(f"{safe_text(part.parent)}: another process is fetching the same file") from None
+            raise
+        with suppress(OSError):
+            if part.stat().st_ino == os.fstat(descriptor).st_ino:
+                return file
+        file.close()  # it was finished and renamed between opening and locking
+
+
+def _need_space(part: Path, size: int) -> None:
+    with suppress(FileNotFoundError):
+        size -= part.stat().st_size
+    free = shutil.disk_usage(part.parent).free
+    if size > free:
+        raise DataError(f"{size:,} bytes are needed in {safe_text(part.parent)}, {free:,} are free")
+
+
+def _write(file: io.FileIO, chunk: bytes) -> None:
+    """Write all of `chunk`: a nearly full disk takes less than it is given before it refuses."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _length(file: io.FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _md5(file: io.FileIO) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _words(reason: object) -> str:
+    return safe_text(getattr(reason, "strerror", None) or reason, 80) or type(reason).__name__

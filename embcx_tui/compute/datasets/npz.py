@@ -1,0 +1,190 @@
+"""Reading single arrays of an .npz file that may be anything: nothing is unpickled, sizes are bounded."""
+
+from __future__ import annotations
+
+import math
+import stat
+import struct
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.study.errors import DataError
+from embcx_tui.study.text import safe_text
+
+# One array as it is kept in memory; 73,257 colour images of 32×32 take 0.2 GB as bytes, 0.9 GB as floats.
+MAX_ARRAY_BYTES = 8 << 30
+_MAX_MEMBERS = 1_000
+_CHUNK_BYTES = 1 << 20
+# Deflate cannot do better: a member that claims more is a lie, or a bomb.
+_MAX_RATIO = 1_040
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile and numpy raise when they read nonsense.
+_NONSENSE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    LookupError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    AttributeError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayHeader:
+    """What an array's header says of it."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+class NpzFile:
+    """An open .npz; every error is a DataError that begins with the file's path."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at `path`; raises DataError where it is no readable .npz."""
+        self._where = safe_text(path, 200)
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise DataError(f"{self._where}: not a file")
+            self._zip = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise DataError(f"{self._where}: there is no such file") from None
+        except _NONSENSE as error:
+            raise DataError(f"{self._where}: not a readable .npz file ({_words(error)})") from None
+        self._members = {info.filename: info for info in self._zip.infolist()}
+        if len(self._members) > _MAX_MEMBERS:
+            self._zip.close()
+            raise DataError(f"{self._where}: {len(self._members):,} arrays are too many")
+
+    def __enter__(self) -> NpzFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays' names, as the file has them: text from outside."""
+        return tuple(name.removesuffix(".npy") for name in self._members)
+
+    def header(self, name: str) -> ArrayHeader:
+        """Return what the header of array `name` says."""
+        with self._guarded(name), self._open(name) as stream:
+            return self._header(name, stream)
+
+    def read(self, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return array `name` converted to `dtype` in C order; overflow gives infinities, as in numpy."""
+        with self._guarded(name), self._open(name) as stream:
+            header = self._header(name, stream)
+            needed = header.size * dtype.itemsize
+            if needed > MAX_ARRAY_BYTES:
+                raise DataError(
+                    f"{self._where}: {name} would take {needed:,} bytes of memory; at most {MAX_ARRAY_BYTES:,}"
+                )
+            flat = _values(stream, header, dtype)
+        if header.fortran:
+            return np.ascontiguousarray(flat.reshape(header.shape[::-1]).T)
+        return flat.reshape(header.shape)
+
+    def _open(self, name: str) -> IO[bytes]:
+        info = self._members.get(f"{name}.npy")
+        if info is None:
+            raise DataError(f"{self._where}: there is no array {name} in it")
+        if info.flag_bits & 1 or info.compress_type not in _METHODS:
+            raise ValueError("its compression is none of numpy's")
+        if info.file_size > _MAX_RATIO * (info.compress_size + 1):
+            raise ValueError(f"{info.compress_size:,} bytes cannot unpack to {info.file_size:,}")
+        return self._zip.open(info)
+
+    def _header(self, name: str, stream: IO[bytes]) -> ArrayHeader:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise ValueError(f"version {version[0]}.{version[1]} of the format is unknown")
+        if dtype.hasobject or dtype.kind not in "biufcSU" or dtype.shape:
+            raise DataError(
+                f"{self._where}: {name} holds {_kind(dtype)}; numbers or text of fixed width (never pickled) are needed"
+            )
+        if any(length < 0 for length in shape):
+            raise ValueError("a length is negative")
+        header = ArrayHeader(shape, fortran, dtype)
+        told = self._members[f"{name}.npy"].file_size
+        if header.size * dtype.itemsize > told:
+            raise ValueError(f"its header promises {header.size * dtype.itemsize:,} bytes, it has {told:,}")
+        return header
+
+    def _guarded(self, name: str) -> _Guard:
+        return _Guard(self._where, name)
+
+
+class _Guard:
+    """Turns what zipfile and numpy raise into one line."""
+
+    def __init__(self, where: str, name: str) -> None:
+        self._where = where
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _NONSENSE):
+            raise DataError(f"{self._where}: {self._name} is damaged ({_words(error)})") from None
+
+
+def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Read and convert piece by piece: a float64 file never stands in memory whole."""
+    flat = np.empty(header.size, dtype)
+    width = header.dtype.itemsize
+    if width == 0:  # text of no characters at all
+        flat[:] = ""
+        return flat
+    per_chunk = max(_CHUNK_BYTES // width, 1)
+    done = 0
+    while done < header.size:
+        wanted = min(per_chunk, header.size - done) * width
+        chunk = stream.read(wanted)
+        while len(chunk) < wanted:
+            more = stream.read(wanted - len(chunk))
+            if not more:
+                raise ValueError(f"it ends after {done:,} of {header.size:,} values")
+            chunk += more
+        with np.errstate(over="ignore", invalid="ignore"):
+            flat[done : done + wanted // width] = np.frombuffer(chunk, header.dtype)
+        done += wanted // width
+    if stream.read(1):  # also makes zipfile compare its checksum
+        raise ValueError(f"it goes on after {header.size:,} values")
+    return flat
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return "Python objects" if dtype.hasobject else safe_text(dtype, 60)
+
+
+def _words(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or error
+    return safe_text(text, 100) or type(error).__name__

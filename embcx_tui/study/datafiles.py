@@ -1,0 +1,73 @@
+"""The files a dataset consists of: where they may lie, how to know them, where they come from."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_PREFIX = "file:"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file: its `path` below the data folder, `size` in bytes, MD5 (None where nobody publishes one)."""
+
+    path: str
+    size: int
+    md5: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing a dataset needs, in any of several forms.
+
+    Each of `forms` is one or several files that together will do; the first that is there whole is read.
+    `distributed` is the file that `urls` give, one of the forms by itself.
+    """
+
+    forms: tuple[tuple[StoredFile, ...], ...]
+    distributed: StoredFile
+    urls: tuple[str, ...]
+
+    def present(self, folder: Path) -> tuple[StoredFile, ...] | None:
+        """Return the files of the form that is read, None where no form is whole; looks at names alone."""
+        for form in self.forms:
+            if all(is_there(folder / file.path) for file in form):
+                return form
+        return None
+
+    def missing(self, folder: Path) -> tuple[StoredFile, ...]:
+        """Return what to put there: nothing, the rest of a form that is there in part, or the distributed file."""
+        if self.present(folder) is not None:
+            return ()
+        for form in self.forms:
+            rest = tuple(file for file in form if not is_there(folder / file.path))
+            if len(rest) < len(form):
+                return rest
+        return (self.distributed,)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether `path` is a regular file; False in a folder that may not be entered."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def absolute_dataset(name: str, base: Path) -> str:
+    """Return `name` with the path of a `file:` dataset made absolute from `base`; other names as they are.
+
+    The worker computes in another folder than the person who asks: a relative path means something to the latter only.
+    """
+    if not name.startswith(FILE_PREFIX):
+        return name
+    path = Path(name.removeprefix(FILE_PREFIX))
+    with suppress(RuntimeError):  # "~nobody/": no such person
+        path = path.expanduser()
+    return FILE_PREFIX + str(base.absolute() / path)
