@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from embcx_tui.cli.studies import EXCLUDE_CHANCE
+from embcx_tui.figures.gallery import Makers
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.library import find_study
+from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.text import safe_text
 
@@ -23,32 +28,63 @@ from embcx_tui.study.text import safe_text
 @click.option("--format", "kind", type=click.Choice(("png", "svg", "pdf")), default="png", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
 @click.option("--list", "listing", is_flag=True, help="Name the figures this study can serve and end.")
-def export_command(study: str, name: str, kind: str, out: Path | None, listing: bool) -> None:
-    """Draw figures of STUDY and print the path of each file."""
-    from embcx_tui.figures.build import study_figures
+@EXCLUDE_CHANCE
+def export_command(study: str, name: str, kind: str, out: Path | None, listing: bool, exclude_chance: bool) -> None:
+    """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
+    from embcx_tui.figures.gallery import resolve, why_not
 
     paths = find_study(study)
     snapshot = read_study(paths)
-    figures = study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed))
+    figures = figures_of(paths, snapshot, exclude_chance)
     if listing:
         for known in figures:
             click.echo(known)
         return
     if not figures:
         raise RequestError(f"study {paths.id} has nothing measured yet; there is no figure to draw")
-    if name != "all" and name not in figures:
-        known = ", ".join(list(figures)[:12]) + (", …" if len(figures) > 12 else "")
-        raise RequestError(f"study {paths.id} has no figure {safe_text(name, 60)!r} (it has {known}, or all)")
+    chosen = name if name == "all" else resolve(figures, name)
+    if chosen is None:
+        asked = safe_text(name, 60)
+        raise RequestError(f"study {paths.id} has no figure {asked!r} ({why_not(snapshot, figures, asked)})")
     folder = (out.expanduser() if out else paths.exports).absolute()
-    make_folder(folder)
-    from embcx_tui.figures.image import render
-
-    for chosen in figures if name == "all" else (name,):
-        # The names are ours, but hold a dataset's key: nothing of it may leave the folder.
-        target = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', chosen)}.{kind}"
-        data = render(figures[chosen](), kind)  # type: ignore[arg-type]  # click.Choice has checked it
-        try:
-            publish(target, data)
-        except OSError as error:
-            raise StoreError(f"{safe_text(target)}: cannot be written ({error.strerror})") from None
+    say_left_out(snapshot, exclude_chance)
+    for _, target in write_figures(figures, figures if chosen == "all" else (chosen,), kind, folder):
         click.echo(str(target))
+
+
+def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> Makers:
+    """Return the figures a study can serve, with its own array files behind them."""
+    from embcx_tui.figures.gallery import study_figures
+
+    return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
+
+
+def say_left_out(snapshot: Snapshot, exclude_chance: bool) -> None:
+    """Say on standard error which networks diverged or are at chance, and whether they were left out."""
+    from embcx_tui.analysis.selection import select
+
+    words = select(snapshot, exclude_chance).words
+    if words:
+        click.echo(f"embcx-tui: {words}", err=True)
+
+
+def write_figures(figures: Makers, names: Iterable[str], kind: str, folder: Path) -> Iterable[tuple[str, Path]]:
+    """Draw each figure into `folder` with its numbers beside it; yield its name and the image's path."""
+    from embcx_tui.figures.image import render
+    from embcx_tui.figures.numbers import figure_csv
+
+    make_folder(folder)
+    for name in names:
+        figure = figures[name]()
+        # The names are ours, but hold a dataset's key: nothing of it may leave the folder.
+        target = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{kind}"
+        _write(target, render(figure, kind))  # type: ignore[arg-type]  # click.Choice has checked it
+        _write(target.with_suffix(".csv"), figure_csv(figure).encode())
+        yield name, target
+
+
+def _write(target: Path, data: bytes) -> None:
+    try:
+        publish(target, data)
+    except OSError as error:
+        raise StoreError(f"{safe_text(target)}: cannot be written ({error.strerror})") from None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Figure, Panels, Scatter
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.figures.missing import in_words, missing
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
-from embcx_tui.study import ids
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import LayerMeasured, SealedFile
 from embcx_tui.study.plan import Network
@@ -42,16 +42,16 @@ def dataset_title(dataset: str) -> str:
     return safe_text(dataset.rsplit("/", 1)[-1] if dataset.startswith("file:") else dataset, 60)
 
 
-def _layers(count: int) -> str:
+def hidden_layers(count: int) -> str:
     return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
 
 
-def _title(dataset: str, *parts: str | None) -> str:
+def title_of(dataset: str, *parts: str | None) -> str:
     return " · ".join([dataset_title(dataset), *(safe_text(part, 60) for part in parts if part)])
 
 
-def _networks(
-    snapshot: Snapshot, dataset: str, depth: int, activation: str | None, control: str | None
+def networks_at(
+    snapshot: Snapshot, dataset: str, depth: int, activation: str | None = None, control: str | None = None
 ) -> list[Network]:
     """Return the networks of one place of the grid, by run."""
     found = [
@@ -65,38 +65,46 @@ def _networks(
     return sorted(found, key=lambda network: (activation_place(network.activation), network.run))
 
 
-def _bar(snapshot: Snapshot, networks: Sequence[Network], layer: int, method: str) -> Bar:
-    """Return one layer over runs: NaN where it is not measured."""
-    runs = snapshot.plan.settings.networks.runs
+def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: str) -> Bar:
+    """Return one layer over runs: NaN where it is not measured, or its network left out."""
+    runs = selection.snapshot.plan.settings.networks.runs
     values, flagged = [float("nan")] * runs, [False] * runs
     for network in networks:
-        measured = snapshot.layer(network, layer, method)
+        measured = selection.layer(network, layer, method)
         if measured and network.run < runs:
             values[network.run] = float("nan") if measured.kl is None else measured.kl
             flagged[network.run] = measured.degenerate
     return Bar("input" if layer == 0 else str(layer), tuple(values), tuple(flagged))
 
 
-def _group(snapshot: Snapshot, dataset: str, depth: int, activation: str, control: str | None, method: str) -> BarGroup:
-    networks = _networks(snapshot, dataset, depth, activation, control)
-    bars = tuple(_bar(snapshot, networks, layer, method) for layer in range(depth + 1))
-    return BarGroup(safe_text(activation, 40), bars, activation_place(activation))
+def architecture_bars(
+    selection: Selection, networks: Sequence[Network], layers: Sequence[int], label: str, place: int
+) -> BarGroup:
+    """Return layers of one architecture as a group of bars, every run a value."""
+    bars = tuple(_bar(selection, networks, layer, "tsne") for layer in layers)
+    return BarGroup(safe_text(label, 40), bars, place)
 
 
-def _measure_note(snapshot: Snapshot, dataset: str, networks: Sequence[Network], method: str) -> str:
+def measure_note(selection: Selection, dataset: str, networks: Sequence[Network], method: str = "tsne") -> str:
     """Return how the values were measured and what is missing, in words."""
-    # By id: all networks of a run share their input.
-    wanted = {layer for network in networks for layer in network.layer_ids()}
-    done = [one for layer in sorted(wanted) if (one := snapshot.measured.get((layer, method)))]
-    parts = [_how(done, snapshot)] if done else []
-    diverged = sum(network.id in snapshot.diverged for network in networks)
-    if done and len(done) < len(wanted):
-        parts.append(f"{len(wanted) - len(done)} of {len(wanted)} layers not measured")
-    elif not done:
-        parts.append("nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}")
-    if diverged:
-        parts.append(f"{diverged} of {len(networks)} networks diverged")
+    how = how_words(selection, networks, method)
+    if not how:
+        return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
+    parts = [how]
+    gone = missing(selection, networks, method)
+    if gone:
+        parts.append(f"missing: {in_words(gone)}")
+    kept = [] if selection.exclude_chance else [one.id for one in networks if one.id in selection.at_chance]
+    if kept:
+        parts.append(f"{len(kept)} of {len(networks)} networks at chance, included")
     return " · ".join(parts)
+
+
+def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne") -> str:
+    """Return how the layers of these networks were measured, in words; empty before the first one is."""
+    wanted = (layer for network in networks for layer in network.layer_ids())
+    done = [one for layer in wanted if (one := selection.snapshot.measured.get((layer, method)))]
+    return _how(done, selection.snapshot) if done else ""
 
 
 def _how(done: Sequence[LayerMeasured], snapshot: Snapshot) -> str:
@@ -121,28 +129,43 @@ def layer_bars(
 
     `highlight` is a run, `chosen_layer` the selected layer (0: the input).
     """
-    group = _group(snapshot, dataset, depth, activation, control, method)
-    networks = _networks(snapshot, dataset, depth, activation, control)
+    selection = select(snapshot)
+    networks = networks_at(snapshot, dataset, depth, activation, control)
+    bars = tuple(_bar(selection, networks, layer, method) for layer in range(depth + 1))
+    group = BarGroup(safe_text(activation, 40), bars, activation_place(activation))
     return Bars(
-        _title(dataset, _layers(depth), activation, control),
+        title_of(dataset, hidden_layers(depth), activation, control),
         COMPLEXITY,
         (group,),
         "layer",
         highlight,
         None if chosen_layer is None else (0, chosen_layer),
-        _measure_note(snapshot, dataset, networks, method),
+        measure_note(selection, dataset, networks, method),
     )
 
 
-def activation_bars(snapshot: Snapshot, dataset: str, depth: int, control: str | None = None) -> Bars:
-    """Return the complexity of all layers for every activation side by side: the paper's figures 2 and 4."""
+def activation_bars(
+    snapshot: Snapshot,
+    dataset: str,
+    depth: int,
+    control: str | None = None,
+    *,
+    exclude_chance: bool = False,
+) -> Bars:
+    """Return the complexity of all layers for every activation side by side, as in the paper's figures 2 and 4."""
+    selection = select(snapshot, exclude_chance)
     groups = tuple(
-        _group(snapshot, dataset, depth, activation, control, "tsne")
+        architecture_bars(
+            selection,
+            networks_at(snapshot, dataset, depth, activation, control),
+            range(depth + 1),
+            activation,
+            activation_place(activation),
+        )
         for activation in snapshot.plan.settings.networks.activations
     )
-    networks = _networks(snapshot, dataset, depth, None, control)
-    note = _measure_note(snapshot, dataset, networks, "tsne")
-    return Bars(_title(dataset, _layers(depth), control), COMPLEXITY, groups, "layer", note=note)
+    note = measure_note(selection, dataset, networks_at(snapshot, dataset, depth, None, control))
+    return Bars(title_of(dataset, hidden_layers(depth), control), COMPLEXITY, groups, "layer", note=note)
 
 
 def layer_scatter(
@@ -180,7 +203,8 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
         x = np.arange(1, len(y) + 1, dtype=np.float64)
         by_activation = len(known) > _MOST_CURVES
         label = safe_text(network.activation, 40) if by_activation else labels[place]
-        lines.append(Curve(label, x, y, activation_place(network.activation) if by_activation else place))
+        colour = activation_place(network.activation) if by_activation else place
+        lines.append(Curve(label, x, y, colour, safe_text(network.label, 200)))
     missing = len(chosen) - len(known)
     note = (
         "no epoch trained yet"
@@ -206,36 +230,31 @@ def _labels(networks: Sequence[Network]) -> list[str]:
 
 def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = "tsne") -> Panels:
     """Return the embeddings of all layers of one network as panels; what is not measured or damaged says so."""
-    classes = _classes(snapshot, network.dataset)
-    labels = _sample_labels(snapshot, network, load)
-    figures = tuple(
-        _panel(snapshot, network, layer, labels, classes, load, method) for layer in range(network.depth + 1)
+    figures = tuple(embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1))
+    title = title_of(
+        network.dataset, hidden_layers(network.depth), network.activation, f"run {network.run}", network.control
     )
-    title = _title(network.dataset, _layers(network.depth), network.activation, f"run {network.run}", network.control)
-    return Panels(title, figures, _PANEL_COLUMNS, _measure_note(snapshot, network.dataset, [network], method))
+    return Panels(title, figures, _PANEL_COLUMNS, measure_note(select(snapshot), network.dataset, [network], method))
 
 
-def _panel(
-    snapshot: Snapshot,
-    network: Network,
-    layer: int,
-    labels: NDArray[np.int64] | None,
-    classes: tuple[str, ...],
-    load: Load,
-    method: str,
+def embedding(
+    snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = "tsne", name: str | None = None
 ) -> Scatter:
-    name = "input" if layer == 0 else f"layer {layer}"
+    """Return the embedding of one layer, entitled `name` (None: which layer) and its KL; what is missing says so."""
+    classes = _classes(snapshot, network.dataset)
+    name = ("input" if layer == 0 else f"layer {layer}") if name is None else name
     measured = snapshot.layer(network, layer, method)
     empty = np.empty((0, 2), dtype=np.float32)
     if measured is None:
         failed = snapshot.failed.get((network.layer_ids()[layer], method))
         note = failed.reason if failed else "nothing measured yet"
         return layer_scatter(empty, np.empty(0), classes, title=name, note=note)
-    title = name if measured.kl is None else f"{name} · KL {measured.kl:.3f}"
+    title = name if measured.kl is None else " · ".join(filter(None, [name, f"KL {measured.kl:.3f}"]))
     try:
         points = np.asarray(load(measured.file)["points"])
     except (StoreError, KeyError) as error:
         return layer_scatter(empty, np.empty(0), classes, title=title, note=safe_text(error, 200))
+    labels = _sample_labels(snapshot, network, load)
     known = labels if labels is not None and len(labels) == len(points) else np.full(len(points), -1)
     return layer_scatter(points, known, classes, title=title, note="degenerate layer" if measured.degenerate else "")
 
@@ -253,52 +272,3 @@ def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[
         return np.asarray(load(sample.file)["label"], dtype=np.int64)
     except (StoreError, KeyError):
         return None
-
-
-def study_figures(snapshot: Snapshot, load: Load) -> dict[str, Callable[[], Figure]]:
-    """Return the figures this study can serve now, by name; each is built when called.
-
-    `fig2` (where the study holds MNIST with five hidden layers), then for each dataset and depth
-    `complexity-DATASET-DEPTH[-CONTROL]`, `training-DATASET`, and for each network
-    `embedding-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`.
-    """
-    figures: dict[str, Callable[[], Figure]] = {}
-    grid = snapshot.plan.settings.networks
-    measured = {(one.network, one.layer) for one in snapshot.measured.values()}
-    hidden = {network for network, _ in measured if network}
-    for dataset in snapshot.plan.settings.data.datasets:
-        key = ids.dataset_key(dataset)
-        for depth in grid.depths:
-            for control in (None, *snapshot.plan.settings.measure.controls):
-                if any(network.id in hidden for network in _networks(snapshot, dataset, depth, None, control)):
-                    name = f"complexity-{key}-{depth}" + (f"-{control}" if control else "")
-                    figures[name] = _Later(activation_bars, snapshot, dataset, depth, control)
-        trained = [n.id for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
-        if any(history.last and set(history.networks) & set(trained) for history in snapshot.histories.values()):
-            figures[f"training-{key}"] = _Later(_training, snapshot, dataset, trained)
-        for network in snapshot.plan.networks:
-            if network.dataset == dataset and network.id in hidden:
-                name = f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}"
-                name += f"-{network.control}" if network.control else ""
-                figures[name] = _Later(network_embeddings, snapshot, network, load)
-    if "complexity-mnist-5" in figures:
-        figures = {"fig2": figures["complexity-mnist-5"], **figures}
-    return figures
-
-
-class _Later:
-    """A figure to be built when it is called."""
-
-    def __init__(self, build: Callable[..., Figure], *arguments: object) -> None:
-        self._build, self._arguments = build, arguments
-
-    def __call__(self) -> Figure:
-        return self._build(*self._arguments)
-
-
-def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Panels:
-    quantities: tuple[Quantity, ...] = ("loss", "test_accuracy")
-    panels = tuple(
-        replace(training_curves(snapshot, networks, quantity), title=QUANTITIES[quantity][0]) for quantity in quantities
-    )
-    return Panels(_title(dataset, "training"), panels, 1, "")

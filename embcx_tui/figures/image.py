@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import threading
 import warnings
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from embcx_tui.figures import ticks
-from embcx_tui.figures.palette import FULL_OPACITY, Rgb, colour
-from embcx_tui.figures.values import Bar, Bars, Curves, Figure, Panels, Scatter
+from embcx_tui.figures.image_axes import draw_bars, draw_curves, draw_scatter
+from embcx_tui.figures.image_fields import draw_dots, draw_heat
+from embcx_tui.figures.image_style import GREY, INK, marker
+from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter, Single
 from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
+T = TypeVar("T")
 Format = Literal["png", "svg", "pdf"]
-# matplotlib's own arithmetic overflows beyond some 1e150; no number of ours comes near.
-_LARGEST = 1e30
 COLUMN_WIDTH_IN = 3.35  # 85 mm, one column of a journal
-_INK, _GREY, _GRID = "#262626", "#6c6c6c", "#e4e4e4"
+_TITLE_PT, _NOTE_PT = 8.0, 5.5
+_TITLE_LINE_IN, _LINE_IN = 0.15, 0.1
 # rcParams are the process's: one image at a time.
 _LOCK = threading.Lock()
 _SETTINGS: dict[str, Any] = {
@@ -37,11 +36,11 @@ _SETTINGS: dict[str, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "axes.linewidth": 0.6,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
@@ -88,70 +87,79 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         return buffer.getvalue()
 
 
-def _harmless(figure: Figure) -> Figure:
-    """Return `figure` with texts that can be written: no control characters, which would end an SVG's XML."""
-    if isinstance(figure, Panels):
-        parts = tuple(one for part in figure.figures if not isinstance(one := _harmless(part), Panels))
-        return Panels(safe_text(figure.title), parts, figure.columns, safe_text(figure.note))
-    title, note = safe_text(figure.title), safe_text(figure.note)
-    if isinstance(figure, Bars):
-        groups = tuple(
-            replace(
-                group,
-                label=safe_text(group.label),
-                bars=tuple(replace(bar, label=safe_text(bar.label)) for bar in group.bars),
-            )
-            for group in figure.groups
-        )
-        y_label, x_label = safe_text(figure.y_label), safe_text(figure.x_label)
-        return replace(figure, title=title, note=note, groups=groups, y_label=y_label, x_label=x_label)
-    if isinstance(figure, Scatter):
-        return replace(figure, title=title, note=note, classes=tuple(safe_text(name, 40) for name in figure.classes))
-    lines = tuple(replace(line, label=safe_text(line.label, 60)) for line in figure.lines)
-    x_label, y_label = safe_text(figure.x_label), safe_text(figure.y_label)
-    return replace(figure, title=title, note=note, lines=lines, x_label=x_label, y_label=y_label)
+def _harmless(value: T) -> T:
+    """Return `value` with texts that can be written: no control characters, which would end an SVG's XML."""
+    if isinstance(value, str):
+        return safe_text(value)  # type: ignore[return-value]  # a text for a text
+    if isinstance(value, tuple):
+        return tuple(_harmless(one) for one in value)  # type: ignore[return-value]  # a tuple for a tuple
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: _harmless(getattr(value, one.name)) for one in fields(value)})
+    return value
 
 
 def _width(figure: Figure) -> float:
     """Return one column, or two for what does not read at one."""
     if isinstance(figure, Bars):
         return COLUMN_WIDTH_IN * (1 if sum(len(group.bars) for group in figure.groups) <= 12 else 2)
+    if isinstance(figure, Heat):
+        return COLUMN_WIDTH_IN * (1 if len(figure.columns) <= 8 else 2)
     if isinstance(figure, Panels):
-        return COLUMN_WIDTH_IN * (1 if figure.columns == 1 else 2)
+        wide = figure.columns > 1 or any(_width(one) > COLUMN_WIDTH_IN for one in figure.figures)
+        return COLUMN_WIDTH_IN * (2 if wide else 1)
     return COLUMN_WIDTH_IN
 
 
 def _height(figure: Figure, width: float) -> float:
+    note = _LINE_IN * len(_fold(_caption(figure), width, _NOTE_PT))
+    if isinstance(figure, Panels):
+        columns, rows = _grid(figure)
+        title = _TITLE_LINE_IN * len(_fold(figure.title, width, _TITLE_PT))
+        return (
+            rows * max((_panel_height(one, width / columns) for one in figure.figures), default=1.0)
+            + 0.2
+            + note
+            + title
+        )
+    return _panel_height(figure, width) + note
+
+
+def _panel_height(figure: Single, width: float) -> float:
     if isinstance(figure, Scatter):
         return width * 0.86 + 0.15
-    if isinstance(figure, Panels):
-        columns = max(min(figure.columns, len(figure.figures)), 1)
-        rows = max(math.ceil(len(figure.figures) / columns), 1)
-        square = all(isinstance(one, Scatter) for one in figure.figures)
-        return rows * width / columns * (1.08 if square else 0.62) + 0.35 + 0.2 * bool(figure.note)
-    return min(width * 0.68, 2.6) + 0.12 * bool(figure.note)
+    if isinstance(figure, Heat):
+        return 0.62 + 0.2 * len(figure.rows)
+    return min(width * (0.78 if isinstance(figure, Dots) else 0.68), 2.6)
 
 
-def _hex(rgb: Rgb) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*rgb)
+def _grid(panels: Panels) -> tuple[int, int]:
+    """Return columns and rows of panels."""
+    columns = max(min(panels.columns, len(panels.figures)), 1)
+    return columns, max(math.ceil(len(panels.figures) / columns), 1)
+
+
+def _fold(text: str, width_in: float, size_pt: float) -> list[str]:
+    """Return `text` in lines that fit `width_in`; a character of DejaVu Sans is about 0.56 of its size wide."""
+    return textwrap.wrap(text, max(int(width_in * 72 / (0.56 * size_pt)), 8))
 
 
 def _draw(canvas: Canvas, figure: Figure) -> None:
+    width = float(canvas.get_figwidth())
+    note = "\n".join(_fold(_caption(figure), width, _NOTE_PT))
     if not isinstance(figure, Panels):
-        _draw_one(canvas.add_subplot(), figure)
-        _add_note(canvas, _caption(figure))
+        _draw_one(canvas.add_subplot(), figure, width)
+        _add_note(canvas, note)
         return
     if figure.title:
-        canvas.suptitle(figure.title, fontsize=8, fontweight="bold")
-    columns = max(min(figure.columns, len(figure.figures)), 1)
-    rows = max(math.ceil(len(figure.figures) / columns), 1)
+        canvas.suptitle("\n".join(_fold(figure.title, width, _TITLE_PT)), fontsize=_TITLE_PT, fontweight="bold")
+    columns, rows = _grid(figure)
     scatters = [one for one in figure.figures if isinstance(one, Scatter)]
     shared = len({one.classes for one in scatters}) == 1 and len(scatters) > 1
     for place, one in enumerate(figure.figures):
         axes = canvas.add_subplot(rows, columns, place + 1)
-        _draw_one(axes, one, legend=not shared)
+        _draw_one(axes, one, width / columns, legend=not shared)
     if shared and scatters[0].classes:
-        handles = [_dot(place) for place in range(len(scatters[0].classes))]
+        handles = [marker(place) for place in range(len(scatters[0].classes))]
         canvas.legend(
             handles,
             scatters[0].classes,
@@ -160,14 +168,14 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
             frameon=False,
             handletextpad=0.1,
             columnspacing=1.0,
-            title=figure.note,
-            title_fontproperties={"size": 5.5},
-        ).get_title().set_color(_GREY)
+            title=note,
+            title_fontproperties={"size": _NOTE_PT},
+        ).get_title().set_color(GREY)
     else:
-        _add_note(canvas, figure.note)
+        _add_note(canvas, note)
 
 
-def _caption(figure: Bars | Scatter | Curves) -> str:
+def _caption(figure: Figure) -> str:
     """Return the figure's note, and what its warning signs mean."""
     flagged = isinstance(figure, Bars) and any(any(bar.flagged) for group in figure.groups for bar in group.bars)
     return " · ".join([*filter(None, [figure.note]), *(["! degenerate, not in the mean"] if flagged else [])])
@@ -175,153 +183,22 @@ def _caption(figure: Bars | Scatter | Curves) -> str:
 
 def _add_note(canvas: Canvas, note: str) -> None:
     if note:
-        canvas.supxlabel(note, fontsize=5.5, color=_GREY, wrap=True)
+        canvas.supxlabel(note, fontsize=_NOTE_PT, color=GREY)
 
 
-def _draw_one(axes: Axes, figure: Bars | Scatter | Curves, *, legend: bool = True) -> None:
+def _draw_one(axes: Axes, figure: Single, width: float, *, legend: bool = True) -> None:
+    """Draw one figure on axes about `width` inches wide."""
     if isinstance(figure, Bars):
-        _draw_bars(axes, figure)
+        draw_bars(axes, figure)
     elif isinstance(figure, Scatter):
-        _draw_scatter(axes, figure, legend=legend)
+        draw_scatter(axes, figure, legend=legend)
+    elif isinstance(figure, Dots):
+        draw_dots(axes, figure)
+    elif isinstance(figure, Heat):
+        draw_heat(axes, figure)
     else:
-        _draw_curves(axes, figure)
+        draw_curves(axes, figure)
     if figure.title:
-        axes.set_title(figure.title, loc="left", pad=3)
-
-
-def _say(axes: Axes, words: str) -> None:
-    """Write why there is nothing to see."""
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, words, ha="center", va="center", color=_GREY, transform=axes.transAxes, wrap=True)
-
-
-def _draw_bars(axes: Axes, bars: Bars) -> None:
-    values = [value for group in bars.groups for bar in group.bars for value in bar.values]
-    if not any(math.isfinite(value) for value in values):
-        _say(axes, bars.note or "nothing measured yet")
-        return
-    top = min(ticks.bounds(values, zero=True)[1], _LARGEST)
-    at, labels, places = 0.0, [], []
-    for group in bars.groups:
-        first = at
-        for bar in group.bars:
-            _draw_bar(axes, bar, at, _hex(colour(group.place)), top)
-            labels.append(bar.label)
-            places.append(at)
-            at += 1.0
-        if len(bars.groups) > 1:
-            axes.annotate(
-                group.label, ((first + at - 1) / 2, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -13),
-                textcoords="offset points", ha="center", va="top", fontweight="bold",
-            )  # fmt: skip
-        at += 0.7
-    crowded = len(places) > 30
-    axes.set_xticks(
-        places,
-        [
-            label[:1] if crowded else {"input": "in"}.get(label, label) if len(places) > 12 else label
-            for label in labels
-        ],
-    )
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-0.7, at - 1.0)
-    axes.set_ylim(0, top * 1.06)
-    axes.set_ylabel(bars.y_label)
-    axes.set_xlabel(bars.x_label, labelpad=12 if len(bars.groups) > 1 else 2)
-    axes.grid(axis="y", color=_GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
-
-
-def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
-    width = 0.78
-    alpha = 1 - (1 - FULL_OPACITY) ** (1 / max(len(bar.values), 1))
-    # White under the translucent rectangles: the grid must not show through.
-    highest = max((value for value in bar.values if math.isfinite(value)), default=0.0)
-    axes.bar(at, min(max(highest, 0.0), top), width, color="white", linewidth=0)
-    flagged = bar.flagged or (False,) * len(bar.values)
-    for value, flag in zip(bar.values, flagged, strict=False):
-        if math.isfinite(value):
-            height = min(max(value, 0.0), top)
-            axes.bar(at, height, width, color=fill, alpha=alpha, linewidth=0)
-            # The edge of each rectangle: without it close runs melt into one.
-            axes.hlines(height, at - width / 2, at + width / 2, color=fill, linewidth=0.4, alpha=0.9)
-            if flag:
-                axes.text(at, height + 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
-    if bar.mean is not None:
-        axes.hlines(min(max(bar.mean, 0.0), top), at - width / 2, at + width / 2, color=_INK, linewidth=1.6)
-
-
-def _dot(place: int) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="", marker="o", markersize=3.2, markeredgewidth=0, color=_hex(colour(place)))
-
-
-def _draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
-    points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
-    finite: NDArray[np.bool_] = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
-    shown: NDArray[np.bool_] = finite if scatter.shown is None else finite & scatter.shown
-    if not shown.any():
-        _say(axes, scatter.note or "nothing measured yet")
-        return
-    labels = np.asarray(scatter.labels)
-    colours = np.array([[*(channel / 255 for channel in colour(place)), 1.0] for place in range(len(scatter.classes))])
-    grey = np.array([0.6, 0.6, 0.6, 1.0])
-    known = (labels >= 0) & (labels < len(scatter.classes))
-    paint = np.tile(grey, (len(points), 1))
-    if len(colours):
-        paint[known] = colours[labels[known]]
-    inches = axes.get_position().width * axes.get_figure().get_figwidth()  # type: ignore[union-attr]
-    # There are no ticks: any scale will do, and this one never overflows.
-    low, high = points[finite].min(0), points[finite].max(0)
-    points = (points - (low + high) / 2) / (max(float((high - low).max()) / 2, 1e-30))
-    axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
-    if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
-        x, y = points[scatter.chosen]
-        axes.scatter([x], [y], s=22, facecolors="none", edgecolors=_INK, linewidths=0.9)
-    axes.set_xlim(-1.06, 1.06)
-    axes.set_ylim(-1.06, 1.06)
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in ("left", "bottom", "top", "right"):
-        axes.spines[side].set_visible(True)
-        axes.spines[side].set_color("#c6c6c6")
-    if legend and scatter.classes:
-        axes.legend(
-            [_dot(place) for place in range(len(scatter.classes))],
-            scatter.classes,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handletextpad=0.1,
-            borderaxespad=0.2,
-            labelspacing=0.35,
-        )
-
-
-def _draw_curves(axes: Axes, curves: Curves) -> None:
-    cleaned = [(line, np.where(np.abs(line.y) < _LARGEST, line.y, np.nan)) for line in curves.lines]
-    if not any(np.isfinite(y).any() for _, y in cleaned):
-        _say(axes, curves.note or "nothing to draw yet")
-        return
-    named: set[tuple[str, int]] = set()
-    for line, y in cleaned:
-        key = (line.label, line.place)
-        label = line.label if key not in named else None
-        named.add(key)
-        single = np.isfinite(y).sum() == 1
-        axes.plot(
-            line.x, y, color=_hex(colour(line.place)), linewidth=0.9, label=label, solid_capstyle="round",
-            marker="o" if single else "", markersize=2.5,
-        )  # fmt: skip
-    axes.set_xlabel(curves.x_label, labelpad=2)
-    axes.set_ylabel(curves.y_label)
-    axes.grid(color=_GRID, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.02)
-    if any(label for label, _ in named):
-        axes.legend(
-            frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, handlelength=1.2, labelspacing=0.3,
-            borderaxespad=0.2,
-        )  # fmt: skip
+        # A narrow panel's title gets smaller before it runs into its neighbour's.
+        room = width * 0.9 * 72 / (0.56 * max(len(figure.title), 1))
+        axes.set_title(figure.title, loc="left", pad=3, fontsize=min(max(room, 4.5), 7.5))

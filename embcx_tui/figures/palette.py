@@ -39,6 +39,34 @@ def colour(place: int) -> Rgb:
     return PLACES[place % len(PLACES)]
 
 
+# A sequence from dark to light for heat maps: nine of matplotlib's cividis (Nuñez, Anderton & Renslow 2018), which
+# looks the same to people with and without colour blindness and grows evenly in lightness.
+_RAMP: tuple[Rgb, ...] = (
+    (0, 34, 78),
+    (26, 56, 111),
+    (67, 78, 108),
+    (97, 101, 111),
+    (125, 124, 120),
+    (155, 148, 118),
+    (188, 174, 108),
+    (222, 201, 88),
+    (254, 232, 56),
+)
+
+
+def ramp(share: float) -> Rgb:
+    """Return the colour of `share` (0 … 1, clipped) of a heat map's scale; NaN is the caller's to leave empty."""
+    at = min(max(share, 0.0), 1.0) * (len(_RAMP) - 1)
+    place = min(int(at), len(_RAMP) - 2)
+    return blend(_RAMP[place], _RAMP[place + 1], at - place)
+
+
+def ink_on(paper: Rgb) -> Rgb:
+    """Return black or white, whichever reads better on `paper` (by its relative luminance, ITU-R BT.709)."""
+    red, green, blue = paper
+    return (0, 0, 0) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 115 else (255, 255, 255)
+
+
 def signs(classes: Sequence[str]) -> tuple[str, ...]:
     """Return one ASCII character a class: its own name where all names are such characters, else 0 … 9, a … z."""
     own = tuple(classes)

@@ -11,9 +11,11 @@ from embcx_tui.figures.palette import Rgb, quantise
 from embcx_tui.figures.terminal_bars import draw_bars
 from embcx_tui.figures.terminal_cells import Cells, Look, Row, Span
 from embcx_tui.figures.terminal_curves import draw_curves
+from embcx_tui.figures.terminal_dots import draw_dots
+from embcx_tui.figures.terminal_heat import draw_heat
 from embcx_tui.figures.terminal_scatter import draw_legend, draw_scatter
 from embcx_tui.figures.terminal_scatter import locate as _locate
-from embcx_tui.figures.values import Bars, Curves, Figure, Panels, Scatter
+from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 
 __all__ = ["Look", "Row", "Span", "draw", "draw_text", "locate"]
 
@@ -44,6 +46,10 @@ def _cells(figure: Figure, width: int, height: int, look: Look) -> Cells:
         return draw_scatter(figure, width, height, look)
     if isinstance(figure, Curves):
         return draw_curves(figure, width, height, look)
+    if isinstance(figure, Dots):
+        return draw_dots(figure, width, height, look)
+    if isinstance(figure, Heat):
+        return draw_heat(figure, width, height, look)
     return _panels(figure, width, height, look)
 
 

@@ -22,6 +22,12 @@ def bounds(values: Iterable[float], *, zero: bool = False) -> tuple[float, float
     return low, high
 
 
+def share(value: float, low: float, high: float) -> float:
+    """Return where `value` lies between `low` (0) and `high` (1), whatever their size."""
+    span = high / 2 - low / 2
+    return (value / 2 - low / 2) / span if span else 0.5
+
+
 def step(low: float, high: float, most: int) -> float:
     """Return the smallest 1, 2 or 5 × 10^k that gives at most `most` + 1 ticks from `low` to `high`."""
     raw = (high - low) / max(most, 1)

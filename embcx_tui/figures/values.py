@@ -83,23 +83,80 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: `x` [k], `y` [k] (NaN: a gap); `place` gives its colour."""
+    """One line: `x` [k], `y` [k] (NaN: a gap); `place` gives its colour, `name` tells it from others of its label."""
 
     label: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     place: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over a common x axis."""
+    """Lines over a common x axis; with `zero` the y axis begins at 0, and `x_names` name the places 0, 1, … of x."""
 
     title: str
     x_label: str
     y_label: str
     lines: tuple[Curve, ...]
     note: str = ""
+    zero: bool = False
+    x_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DotGroup:
+    """Dots that look the same: `x`, `y` [k], the colour of `place` (named `label`), the marker of `mark` (1, 2, …).
+
+    `names` [k] say what each dot is.
+    """
+
+    label: str
+    mark: int
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    place: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One quantity against another; `mark_label` says what the number of a group's marker is ("hidden layers")."""
+
+    title: str
+    x_label: str
+    y_label: str
+    groups: tuple[DotGroup, ...]
+    mark_label: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A heat map: `values` [rows, columns] (NaN: not measured), drawn as coloured cells with their numbers.
+
+    `scale` (low, high) is what dark and light mean; None: the values' own range.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    values: NDArray[np.float64]
+    scale: tuple[float, float] | None = None
+    note: str = ""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return (low, high) of the colours, low < high."""
+        finite = self.values[np.isfinite(self.values)]
+        low, high = self.scale or ((float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0))
+        return (low, high) if low < high else (low - 0.5, low + 0.5)
+
+
+Single = Bars | Scatter | Curves | Dots | Heat
 
 
 @dataclass(frozen=True)
@@ -107,9 +164,9 @@ class Panels:
     """Figures in a grid, row by row, `columns` wide: the paper's small multiples."""
 
     title: str
-    figures: tuple[Bars | Scatter | Curves, ...]
+    figures: tuple[Single, ...]
     columns: int
     note: str = ""
 
 
-Figure = Bars | Scatter | Curves | Panels
+Figure = Single | Panels

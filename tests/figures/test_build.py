@@ -10,10 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from embcx_tui.figures import build
-from embcx_tui.figures.values import Bars, Panels, Scatter
+from embcx_tui.figures import build, gallery
+from embcx_tui.figures.values import Panels, Scatter
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.plan import make_plan
 from tests.figures import small_study
 from tests.figures.small_study import complexity
 
@@ -49,8 +48,8 @@ def test_what_is_missing_is_named_and_never_zero() -> None:
     assert fourth.mean == pytest.approx(complexity(4, 0, False))
     assert fifth.flagged == (True, False, False)
     assert fifth.mean == pytest.approx(complexity(5, 1, False))
-    assert "6 of 18 layers not measured" in bars.note
-    assert "1 of 3 networks diverged" in bars.note
+    assert bars.note.endswith("missing: run 1 layer 4 (not measured); run 2 (diverged)")
+    assert math.isnan(bars.groups[0].bars[0].values[2])
 
 
 def test_what_the_study_does_not_hold_is_said() -> None:
@@ -76,27 +75,9 @@ def test_curves_hold_what_was_trained() -> None:
     assert not build.training_curves(snapshot, [], "loss").lines
 
 
-def test_a_study_names_the_figures_it_can_serve_and_all_of_them_build() -> None:
-    study = small_study.write()
-    figures = build.study_figures(study.snapshot, study.load)
-    assert list(figures)[:4] == ["fig2", "complexity-mnist-5", "complexity-mnist-5-untrained", "training-mnist"]
-    assert "embedding-mnist-5-relu-run0" in figures and "embedding-mnist-5-logsig-run2-untrained" in figures
-    assert len(figures) == 4 + 12
-    for make in figures.values():
-        make()
-    fig2 = figures["fig2"]()
-    assert isinstance(fig2, Bars) and len(fig2.groups) == 2
-
-
-def test_an_unmeasured_study_serves_no_complexity() -> None:
-    plan = make_plan(small_study.settings())
-    study = small_study.write(skip=frozenset(layer.id for layer in plan.layers))
-    assert list(build.study_figures(study.snapshot, study.load)) == ["training-mnist"]
-
-
 def test_embeddings_come_from_the_arrays() -> None:
     study = small_study.write(skip=frozenset({"mnist-d5-relu-r0-l4"}))
-    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    panels = gallery.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
     assert isinstance(panels, Panels) and len(panels.figures) == 6
     third, fourth = panels.figures[3], panels.figures[4]
     assert isinstance(third, Scatter) and isinstance(fourth, Scatter)
@@ -113,7 +94,7 @@ def test_a_damaged_file_becomes_words() -> None:
     study = small_study.write()
     for path in study.paths.arrays.glob("mnist-d5-relu-r0-l*.npz"):
         path.write_bytes(b"damaged")
-    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    panels = gallery.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
     assert isinstance(panels, Panels)
     assert "damaged" in panels.figures[1].note
     with pytest.raises(StoreError):
@@ -124,7 +105,7 @@ def test_text_from_outside_is_made_harmless() -> None:
     hostile = "\x1b]0;pwned\x07three\x1b[31m\u202e"
     classes = (hostile, *small_study.CLASSES[1:])
     study = small_study.write(classes=classes)
-    panels = build.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
+    panels = gallery.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
     assert isinstance(panels, Panels) and isinstance(panels.figures[0], Scatter)
     assert panels.figures[0].classes[0] == "three"
     assert build.dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"

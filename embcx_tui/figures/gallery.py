@@ -1,0 +1,142 @@
+"""Every figure a study can serve now, by the name that `embcx-tui export --figure` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from embcx_tui.analysis.selection import select
+from embcx_tui.analysis.statistics import points
+from embcx_tui.figures import beyond, build, paper
+from embcx_tui.figures.values import Figure, Panels
+from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.study import ids
+from embcx_tui.study.events import SealedFile
+
+Makers = dict[str, Callable[[], Figure]]
+
+
+class _Later:
+    """A figure to be built when it is called."""
+
+    def __init__(self, build: Callable[..., Figure], *arguments: object) -> None:
+        self._build, self._arguments = build, arguments
+
+    def __call__(self) -> Figure:
+        return self._build(*self._arguments)
+
+
+class _Labels:
+    """Loads arrays, keeping the labels of samples: each of a figure's panels asks for them again."""
+
+    def __init__(self, load: build.Load) -> None:
+        self._load = load
+        self._labels: dict[str, Mapping[str, NDArray[Any]]] = {}
+
+    def __call__(self, sealed: SealedFile) -> Mapping[str, NDArray[Any]]:
+        if sealed.sha256 not in self._labels:
+            arrays = self._load(sealed)
+            if "label" not in arrays:
+                return arrays
+            self._labels[sealed.sha256] = {"label": arrays["label"]}
+        return self._labels[sealed.sha256]
+
+
+def study_figures(snapshot: Snapshot, load: build.Load, exclude_chance: bool = False) -> Makers:
+    """Return the figures this study can serve now, by name; each is built when called.
+
+    First the paper's, `fig1` … `fig8`, with `-DATASET` after it where the dataset is not the paper's. Then for each
+    dataset `accuracy-DATASET`, `training-DATASET`, for each depth `complexity-DATASET-DEPTH[-CONTROL]`,
+    `controls-DATASET-DEPTH`, `epochs-DATASET-DEPTH`, for each activation `methods-DATASET-DEPTH-ACTIVATION`, and for
+    each network `embedding-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`.
+    """
+    load = _Labels(load)
+    figures: Makers = {}
+    datasets = snapshot.plan.settings.data.datasets
+    selection = select(snapshot, exclude_chance)
+    for figure in paper.FIGURES:
+        for dataset in sorted(datasets, key=lambda name: name != figure.dataset):
+            if paper.serves(selection, figure, dataset):
+                name = figure.name if dataset == figure.dataset else f"{figure.name}-{ids.dataset_key(dataset)}"
+                figures[name] = _Later(paper.draw, snapshot, figure, dataset, load, exclude_chance)
+    hidden = {one.network for one in snapshot.measured.values() if one.network}
+    for dataset in datasets:
+        if points(selection, dataset):
+            name = f"accuracy-{ids.dataset_key(dataset)}"
+            figures[name] = _Later(beyond.accuracy_dots, snapshot, dataset, exclude_chance)
+        for depth in snapshot.plan.settings.networks.depths:
+            figures |= _depth_figures(snapshot, dataset, depth, hidden, exclude_chance)
+        trained = [n.id for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
+        if any(history.last and set(history.networks) & set(trained) for history in snapshot.histories.values()):
+            figures[f"training-{ids.dataset_key(dataset)}"] = _Later(_training, snapshot, dataset, trained)
+    for network in snapshot.plan.networks:
+        if network.id in hidden:
+            name = f"embedding-{ids.dataset_key(network.dataset)}-{network.depth}-{network.activation}"
+            name += f"-run{network.run}" + (f"-{network.control}" if network.control else "")
+            figures[name] = _Later(build.network_embeddings, snapshot, network, load)
+    return figures
+
+
+def _depth_figures(
+    snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: bool
+) -> Makers:  # fmt: skip
+    figures: Makers = {}
+    settings = snapshot.plan.settings
+    place = f"{ids.dataset_key(dataset)}-{depth}"
+    known = []
+    for control in (None, *settings.measure.controls):
+        if any(one.id in hidden for one in build.networks_at(snapshot, dataset, depth, None, control)):
+            known.append(control)
+            name = f"complexity-{place}" + (f"-{control}" if control else "")
+            figures[name] = _Later(_complexity, snapshot, dataset, depth, control, exclude_chance)
+    if None in known and len(known) > 1:
+        figures[f"controls-{place}"] = _Later(beyond.control_curves, snapshot, dataset, depth, exclude_chance)
+    if beyond.has_epochs(snapshot, dataset, depth):
+        figures[f"epochs-{place}"] = _Later(beyond.epoch_heat, snapshot, dataset, depth, exclude_chance)
+    for activation in settings.networks.activations:
+        if beyond.has_methods(snapshot, dataset, depth, activation):
+            arguments = (snapshot, dataset, depth, activation, exclude_chance)
+            figures[f"methods-{place}-{activation}"] = _Later(beyond.method_tables, *arguments)
+    return figures
+
+
+def _complexity(snapshot: Snapshot, dataset: str, depth: int, control: str | None, exclude_chance: bool) -> Figure:
+    return build.activation_bars(snapshot, dataset, depth, control, exclude_chance=exclude_chance)
+
+
+def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Panels:
+    quantities: tuple[Quantity, ...] = ("loss", "test_accuracy")
+    panels = tuple(
+        replace(build.training_curves(snapshot, networks, quantity), title=build.QUANTITIES[quantity][0])
+        for quantity in quantities
+    )
+    return Panels(build.title_of(dataset, "training"), panels, 1, "")
+
+
+def resolve(figures: Mapping[str, object], name: str) -> str | None:
+    """Return the figure that `name` means: itself, or the one of the paper's figure `name` for another dataset."""
+    if name in figures:
+        return name
+    others = [known for known in figures if name in paper.BY_NAME and known.startswith(f"{name}-")]
+    return others[0] if len(others) == 1 else None
+
+
+def why_not(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str:
+    """Return in words what a study lacks to serve the figure `name`, or which figures it has."""
+    figure = paper.BY_NAME.get(name.partition("-")[0])
+    if figure is None:
+        known = ", ".join(list(figures)[:12]) + (", …" if len(figures) > 12 else "")
+        return f"it has {known}, or all"
+    others = [known for known in figures if known.startswith(f"{name}-")]
+    if others:
+        return f"its dataset is not the paper's; it has {', '.join(others)}"
+    settings = snapshot.plan.settings
+    have = (
+        f"{', '.join(build.dataset_title(one) for one in settings.data.datasets)}; depth "
+        f"{', '.join(str(one) for one in settings.networks.depths)}; {', '.join(settings.networks.activations)}; "
+        f"{', '.join(settings.measure.methods)}"
+    )
+    return f"it needs measured {figure.needs}; the study asks for {have}"

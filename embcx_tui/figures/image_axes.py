@@ -1,0 +1,147 @@
+"""Bars, embeddings and curves on matplotlib's axes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures import ticks
+from embcx_tui.figures.image_style import GRID, INK, LARGEST, hex_of, marker, say
+from embcx_tui.figures.palette import FULL_OPACITY, colour
+from embcx_tui.figures.values import Bar, Bars, Curves, Scatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_bars(axes: Axes, bars: Bars) -> None:
+    values = [value for group in bars.groups for bar in group.bars for value in bar.values]
+    if not any(math.isfinite(value) for value in values):
+        say(axes, bars.note or "nothing measured yet")
+        return
+    top = min(ticks.bounds(values, zero=True)[1], LARGEST)
+    at, labels, places = 0.0, [], []
+    for group in bars.groups:
+        first = at
+        for bar in group.bars:
+            _draw_bar(axes, bar, at, hex_of(colour(group.place)), top)
+            labels.append(bar.label)
+            places.append(at)
+            at += 1.0
+        if len(bars.groups) > 1:
+            axes.annotate(
+                group.label, ((first + at - 1) / 2, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -13),
+                textcoords="offset points", ha="center", va="top", fontweight="bold",
+            )  # fmt: skip
+        at += 0.7
+    crowded = len(places) > 30
+    axes.set_xticks(
+        places,
+        [
+            label[:1] if crowded else {"input": "in"}.get(label, label) if len(places) > 12 else label
+            for label in labels
+        ],
+    )
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.7, at - 1.0)
+    axes.set_ylim(0, top * 1.06)
+    axes.set_ylabel(bars.y_label)
+    axes.set_xlabel(bars.x_label, labelpad=12 if len(bars.groups) > 1 else 2)
+    axes.grid(axis="y", color=GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
+    width = 0.78
+    alpha = 1 - (1 - FULL_OPACITY) ** (1 / max(len(bar.values), 1))
+    # White under the translucent rectangles: the grid must not show through.
+    highest = max((value for value in bar.values if math.isfinite(value)), default=0.0)
+    axes.bar(at, min(max(highest, 0.0), top), width, color="white", linewidth=0)
+    flagged = bar.flagged or (False,) * len(bar.values)
+    for value, flag in zip(bar.values, flagged, strict=False):
+        if math.isfinite(value):
+            height = min(max(value, 0.0), top)
+            axes.bar(at, height, width, color=fill, alpha=alpha, linewidth=0)
+            # The edge of each rectangle: without it close runs melt into one.
+            axes.hlines(height, at - width / 2, at + width / 2, color=fill, linewidth=0.4, alpha=0.9)
+            if flag:
+                axes.text(at, height + 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
+    if bar.mean is not None:
+        axes.hlines(min(max(bar.mean, 0.0), top), at - width / 2, at + width / 2, color=INK, linewidth=1.6)
+
+
+def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
+    points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
+    finite: NDArray[np.bool_] = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
+    shown: NDArray[np.bool_] = finite if scatter.shown is None else finite & scatter.shown
+    if not shown.any():
+        say(axes, scatter.note or "nothing measured yet")
+        return
+    labels = np.asarray(scatter.labels)
+    colours = np.array([[*(channel / 255 for channel in colour(place)), 1.0] for place in range(len(scatter.classes))])
+    grey = np.array([0.6, 0.6, 0.6, 1.0])
+    known = (labels >= 0) & (labels < len(scatter.classes))
+    paint = np.tile(grey, (len(points), 1))
+    if len(colours):
+        paint[known] = colours[labels[known]]
+    inches = axes.get_position().width * axes.get_figure().get_figwidth()  # type: ignore[union-attr]
+    # There are no ticks: any scale will do, and this one never overflows.
+    low, high = points[finite].min(0), points[finite].max(0)
+    points = (points - (low + high) / 2) / (max(float((high - low).max()) / 2, 1e-30))
+    axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
+    if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
+        x, y = points[scatter.chosen]
+        axes.scatter([x], [y], s=22, facecolors="none", edgecolors=INK, linewidths=0.9)
+    axes.set_xlim(-1.06, 1.06)
+    axes.set_ylim(-1.06, 1.06)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in ("left", "bottom", "top", "right"):
+        axes.spines[side].set_visible(True)
+        axes.spines[side].set_color("#c6c6c6")
+    if legend and scatter.classes:
+        axes.legend(
+            [marker(place) for place in range(len(scatter.classes))],
+            scatter.classes,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            frameon=False,
+            handletextpad=0.1,
+            borderaxespad=0.2,
+            labelspacing=0.35,
+        )
+
+
+def draw_curves(axes: Axes, curves: Curves) -> None:
+    cleaned = [(line, np.where(np.abs(line.y) < LARGEST, line.y, np.nan)) for line in curves.lines]
+    if not any(np.isfinite(y).any() for _, y in cleaned):
+        say(axes, curves.note or "nothing to draw yet")
+        return
+    named: set[tuple[str, int]] = set()
+    for line, y in cleaned:
+        key = (line.label, line.place)
+        label = line.label if key not in named else None
+        named.add(key)
+        single = np.isfinite(y).sum() == 1
+        axes.plot(
+            line.x, y, color=hex_of(colour(line.place)), linewidth=0.9, label=label, solid_capstyle="round",
+            marker="o" if single or curves.x_names else "", markersize=2.5 if single else 1.8,
+        )  # fmt: skip
+    axes.set_xlabel(curves.x_label, labelpad=2)
+    axes.set_ylabel(curves.y_label)
+    axes.grid(color=GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.02)
+    if curves.x_names:
+        axes.set_xticks(range(len(curves.x_names)), curves.x_names)
+    if curves.zero:
+        axes.set_ylim(bottom=0)
+    if any(label for label, _ in named):
+        axes.legend(
+            frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, handlelength=1.2, labelspacing=0.3,
+            borderaxespad=0.2,
+        )  # fmt: skip

@@ -1,0 +1,82 @@
+"""The numbers behind a figure as a CSV table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from embcx_tui.analysis.tables import csv_text
+from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Panels, Scatter, Single
+
+_BARS = ("group", "bar", "run", "value", "state", "mean", "sd")
+_SCATTER = ("point", "x", "y", "class", "missing")
+_CURVES = ("line", "name", "x", "y")
+_DOTS = ("group", "mark", "name", "x", "y")
+_HEAT = ("row", "column", "value")
+
+
+def figure_csv(figure: Figure) -> str:
+    """Return what a figure shows as CSV, a line a value; what is missing has an empty value.
+
+    Panels have their title as a first column; figures of several kinds have a column for each quantity of either.
+    """
+    if not isinstance(figure, Panels):
+        head = _head(figure)
+        return csv_text(head, _rows(figure))
+    heads = [_head(one) for one in figure.figures]
+    head = tuple(dict.fromkeys(name for one in heads for name in one))
+    rows: list[list[Any]] = []
+    for one, names in zip(figure.figures, heads, strict=True):
+        for row in _rows(one):
+            known = dict(zip(names, row, strict=True))
+            rows.append([one.title, *(known.get(name) for name in head)])
+    return csv_text(("panel", *head), rows)
+
+
+def _head(figure: Single) -> tuple[str, ...]:
+    if isinstance(figure, Bars):
+        return _BARS
+    if isinstance(figure, Scatter):
+        return _SCATTER
+    if isinstance(figure, Curves):
+        return _CURVES
+    return _DOTS if isinstance(figure, Dots) else _HEAT
+
+
+def _rows(figure: Single) -> Iterator[Sequence[Any]]:
+    if isinstance(figure, Bars):
+        for group in figure.groups:
+            for bar in group.bars:
+                flagged = bar.flagged or (False,) * len(bar.values)
+                for run, (value, flag) in enumerate(zip(bar.values, flagged, strict=False)):
+                    known = _number(value)
+                    state = "degenerate" if flag else "missing" if known is None else "measured"
+                    yield group.label, bar.label, run, known, state, bar.mean, bar.sd
+    elif isinstance(figure, Scatter):
+        for place, (x, y) in enumerate(figure.points):
+            label = int(figure.labels[place]) if place < len(figure.labels) else -1
+            name = figure.classes[label] if 0 <= label < len(figure.classes) else ""
+            yield place, _number(x), _number(y), name, None
+        if not len(figure.points):
+            yield None, None, None, None, figure.note
+    elif isinstance(figure, Curves):
+        for line in figure.lines:
+            for x, y in zip(line.x, line.y, strict=False):
+                yield line.label, line.name, _number(x), _number(y)
+    elif isinstance(figure, Dots):
+        for dots in figure.groups:
+            names = dots.names or ("",) * len(dots.x)
+            for name, x, y in zip(names, dots.x, dots.y, strict=False):
+                yield dots.label, dots.mark, name, _number(x), _number(y)
+    else:
+        for row, name in enumerate(figure.rows):
+            for column, head in enumerate(figure.columns):
+                yield name, head, _number(figure.values[row, column])
+
+
+def _number(value: Any) -> float | None:
+    """Return a number as Python's own (float32 as the shortest text that gives it back); None where not finite."""
+    if not math.isfinite(value):
+        return None
+    return float(str(value)) if type(value) is not float else value
