@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from embcx_tui.cli import OK, PARTLY
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.catalogue import CATALOGUE, DatasetFacts, missing_files
 from embcx_tui.study.errors import RequestError
@@ -35,7 +36,8 @@ def list_command(as_json: bool) -> None:
         size = f"{row['n_train']:,} training, {row['n_test']:,} test inputs of {row['features']} values"
         click.echo(f"{row['name']:{width}}  {row['state']:8}  {size}; {row['source']}")
         if row["missing"]:
-            click.echo(f"{'':{width}}  missing {', '.join(row['missing'])}: embcx-tui data fetch {row['name']}")
+            click.echo(f"{'':{width}}  missing {_several(row['missing'])}: embcx-tui data fetch {row['name']}")
+    click.echo("your own: file:PATH.npz with X, y and optionally X_test, y_test, group")
 
 
 def _row(facts: DatasetFacts) -> dict[str, Any]:
@@ -54,22 +56,52 @@ def _row(facts: DatasetFacts) -> dict[str, Any]:
     }
 
 
+def _several(files: list[str]) -> str:
+    """Name one or two files; of more only their number and folder."""
+    return ", ".join(files) if len(files) <= 2 else f"{len(files)} files of {files[0].rpartition('/')[0]}"
+
+
 @data_command.command("fetch")
 @click.argument("name")
-def fetch_command(name: str) -> None:
-    """Download dataset NAME where it is missing, with progress and checksums."""
+@click.option("--offline", is_flag=True, help="Only say what is missing, where it belongs and where it comes from.")
+@click.pass_context
+def fetch_command(ctx: click.Context, name: str, offline: bool) -> None:
+    """Download dataset NAME where it is missing or damaged, with progress and checksums.
+
+    A download that broke off goes on where it ended. With --offline nothing is downloaded: exit code 3 where files
+    are missing.
+    """
     from embcx_tui.worker.launch import ask
 
     if name not in CATALOGUE:
         raise RequestError(
             f"{safe_text(name, 60)!r} is not a dataset that can be fetched (known: {', '.join(CATALOGUE)})"
         )
+    if offline:
+        ctx.exit(_say_missing(CATALOGUE[name]))
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
         task = display.add_task(name, total=None)
         ask("data-fetch", name, on_line=lambda line: display.update(task, completed=line["bytes"], total=line["total"]))
-    click.echo(f"{name} is in {safe_text(data_folder())}")
+    where = f"is in {safe_text(data_folder())}" if CATALOGUE[name].files else CATALOGUE[name].source
+    click.echo(f"{name} {where}")
+
+
+def _say_missing(facts: DatasetFacts) -> int:
+    """Print what a person must bring here from a machine that has a network; return the exit code."""
+    folder = data_folder()
+    wanted = [part.distributed for part in facts.files if part.present(folder) is None]
+    if not wanted:
+        click.echo(f"{facts.name}: nothing is missing" + (f" in {safe_text(folder)}" if facts.files else ""))
+        return OK
+    for part in facts.files:
+        file = part.distributed
+        if file in wanted:
+            click.echo(f"{safe_text(folder / file.path)} is missing ({file.size:,} bytes, MD5 {file.md5})")
+            for url in part.urls:
+                click.echo(f"  from {url}")
+    return PARTLY
 
 
 @data_command.command("check")
@@ -92,4 +124,4 @@ def check_command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> 
             for file in one["files"]:
                 click.echo(f"  {file['state']:14} {safe_text(file['path'])}")
     if any(one["state"] == "damaged" for one in answer["datasets"]):
-        ctx.exit(3)
+        ctx.exit(PARTLY)
