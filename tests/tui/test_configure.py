@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.choices import Choices
@@ -47,9 +47,12 @@ async def test_arrows_move_between_fields_and_space_chooses() -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         await _open_form(pilot)
         await pilot.press("right", "space")
-        await until(pilot, lambda: "20 networks" in text_of(pilot, "#cost"))
+        second = load_preset(preset_names()[1]).settings
+        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{second.network_count} networks"))
         await pilot.press("down", "down", "space")
-        await until(pilot, lambda: "40 networks" in text_of(pilot, "#cost"))
+        sets = len({*second.data.datasets} ^ {"digits"})
+        more = second.network_count // len(second.data.datasets) * sets
+        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{more} networks"))
         assert pilot.app.screen.query_one("#presets", Choices).chosen == ()
 
 
