@@ -34,22 +34,26 @@ class Part:
     distributed: StoredFile
     urls: tuple[str, ...]
 
+    def found(self, folder: Path) -> tuple[tuple[StoredFile, bool], ...]:
+        """Return the files that matter, and whether each is there; looks at names alone.
+
+        They are those of the first form that is whole, else of one that is there in part, else the distributed file.
+        """
+        looked_at = [tuple((file, is_there(folder / file.path)) for file in form) for form in self.forms]
+        for enough in (all, any):
+            for form in looked_at:
+                if enough(there for _, there in form):
+                    return form
+        return ((self.distributed, False),)
+
     def present(self, folder: Path) -> tuple[StoredFile, ...] | None:
-        """Return the files of the form that is read, None where no form is whole; looks at names alone."""
-        for form in self.forms:
-            if all(is_there(folder / file.path) for file in form):
-                return form
-        return None
+        """Return the files of the form that is read, None where no form is whole."""
+        found = self.found(folder)
+        return tuple(file for file, _ in found) if all(there for _, there in found) else None
 
     def missing(self, folder: Path) -> tuple[StoredFile, ...]:
         """Return what to put there: nothing, the rest of a form that is there in part, or the distributed file."""
-        if self.present(folder) is not None:
-            return ()
-        for form in self.forms:
-            rest = tuple(file for file in form if not is_there(folder / file.path))
-            if len(rest) < len(form):
-                return rest
-        return (self.distributed,)
+        return tuple(file for file, there in self.found(folder) if not there)
 
 
 def is_there(path: Path) -> bool:

@@ -1,76 +1,58 @@
-"""Datasets: real MNIST where it is at hand, hand-made files of its format in every state of damage, a local mirror."""
+"""Named datasets: real MNIST where it is at hand, hand-made files of every format, whole and in states of damage."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import re
 import stat
 import struct
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import check, fetch, load, make_dataset, status
-from embcx_tui.compute.datasets.download import download
-from embcx_tui.compute.datasets.idx import IdxFile, IdxSource
-from embcx_tui.compute.datasets.mnist import MNIST
+from embcx_tui.compute.datasets.cifar10 import read_cifar10
+from embcx_tui.compute.datasets.idx import read_idx_file
+from embcx_tui.compute.datasets.source import DamagedError
+from embcx_tui.compute.datasets.svhn import read_mat
 from embcx_tui.study.catalogue import CATALOGUE
 from embcx_tui.study.errors import DataError
+from tests.compute.made_datasets import (
+    N_STORED,
+    N_TEST,
+    archive_bytes,
+    cifar_batches,
+    files,
+    idx_bytes,
+    images,
+    made_source,
+    mat_bytes,
+    packed,
+    put,
+    small_shape,
+)
 
-SHAPES = {"train-images": (60, 4, 4), "train-labels": (60,), "test-images": (20, 4, 4), "test-labels": (20,)}
-
-
-def arrays() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return {
-        name: generator.integers(0, 256 if "images" in name else 10, shape).astype(np.uint8)
-        for name, shape in SHAPES.items()
-    }
-
-
-def idx_bytes(values: np.ndarray) -> bytes:
-    return struct.pack(f">{1 + values.ndim}I", 0x0800 | values.ndim, *values.shape) + values.tobytes()
-
-
-def packed(values: np.ndarray) -> bytes:
-    return gzip.compress(idx_bytes(values), mtime=0)
-
-
-def source(mirrors: tuple[str, ...] = ()) -> IdxSource:
-    first, second, third, fourth = (
-        IdxFile(
-            name,
-            values.shape,
-            len(packed(values)),
-            hashlib.md5(packed(values)).hexdigest(),
-            hashlib.md5(idx_bytes(values)).hexdigest(),
-        )
-        for name, values in arrays().items()
-    )
-    return IdxSource("mnist", "Tiny", (first, second, third, fourth), 50, tuple("0123456789"), lambda: mirrors)
+NAMES = ("mnist", "svhn", "fashion-mnist", "kmnist", "cifar10")
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the raw folder of a complete dataset of tiny .gz files that answers to the name mnist."""
-    monkeypatch.setitem(datasets._IDX, "mnist", source())
-    folder = tmp_path / "Tiny" / "raw"
-    folder.mkdir(parents=True)
-    for name, values in arrays().items():
-        (folder / f"{name}.gz").write_bytes(packed(values))
-    return folder
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a data folder in which small files of every named dataset lie, and answer to their names."""
+    for name in NAMES:
+        monkeypatch.setitem(datasets._SOURCES, name, made_source(name))
+        put(tmp_path, files(name))
+    return tmp_path
 
 
-def refusal(data_dir: Path) -> str:
+def refusal(name: str, data_dir: Path) -> str:
     with pytest.raises(DataError) as caught:
-        load("mnist", data_dir)
+        load(name, data_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -80,6 +62,7 @@ def test_digits_are_split_by_class_and_always_the_same() -> None:
     facts = CATALOGUE["digits"]
     assert (digits.x_train.shape, digits.x_test.shape) == ((facts.n_train, 64), (facts.n_test, 64))
     assert digits.shape == facts.shape and digits.classes == facts.classes and digits.x_train.max() == 16
+    assert np.bincount(digits.y_train).min() == facts.smallest_class
     share = np.bincount(digits.y_train) / facts.n_train - np.bincount(digits.y_test) / facts.n_test
     assert np.abs(share).max() < 0.005
     np.testing.assert_array_equal(digits.x_train, again.x_train)
@@ -97,38 +80,91 @@ def test_train_limit_keeps_the_first() -> None:
     assert few.x_test.shape == digits.x_test.shape and few.mean != digits.mean
 
 
-def test_gz_files_of_a_folder_that_cannot_be_written(tiny: Path, tmp_path: Path) -> None:
-    tiny.chmod(stat.S_IRUSR | stat.S_IXUSR)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_format_gives_rows_columns_channels_and_labels_from_0(made: Path, name: str) -> None:
+    found = load(name, made)
+    x, y, x_test, y_test = images(name)
+    n_train = 50 if name == "mnist" else N_STORED
+    np.testing.assert_array_equal(found.x_train, x.reshape(N_STORED, -1)[:n_train])
+    np.testing.assert_array_equal(found.x_test, x_test.reshape(N_TEST, -1))
+    np.testing.assert_array_equal(found.y_train, y[:n_train])
+    np.testing.assert_array_equal(found.y_test, y_test)
+    assert found.shape == small_shape(name) and found.classes == CATALOGUE[name].classes
+    assert found.y_train.dtype == np.int64 and found.x_train.dtype == np.uint8 and found.x_train.flags.writeable
+    assert check(name, made).state == "present" and {file.state for file in check(name, made).files} == {"ok"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_flipped_byte_is_noticed_when_checked_and_when_loaded(made: Path, name: str) -> None:
+    path = made / next(iter(files(name)))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    assert check(name, made).state == "damaged"
+    text = refusal(name, made)
+    assert f"{path} is damaged (wrong checksum)" in text and f"embcx-tui data fetch {name}" in text
+
+
+def test_files_of_a_folder_that_cannot_be_written(made: Path) -> None:
+    folder = made / "MNIST" / "raw"
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        found = load("mnist", tmp_path)
+        assert load("mnist", made).features == 20
     finally:
-        tiny.chmod(0o700)
-    expected = arrays()
-    np.testing.assert_array_equal(found.x_train, expected["train-images"].reshape(60, 16)[:50])
-    np.testing.assert_array_equal(found.y_test, expected["test-labels"])
-    assert found.shape == (4, 4, 1) and found.y_train.dtype == np.int64
-    assert sorted(path.suffix for path in tiny.iterdir()) == [".gz"] * 4
-    assert check("mnist", tmp_path).state == "present"
+        folder.chmod(0o700)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".gz"] * 4
 
 
-def test_unpacked_files(tiny: Path, tmp_path: Path) -> None:
-    for name, values in arrays().items():
-        (tiny / f"{name}.gz").unlink()
-        (tiny / name).write_bytes(idx_bytes(values))
-    np.testing.assert_array_equal(load("mnist", tmp_path).y_train, arrays()["train-labels"][:50])
-    assert [file.state for file in check("mnist", tmp_path).files] == ["ok"] * 4
+def test_unpacked_idx_files(made: Path) -> None:
+    for path in (made / "MNIST" / "raw").glob("*.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    np.testing.assert_array_equal(load("mnist", made).y_train, images("mnist")[1][:50])
+    assert [file.state for file in check("mnist", made).files] == ["ok"] * 4
 
 
-def test_missing_files_are_named_with_place_and_command(tiny: Path, tmp_path: Path) -> None:
-    (tiny / "train-labels.gz").unlink()
-    (tiny / "test-images.gz").unlink()
-    text = refusal(tmp_path)
-    assert "train-labels.gz, test-images.gz belong in" in text and str(tiny) in text
+def test_svhn_lies_in_the_data_folder_or_in_one_of_its_own(made: Path) -> None:
+    (made / "svhn").mkdir()
+    for name in files("svhn"):
+        (made / name).rename(made / "svhn" / name)
+    assert load("svhn", made).features == 60
+    assert [file.path.parent.name for file in check("svhn", made).files] == ["svhn", "svhn"]
+
+
+def test_cifar10_unpacked_and_the_python_version_that_will_not_do(made: Path) -> None:
+    (made / "cifar-10-binary.tar.gz").unlink()
+    (made / "cifar-10-batches-py").mkdir()
+    text = refusal("cifar10", made)
+    assert "cifar-10-binary.tar.gz belongs in" in text and "cifar-10-batches-py is Python pickle" in text
+    put(made / "cifar-10-batches-bin", cifar_batches())
+    np.testing.assert_array_equal(load("cifar10", made).y_test, images("cifar10")[3])
+    # Nobody publishes a checksum of the unpacked files; their size is known.
+    assert {file.state for file in check("cifar10", made).files} == {"no checksum"}
+    last = made / "cifar-10-batches-bin" / "test_batch.bin"
+    last.write_bytes(last.read_bytes()[:-1])
+    assert "damaged (wrong size)" in refusal("cifar10", made)
+    last.unlink()
+    assert "test_batch.bin belongs in" in refusal("cifar10", made)
+    assert status("cifar10", made).state == "incomplete"
+
+
+def test_missing_files_are_named_with_place_and_command(made: Path) -> None:
+    folder = made / "MNIST" / "raw"
+    (folder / "train-labels-idx1-ubyte.gz").unlink()
+    (folder / "t10k-images-idx3-ubyte.gz").unlink()
+    text = refusal("mnist", made)
+    assert "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz belong in" in text and str(folder) in text
     assert "embcx-tui data fetch mnist" in text and "train-images" not in text
-    found = status("mnist", tmp_path)
+    found = status("mnist", made)
     assert found.state == "incomplete"
     assert [file.state for file in found.files] == ["present", "missing", "missing", "present"]
-    assert status("mnist", tmp_path / "elsewhere").state == "missing"
+    assert status("mnist", made / "elsewhere").state == "missing"
+
+
+def refused(read: Callable[[], object]) -> str:
+    with pytest.raises(DamagedError) as caught:
+        read()
+    return caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -137,41 +173,84 @@ def test_missing_files_are_named_with_place_and_command(tiny: Path, tmp_path: Pa
         (lambda raw: raw[: len(raw) // 2], "ended|ends"),
         (lambda raw: b"", "ends inside its header"),
         (lambda raw: b"<html>not found</html>", "gzip"),
-        (lambda raw: raw[:40] + bytes([raw[40] ^ 255]) + raw[41:], "damaged"),
+        (lambda raw: raw[:40] + bytes([raw[40] ^ 255]) + raw[41:], "invalid|Error|CRC|magic|block"),
         (lambda raw: raw[:-8] + bytes(4) + raw[-4:], "CRC"),
-        (lambda raw: packed(np.zeros((60, 4, 5), np.uint8)), "60×4×5 where 60×4×4"),
+        (lambda raw: packed(np.zeros((60, 4, 5), np.uint8)), "60×4×5 where 60×5×4"),
         (lambda raw: packed(np.zeros(60, np.uint8)), "not an IDX file of 3 dimensions"),
-        (lambda raw: gzip.compress(idx_bytes(np.zeros((60, 4, 4), np.uint8)) + b"more"), "goes on"),
-        (lambda raw: gzip.compress(idx_bytes(np.zeros((60, 4, 4), np.uint8))[:-5]), "ends after 955 of 960"),
+        (lambda raw: gzip.compress(idx_bytes(np.zeros((60, 5, 4), np.uint8)) + b"more"), "goes on"),
+        (lambda raw: gzip.compress(idx_bytes(np.zeros((60, 5, 4), np.uint8))[:-5]), "ends after 1,195 of 1,200"),
         (lambda raw: gzip.compress(struct.pack(">4I", 0x0803, 2**32 - 1, 2**32 - 1, 2**32 - 1)), "4294967295"),
-        (lambda raw: packed(np.zeros((60, 4, 4), np.uint8)), "all training inputs are the same"),
     ],
 )
-def test_damaged_files_are_one_line(tiny: Path, tmp_path: Path, damage: object, says: str) -> None:
-    assert callable(damage)
-    path = tiny / "train-images.gz"
-    path.write_bytes(damage(path.read_bytes()))
-    text = refusal(tmp_path)
+def test_damaged_idx_files_are_one_line(tmp_path: Path, damage: Callable[[bytes], bytes], says: str) -> None:
+    path = tmp_path / "images.gz"
+    path.write_bytes(damage(packed(images("mnist")[0][..., 0])))
+    text = refused(lambda: read_idx_file(path, (60, 5, 4)))
     assert re.search(says, text), text
-    assert check("mnist", tmp_path).state == "damaged"
 
 
-def test_labels_out_of_range_are_refused(tiny: Path, tmp_path: Path) -> None:
-    (tiny / "train-labels.gz").write_bytes(packed(np.full(60, 11, np.uint8)))
-    assert "training labels run from 11 to 11; 0 to 9 is needed" in refusal(tmp_path)
+def test_mat_files_that_are_none_of_svhn(tmp_path: Path) -> None:
+    x, y, *_ = images("svhn")
+    path = tmp_path / "made.mat"
+
+    def reason(raw: bytes) -> str:
+        path.write_bytes(raw)
+        return refused(lambda: read_mat(path, N_STORED, (5, 4, 3)))
+
+    whole = mat_bytes(x, y)
+    assert "60×5" not in reason(mat_bytes(x[:50], y[:50])) and "5×4×3×50" in reason(mat_bytes(x[:50], y[:50]))
+    assert "its X is 4×5×3×60 of uint8 where 5×4×3×60" in reason(mat_bytes(x.transpose(0, 2, 1, 3), y))
+    assert "its y is 50×1" in reason(mat_bytes(x, y[:50]))
+    assert "uint8" in reason(mat_bytes(x.astype(np.int16), y))
+    assert "whole numbers" in reason(mat_bytes(x, y + 0.5))
+    for raw in (b"", b"\0" * 200, b"<html>no such page</html>" * 20, whole[: len(whole) // 2], whole[:200]):
+        assert reason(raw)
+    assert reason(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\x89HDF\r\n\x1a\n" * 40)
+    # The labels of the real files are doubles in some tools' copies.
+    path.write_bytes(mat_bytes(x, y.astype(np.float64), other=np.ones(3)))
+    np.testing.assert_array_equal(read_mat(path, N_STORED, (5, 4, 3))[1], y)
+
+
+def test_archives_that_are_none_of_cifar10(tmp_path: Path) -> None:
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    facts = made_source("cifar10").facts
+    batches = cifar_batches()
+
+    def reason(raw: bytes) -> str:
+        path.write_bytes(raw)
+        return refused(lambda: read_cifar10(facts, ((path,),)))
+
+    whole = archive_bytes(batches)
+    assert "it lacks test_batch.bin" in reason(archive_bytes({k: v for k, v in batches.items() if k[0] == "d"}))
+    assert "it lacks data_batch_1.bin" in reason(archive_bytes(batches, "../elsewhere"))
+    assert "test_batch.bin has 1 bytes, not 1,220" in reason(archive_bytes({**batches, "test_batch.bin": b"x"}))
+    assert "unpacks to more" in reason(archive_bytes({**batches, "zeros": bytes(1 << 22)}))
+    for raw in (b"", b"<html/>", whole[: len(whole) // 2], whole[:-6], gzip.compress(b"no archive")):
+        assert reason(raw)
+    assert not (tmp_path / "cifar-10-batches-bin").exists()  # nothing is unpacked to the disk
+
+
+def test_labels_out_of_range_are_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = files("mnist")
+    labels = next(path for path in content if "train-labels" in path)
+    content[labels] = packed(np.full(60, 11, np.uint8))
+    monkeypatch.setitem(datasets._SOURCES, "mnist", made_source("mnist", content=content))
+    put(made, content)
+    assert "training labels run from 11 to 11; 0 to 9 is needed" in refusal("mnist", made)
 
 
 def test_values_that_no_dataset_may_hold() -> None:
     good = np.random.default_rng(0).random((6, 4)).astype(np.float32)
     labels = np.array([0, 1, 0, 1, 0, 1])
 
-    def make(x: np.ndarray = good, y: np.ndarray = labels) -> datasets.Dataset:
+    def make(x: NDArray[Any] = good, y: NDArray[Any] = labels) -> datasets.Dataset:
         return make_dataset("made\x1b[2J", (x, y), (good, labels), ("a", "b"), (2, 2, 1))
 
     assert make().mean == pytest.approx(float(good.mean()))
+    assert make().std == pytest.approx(float(good.std()))
     bad = good.copy()
     bad[1, 1] = np.nan
-    wrong: list[tuple[dict[str, np.ndarray], str]] = [
+    wrong: list[tuple[dict[str, NDArray[Any]], str]] = [
         ({"x": bad}, "not finite"),
         ({"x": good.astype(np.float64)}, "float64"),
         ({"x": good[:, :3]}, "do not fit"),
@@ -179,6 +258,9 @@ def test_values_that_no_dataset_may_hold() -> None:
         ({"y": labels - 1}, "from -1 to 0"),
         ({"y": labels.astype(float)}, "labels run"),
         ({"x": good[:0], "y": labels[:0]}, "0 inputs"),
+        ({"x": np.ones_like(good)}, "all training inputs are the same"),
+        ({"x": good * np.float32(1e38)}, "out of range; rescale"),
+        ({"x": good * np.float32(1e-38)}, "out of range; rescale"),
     ]
     for arguments, says in wrong:
         with pytest.raises(DataError, match=says) as caught:
@@ -191,88 +273,6 @@ def test_an_unknown_name_is_one_line() -> None:
         load("mnist\n\x1b[31m", Path("/nowhere"))
 
 
-class Mirror(BaseHTTPRequestHandler):
-    files: dict[str, bytes]
-
-    def do_GET(self) -> None:
-        body = self.files.get(self.path.rpartition("/")[2])
-        if body is None:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def mirror() -> Iterator[tuple[str, dict[str, bytes]]]:
-    files = {f"{name}.gz": packed(values) for name, values in arrays().items()}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Mirror,), {"files": files}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", files
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_fetching_from_a_mirror(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: tuple[str, dict[str, bytes]]
-) -> None:
-    url, files = mirror
-    # The first mirror is dead, as one of torchvision's usually is.
-    monkeypatch.setitem(datasets._IDX, "mnist", source(("http://127.0.0.1:9/", url)))
-    calls: list[tuple[int, int]] = []
-    fetch("mnist", tmp_path, lambda done, total: calls.append((done, total)))
-    assert calls == sorted(calls) and calls[-1] == (sum(map(len, files.values())),) * 2
-    assert check("mnist", tmp_path).state == "present" and load("mnist", tmp_path).features == 16
-    folder = tmp_path / "Tiny" / "raw"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(files)
-    (folder / "test-labels.gz").write_bytes(b"damaged")
-    (folder / "train-labels").write_bytes(b"an unpacked one, damaged as well")
-    fetch("mnist", tmp_path)
-    assert check("mnist", tmp_path).state == "present"
-
-
-def test_what_a_mirror_may_do_wrong(tmp_path: Path, mirror: tuple[str, dict[str, bytes]]) -> None:
-    url, files = mirror
-    good = files["test-labels.gz"]
-    md5 = hashlib.md5(good).hexdigest()
-    for body, says in [(good[:-3], "broke off after"), (good + b"x", "more than"), (bytes(len(good)), "checksum")]:
-        files["test-labels.gz"] = body
-        with pytest.raises(DataError, match=says) as caught:
-            download([f"{url}test-labels.gz", f"{url}nothing"], tmp_path / "test-labels.gz", md5, len(good))
-        assert "Not Found" in str(caught.value) and "\n" not in str(caught.value)
-        assert not list(tmp_path.iterdir())
-
-
-def test_without_a_network_the_files_and_their_place_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets._IDX, "mnist", source(("http://127.0.0.1:9/",)))
-    with pytest.raises(DataError, match="mnist could not be fetched") as caught:
-        fetch("mnist", tmp_path)
-    text = str(caught.value)
-    assert "train-images.gz, train-labels.gz, test-images.gz, test-labels.gz belong in" in text
-    assert str(tmp_path / "Tiny" / "raw") in text and "\n" not in text
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets._IDX, "mnist", source(("http://127.0.0.1:9/",)))
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="cannot be made"):
-        fetch("mnist", tmp_path / "file")
-
-
-def test_mirrors_and_checksums_are_torchvisions() -> None:
-    from torchvision.datasets import MNIST as LAYOUT
-
-    assert MNIST.mirrors() == tuple(LAYOUT.mirrors)
-    assert [(f"{file.name}.gz", file.gz_md5) for file in MNIST.files] == list(LAYOUT.resources)
-
-
 # Taken when the tests are collected: while they run, the environment is theirs alone.
 DATA_DIR = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere"))
 
@@ -283,6 +283,7 @@ def test_mnist_itself() -> None:
     facts = CATALOGUE["mnist"]
     assert found.x_train.shape == (50_000, 784) and found.x_test.shape == (10_000, 784)
     assert found.shape == facts.shape and found.x_train.dtype == np.uint8
+    assert np.bincount(found.y_train).min() == facts.smallest_class
     # The first labels of both parts, as every description of MNIST shows them.
     assert found.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert found.y_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

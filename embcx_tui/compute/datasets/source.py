@@ -119,11 +119,11 @@ class Source:
 
     def _files(self, data_dir: Path) -> list[tuple[Path, FileState, StoredFile]]:
         """Return the files that are read, and those that are missing."""
-        found: list[tuple[Path, FileState, StoredFile]] = []
-        for part in self.facts.files:
-            found += [(data_dir / file.path, "present", file) for file in part.present(data_dir) or ()]
-            found += [(data_dir / file.path, "missing", file) for file in part.missing(data_dir)]
-        return found
+        return [
+            (data_dir / file.path, "present" if there else "missing", file)
+            for part in self.facts.files
+            for file, there in part.found(data_dir)
+        ]
 
     def _wanted(self, part: Part, data_dir: Path) -> bool:
         form = part.present(data_dir)
