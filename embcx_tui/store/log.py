@@ -105,7 +105,5 @@ def _epoch(event: EpochTrained, epochs: int) -> str:
         known = [value for value in values if value is not None]
         return f"{fmean(known):.4f}" if known else "?"
 
-    return (
-        f"{event.cohort}: epoch {event.epoch}/{epochs}, mean loss {mean(event.loss)}, "
-        f"test accuracy {mean(event.test_accuracy)}, {event.seconds:.1f} s"
-    )
+    done = f"{event.epoch:{len(str(epochs))}}/{epochs}"
+    return f"{event.cohort} {done}  loss {mean(event.loss)}  test {mean(event.test_accuracy)}  {event.seconds:.1f} s"

@@ -35,7 +35,7 @@ from embcx_tui.study.plan import Network, Plan
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
-Status = Literal["queued", "training", "trained", "measured", "diverged", "failed"]
+Status = Literal["queued", "training", "stopped", "trained", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
 Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
 
@@ -143,7 +143,7 @@ class Snapshot:
         elif trained:
             status = "trained"
         else:
-            status = "training" if history and self.state == "running" else "queued"
+            status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         if trained:
             return NetworkState(
                 network,
@@ -157,7 +157,8 @@ class Snapshot:
             )
         if history:
             loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
-            return NetworkState(network, status, history.last, loss, train, test, measured)
+            gone = self.diverged.get(network.id)
+            return NetworkState(network, status, gone.epoch if gone else history.last, loss, train, test, measured)
         return NetworkState(network, status, 0, None, None, None, measured)
 
     def _at_chance(self, network: Network, accuracy: float | None) -> bool:

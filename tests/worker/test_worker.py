@@ -177,16 +177,16 @@ def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
 
 
 def test_a_diverged_network_is_reported_and_the_others_are_measured() -> None:
-    # relu dies of learning rates that tanh survives.
-    settings = small(learning_rate=8.0).model_copy(
-        update={"networks": small().networks.model_copy(update={"activations": ("relu", "tanh"), "runs": 1})}
-    )
+    # Seven layers of relu overflow at this learning rate; softsign cannot.
+    grid = {"activations": ("relu", "softsign"), "depths": (7,), "runs": 1, "width": 100}
+    settings = small(learning_rate=1.0).model_copy(update={"networks": small().networks.model_copy(update=grid)})
     paths = create_study(settings)
     snapshot = run_to_the_end(paths)
     assert snapshot.state == "complete"
     diverged = [state for state in snapshot.networks.values() if state.status == "diverged"]
     measured = [state for state in snapshot.networks.values() if state.status == "measured"]
-    assert diverged and len(diverged) + len(measured) == 8
+    assert [state.network.activation for state in diverged] == ["relu"]
+    assert len(measured) == 3, "softsign and both untrained controls"
     document = measurements(snapshot)
     for network in document["networks"]:
         if network["status"] == "diverged":
