@@ -15,9 +15,6 @@ from textual.widgets import Static
 
 from embcx_tui.tui import keys
 
-# A sign and its word must not be parted when the line breaks.
-_BLANK = "\u00a0"
-
 
 class Choices(Static, can_focus=True):
     """Several of `options` (squares), or exactly one (circles) where `single`."""
@@ -56,6 +53,9 @@ class Choices(Static, can_focus=True):
         super().watch_has_focus(has_focus)
         self._draw()
 
+    def on_resize(self) -> None:
+        self._draw()
+
     def action_move(self, step: int) -> None:
         self.cursor = (self.cursor + step) % len(self._options)
 
@@ -86,8 +86,15 @@ class Choices(Static, can_focus=True):
             style = "$block-cursor-foreground on $block-cursor-background" if here else ""
             item = Content.assemble(
                 (on if taken else off, "$text-accent" if taken and not here else ""),
-                (f"{_BLANK}{option.replace(' ', _BLANK)}", "" if taken or here else "$text-muted"),
+                (f" {option}", "" if taken or here else "$text-muted"),
             )
-            pad = Content(_BLANK)
-            items.append((pad + item + pad).stylize_before(style).stylize(Style.from_meta({"choice": place})))
-        self.update(Content(" ").join(items))
+            items.append(
+                (Content(" ") + item + Content(" ")).stylize_before(style).stylize(Style.from_meta({"choice": place}))
+            )
+        # Lines are broken here: Textual would part a sign from its word.
+        lines = [Content("")]
+        for item in items:
+            if lines[-1] and lines[-1].cell_length + item.cell_length > self.size.width:
+                lines.append(Content(""))
+            lines[-1] += item
+        self.update(Content("\n").join(lines))

@@ -48,11 +48,11 @@ async def test_arrows_move_between_fields_and_space_chooses() -> None:
         await _open_form(pilot)
         await pilot.press("right", "space")
         second = load_preset(preset_names()[1]).settings
-        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{second.network_count} networks"))
+        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{second.network_count:,} network"))
         await pilot.press("down", "down", "space")
         sets = len({*second.data.datasets} ^ {"digits"})
         more = second.network_count // len(second.data.datasets) * sets
-        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{more} networks"))
+        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{more:,} network"))
         assert pilot.app.screen.query_one("#presets", Choices).chosen == ()
 
 
