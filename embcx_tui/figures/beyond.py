@@ -53,8 +53,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     parts = [relation_note(one)] if one else []
     without = len(networks) - len(found)
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
-    low = sum(p.at_chance for p in found)
-    parts += [f"{low} at chance, included"] if low else []
+    parts += build.chance_words(selection, networks)
     parts += [build.how_words(selection, networks)]
     title = build.title_of(dataset, "complexity against accuracy")
     x_label = "last hidden layer's complexity (KL, nats)"
@@ -65,10 +64,18 @@ def relation_note(one: Relation) -> str:
     """Return ρ and its intervals in a few words."""
     if one.rho is None:
         return f"no correlation: {one.reason}"
-    text = f"Spearman's ρ = {one.rho:.2f}, 95 % interval {one.ci_low:.2f} … {one.ci_high:.2f} (n = {one.n} networks)"
+    text = (
+        f"Spearman's ρ = {_signed(one.rho)}, 95 % interval {_signed(one.ci_low)} to {_signed(one.ci_high)} "
+        f"(n = {one.n} networks)"
+    )
     if one.cluster_low is None or one.cluster_high is None:
         return text
-    return f"{text}, {one.cluster_low:.2f} … {one.cluster_high:.2f} resampling {one.architectures} architectures"
+    low, high = _signed(one.cluster_low), _signed(one.cluster_high)
+    return f"{text}, {low} to {high} resampling its {one.architectures} architectures"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
@@ -93,6 +100,7 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
         panels.append(Curves(activation, "layer", "KL (nats)", tuple(lines), "", zero=True, x_names=names))
     gone = missing(selection, every)
     parts = [build.how_words(selection, every), *([f"missing: {in_words(gone)}"] if gone else [])]
+    parts += build.chance_words(selection, every)
     title = build.title_of(dataset, build.hidden_layers(depth), "trained against controls")
     return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
 
@@ -167,18 +175,21 @@ def _over_epochs(
 
 
 def _epochs_missing(selection: Selection, dataset: str, depth: int, activation: str) -> list[str]:
-    """Name the runs that are left out and the scores before the last epoch that are not there."""
+    """Name the runs that are left out and the layers that lack a score after some epoch."""
+    snapshot = selection.snapshot
     found = []
-    for network in build.networks_at(selection.snapshot, dataset, depth, activation):
+    for network in build.networks_at(snapshot, dataset, depth, activation):
         name = f"{activation} run {network.run}"
         if network.id in selection.left_out:
             found.append(f"{name} ({'diverged' if network.id in selection.diverged else 'at chance, left out'})")
             continue
-        known = {(epoch, layer) for epoch, layer, _ in earlier(selection.snapshot, network)}
-        for epoch in selection.snapshot.plan.epochs:
-            layers = [str(layer) for layer in range(1, depth + 1) if (epoch, layer) not in known]
-            found += [f"{name} epoch {epoch} layers {', '.join(layers)}"] if layers else []
-        found += [f"{words} at the end" for words in missing(selection, [network])]
+        known = {(epoch, layer) for epoch, layer, _ in earlier(snapshot, network)}
+        last = snapshot.plan.settings.training.epochs
+        known |= {(last, layer) for layer in range(1, depth + 1) if snapshot.layer(network, layer)}
+        for layer in range(1, depth + 1):
+            lacking = [str(epoch) for epoch in (*snapshot.plan.epochs, last) if (epoch, layer) not in known]
+            if lacking:
+                found.append(f"{name} layer {layer} (epoch{'s' * (len(lacking) > 1)} {', '.join(lacking)})")
     return found
 
 

@@ -94,24 +94,30 @@ def measure_note(selection: Selection, dataset: str, networks: Sequence[Network]
     gone = missing(selection, networks, method)
     if gone:
         parts.append(f"missing: {in_words(gone)}")
-    kept = [] if selection.exclude_chance else [one.id for one in networks if one.id in selection.at_chance]
-    if kept:
-        parts.append(f"{len(kept)} of {len(networks)} networks at chance, included")
-    return " · ".join(parts)
+    return " · ".join([*parts, *chance_words(selection, networks)])
 
 
-def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne") -> str:
-    """Return how the layers of these networks were measured, in words; empty before the first one is."""
+def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
+    """Return the words for networks at chance that are in the figure; none where there are none."""
+    kept = [] if selection.exclude_chance else [one for one in networks if one.id in selection.at_chance]
+    return [f"at chance, included: {len(kept)} of {len(networks)} networks"] if kept else []
+
+
+def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True) -> str:
+    """Return how the layers of these networks were measured, in words; empty before the first one is.
+
+    With `runs` it says how many runs the study has: not for a figure that shows one.
+    """
     wanted = (layer for network in networks for layer in network.layer_ids())
     done = [one for layer in wanted if (one := selection.snapshot.measured.get((layer, method)))]
-    return _how(done, selection.snapshot) if done else ""
+    return _how(done[0], selection.snapshot, runs) if done else ""
 
 
-def _how(done: Sequence[LayerMeasured], snapshot: Snapshot) -> str:
-    one = done[0]
+def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
     runs = snapshot.plan.settings.networks.runs
     name = "t-SNE" if one.method == "tsne" else safe_text(one.method, 20)
-    return f"{name}, perplexity {one.perplexity:g}, {one.points:,} points, {runs} run{'s' * (runs != 1)}"
+    words = f"{name}, perplexity {one.perplexity:g}, {one.points:,} points"
+    return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
 
 
 def layer_bars(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from embcx_tui.figures.image_axes import draw_bars, draw_curves, draw_scatter
 from embcx_tui.figures.image_fields import draw_dots, draw_heat
 from embcx_tui.figures.image_style import GREY, INK, marker
-from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter, Single
+from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter, Single
 from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def _width(figure: Figure) -> float:
     if isinstance(figure, Heat):
         return COLUMN_WIDTH_IN * (1 if len(figure.columns) <= 8 else 2)
     if isinstance(figure, Panels):
-        wide = figure.columns > 1 or any(_width(one) > COLUMN_WIDTH_IN for one in figure.figures)
+        # Two embeddings stand side by side in a column; charts with axes do not.
+        most = 2 if all(isinstance(one, Scatter) for one in figure.figures) else 1
+        wide = figure.columns > most or any(_width(one) > COLUMN_WIDTH_IN for one in figure.figures)
         return COLUMN_WIDTH_IN * (2 if wide else 1)
     return COLUMN_WIDTH_IN
 
@@ -139,8 +141,9 @@ def _grid(panels: Panels) -> tuple[int, int]:
 
 
 def _fold(text: str, width_in: float, size_pt: float) -> list[str]:
-    """Return `text` in lines that fit `width_in`; a character of DejaVu Sans is about 0.56 of its size wide."""
-    return textwrap.wrap(text, max(int(width_in * 72 / (0.56 * size_pt)), 8))
+    """Return `text` in lines that fit `width_in`; a character of DejaVu Sans is about 0.58 of its size wide (0.68: bold)."""
+    wide = 0.68 if size_pt == _TITLE_PT else 0.58
+    return textwrap.wrap(text, max(int(width_in * 72 / (wide * size_pt)), 8))
 
 
 def _draw(canvas: Canvas, figure: Figure) -> None:
@@ -158,6 +161,9 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
     for place, one in enumerate(figure.figures):
         axes = canvas.add_subplot(rows, columns, place + 1)
         _draw_one(axes, one, width / columns, legend=not shared)
+    from_zero = [axes for axes, one in zip(canvas.axes, figure.figures, strict=True) if _from_zero(one)]
+    for axes in from_zero:  # what is compared has one scale
+        axes.set_ylim(0, max(one.get_ylim()[1] for one in from_zero))
     if shared and scatters[0].classes:
         handles = [marker(place) for place in range(len(scatters[0].classes))]
         canvas.legend(
@@ -173,6 +179,10 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         ).get_title().set_color(GREY)
     else:
         _add_note(canvas, note)
+
+
+def _from_zero(figure: Single) -> bool:
+    return isinstance(figure, Curves) and figure.zero and bool(figure.lines)
 
 
 def _caption(figure: Figure) -> str:

@@ -37,19 +37,17 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
                 textcoords="offset points", ha="center", va="top", fontweight="bold",
             )  # fmt: skip
         at += 0.7
-    crowded = len(places) > 30
+    crowded, short = len(places) > 30, len(places) > 12
     axes.set_xticks(
         places,
-        [
-            label[:1] if crowded else {"input": "in"}.get(label, label) if len(places) > 12 else label
-            for label in labels
-        ],
+        [label[:1] if crowded else {"input": "in"}.get(label, label) if short else label for label in labels],
     )
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.7, at - 1.0)
     axes.set_ylim(0, top * 1.06)
     axes.set_ylabel(bars.y_label)
-    axes.set_xlabel(bars.x_label, labelpad=12 if len(bars.groups) > 1 else 2)
+    key = " (i: input)" if crowded else " (in: input)" if short else ""
+    axes.set_xlabel(bars.x_label + key * ("input" in labels), labelpad=12 if len(bars.groups) > 1 else 2)
     axes.grid(axis="y", color=GRID, linewidth=0.5)
     axes.set_axisbelow(True)
 

@@ -129,11 +129,17 @@ def _note(
     networks: Sequence[Network],
     layers: Sequence[int] | None = None,
 ) -> str:
-    parts = [build.how_words(selection, networks)]
     gone = missing(selection, networks, "tsne", layers)
-    if gone:
-        parts.append(f"missing: {in_words(gone)}")
-    return " · ".join(filter(None, [*parts, *_differences(selection, figure, dataset, networks)]))
+    return _joined(selection, figure, dataset, networks, gone)
+
+
+def _joined(
+    selection: Selection, figure: PaperFigure, dataset: str, networks: Sequence[Network], gone: Sequence[str]
+) -> str:
+    parts = [build.how_words(selection, networks, runs=figure.runs > 1)]
+    parts += [f"missing: {in_words(gone)}"] if gone else []
+    parts += build.chance_words(selection, networks) + _differences(selection, figure, dataset, networks)
+    return " · ".join(filter(None, parts))
 
 
 def _by_activation(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Bars:
@@ -228,9 +234,8 @@ def _last_layers(selection: Selection, figure: PaperFigure, dataset: str, load: 
     )
     parts = [missing(selection, [one], "tsne", [one.depth]) for one in networks]
     gone = [f"{one.depth} layers: {words}" for one, found in zip(networks, parts, strict=True) for words in found]
-    note = [build.how_words(selection, networks), *([f"missing: {in_words(gone)}"] if gone else [])]
-    note += _differences(selection, figure, dataset, networks)
-    return Panels(_run_title(figure, dataset, networks), panels, 2, " · ".join(filter(None, note)))
+    note = _joined(selection, figure, dataset, networks, gone)
+    return Panels(_run_title(figure, dataset, networks), panels, 2, note)
 
 
 def _last_four(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Panels:

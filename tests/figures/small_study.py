@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,16 @@ CLASSES = tuple("0123456789")
 PER_CLASS = 12
 
 
-def settings(**networks: object) -> StudySettings:
+def settings(
+    *, datasets: Sequence[str] = ("mnist",), measure: Mapping[str, object] | None = None, **networks: object
+) -> StudySettings:
     return validate(
         {
             "name": "small",
-            "data": {"datasets": ["mnist"], "samples_per_class": PER_CLASS},
+            "data": {"datasets": list(datasets), "samples_per_class": PER_CLASS},
             "networks": {"depths": [5], "activations": ["logsig", "relu"], "runs": 3, **networks},
             "training": {"epochs": 8},
+            "measure": dict(measure or {}),
         }
     )
 
@@ -67,9 +71,14 @@ def write(
     skip: frozenset[str] = frozenset(),
     degenerate: frozenset[str] = frozenset(),
     diverged: frozenset[str] = frozenset(),
+    chance: frozenset[str] = frozenset(),
+    spread: float = 0.0,
     classes: tuple[str, ...] = CLASSES,
 ) -> SmallStudy:
-    """Write a study in which the layers `skip` are not measured, `degenerate` are, and some networks diverged."""
+    """Write a study in which the layers `skip` are not measured, `degenerate` are, and some networks diverged.
+
+    Networks `chance` have learned nothing. With `spread` networks differ in score and accuracy by about that share.
+    """
     asked = asked or settings()
     paths = create_study(asked)
     plan = make_plan(asked)
@@ -78,7 +87,9 @@ def write(
     journal = JournalWriter(paths.journal)
     for cohort in plan.cohorts:
         journal.append(
-            DatasetLoaded(dataset=cohort.dataset, n_train=100, n_test=10, features=4, classes=classes, shape=None)
+            DatasetLoaded(
+                dataset=cohort.dataset, n_train=100, n_test=1000, features=4, classes=classes, shape=None, chance=0.1
+            )
         )
         for run in cohort.runs:
             name = f"{sample_id(cohort.dataset, run)}.npz"
@@ -100,22 +111,41 @@ def write(
                 journal.append(NetworkDiverged(network=network.id, epoch=3))
                 continue
             file = write_arrays(paths.arrays, f"{network.id}.npz", {"predicted": labels})
+            accuracy = 0.1 if network.id in chance else 0.97 - 0.2 * spread * _luck(network.id)
             journal.append(
-                NetworkTrained(network=network.id, epochs=8, train_accuracy=0.99, test_accuracy=0.97, file=file)
+                NetworkTrained(network=network.id, epochs=8, train_accuracy=0.99, test_accuracy=accuracy, file=file)
             )
-    controls = {network.id for network in plan.networks if network.control}
+    by_id = {network.id: network for network in plan.networks}
     for layer in plan.layers:
         if layer.id in skip or layer.network in diverged:
             continue
-        centres = rng.normal(0, 20, (10, 2))
-        points = (centres[labels] + rng.normal(0, 3 + layer.layer, (len(labels), 2))).astype(np.float32)
-        file = write_arrays(paths.arrays, f"{layer.id}.npz", {"points": points})
-        journal.append(_measured(layer, layer.network in controls, layer.id in degenerate, len(labels), file))
+        control = layer.network is not None and by_id[layer.network].control is not None
+        kl = complexity(layer.layer, layer.run, control) * (1 + spread * _luck(layer.network or ""))
+        for method in asked.measure.methods:
+            name = f"{layer.id}{'' if method == 'tsne' else '-' + method}.npz"
+            width = 3 + (method != "tsne") * 12 + layer.layer * (1 if control else -0.3)
+            points = (rng.normal(0, 20, (10, 2))[labels] + rng.normal(0, width, (len(labels), 2))).astype(np.float32)
+            file = write_arrays(paths.arrays, name, {"points": points})
+            journal.append(_measured(layer, method, kl, layer.id in degenerate, len(labels), file))
+        if layer.network and not control:
+            for epoch in plan.epochs:
+                rest = 0.6**epoch
+                early = kl * (1 - rest) + complexity(layer.layer, layer.run, True) * rest
+                event = _measured(layer, "tsne", early, False, len(labels), file)
+                journal.append(event.model_copy(update={"epoch": epoch}))
     journal.close()
     return SmallStudy(paths)
 
 
-def _measured(layer: Layer, control: bool, degenerate: bool, points: int, file: SealedFile) -> LayerMeasured:
+def _luck(name: str) -> float:
+    """Return a number (0 … 1) that depends on the name alone."""
+    return (zlib.crc32(name.encode()) % 1000) / 1000 if name else 0.0
+
+
+def _measured(
+    layer: Layer, method: str, kl: float, degenerate: bool, points: int, file: SealedFile
+) -> LayerMeasured:  # fmt: skip
+    good = 0.98 if method == "tsne" else 0.85
     return LayerMeasured(
         layer_id=layer.id,
         network=layer.network,
@@ -123,12 +153,12 @@ def _measured(layer: Layer, control: bool, degenerate: bool, points: int, file: 
         run=layer.run,
         layer=layer.layer,
         units=100,
-        method="tsne",
+        method=method,
         engine="exact",
         perplexity=30.0,
         points=points,
         seed=1,
-        kl=complexity(layer.layer, layer.run, control),
+        kl=kl if method == "tsne" else None,
         explained=0.8,
         degenerate=degenerate,
         duplicates=0,
@@ -139,4 +169,5 @@ def _measured(layer: Layer, control: bool, degenerate: bool, points: int, file: 
         restart_kls=(),
         seconds=0.1,
         file=file,
+        quality={"trustworthiness": good, "continuity": good - 0.01, "knn_2d": good - 0.02 * (7 - layer.layer)},
     )
