@@ -29,6 +29,7 @@ class LazyGroup(click.Group):
         "stop": "studies",
         "delete": "studies",
         "export": "figures",
+        "report": "report",
         "data": "data",
         "doctor": "doctor",
     }
@@ -72,6 +73,7 @@ _SUMMARIES = {
     "stop": "Stop a study after its epoch; nothing is lost.",
     "delete": "Delete a study with all its files.",
     "export": "Draw a study's figures as PNG, SVG or PDF.",
+    "report": "Write a study as one Markdown page with figures and tables.",
     "data": "Datasets: what is there, fetch, check.",
     "doctor": "What this machine has, and what is missing.",
 }

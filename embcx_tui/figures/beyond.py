@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.quality import quality_means
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, points, relations
 from embcx_tui.analysis.summary import earlier
@@ -20,10 +21,7 @@ from embcx_tui.study.settings import CONTROLS, METHODS
 
 # Colours of the controls: places that no activation has, and none of its neighbours.
 _CONTROL_PLACES = {control: 5 + 2 * place for place, control in enumerate(CONTROLS)}
-# The quality numbers of an embedding that everybody knows, in this order; others follow.
 _QUALITY_NAMES = {
-    "trustworthiness": "trustworthiness",
-    "continuity": "continuity",
     "knn_2d": "k-NN accuracy in 2-D",
 }
 
@@ -211,25 +209,15 @@ def method_tables(
     """Return the quality of the embeddings as tables, methods × layers, mean over runs; a panel a quality number."""
     selection = select(snapshot, exclude_chance)
     methods = [method for method in METHODS if method in snapshot.plan.settings.measure.methods]
-    networks = [n for n in build.networks_at(snapshot, dataset, depth, activation) if n.id not in selection.left_out]
-    found: dict[str, dict[tuple[int, int], list[float]]] = {name: {} for name in _QUALITY_NAMES}
-    for row, method in enumerate(methods):
-        for layer in range(depth + 1):
-            for network in networks:
-                measured = snapshot.layer(network, layer, method)
-                for name, value in (measured.quality if measured else {}).items():
-                    if value is not None:
-                        found.setdefault(name, {}).setdefault((row, layer), []).append(value)
-    layers = ("input", *(str(layer) for layer in range(1, depth + 1)))
-    panels = []
-    for name, cells in found.items():
-        if cells:
-            values = np.full((len(methods), depth + 1), np.nan)
-            for place, several in cells.items():
-                values[place] = float(np.mean(several))
-            rows = tuple(METHOD_NAMES[method] for method in methods)
-            panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
     every = build.networks_at(snapshot, dataset, depth, activation)
+    layers = ("input", *(str(layer) for layer in range(1, depth + 1)))
+    rows = tuple(METHOD_NAMES[method] for method in methods)
+    panels = []
+    for name, cells in quality_means(selection, tuple(every)).items():
+        values = np.array(
+            [[cells.get((method, layer), np.nan) for layer in range(depth + 1)] for method in methods]
+        )  # fmt: skip
+        panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
     gone = [f"{METHOD_NAMES[m]} {words}" for m in methods for words in missing(selection, every, m)]
     parts = ["mean over runs; 1 is best", *([f"missing: {in_words(gone)}"] if gone else [])]
     title = build.title_of(dataset, build.hidden_layers(depth), activation, "embedding methods")

@@ -183,8 +183,9 @@ def layer_scatter(
     note: str = "",
     chosen: int | None = None,
     shown: NDArray[np.bool_] | None = None,
+    view: tuple[float, float, float, float] | None = None,
 ) -> Scatter:
-    """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates classes."""
+    """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
     return Scatter(
         safe_text(title),
         np.asarray(points, dtype=np.float32).reshape(-1, 2),
@@ -193,6 +194,7 @@ def layer_scatter(
         safe_text(note),
         chosen,
         shown,
+        view,
     )
 
 

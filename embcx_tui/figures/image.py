@@ -141,7 +141,7 @@ def _grid(panels: Panels) -> tuple[int, int]:
 
 
 def _fold(text: str, width_in: float, size_pt: float) -> list[str]:
-    """Return `text` in lines that fit `width_in`; a character of DejaVu Sans is about 0.58 of its size wide (0.68: bold)."""
+    """Return `text` in lines that fit `width_in`: a character is about 0.58 of its size wide, a bold one 0.68."""
     wide = 0.68 if size_pt == _TITLE_PT else 0.58
     return textwrap.wrap(text, max(int(width_in * 72 / (wide * size_pt)), 8))
 

@@ -78,13 +78,19 @@ def _place(scatter: Scatter, width: int, height: int) -> NDArray[np.int64]:
         return dots
     # All finite points, not only those shown: isolating a class must not move it.
     low, high = points[finite].min(0), points[finite].max(0)
+    if scatter.view is not None:
+        low, high = np.array(scatter.view[:2], dtype=np.float64), np.array(scatter.view[2:], dtype=np.float64)
     span = high - low
     room = np.array([width * 2 - 1, height * 4 - 1], dtype=np.float64)
     with np.errstate(divide="ignore", over="ignore"):
         scale = np.nanmin(np.where(span > 0, room / span, np.inf))
     shift = (points - (low + high) / 2) * (scale if np.isfinite(scale) else 0.0) * np.array([1.0, -1.0])
-    placed = np.clip(np.round(shift[finite] + room / 2), 0, room).astype(np.int64)
-    dots[finite] = placed
+    at = np.round(shift[finite] + room / 2)
+    dots[finite] = np.clip(at, 0, room).astype(np.int64)
+    if scatter.view is not None:
+        # What lies outside the rectangle but inside the panel is seen too: a panel is seldom a rectangle's shape.
+        outside = (at < 0).any(axis=1) | (at > room).any(axis=1)
+        dots[np.flatnonzero(finite)[outside]] = -1
     dots[~_visible(scatter)] = -1
     return dots
 
@@ -117,7 +123,7 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
         reason = _nothing(scatter)
         return cells.words(scatter.title, reason) if scatter.title and height > 1 else cells.words(reason)
     layout = _lay_out(scatter, width, height, look, legend)
-    rows = np.flatnonzero(visible)
+    rows = np.flatnonzero(layout.dots[:, 0] >= 0)
     dots = layout.dots[rows]
     labels = _known_labels(scatter)[rows]
     kinds = len(scatter.classes) + 1
@@ -144,6 +150,9 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     cells.fg[plot] = fg.reshape(layout.height, layout.width)
     _draw_chosen(cells, scatter, layout)
     _draw_texts(cells, scatter, layout)
+    if not len(rows):
+        middle = layout.row + layout.height // 2
+        cells.muted(layout.column, middle, "no points here", width=layout.width, align=0.5)
     return cells
 
 
@@ -188,7 +197,7 @@ def _draw_texts(cells: Cells, scatter: Scatter, layout: _Layout) -> None:
     if not layout.legend:
         return
     labels = _known_labels(scatter)
-    shown = _visible(scatter)
+    shown = layout.dots[:, 0] >= 0
     glyphs = signs(scatter.classes)
     counts = np.bincount(labels[shown], minlength=len(glyphs) + 1)
     if layout.legend == "right":

@@ -69,7 +69,8 @@ class Bars:
 class Scatter:
     """Points in the plane with a class each: `points` [n, 2], `labels` [n] ints into `classes`.
 
-    `chosen` is the row of a point shown larger; `shown` [n] bools leaves points out (isolated classes).
+    `chosen` is the row of a point shown larger; `shown` [n] bools leaves points out (isolated classes). `view` is the
+    rectangle (left, bottom, right, top) to show, in the points' own units; None: all points.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Scatter:
     note: str = ""
     chosen: int | None = None
     shown: NDArray[np.bool_] | None = None
+    view: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

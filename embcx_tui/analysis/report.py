@@ -1,0 +1,292 @@
+"""A study as one Markdown page, complete enough that a stranger can repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import fmean, stdev
+
+from embcx_tui.analysis.markdown import escaped, fenced, table
+from embcx_tui.analysis.quality import quality_means
+from embcx_tui.analysis.report_method import differences, how_measured
+from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
+from embcx_tui.analysis.summary import LayerSummary, summarise_selection
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.catalogue import facts
+from embcx_tui.study.settings import to_toml
+
+# One page must stay one page: more of a kind are counted, and layers.csv names them all.
+_MOST_NAMED = 200
+
+
+def report(
+    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: bool = False
+) -> str:
+    """Return the page. `figures`: file names of images beside it, by figure; `tables`: names of CSV files beside it.
+
+    It holds no time of its own: the same study gives the same page.
+    """
+    selection = select(snapshot, exclude_chance)
+    lines = [
+        *_head(selection),
+        *how_measured(selection),
+        *differences(snapshot.plan.settings, {one: _title(one) for one in snapshot.plan.settings.data.datasets}),
+        *_accuracies(selection),
+        *_complexities(selection),
+        *_trends(trends(selection)),
+        *_relations(relations(selection)),
+        *_quality(selection),
+        *_left_out(selection),
+        *_figures(figures, tables),
+        *_repeat(snapshot, exclude_chance),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _title(dataset: str) -> str:
+    known = facts(dataset)
+    return known.title if known else dataset.rsplit("/", 1)[-1]
+
+
+def _when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at else "unknown"
+
+
+def _head(selection: Selection) -> list[str]:
+    snapshot = selection.snapshot
+    settings = snapshot.plan.settings
+    lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
+    if snapshot.state != "complete":
+        lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
+    machine = snapshot.machine
+    rows = [
+        ("study", f"{snapshot.id}, {snapshot.state}"),
+        ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
+        ("embcx-tui", escaped(snapshot.version) or "unknown"),
+        ("seed", str(settings.machine.seed)),
+        (
+            "networks",
+            f"{settings.network_count} trained, {len(snapshot.plan.networks)} with controls; "
+            f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
+        ),
+    ]
+    if machine:
+        rows.append(
+            ("device", f"{escaped(machine.device)}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB of memory")
+        )
+        rows.append(("versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    for name, loaded in snapshot.datasets.items():
+        rows.append(
+            (
+                "dataset",
+                f"{escaped(_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
+                f"{loaded.features:,} values, {len(loaded.classes)} classes",
+            )
+        )
+    lines += table(("", ""), rows, left=2)
+    return [*lines, escaped(selection.words) + ".", ""] if selection.words else lines
+
+
+def _label(selection: Selection, key: Architecture) -> str:
+    dataset, depth, activation, control = key
+    text = f"{escaped(_title(dataset), 60)} {depth}×{selection.snapshot.plan.settings.networks.width} {activation}"
+    return text + (f" {control}" if control else "")
+
+
+def _accuracies(selection: Selection) -> list[str]:
+    rows = []
+    for key, networks in selection.architectures().items():
+        states = [selection.snapshot.networks[one.id] for one in networks if one.id not in selection.left_out]
+        tests = [state.test_accuracy for state in states if state.test_accuracy is not None]
+        trains = [state.train_accuracy for state in states if state.train_accuracy is not None]
+        if tests:
+            rows.append(
+                (_label(selection, key), str(len(tests)), _mean_sd(tests, 4), f"{min(tests):.4f}", _mean_sd(trains, 4))
+            )
+    if not rows:
+        return []
+    head = ("network", "runs", "test accuracy", "lowest", "training accuracy")
+    return ["## Accuracy", "", "Of the final weights, mean ± standard deviation over runs.", "", *table(head, rows)]
+
+
+def _mean_sd(values: Sequence[float], decimals: int) -> str:
+    if not values:
+        return "–"
+    spread = f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{decimals}f}{spread}"
+
+
+def _complexities(selection: Selection) -> list[str]:
+    groups: dict[Architecture, dict[int, LayerSummary]] = {}
+    for one in summarise_selection(selection):
+        groups.setdefault((one.dataset, one.depth, one.activation, one.control), {})[one.layer] = one
+    lines = ["## Complexity of each layer", ""]
+    if not groups:
+        return [*lines, "Nothing is measured yet.", ""]
+    deepest = max(key[1] for key in groups)
+    head = ("network", "runs", "input", *(str(layer) for layer in range(1, deepest + 1)))
+    rows = []
+    for key, layers in groups.items():
+        counts = sorted({one.n for one in layers.values()})
+        runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+        rows.append((_label(selection, key), runs, *(_cell(layers.get(layer)) for layer in range(deepest + 1))))
+    lines += ["KL in nats: mean ± standard deviation over runs, below it the 95 % interval of the mean.", ""]
+    return lines + table(head, rows)
+
+
+def _cell(one: LayerSummary | None) -> str:
+    if one is None:
+        return ""
+    if one.kl_mean is None:
+        return "degenerate" if one.degenerate else "–"
+    text = f"{one.kl_mean:.3f}" + (f" ± {one.kl_sd:.3f}" if one.kl_sd is not None else "")
+    known = one.kl_interval
+    return f"{text}<br>{known[0]:.3f} … {known[1]:.3f}" if known else text
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+def _trends(found: Sequence[Trend]) -> list[str]:
+    if not found:
+        return []
+    lines = ["## Does complexity fall toward the output?", ""]
+    rows = []
+    for one in found:
+        control = f" {one.control}" if one.control else ""
+        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
+        effect = "–" if one.effect is None else f"{one.effect:+.3f}".replace("-", "−")
+        statistic = "–" if one.statistic is None else f"{one.statistic:g}"
+        rows.append(
+            (
+                f"{escaped(_title(one.dataset), 60)} {one.depth} {one.activation}{control}",
+                str(len(one.runs)),
+                statistic,
+                effect,
+                _p(one.p_value),
+                _p(one.p_holm),
+                _p(one.p_increase),
+                breaks,
+                escaped(one.reason or one.method or ""),
+            )
+        )
+    head = ("network", "runs", "Page's L", "effect", "p falls", "p falls (Holm)", "p rises", "first break", "")
+    return [*lines, *table(head, rows)]
+
+
+def _relations(found: Sequence[Relation]) -> list[str]:
+    if not found:
+        return []
+    rows = []
+    for one in found:
+        rho = escaped(one.reason or "") if one.rho is None else _signed(one.rho)
+        by_network = "–" if one.ci_low is None else f"{_signed(one.ci_low)} … {_signed(one.ci_high)}"
+        by_cluster = "–" if one.cluster_low is None else f"{_signed(one.cluster_low)} … {_signed(one.cluster_high)}"
+        rows.append(
+            (escaped(_title(one.dataset), 60), str(one.n), str(one.architectures), rho, by_network, by_cluster)
+        )  # fmt: skip
+    head = ("dataset", "networks", "architectures", "Spearman's ρ", "95 %, networks", "95 %, architectures")
+    return [
+        "## Complexity of the last hidden layer against test accuracy",
+        "",
+        "Negative: networks whose last layer is easier to embed are more accurate.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _quality(selection: Selection) -> list[str]:
+    methods = selection.snapshot.plan.settings.measure.methods
+    if len(methods) < 2:
+        return []
+    rows = []
+    names: dict[str, None] = {}
+    for key, networks in selection.architectures().items():
+        means = quality_means(selection, networks)
+        names |= dict.fromkeys(means)
+        for method in methods:
+            last = {name: cells.get((method, key[1])) for name, cells in means.items()}
+            if key[3] is None and any(value is not None for value in last.values()):
+                rows.append((_label(selection, key), method, last))
+    if not rows:
+        return []
+    body = [
+        (label, method, *(f"{v:.3f}" if (v := last.get(name)) is not None else "–" for name in names))
+        for label, method, last in rows
+    ]
+    head = ("network", "method", *(escaped(name) for name in names))
+    return [
+        "## Embedding methods on the last hidden layer",
+        "",
+        "Mean over runs; 1 is best.",
+        "",
+        *table(head, body, 2),
+    ]
+
+
+def _left_out(selection: Selection) -> list[str]:
+    snapshot = selection.snapshot
+    dead = {layer.id for layer in snapshot.plan.layers if layer.network in snapshot.diverged}
+    missing = [
+        f"{layer.id} ({method})"
+        for layer in snapshot.plan.layers
+        for method in snapshot.plan.settings.measure.methods
+        if layer.id not in dead
+        and (layer.id, method) not in snapshot.measured
+        and (layer.id, method) not in snapshot.failed
+    ]
+    degenerate = [f"{layer} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate]
+    failed = [f"{layer} ({method}): {one.reason}" for (layer, method), one in snapshot.failed.items()]
+    failed += [f"{layer} (epoch {epoch}): {one.reason}" for (layer, epoch), one in snapshot.earlier_failed.items()]
+    unconverged = [f"{layer}" for (layer, m), one in snapshot.measured.items() if m == "tsne" and not one.converged]
+    chance = "left out, as asked" if selection.exclude_chance else "included"
+    lines = ["## What is left out or needs care", ""]
+    for title, names in (
+        (
+            "Diverged networks, left out",
+            [f"{one} (epoch {snapshot.diverged[one].epoch})" for one in selection.diverged],
+        ),
+        (f"Networks at chance, {chance}", selection.at_chance),
+        ("Degenerate layers, left out", degenerate),
+        ("Layers that could not be measured", failed),
+        ("Not measured", missing),
+        ("t-SNE still moving at its last iteration (KL changed by 1e-4 or more), included", unconverged),
+    ):
+        more = f", and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        words = ", ".join(escaped(name) for name in names[:_MOST_NAMED]) or "none"
+        lines.append(f"- {escaped(title)}: {words}{more}")
+    if snapshot.damaged:
+        lines.append(f"- Lines of the journal that were damaged and skipped: {snapshot.damaged}")
+    return [*lines, ""]
+
+
+def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
+    lines = ["## Figures", ""] if figures else []
+    for name, file in figures.items():
+        lines += [f"### {escaped(name)}", "", f"![{escaped(name)}]({file})", ""]
+    if figures:
+        lines += ["Each figure's numbers stand in the .csv of its name.", ""]
+    return lines + ([f"Tables beside this page: {', '.join(tables)}.", ""] if tables else [])
+
+
+def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
+    switch = " --exclude-chance" if exclude_chance else ""
+    return [
+        "## To repeat it",
+        "",
+        "Save the following as `study.toml`, then:",
+        "",
+        *fenced(f"embcx-tui run study.toml\nembcx-tui report last{switch}", "sh"),
+        "Every random stream (split, sample, initial weights, order of batches, start of an embedding) has its own "
+        "seed, derived from the study's seed, the dataset, the run and the purpose; the seed of every embedding "
+        "stands in `layers.csv`. On the same machine with the same versions the numbers are the same bit for bit; on "
+        "others they agree to within the spread between runs.",
+        "",
+        *fenced(to_toml(snapshot.plan.settings), "toml"),
+    ]

@@ -1,0 +1,106 @@
+"""The parts of a report that say what is measured and how, and what differs from the paper."""
+
+from __future__ import annotations
+
+from embcx_tui.analysis.markdown import escaped
+from embcx_tui.analysis.selection import Selection
+from embcx_tui.study.settings import ACTIVATIONS, StudySettings
+
+_ENGINES = {
+    "exact": "the built-in exact engine (all pairs, no approximation)",
+    "opentsne": "openTSNE (its points, scored by the same exact sum)",
+}
+
+
+def how_measured(selection: Selection) -> list[str]:
+    """Return the definitions a reader needs to judge the numbers."""
+    settings = selection.snapshot.plan.settings
+    measure, training = settings.measure, settings.training
+    points = sorted({one.points for one in selection.snapshot.measured.values()})
+    counted = " or ".join(f"{count:,}" for count in points) or "not yet known"
+    return [
+        "## What is measured, and how",
+        "",
+        f"Fully connected networks of {settings.networks.width} units a hidden layer, one activation function "
+        f"throughout, softmax output, cross-entropy, SGD with momentum {training.momentum:g}, learning rate "
+        f"{training.learning_rate:g}, batches of {training.batch_size}, {training.epochs} epochs. A *run* is an "
+        "independent repetition: its own initial weights, order of batches and sample.",
+        "",
+        f"For each run {settings.data.samples_per_class} training inputs of every class are drawn "
+        f"(N = {counted} points). Their activations in each layer (layer 0 is the input itself) are embedded in two "
+        f"dimensions by t-SNE, perplexity {measure.perplexity:g}, with {_ENGINES[measure.engine]}; the best of "
+        f"{measure.restarts} start{'s' * (measure.restarts != 1)} counts.",
+        "",
+        "**Complexity** is the Kullback–Leibler divergence of that embedding, in nats: "
+        "KL = Σ over i ≠ j of p_ij · ln(p_ij / q_ij), with p_(j|i) ∝ exp(−‖a_i − a_j‖² / 2σ_i²) over all N − 1 "
+        "neighbours, σ_i such that each row has the perplexity asked for, p_ij = (p_(j|i) + p_(i|j)) / 2N, and "
+        "q_ij ∝ (1 + ‖y_i − y_j‖²)⁻¹ (van der Maaten & Hinton 2008). It is evaluated once on the final points in "
+        "double precision, without truncation and without exaggeration, whatever placed the points. Scores of "
+        "different N or perplexity cannot be compared; `explained` in `layers.csv`, 1 − KL / KL(P‖uniform), can with "
+        "care.",
+        "",
+        "A layer with identical or constant activations is *degenerate*: it has no meaningful score and never enters a "
+        "mean. A network whose loss or weights are no longer finite has *diverged* and is not measured. A network is "
+        "*at chance* where its test accuracy is within three standard errors of the share of the largest class; "
+        + ("it is left out here, as asked." if selection.exclude_chance else "it is included here."),
+        "",
+        "Controls: *untrained*: the same networks with their initial weights; *shuffled*: trained on labels in random "
+        "order. "
+        + (
+            f"This study has {', '.join(measure.controls)}."
+            if measure.controls
+            else "This study has none."
+        ),
+        "",
+        "Statistics: mean, sample standard deviation (n − 1) and 95 % t-interval over runs. Trend: Page's test (1963) "
+        "over runs for a decrease from the input to the last hidden layer, one-sided, p exact for small tables, Holm's "
+        "correction (1979) within the trained networks and within each control; effect −1 … 1 is Page's L rescaled, "
+        "the mean rank correlation of the runs with a strict decrease. Complexity against accuracy: Spearman's ρ over "
+        "all trained networks of a dataset with bootstrap percentile intervals, resampling networks, and resampling "
+        "whole architectures with their runs. Runs of one architecture are alike, so the first interval is too narrow "
+        "as a statement about other architectures.",
+        "",
+    ]  # fmt: skip
+
+
+def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
+    """Return what differs from Kuzma & Farkaš 2019; `datasets` are the study's, with their titles."""
+    grid, training = settings.networks, settings.training
+    lines = [
+        "## What differs from the paper",
+        "",
+        "Kuzma & Farkaš, *Embedding Complexity of Learned Representations in Neural Networks*, ICANN 2019. The paper "
+        "states networks of 1 to 7 hidden layers of 100 units, four activation functions, MNIST (50,000 training "
+        "inputs) and SVHN, five runs, up to 100 epochs, 100 inputs a class, t-SNE. It does not state perplexity, "
+        "implementation, iterations, batch size, learning rate, initialisation or preprocessing: those here are ours.",
+        "",
+    ]
+    here = []
+    others = [title for name, title in datasets.items() if name not in ("mnist", "svhn")]
+    if others:
+        here.append(f"not the paper's datasets: {', '.join(escaped(title) for title in others)}")
+    if grid.width != 100:
+        here.append(f"{grid.width} units a layer instead of 100")
+    if max(grid.depths) > 7:
+        here.append("more than 7 hidden layers")
+    if grid.runs != 5:
+        here.append(f"{grid.runs} run{'s' * (grid.runs != 1)} instead of five")
+    if training.epochs != 100:
+        here.append(f"{training.epochs} epochs; the paper: up to 100")
+    if settings.data.samples_per_class != 100:
+        here.append(f"{settings.data.samples_per_class} inputs a class instead of 100")
+    if settings.data.train_limit:
+        here.append(f"trained on {settings.data.train_limit:,} inputs at most")
+    if set(grid.activations) != set(ACTIVATIONS):
+        here.append(f"activation functions: {', '.join(grid.activations)} alone")
+    lines += [f"- In this study: {one}." for one in here] + [""] * bool(here)
+    lines += [
+        "Three small corrections, with respect: t-SNE's objective is not convex, so restarts can differ; t-SNE "
+        "normalises the neighbourhoods of each point and then symmetrises, where the paper's formula normalises over "
+        "all pairs; MNIST's training set has 60,000 images, of which the paper's 50,000 remain after a validation "
+        "split (we take the first 50,000).",
+        "",
+        "The abstract promises the relation between complexity and accuracy; the paper does not show it. It is below.",
+        "",
+    ]
+    return lines
