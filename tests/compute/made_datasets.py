@@ -63,11 +63,11 @@ def packed(values: Bytes) -> bytes:
     return gzip.compress(idx_bytes(values), mtime=0)
 
 
-def mat_bytes(x: NDArray[Any], y: NDArray[Any], **more: NDArray[Any]) -> bytes:
+def mat_bytes(x: NDArray[Any], y: NDArray[Any], compressed: bool = True, **more: object) -> bytes:
     """Return a .mat file of SVHN's form: X [rows, columns, channels, n], y [n, 1] in which 10 means 0."""
     stream = io.BytesIO()
     labels = np.where(y == 0, 10, y).astype(y.dtype).reshape(-1, 1)
-    savemat(stream, {"X": x.transpose(1, 2, 3, 0), "y": labels, **more}, do_compression=True)
+    savemat(stream, {"X": x.transpose(1, 2, 3, 0), "y": labels, **more}, do_compression=compressed)
     return stream.getvalue()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -218,13 +218,13 @@ def test_no_network_is_one_line_and_leaves_nothing(server: Server, tmp_path: Pat
 
 def test_a_full_disk_is_one_line(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.FileIO):
-        def write(self, chunk: object, /) -> int:
+        def write(self, chunk: Any, /) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(io, "FileIO", Full)
     assert "cannot be written (No space left on device)" in fails(server, tmp_path)
     assert not list(tmp_path.iterdir())
-    nothing_free = shutil._ntuple_diskusage(10, 10, 0)  # type: ignore[attr-defined]  # what disk_usage returns
+    nothing_free = shutil._ntuple_diskusage(10, 10, 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: nothing_free)
     assert "512,000 bytes are needed" in fails(server, tmp_path) and "0 are free" in fails(server, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -232,7 +232,7 @@ def test_a_full_disk_is_one_line(server: Server, tmp_path: Path, monkeypatch: py
 
 def test_a_disk_that_takes_little_at_a_time(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Short(io.FileIO):
-        def write(self, chunk: object, /) -> int:
+        def write(self, chunk: Any, /) -> int:
             return super().write(bytes(chunk)[:1_000])
 
     monkeypatch.setattr(io, "FileIO", Short)

@@ -5,16 +5,19 @@ Netzer, Wang, Coates, Bissacco, Wu, Ng 2011, http://ufldl.stanford.edu/housenumb
 
 from __future__ import annotations
 
-import struct
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from embcx_tui.compute.datasets.mat import MatArray, numeric_arrays
 from embcx_tui.compute.datasets.source import DamagedError, Pair
 from embcx_tui.study.catalogue import DatasetFacts
 
 _LABEL_OF_ZERO = 10
+_IMAGES_AT_ONCE = 1_000
 
 
 def read_svhn(facts: DatasetFacts, forms: tuple[tuple[Path, ...], ...]) -> tuple[Pair, Pair]:
@@ -25,39 +28,51 @@ def read_svhn(facts: DatasetFacts, forms: tuple[tuple[Path, ...], ...]) -> tuple
 
 def read_mat(path: Path, count: int, shape: tuple[int, int, int]) -> Pair:
     """Return inputs [count, features] and labels 0 … 9 [count] of a file of SVHN's form; raises DamagedError."""
-    # Imported here: a tenth of a second that no other dataset needs.
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
+    x: NDArray[np.uint8] | None = None
+    y: NDArray[np.int64] | None = None
     try:
-        # Names, shapes and types first, which cost no memory.
-        kinds = {name: (sizes, kind) for name, sizes, kind in whosmat(path)}
-        for name, wanted in (("X", (*shape, count)), ("y", (count, 1))):
-            sizes, kind = kinds.get(name, (None, "missing"))
-            if sizes != wanted or kind not in ("uint8", "double"):
-                is_there = "nothing" if sizes is None else f"{'×'.join(map(str, sizes))} of {kind}"
-                raise ValueError(f"its {name} is {is_there} where {'×'.join(map(str, wanted))} of uint8 is expected")
-        values = loadmat(path, variable_names=("X", "y"))
-        x, y = values["X"], values["y"]
-        if x.dtype != np.uint8 or x.shape != (*shape, count) or y.shape != (count, 1):
-            raise ValueError(f"it holds {x.dtype} {x.shape} and labels {y.shape}")
-        labels = y[:, 0].astype(np.int64)
-        if (labels != y[:, 0]).any():
-            raise ValueError("its labels are not whole numbers")
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        MemoryError,
-        NotImplementedError,
-        AttributeError,
-        struct.error,
-        zlib.error,
-        MatReadError,
-    ) as error:  # whatever scipy stumbles over in a damaged file
+        with path.open("rb") as file:
+            for array in numeric_arrays(file):
+                if array.name == "X":
+                    _expect(array, (*shape, count))
+                    x = _images(array, count, shape)
+                elif array.name == "y":
+                    _expect(array, (count, 1))
+                    y = _labels(array, count)
+        if x is None or y is None:
+            raise ValueError("there is no X, or no y, in it")
+    except (OSError, ValueError, zlib.error) as error:
         raise DamagedError(path, error) from None
+    return x, y
+
+
+def _expect(array: MatArray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(
+            f"its {array.name} is {'×'.join(map(str, array.shape))} where {'×'.join(map(str, shape))} is expected"
+        )
+
+
+def _images(array: MatArray, count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Turn images one after the other, so that they never stand in memory twice."""
+    if array.dtype != np.uint8:
+        raise ValueError(f"its X is {array.dtype} where uint8 is expected")
+    found = np.empty((count, *shape), np.uint8)
+    for start in range(0, count, _IMAGES_AT_ONCE):
+        some = found[start : start + _IMAGES_AT_ONCE]
+        # The first index runs fastest: each image comes as channels of columns.
+        turned = array.values(len(some) * math.prod(shape)).reshape(len(some), *shape[::-1])
+        some[:] = turned.transpose(0, 3, 2, 1)
+    array.finish()
+    return found.reshape(count, -1)
+
+
+def _labels(array: MatArray, count: int) -> NDArray[np.int64]:
+    values = array.values(count)
+    array.finish()
+    with np.errstate(invalid="ignore"):
+        labels = values.astype(np.int64)
+    if (labels != values).any():
+        raise ValueError("its labels are not whole numbers")
     labels[labels == _LABEL_OF_ZERO] = 0
-    return np.ascontiguousarray(x.transpose(3, 0, 1, 2)).reshape(count, -1), labels
+    return labels
