@@ -105,5 +105,6 @@ def _epoch(event: EpochTrained, epochs: int) -> str:
         known = [value for value in values if value is not None]
         return f"{fmean(known):.4f}" if known else "?"
 
-    done = f"{event.epoch:{len(str(epochs))}}/{epochs}"
-    return f"{event.cohort} {done}  loss {mean(event.loss)}  test {mean(event.test_accuracy)}  {event.seconds:.1f} s"
+    done = f"epoch {event.epoch}/{epochs}"
+    scores = f"loss {mean(event.loss)}, test {mean(event.test_accuracy)}"
+    return f"{event.cohort}: {done}, {scores}, {event.seconds:.1f} s"

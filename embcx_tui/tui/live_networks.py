@@ -20,6 +20,7 @@ from embcx_tui.tui.scrolled import Scrolled
 STATUS_SIGNS: dict[Status, str] = {
     "queued": "·",
     "training": "◌",
+    "stopped": "■",
     "trained": "◐",
     "measured": "●",
     "diverged": "✗",
@@ -165,10 +166,9 @@ class NetworksTable(Scrolled):
         here = number == self._cursor and (self.has_focus or self._touched)
         ground = ink.cursor if here and self.has_focus else None
         marked = network.id in self.marked
-        trained = network.control is None
+        trained = network.control != "untrained"
         assert self._snapshot is not None
         epochs = self._snapshot.plan.settings.training.epochs
-        diverged = self._snapshot.diverged.get(network.id)
         last = self._snapshot.layer(network, network.depth)
         cells = {
             "": "◆" if marked else "▸" if here else " ",
@@ -177,7 +177,7 @@ class NetworksTable(Scrolled):
             "activation": network.activation,
             "run": str(network.run),
             "control": network.control or "",
-            "epoch": f"{diverged.epoch if diverged else state.epochs}/{epochs}" if trained else NOT_KNOWN,
+            "epoch": f"{state.epochs}/{epochs}" if trained else NOT_KNOWN,
             "loss": _number(state.loss, 6),
             "train": _number(state.train_accuracy, 5),
             "test": _number(state.test_accuracy, 5),
@@ -197,9 +197,6 @@ def status_words(state: NetworkState) -> str:
     depth = state.network.depth
     if state.status == "trained":
         return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
-    if state.status == "queued" and state.epochs:
-        # Its worker has gone, its epochs are kept.
-        return "■ stopped"
     return f"{STATUS_SIGNS[state.status]} {state.status}"
 
 
@@ -207,6 +204,7 @@ def status_colour(status: Status, ink: Ink) -> RGB:
     colours: dict[Status, RGB] = {
         "queued": ink.muted,
         "training": ink.accent,
+        "stopped": ink.muted,
         "trained": ink.accent,
         "measured": ink.success,
         "diverged": ink.error,
