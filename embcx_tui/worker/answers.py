@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from embcx_tui.store.paths import data_folder
@@ -77,8 +78,35 @@ def machine() -> dict[str, Any]:
     return {**answer, "device": facts.device, "device_name": facts.name, "memory": facts.memory_bytes}
 
 
+def bench(what: str, *words: str) -> dict[str, Any]:
+    """Return the result of `bench embed`, `train` or `paper`, printing what is measured now; raises RequestError.
+
+    Words: `quick`, `large`, `device=…`.
+    """
+    from embcx_tui.bench import embed, paper, train
+    from embcx_tui.bench.calibration import calibrate
+    from embcx_tui.compute.device import choose_device
+
+    device = next((word.partition("=")[2] for word in words if word.startswith("device=")), "auto")
+    quick = "quick" in words
+
+    def say(doing: str) -> None:
+        print(json.dumps({"doing": doing}), flush=True)
+
+    say("calibration")
+    calibration = calibrate(choose_device(device))
+    if what == "embed":
+        result = embed.bench_embed(quick, "large" in words, device, say)
+    elif what == "train":
+        result = train.bench_train(quick, device, say)
+    else:
+        result = paper.bench_paper(quick, device, calibration, say)
+    return {"result": {**result, "calibration": asdict(calibration)}}
+
+
 ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
     "machine": machine,
+    "bench": bench,
 }

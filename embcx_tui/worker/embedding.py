@@ -66,8 +66,10 @@ def embed(
 def _embed(
     jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
 ) -> Iterator[Result]:
-    scored = [job for job in jobs if job.method == SCORING]
-    others = [job for job in jobs if job.method != SCORING]
+    sound = [job for job in jobs if np.isfinite(job.rows).all()]
+    yield from (Result(job, error="its activations are not finite") for job in jobs if job not in sound)
+    scored = [job for job in sound if job.method == SCORING]
+    others = [job for job in sound if job.method != SCORING]
     threads = cores()
     running: deque[Future[Result]] = deque()
     # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ from embcx_tui.worker.study import Journal
 
 # Activations handed over at a time: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
 _BATCH = 256
+# Results that wait to be written; a disk that is slower than the device then slows it down instead of filling memory.
+_MOST_UNWRITTEN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +154,20 @@ class Measuring:
             restarts=settings.restarts,
             device=str(training.device) if training.device.type == "cuda" else "cpu",
         )
-        for batch in self._batches(tasks, training):
-            jobs = {id(job): task for task, job in batch}
-            for result, seconds in embed([job for _, job in batch], measurement, settings.metrics, self._stop):
-                self._tell(jobs[id(result.job)], result, seconds)
-            if self._stop():
-                return
+        # Compressing, hashing and three fsyncs a result (some 5 ms) go on beside the next embeddings; one thread alone
+        # writes, so that lines stay in order.
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+            waiting: deque[Future[None]] = deque()
+            for batch in self._batches(tasks, training):
+                jobs = {id(job): task for task, job in batch}
+                for result, seconds in embed([job for _, job in batch], measurement, settings.metrics, self._stop):
+                    waiting.append(writer.submit(self._tell, jobs[id(result.job)], result, seconds))
+                    while waiting and (len(waiting) > _MOST_UNWRITTEN or waiting[0].done()):
+                        waiting.popleft().result()  # a full disk is raised here
+                if self._stop():
+                    break
+            while waiting:
+                waiting.popleft().result()
 
     def _batches(self, tasks: Sequence[Task], training: CohortTraining) -> Iterator[list[tuple[Task, Job]]]:
         """Yield tasks with their jobs in batches; a network's activations are computed when its turn comes."""
@@ -173,9 +185,6 @@ class Measuring:
                     passed = training.measure(networks[layer.network], self._dataset.x_train[index])
                     hidden = {layer.network: passed.activations()}
                 rows = hidden[layer.network][layer.layer - 1]
-            if not np.isfinite(rows).all():
-                self._fail(task, "its activations are not finite")
-                continue
             batch.append((task, Job(layer, task.method, rows, labels, self._seed(task))))
             if len(batch) == _BATCH:
                 yield batch
