@@ -1,7 +1,7 @@
 """MATLAB's level-5 files (`-v6`, `-v7`), as far as plain numeric arrays go: headers first, data piece by piece.
 
-Not read by scipy: damaged files end its reader in a segmentation fault (scipy 1.17.1, one of 4,000 mutated files). After
-"MAT-File Format", The MathWorks; only little-endian files, which all machines of the last decades write.
+Not read by scipy: damaged files end its reader in a segmentation fault (scipy 1.17.1, one of 4,000 mutated files).
+After "MAT-File Format", The MathWorks; only little-endian files, which all machines of the last decades write.
 """
 
 from __future__ import annotations
