@@ -36,6 +36,7 @@ def report(
         *_complexities(selection),
         *_trends(trends(selection)),
         *_relations(relations(selection)),
+        *_metrics(selection),
         *_quality(selection),
         *_left_out(selection),
         *_figures(figures, tables),
@@ -199,6 +200,31 @@ def _relations(found: Sequence[Relation]) -> list[str]:
 
 def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _metrics(selection: Selection) -> list[str]:
+    """Return what else was measured of the layers of trained networks, means over runs."""
+    rows = []
+    deepest = max((key[1] for key in selection.architectures()), default=0)
+    for key, networks in selection.architectures().items():
+        found: dict[str, dict[int, list[float]]] = {}
+        for network in networks if key[3] is None else ():
+            for layer in range(key[1] + 1):
+                measured = selection.layer(network, layer)
+                values = {"explained": measured.explained, **measured.metrics} if measured else {}
+                for name, value in values.items():
+                    if value is not None and measured and not measured.degenerate:
+                        found.setdefault(name, {}).setdefault(layer, []).append(value)
+        for name, layers in found.items():
+            cells = (f"{fmean(layers[layer]):.4g}" if layer in layers else "" for layer in range(deepest + 1))
+            rows.append((_label(selection, key), escaped(name), *cells))
+    if not rows:
+        return []
+    head = ("network", "", "input", *(str(layer) for layer in range(1, deepest + 1)))
+    intro = (
+        "Means over runs of the trained networks; docs/metrics.md has the definitions. Degenerate layers are left out."
+    )
+    return ["## What else was measured of each layer", "", intro, "", *table(head, rows, 2)]
 
 
 def _quality(selection: Selection) -> list[str]:

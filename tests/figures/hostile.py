@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Figure, Panels, Scatter
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 
 NAN, INF = float("nan"), float("inf")
 TEXTS = (
@@ -68,8 +68,34 @@ def curves(seed: int) -> Curves:
     return Curves(TEXTS[rng.integers(len(TEXTS))], "epoch", "loss", tuple(lines), TEXTS[rng.integers(len(TEXTS))])
 
 
+def dots(seed: int) -> Dots:
+    rng = np.random.default_rng(seed)
+    groups = []
+    for place in range(int(rng.integers(0, 9))):
+        x, y = (np.array(NUMBERS[rng.integers(len(NUMBERS))], dtype=float) for _ in range(2))
+        size = min(len(x), len(y))
+        groups.append(DotGroup(TEXTS[place % len(TEXTS)], place * 9, x[:size], y[:size], place))
+    title, label, note = (TEXTS[rng.integers(len(TEXTS))] for _ in range(3))
+    return Dots(title, label, label, tuple(groups), label, note)
+
+
+def heat(seed: int) -> Heat:
+    rng = np.random.default_rng(seed)
+    rows, columns = (int(one) for one in rng.integers(1, 12, 2))
+    values = rng.normal(0, 10.0 ** rng.integers(-300, 300), (rows, columns))
+    values[rng.random(values.shape) < rng.choice([0.0, 0.3, 1.0])] = rng.choice([NAN, INF, -INF])
+    heads, names = (tuple(TEXTS[place % len(TEXTS)] for place in range(count)) for count in (columns, rows))
+    scale = (0.0, 0.0) if rng.integers(2) else None
+    return Heat(
+        TEXTS[seed % len(TEXTS)], "epoch", "layer", heads, names, values, scale, TEXTS[rng.integers(len(TEXTS))]
+    )
+
+
+KINDS = (bars, scatter, curves, dots, heat)
+
+
 def figure(seed: int) -> Figure:
     if seed % 7 == 6:
-        parts = tuple((bars, scatter, curves)[part % 3](seed + part) for part in range(seed % 5))
+        parts = tuple(KINDS[part % len(KINDS)](seed + part) for part in range(seed % 8))
         return Panels(TEXTS[seed % len(TEXTS)], parts, seed % 4, "note")
-    return (bars, scatter, curves)[seed % 3](seed)
+    return KINDS[seed % len(KINDS)](seed)

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from embcx_tui.figures.image import COLUMN_WIDTH_IN, render
-from embcx_tui.figures.palette import colour
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Figure, Panels, Scatter
+from embcx_tui.figures.palette import colour, ramp
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 from tests.figures import hostile
 
 FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
@@ -38,10 +38,23 @@ def curves() -> Curves:
     return Curves("loss", "epoch", "nats", (Curve("relu", x, 1 / x), Curve("one", x, np.where(x == 3, 1.0, np.nan), 1)))
 
 
+def dots() -> Dots:
+    x = np.linspace(0.2, 0.6, 5)
+    groups = tuple(DotGroup(name, mark, x, 1 - x / mark, mark) for name, mark in (("tanh", 3), ("relu", 5)))
+    return Dots("mnist", "complexity", "accuracy", groups, "hidden layers", "ρ = −0.50")
+
+
+def heat() -> Heat:
+    values = np.array([[1.0, 2.0, NAN], [3.0, 4.0, 5.0]])
+    return Heat("relu", "epoch", "layer", ("0", "10", "100"), ("input", "1"), values, (1.0, 5.0))
+
+
 FIGURES: dict[str, Figure] = {
     "bars": bars(),
     "scatter": scatter(),
     "curves": curves(),
+    "dots": dots(),
+    "heat": heat(),
     "panels": Panels("all", (scatter(), scatter(), bars()), 2, "note"),
 }
 
@@ -99,7 +112,31 @@ def test_every_run_is_its_own_rectangle_with_the_mean_on_top() -> None:
     assert sum("stroke-width: 1.6" in style for style in styles) == 2
 
 
-@pytest.mark.parametrize("seed", range(21))
+def test_dots_have_the_markers_of_their_legend_and_a_note() -> None:
+    root = ElementTree.fromstring(render(dots(), "svg"))
+    words = {"".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"tanh", "relu", "3 layers", "5 layers", "complexity", "accuracy", "ρ = −0.50"} <= words
+    assert b"/FontFile2" in render(dots(), "pdf")
+
+
+def test_a_heat_map_has_each_value_and_leaves_what_is_missing_empty() -> None:
+    root = ElementTree.fromstring(render(heat(), "svg"))
+    words = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"1.00", "2.00", "3.00", "4.00", "5.00", "input", "100"} <= set(words)
+    assert "nan" not in words and "0.00" not in words
+    styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        assert any("fill: #{:02x}{:02x}{:02x}".format(*ramp(share)) in style for style in styles)
+
+
+def test_long_titles_and_notes_stay_inside_the_picture() -> None:
+    panels = Panels("a long title of several words " * 3, (dots(), heat()), 1, "a note of several words " * 20)
+    image = Image.open(io.BytesIO(render(panels, "png", dpi=150))).convert("L")
+    pixels = np.asarray(image)
+    assert pixels[:, 0].min() > 200 and pixels[:, -1].min() > 200 and pixels[0].min() > 200 and pixels[-1].min() > 200
+
+
+@pytest.mark.parametrize("seed", range(15))
 def test_trouble_in_the_data_is_drawn_or_said(seed: int) -> None:
     figure = hostile.figure(seed)
     ElementTree.fromstring(render(figure, "svg"))

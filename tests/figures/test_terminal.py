@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from embcx_tui.figures.palette import PLACES, blend, colour, quantise, stack_opacity, terminal_rgb
+from embcx_tui.figures.palette import PLACES, blend, colour, quantise, ramp, stack_opacity, terminal_rgb
 from embcx_tui.figures.terminal import Look, Row, draw, draw_text, locate
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter
 from tests.figures import hostile
 
 SIZES = [(1, 1), (2, 3), (7, 2), (12, 4), (16, 5), (30, 8), (40, 12), (80, 24), (121, 41), (200, 60)]
@@ -256,3 +256,35 @@ def test_text_output() -> None:
     plain = draw_text(scatter, 40, 10, Look(colours=False, unicode=False))
     assert len(plain.splitlines()) == 10
     assert "38;5;" in draw_text(scatter, 40, 10, depth="256") and "38;2;" in draw_text(scatter, 40, 10)
+
+
+def test_dots_stand_where_their_numbers_say_and_carry_their_group() -> None:
+    low, high = np.array([0.0]), np.array([1.0])
+    groups = (DotGroup("tanh", 3, low, low, 1), DotGroup("relu", 7, high, high, 3))
+    rows = draw(Dots("title", "complexity", "accuracy", groups, "hidden layers"), 60, 20, Look())
+    lines = text(rows)
+    first = next(row for row, line in enumerate(lines) if "7" in line and row > 1)
+    last = max(row for row, line in enumerate(lines) if "3" in line)
+    assert first == 2 and lines[first].rindex("7") == 59
+    assert lines[last].index("3") == lines[last].index("┤") + 1 and last > 12
+    inked = {span.text.strip(): span.fg for row in rows[2:] for span in row if span.bold}
+    assert inked["7"] == colour(3) and inked["3"] == colour(1)
+    assert "tanh" in lines[1] and "number: hidden layers" in lines[1]
+    plain = text(draw(Dots("", "x", "y", groups, "hidden layers"), 60, 20, Look(colours=False, unicode=False)))
+    assert "a tanh 3" in plain[0] and all(line.isascii() for line in plain)
+
+
+def test_a_heat_map_has_the_colour_and_number_of_each_value() -> None:
+    values = np.array([[1.0, 3.0], [np.nan, 5.0]])
+    heat = Heat("relu", "epoch", "layer", ("0", "10"), ("input", "1"), values)
+    rows = draw(heat, 40, 12, Look())
+    by_text = {span.text.strip(): span for row in rows for span in row if span.bg}
+    found = {span.bg for row in rows for span in row if span.bg}
+    assert found == {ramp(0.0), ramp(0.5), ramp(1.0)}
+    assert any("1.000" in words for words in by_text) and any("5.000" in words for words in by_text)
+    lines = text(rows)
+    assert "dark 1 … light 5" in lines[0] and any("–" in line and "5.000" in line for line in lines)
+    assert any("epoch (across), layer (down)" in line for line in lines)
+    plain = text(draw(heat, 40, 12, Look(colours=False, unicode=False)))
+    assert any("1.000" in line and "#" in line for line in plain) and all(line.isascii() for line in plain)
+    assert "too small" in "".join(text(draw(heat, 20, 3, Look())))

@@ -1,0 +1,82 @@
+"""`embcx-tui report`: one page from which a stranger can repeat a study."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from embcx_tui.analysis.markdown import escaped, fenced
+from embcx_tui.analysis.report import report
+from embcx_tui.cli import cli
+from embcx_tui.study.settings import validate
+from tests.figures import small_study
+
+
+def write(folder: Path, *more: str) -> str:
+    done = CliRunner().invoke(cli, ["report", "last", "--out", str(folder), *more], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(folder / "report.md")
+    return (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_page_holds_all_and_links_only_what_is_there(tmp_path: Path) -> None:
+    asked = small_study.settings(runs=2, measure={"methods": ["tsne", "pca"]})
+    small_study.write(
+        asked,
+        skip=frozenset({"mnist-d5-logsig-r0-l2"}),
+        degenerate=frozenset({"mnist-d5-logsig-r1-l5"}),
+        diverged=frozenset({"mnist-d5-relu-r1"}),
+        chance=frozenset({"mnist-d5-relu-r0"}),
+        spread=0.1,
+    )
+    page = write(tmp_path)
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", page):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / name).with_suffix(".csv").is_file()
+    for name in ("layers.csv", "summary.csv", "trend.csv", "accuracy.csv", "epochs.csv"):
+        assert (tmp_path / name).is_file() and name in page
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert validate(tomllib.loads(toml)) == asked
+    for words in (
+        "perplexity 30", "N = 120 points", "built-in exact engine", "| seed | 0 |", "8 epochs; the paper: up to 100",
+        "not convex", "60,000 images", "Page's L", "Spearman's ρ", "trustworthiness", "fig2.png",
+        r"Diverged networks, left out: mnist-d5-relu-r1 \(epoch 3\)", "at chance, included: mnist-d5-relu-r0",
+        r"Degenerate layers, left out: mnist-d5-logsig-r1-l5 \(tsne\)", r"mnist-d5-logsig-r0-l2 \(pca\)",
+        "This study is not complete",
+    ):  # fmt: skip
+        assert words.replace("_", r"\_") in page or words in page, words
+    again = tmp_path / "again"
+    assert write(again) == page
+    assert "at chance, left out, as asked: mnist-d5-relu-r0" in write(again, "--exclude-chance")
+
+
+def test_text_from_outside_cannot_write_into_the_page() -> None:
+    evil = "![x](http://a/b) <script>|`_*\x1b[31m\n# head www.a.b $x$"
+    shown = escaped(evil)
+    assert "\x1b" not in shown and "\n" not in shown
+    assert not re.search(r"(?<!\\)[\[\]()<>|`*_$:#]", shown)
+    asked = validate(
+        {
+            "name": evil,
+            "data": {"datasets": ["file:/data/```# no.npz"], "samples_per_class": 12},
+            "networks": {"depths": [3], "activations": ["relu"], "runs": 1},
+        }
+    )
+    page = report(small_study.write(asked).snapshot, {}, ())
+    assert not re.search(r"^# (head|no)", page, re.MULTILINE) and "<script>" not in page.split("~~~")[0].split("```")[0]
+    assert "\x1b" not in page
+
+
+def test_a_fence_is_longer_than_what_it_holds() -> None:
+    assert fenced("a\n````\n  b\u202e", "toml") == ["`````toml", "a", "````", "  b", "`````", ""]
+
+
+def test_a_study_without_measurements_has_a_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = small_study.settings(runs=1)
+    small_study.write(asked, diverged=frozenset({"mnist-d5-relu-r0", "mnist-d5-logsig-r0"}), skip=frozenset({"x"}))
+    page = write(tmp_path)
+    assert "Diverged networks, left out: mnist-d5-logsig-r0" in page and "fewer than 2 runs" in page
