@@ -9,8 +9,8 @@ from statistics import fmean
 from embcx_tui.analysis.selection import Architecture, Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
+from embcx_tui.figures.build import dataset_title
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.text import safe_text
 
 
 def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
@@ -54,7 +54,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _label(snapshot: Snapshot, key: Architecture) -> str:
     dataset, depth, activation, control = key
-    label = f"{safe_text(dataset, 40)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
+    label = f"{dataset_title(dataset)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
     return label + (f" {control}" if control else "")
 
 
@@ -92,7 +92,7 @@ def _relation_lines(found: Sequence[Relation]) -> list[str]:
 
 def relation_words(one: Relation) -> str:
     """Return complexity against accuracy of one dataset as one sentence."""
-    start = f"{safe_text(one.dataset, 40)}: complexity of the last hidden layer against test accuracy"
+    start = f"{dataset_title(one.dataset)}: complexity of the last hidden layer against test accuracy"
     if one.rho is None:
         return f"{start}: no correlation ({one.reason})"
     text = (

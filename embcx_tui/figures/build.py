@@ -257,7 +257,8 @@ def embedding(
         failed = snapshot.failed.get((network.layer_ids()[layer], method))
         note = failed.reason if failed else "nothing measured yet"
         return layer_scatter(empty, np.empty(0), classes, title=name, note=note)
-    title = name if measured.kl is None else " · ".join(filter(None, [name, f"KL {measured.kl:.3f}"]))
+    score = None if measured.kl is None else f"KL {measured.kl:.3f}"
+    title = " · ".join(filter(None, [name, score, "degenerate" * measured.degenerate]))
     try:
         points = np.asarray(load(measured.file)["points"])
     except (StoreError, KeyError) as error:

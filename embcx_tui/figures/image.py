@@ -163,10 +163,10 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         _draw_one(axes, one, width / columns, legend=not shared)
     from_zero = [axes for axes, one in zip(canvas.axes, figure.figures, strict=True) if _from_zero(one)]
     for axes in from_zero:  # what is compared has one scale
-        axes.set_ylim(0, max(one.get_ylim()[1] for one in from_zero))
+        axes.set_ylim(0, 1.12 * max(one.get_ylim()[1] for one in from_zero))
     if shared and scatters[0].classes:
         handles = [marker(place) for place in range(len(scatters[0].classes))]
-        canvas.legend(
+        title = canvas.legend(
             handles,
             scatters[0].classes,
             loc="outside lower center",
@@ -176,7 +176,9 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
             columnspacing=1.0,
             title=note,
             title_fontproperties={"size": _NOTE_PT},
-        ).get_title().set_color(GREY)
+        ).get_title()
+        title.set_color(GREY)
+        title.set_multialignment("center")
     else:
         _add_note(canvas, note)
 

@@ -37,7 +37,10 @@ def _layers(selection: Selection, network: Network, method: str, layers: Iterabl
     wanted = range(network.depth + 1) if layers is None else list(layers)
     names = network.layer_ids()
     for layer in wanted:
-        if selection.layer(network, layer, method) is None:
+        measured = selection.layer(network, layer, method)
+        if measured and measured.degenerate and measured.kl is None and method == "tsne":
+            reasons.setdefault("degenerate, no score", []).append(layer)
+        elif measured is None:
             failed = selection.snapshot.failed.get((names[layer], method))
             reasons.setdefault(safe_text(failed.reason, 80) if failed else "not measured", []).append(layer)
     return [

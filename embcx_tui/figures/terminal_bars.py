@@ -243,6 +243,8 @@ def _draw_marks(
     if bad:
         row, _ = _row_of(max(max(bad), bar.mean or 0.0), plot, top)
         cells.put(start + width // 2, max(row - 1, plot[0]), "!", WARNING, bold=True, width=1)
+    elif any(flagged) and not np.isfinite(values).any():  # degenerate without a score: there is no bar to stand on
+        cells.put(start + width // 2, plot[1] - 1, "!", WARNING, bold=True, width=1)
 
 
 def _draw_axis(cells: Cells, rows: _Rows, columns: _Columns, step: float, every: int) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import relations
-from embcx_tui.figures import gallery, paper
+from embcx_tui.figures import build, gallery, paper
+from embcx_tui.figures.image import render
 from embcx_tui.figures.numbers import figure_csv
+from embcx_tui.figures.terminal import Look, draw_text
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.study.plan import make_plan
 from tests.figures import small_study
@@ -186,3 +189,15 @@ def test_the_numbers_beside_a_figure() -> None:
     assert isinstance(first, Scatter) and len(rows) == 5 * len(first.points) + 1
     assert np.float32(rows[0]["x"]) == first.points[0, 0] and rows[0]["class"] == "0"
     assert [row["missing"] for row in rows if row["missing"]] == ["nothing measured yet"]
+
+
+def test_a_degenerate_layer_without_a_score_is_named_and_marked() -> None:
+    measured = small_study.write(small_study.settings(runs=1), degenerate=frozenset({"mnist-d5-relu-r0-l5"})).snapshot
+    key = ("mnist-d5-relu-r0-l5", "tsne")
+    without = measured.measured[key].model_copy(update={"kl": None})
+    snapshot = replace(measured, measured={**measured.measured, key: without})
+    found = build.layer_bars(snapshot, "mnist", 5, "relu")
+    assert "run 0 layer 5 (degenerate, no score)" in found.note
+    words = draw_text(found, 80, 20, Look(colours=False))
+    assert "!" in words
+    assert b">!<" in render(found, "svg")
