@@ -38,7 +38,8 @@ def align(points: NDArray[np.floating], onto: NDArray[np.floating]) -> Plane:
     if not both.any():
         return plane
     left, _, right = np.linalg.svd(plane[both].astype(np.float64).T @ target[both].astype(np.float64))
-    return (plane @ (left @ right)).astype(np.float32)
+    turned: Plane = (plane @ (left @ right)).astype(np.float32)
+    return turned
 
 
 def between(one: Plane, other: Plane, share: float) -> Plane:

@@ -81,17 +81,30 @@ LIVE: list[BindingType] = [
     _key("live.back", "escape", "back", "Back", "Back from the whole screen, or clear marks and filter", show=False),
 ]
 
+# What works while points are walked stands first: of several bindings of a key, the first that can be done is taken.
 LAYERS: list[BindingType] = [
+    _shown_as(
+        _key("layers.point-right", "right", "step(1,0)", "Point", "Walking points: the next to the right"), "← ↑ → ↓"
+    ),
+    _key("layers.point-left", "left", "step(-1,0)", "Point left", "Walking points: the next to the left", show=False),
+    _key("layers.point-up", "up", "step(0,-1)", "Point above", "Walking points: the next above", show=False),
+    _key("layers.point-down", "down", "step(0,1)", "Point below", "Walking points: the next below", show=False),
+    _shown_as(
+        _key("layers.turn-on", "full_stop", "turn(1)", "Layer", "Walking points: the next layer, toward the output"),
+        ", .",
+    ),
+    _key("layers.turn-back", "comma", "turn(-1)", "Layer before", "Walking points: the layer before", show=False),
+    _key("layers.point-leave", "escape,p", "leave", "Leave", "Walk points no more; the point stays chosen"),
     _shown_as(_key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"), "← →"),
     _key("layers.previous", "left", "flip(-1)", "Layer before", "Layer before, toward the input", show=False),
     _shown_as(_key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"), "↑ ↓"),
     _key("layers.up", "up", "walk(-1)", "Network above", "Line above in the tree", show=False),
-    _key("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next single network", show=False),
-    _key("layers.run-back", "left_square_bracket", "network(-1)", "Run before", "Single network before", show=False),
-    _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, bars, points, numbers"),
-    _key("layers.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
-    _key("layers.zoom", "z", "zoom", "Zoom", "The focused figure on the whole screen, and back"),
-    _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
+    _key(
+        "layers.point", "p", "point", "Point", "Choose a point and see its image; arrows then walk from point to point"
+    ),
+    _key("layers.grid", "g", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
+    _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
+    _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen, and back"),
     _shown_as(
         _key("layers.class-0", "0", "isolate(0)", "Class", "Show only class 0 of the legend; again: all classes"),
         "0–9",
@@ -107,8 +120,31 @@ LAYERS: list[BindingType] = [
         )
         for digit in range(1, 10)
     ),
-    _key("layers.all", "a", "isolate(-1)", "All", "Show all classes"),
-    _key("layers.back", "escape", "unzoom", "Back", "Back from the whole screen", show=False),
+    _key("layers.missed", "m", "missed", "Missed", "Show only what the network misclassifies; again: all"),
+    _key("layers.all", "a", "all", "All", "Show all classes, and what is classified rightly too", show=False),
+    _shown_as(_key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in, about the chosen point"), "+ -"),
+    _key("layers.farther", "minus", "magnify(-1)", "Zoom out", "Zoom out", show=False),
+    _key("layers.fit", "equals_sign", "fit", "Fit", "Fit all points in", show=False),
+    _key("layers.pan-right", "shift+right", "pan(1,0)", "Pan right", "Look further to the right", show=False),
+    _key("layers.pan-left", "shift+left", "pan(-1,0)", "Pan left", "Look further to the left", show=False),
+    _key("layers.pan-up", "shift+up", "pan(0,1)", "Pan up", "Look further up", show=False),
+    _key("layers.pan-down", "shift+down", "pan(0,-1)", "Pan down", "Look further down", show=False),
+    _key("layers.filter", "slash", "filter", "Filter", "Filter the tree: words that its networks must hold"),
+    _key("layers.chart", "b", "chart", "Chart", "Bars; complexity over epochs; complexity against accuracy"),
+    _key("layers.method", "t", "method", "Method", "Points by another embedding method, where measured"),
+    _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
+    _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, chart, points, numbers"),
+    _key("layers.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
+    _key("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next single network", show=False),
+    _key("layers.run-back", "left_square_bracket", "network(-1)", "Run before", "Single network before", show=False),
+    _key(
+        "layers.back",
+        "escape",
+        "back",
+        "Back",
+        "Back from the whole screen or the grid; then forget the point, the marks, the filter",
+        show=False,
+    ),
 ]
 
 CHOICES: list[BindingType] = [

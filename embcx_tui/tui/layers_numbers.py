@@ -4,43 +4,88 @@ from __future__ import annotations
 
 import textwrap
 from statistics import fmean, stdev
+from typing import ClassVar
+
+from textual.binding import BindingType
 
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers_words import layer_words, trouble_words, waiting_words
-from embcx_tui.tui.painted import Ink, Painted, fit_right, span
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import keys
+from embcx_tui.tui.layers_words import layer_words, method_words, trouble_words, waiting_words
+from embcx_tui.tui.painted import Ink, fit, fit_right, span
+from embcx_tui.tui.scrolled import Scrolled
 
-_NAME_WIDTH = 11
+_NAME_WIDTH = 12
+# What the metrics of a layer and of its plane are called here; docs/metrics.md says what they are.
+_NAMES = {
+    "knn": "k-NN acc.",
+    "probe": "linear acc.",
+    "separation": "fuzziness",
+    "gdv": "GDV",
+    "twonn": "dimension",
+    "rank": "eff. rank",
+    "trustworthiness": "trustworthy",
+    "continuity": "continuous",
+    "knn_2d": "k-NN acc.",
+}
+_HEAD_ROWS = 2
 
 
-class Numbers(Painted, can_focus=True):
-    """Shows the numbers of `layer` of `network`, or nothing before there is a network."""
+class Numbers(Scrolled):
+    """Shows the numbers of `layer` of `network`, or nothing before there is a network; what is too long scrolls."""
+
+    # Not the arrows: up and down walk the tree, whatever panel has the focus.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        keys.hidden("pageup", "page(-1)"),
+        keys.hidden("pagedown", "page(1)"),
+        keys.hidden("home", "edge(False)"),
+        keys.hidden("end", "edge(True)"),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._snapshot: Snapshot | None = None
-        self._network: Network | None = None
-        self._layer = 0
+        self._shown: tuple[Snapshot, Network, int, str] | None = None
+        self._lines: tuple[Row, ...] = ()
 
-    def show(self, snapshot: Snapshot | None, network: Network | None, layer: int) -> None:
-        self._snapshot, self._network, self._layer = snapshot, network, layer
+    def show(self, snapshot: Snapshot | None, network: Network | None, layer: int, method: str = "tsne") -> None:
+        self._shown = (snapshot, network, layer, method) if snapshot and network else None
         self.repaint()
 
+    @property
+    def line_count(self) -> int:
+        return max(len(self._lines) - _HEAD_ROWS, 0)
+
+    @property
+    def head_height(self) -> int:
+        return _HEAD_ROWS
+
+    def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
+        return self._lines[:_HEAD_ROWS]
+
+    def line(self, number: int, width: int, ink: Ink) -> Row:
+        return self._lines[_HEAD_ROWS + number]
+
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
-        if self._snapshot is None or self._network is None:
+        if self._shown is None:
+            self._lines = ()
             return ()
-        return _rows(self._snapshot, self._network, self._layer, width, ink)
+        self._lines = _rows(*self._shown, width, ink)
+        if self.line_count > self.body_height:
+            # One column for the bar that says how much there is below.
+            self._lines = _rows(*self._shown, width - 2, ink)
+        return super().paint(width, height, ink)
 
 
-def _rows(snapshot: Snapshot, network: Network, layer: int, width: int, ink: Ink) -> tuple[Row, ...]:
+def _rows(snapshot: Snapshot, network: Network, layer: int, method: str, width: int, ink: Ink) -> tuple[Row, ...]:
     state = snapshot.networks[network.id]
     measured = snapshot.layer(network, layer)
     untrained = f" {network.control}" if network.control else ""
     rows: list[Row] = [
-        (span(f"{network.activation}{untrained}, run {network.run}", bold=True),),
+        (span(fit(f"{network.activation}{untrained}, run {network.run}", width), bold=True),),
         (span(layer_words(network, layer), ink.muted),),
     ]
 
@@ -77,6 +122,17 @@ def _rows(snapshot: Snapshot, network: Network, layer: int, width: int, ink: Ink
         add("restarts", _spread(measured))
     if measured.gradient_norm is not None:
         add("gradient", f"{measured.gradient_norm:.1e}")
+
+    def section(heading: str, values: dict[str, float | None]) -> None:
+        if values:
+            rows.extend([(), (span(fit(heading, width), ink.muted, bold=True),)])
+        for name, value in values.items():
+            add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), "–" if value is None else f"{value:.3f}")
+
+    section("the layer itself", measured.metrics)
+    placed = measured if method == "tsne" else snapshot.layer(network, layer, method)
+    if placed:
+        section(f"its plane by {method_words(method)}", placed.quality)
     return tuple(rows)
 
 

@@ -13,11 +13,11 @@ from textual.widgets.tree import TreeNode
 
 from embcx_tui.figures.build import dataset_title
 from embcx_tui.store.snapshot import NetworkState, Snapshot
-from embcx_tui.study.plan import Plan
+from embcx_tui.study.plan import Network, Plan
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.live_networks import STATUS_SIGNS
-from embcx_tui.tui.places import Branch, Place, branches
+from embcx_tui.tui.places import Branch, Place, branches, place_of
 
 
 class LayersTree(Tree[Place], inherit_bindings=False):
@@ -26,10 +26,6 @@ class LayersTree(Tree[Place], inherit_bindings=False):
     # Arrows belong to the screen, whatever panel has the focus: up and down walk this tree, left and right flip layers.
     BINDINGS: ClassVar[list[BindingType]] = [
         keys.hidden("enter", "toggle_node"),
-        keys.hidden("space", "toggle_node"),
-        keys.hidden("shift+up", "cursor_previous_sibling"),
-        keys.hidden("shift+down", "cursor_next_sibling"),
-        keys.hidden("shift+left", "cursor_parent"),
         keys.hidden("pageup", "page_up"),
         keys.hidden("pagedown", "page_down"),
         keys.hidden("home", "scroll_home"),
@@ -48,26 +44,50 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         self._plan: Plan | None = None
         self._by_place: dict[Place, TreeNode[Place]] = {}
         self._words: dict[Place, str] = {}
+        self._names: dict[Place, str] = {}
+        self._filter: tuple[str, ...] = ()
+        self._marked: tuple[Network, ...] = ()
 
-    def update_from(self, snapshot: Snapshot) -> None:
-        """Show the networks of `snapshot`: rebuilt for another study, else only labels that changed."""
-        if self._plan is None or self._plan.settings != snapshot.plan.settings:
-            self._plan = snapshot.plan
+    def update_from(self, snapshot: Snapshot, marked: tuple[Network, ...] = (), words: str = "") -> int:
+        """Show the networks of `snapshot` whose names hold all `words`, those `marked` with a sign; return how many.
+
+        Rebuilt for another study or filter, else only labels that changed.
+        """
+        wanted = tuple(words.lower().split())
+        if self._plan is None or self._plan.settings != snapshot.plan.settings or wanted != self._filter:
+            place = self.place if self._plan and self._plan.settings == snapshot.plan.settings else None
+            self._plan, self._filter = snapshot.plan, wanted
             self._plant(snapshot)
+            if place:
+                self.select(place if place in self._by_place else next(iter(self.leaves()), place))
+        self._marked = marked
         for network_state in snapshot.networks.values():
             network = network_state.network
-            place = Place(network.dataset, network.depth, network.activation, network.run, network.control)
-            words = _run_words(network_state)
-            if self._words.get(place) != words:
-                self._words[place] = words
-                self._by_place[place].set_label(Text(words))
+            self._label(place_of(network), _run_words(network_state), "✓ " if network in marked else "")
+        for place, node in self._by_place.items():
+            if place.run is None:
+                under = sum(place.holds(network) for network in marked) if node.allow_expand else 0
+                self._label(place, self._names[place], "", f" ✓{under}" if under and not node.is_expanded else "")
+        return sum(1 for _ in self.leaves())
+
+    def _label(self, place: Place, words: str, before: str, after: str = "") -> None:
+        node, whole = self._by_place.get(place), before + words + after
+        if node and self._words.get(place) != whole:
+            self._words[place] = whole
+            node.set_label(Text(whole))
 
     def _plant(self, snapshot: Snapshot) -> None:
         self.clear()
         self._by_place.clear()
         self._words.clear()
+        self._names.clear()
         for branch in branches(snapshot.plan):
-            self._grow(self.root, branch, level=0)
+            kept = branch if not self._filter else _filtered(branch, snapshot.plan, self._filter)
+            if kept:
+                self._grow(self.root, kept, level=0)
+        if self._filter:
+            self.root.expand_all()
+            return
         # One dataset and one depth are open from the start, so that the activations are on the screen.
         for node in self.root.children[:1]:
             node.expand()
@@ -75,8 +95,9 @@ class LayersTree(Tree[Place], inherit_bindings=False):
                 node.children[0].expand()
 
     def _grow(self, parent: TreeNode[Place], branch: Branch, level: int) -> None:
-        words = Text(dataset_title(branch.words) if level == 0 else safe_text(branch.words))
-        node = parent.add(words, branch.place, allow_expand=bool(branch.under))
+        words = dataset_title(branch.words) if level == 0 else safe_text(branch.words)
+        self._names[branch.place] = words
+        node = parent.add(Text(words), branch.place, allow_expand=bool(branch.under))
         self._by_place[branch.place] = node
         for under in branch.under:
             self._grow(node, under, level + 1)
@@ -111,6 +132,16 @@ class LayersTree(Tree[Place], inherit_bindings=False):
     def leaves(self) -> Iterator[Place]:
         """Yield every single network in the order of the tree."""
         return (place for place in self._by_place if place.run is not None)
+
+
+def _filtered(branch: Branch, plan: Plan, words: tuple[str, ...]) -> Branch | None:
+    """Return what of `branch` leads to networks whose names hold all `words`; None where nothing does."""
+    if branch.place.run is not None:
+        network = branch.place.network(plan)
+        name = network.label.lower() if network else ""
+        return branch if all(word in name for word in words) else None
+    under = tuple(kept for one in branch.under if (kept := _filtered(one, plan, words)))
+    return Branch(branch.words, branch.place, under) if under else None
 
 
 def _run_words(state: NetworkState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from embcx_tui.figures.paper import METHOD_NAMES
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
@@ -21,6 +22,11 @@ def points_title(network: Network, layer: int) -> str:
         return f"Input · run {network.run}"
     control = f" {network.control}" if network.control else ""
     return f"Layer {layer} of {network.depth} · {network.activation}{control}, run {network.run}"
+
+
+def method_words(method: str) -> str:
+    """Return what an embedding method is called."""
+    return next((words for name, words in METHOD_NAMES.items() if name == method), safe_text(method, 20))
 
 
 def waiting_words(snapshot: Snapshot, network: Network) -> str:
@@ -43,6 +49,12 @@ def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
     if network.id in snapshot.diverged and not measured:
         return f"diverged in epoch {snapshot.diverged[network.id].epoch}: not measured"
     return ""
+
+
+def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:
+    """Return what stands over one of several panels: its name and the layer's score."""
+    measured = snapshot.layer(network, layer)
+    return name if measured is None or measured.kl is None else f"{name} · KL {measured.kl:.3f}"
 
 
 def nothing_yet(snapshot: Snapshot) -> str:

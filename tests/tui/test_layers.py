@@ -174,9 +174,10 @@ def test_picture_of_a_measured_study(size: tuple[int, int], snap_compare: Any) -
     study = made.make_study(made.settings_of())
 
     async def look(pilot: Pilot[None]) -> None:
+        pilot.app.animation_level = "none"
         await show(pilot, study, "layers")
         await pilot.press("down", "left")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0", " %")
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)
 
@@ -185,9 +186,11 @@ def test_picture_of_a_zoomed_scatter(snap_compare: Any) -> None:
     study = made.make_study(made.settings_of())
 
     async def look(pilot: Pilot[None]) -> None:
+        pilot.app.animation_level = "none"
         await show(pilot, study, "layers")
         await sees(pilot, "Layer 3 of 3 · logsig, run 0")
         await pilot.press("z")
         await sees_no(pilot, "converged")
+        await sees(pilot, " %")
 
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=look)

@@ -1,0 +1,41 @@
+"""Reads and counts off the loop what the layer browser's pictures need, always the newest wish first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from embcx_tui.study.events import SealedFile
+from embcx_tui.tui.layers_pictures import Picture, Pictures
+
+
+class Reading:
+    """One wish at a time: a held key leaves only its last one."""
+
+    def __init__(self, pictures: Pictures, arrived: Callable[[], None]) -> None:
+        self._pictures = pictures
+        self._arrived = arrived
+        self._wish: tuple[Picture, tuple[SealedFile, ...]] | None = None
+        self.busy = False
+
+    def wish(self, picture: Picture, near: tuple[SealedFile, ...]) -> bool:
+        """Note what is wanted, and what one key away will want; tell whether `run` has to be started."""
+        self._wish = (picture, near)
+        return not self.busy
+
+    async def run(self) -> None:
+        """Go on until there is nothing left to read."""
+        self.busy = True
+        try:
+            while self._wish is not None:
+                (picture, near), self._wish = self._wish, None
+                if await self._pictures.clouds.shelf.fetch(picture.wanted):
+                    self._arrived()
+                elif picture.votes:
+                    for vote in picture.votes:
+                        await asyncio.to_thread(self._pictures.count, *vote)
+                    self._arrived()
+                else:
+                    await self._pictures.clouds.shelf.fetch(near)
+        finally:
+            self.busy = False

@@ -1,0 +1,114 @@
+"""Flipping through layers: the same points move, a held key goes straight on."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from textual.pilot import Pilot
+
+from embcx_tui.figures.terminal import Look
+from embcx_tui.figures.values import Figure, Scatter
+from embcx_tui.tui.canvas import PointsCanvas
+from tests.tui import made
+from tests.tui.seeing import opened, sees, stop_the_clock
+from tests.tui.test_layers import small
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch)
+
+
+@pytest.fixture
+def frames(monkeypatch: pytest.MonkeyPatch) -> list[Scatter]:
+    """Every scatter that is drawn."""
+    from embcx_tui.figures import terminal
+
+    seen: list[Scatter] = []
+
+    def watching(figure: Figure, width: int, height: int, look: Look) -> object:
+        if isinstance(figure, Scatter):
+            seen.append(figure)
+        return terminal.draw(figure, width, height, look)
+
+    monkeypatch.setattr("embcx_tui.tui.canvas.draw", watching)
+    return seen
+
+
+def canvas_of(pilot: Pilot[None]) -> PointsCanvas:
+    return pilot.app.screen.query_one("#scatter", PointsCanvas)
+
+
+async def landed(pilot: Pilot[None]) -> None:
+    while canvas_of(pilot).figure is not canvas_of(pilot).target:
+        await pilot.pause(0.02)
+
+
+async def test_the_points_of_neighbouring_layers_lie_near_each_other() -> None:
+    study = made.make_study(small())
+    # What t-SNE leaves open: one layer is turned, mirrored, moved and larger.
+    path = study.paths.arrays / "digits-d3-tanh-r0-l2.npz"
+    raw = np.load(path)["points"]
+    turned = (5 * raw @ np.array([[0.6, -0.8], [-0.8, -0.6]]) + 100).astype(np.float32)
+    seal(study, "digits-d3-tanh-r0-l2", turned)
+    async with opened(study, "layers", expect="10-NN ") as pilot:
+        pilot.app.animation_level = "none"
+        points = []
+        for layer in ("Layer 3 of 3", "Layer 2 of 3", "Layer 1 of 3", "Input"):
+            await sees(pilot, layer)
+            figure = canvas_of(pilot).target
+            assert isinstance(figure, Scatter)
+            points.append(figure.points)
+            await pilot.press("left")
+        for one, other in pairwise(points):
+            assert np.sqrt(((one - other) ** 2).sum(axis=1).mean()) < 0.6  # their own extent is 1
+
+
+def seal(study: made.Made, layer_id: str, points: NDArray[np.float32]) -> None:
+    """Write other points for a layer, and the line that announces them."""
+    from embcx_tui.store.arrays import write_arrays
+    from embcx_tui.store.reader import read_study
+
+    event = read_study(study.paths).measured[layer_id, "tsne"]
+    file = write_arrays(study.paths.arrays, f"{layer_id}.npz", {"points": points})
+    study.append(event.model_copy(update={"file": file}))
+
+
+async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(frames: list[Scatter]) -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        start = canvas_of(pilot).figure
+        frames.clear()
+        await pilot.pause(0.3)
+        await pilot.press("left")
+        await sees(pilot, "Layer 2 of 3")
+        await landed(pilot)
+        end = canvas_of(pilot).figure
+        assert isinstance(start, Scatter) and isinstance(end, Scatter)
+        between = [one for one in frames if one.points is not start.points and one.points is not end.points]
+        assert between, "no frame between"
+        way = [float(np.abs(one.points - start.points).mean()) for one in between]
+        assert way == sorted(way) and way[-1] < float(np.abs(end.points - start.points).mean())
+        assert all(one.labels is end.labels for one in between)
+
+
+@pytest.mark.parametrize("how", ["held", "no animations"])
+async def test_no_frames_between_where_a_key_is_held_or_none_are_wanted(frames: list[Scatter], how: str) -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        if how == "no animations":
+            pilot.app.animation_level = "none"
+        else:
+            canvas_of(pilot)._left_at = float("inf")  # another key came just now
+        frames.clear()
+        await pilot.press("left")
+        await sees(pilot, "Layer 2 of 3")
+        assert len({id(one.points) for one in frames}) == 1
+
+
+async def test_keys_pressed_faster_than_drawn_all_count() -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        await pilot.press(*["left"] * 9, *["right"] * 2)
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
+        await landed(pilot)

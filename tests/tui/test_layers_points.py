@@ -1,0 +1,179 @@
+"""Walking and seeing points in the layer browser, as the keys a person presses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from embcx_tui.figures.terminal import Look, locate
+from embcx_tui.figures.values import Scatter
+from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.reader import read_study
+from embcx_tui.tui.app import make_app
+from embcx_tui.tui.canvas import PointsCanvas
+from tests.tui import made
+from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.test_layers import small
+
+LOOK = Look()  # where points stand does not depend on colours
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch)
+
+
+def shown(pilot: Pilot[None]) -> Scatter:
+    """The scatter that is shown, or flown to."""
+    figure = pilot.app.screen.query_one("#scatter", PointsCanvas).target
+    assert isinstance(figure, Scatter)
+    return figure
+
+
+async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
+    study = made.make_study(small())
+    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p")
+        text = await sees(pilot, "training", "taken for", "near in the plane", "near as inputs")
+        assert "▀" in text and "converged" not in text
+        figure = shown(pilot)
+        assert figure.chosen is not None
+        snapshot = read_study(study.paths)
+        predicted = read_arrays(study.paths.root, snapshot.trained["digits-d3-tanh-r0"].file)["predicted"]
+        lines = {line.split()[0]: line for line in (one[26:56].strip() for one in text.splitlines()) if line}
+        assert f"● {figure.labels[figure.chosen]}" in lines["is"]
+        assert f"● {predicted[figure.chosen]}" in lines["taken"]
+        assert f"input {figure.chosen}" in lines["training"]
+
+
+async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
+    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+        await pilot.press("p")
+        await sees(pilot, "near in the plane")
+        canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
+        for key, column, sign in [("right", 0, 1), ("left", 0, -1), ("up", 1, -1), ("down", 1, 1)]:
+            before = shown(pilot)
+            cells = locate(before, *canvas.content_size, LOOK)
+            await pilot.press(key)
+            await pilot.pause()
+            after = shown(pilot)
+            assert before.chosen is not None and after.chosen is not None and before.chosen != after.chosen
+            assert (cells[after.chosen] - cells[before.chosen])[column] * sign > 0
+        # Still the same layer and network: now the arrows are theirs again.
+        await sees(pilot, "Layer 3 of 3 · tanh, run 0")
+        await pilot.press("escape", "left")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0", "converged")
+        assert shown(pilot).chosen is not None
+        await pilot.press("escape")
+        await pilot.pause()
+        assert shown(pilot).chosen is None
+
+
+async def test_the_point_stays_chosen_across_layers_networks_and_runs_that_hold_it() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p", "right", "up")
+        await sees(pilot, "near in the plane")
+        chosen = shown(pilot).chosen
+        await pilot.press("comma")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
+        assert shown(pilot).chosen == chosen
+        await pilot.press("escape", "down")
+        await sees(pilot, "Layer 2 of 3 · relu, run 0")
+        assert shown(pilot).chosen == chosen
+
+
+async def test_a_click_chooses_the_point_under_it() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
+        cells = locate(shown(pilot), *canvas.content_size, LOOK)
+        inset = canvas.content_region.offset - canvas.region.offset
+        await pilot.click(canvas, offset=(int(cells[17, 0]) + inset.x, int(cells[17, 1]) + inset.y))
+        await sees(pilot, "near in the plane")
+        chosen = shown(pilot).chosen
+        assert chosen is not None and (cells[chosen] == cells[17]).all()
+
+
+async def test_m_leaves_only_what_is_misclassified() -> None:
+    study = made.make_study(small())
+    predicted = read_arrays(study.paths.root, read_study(study.paths).trained["digits-d3-tanh-r0"].file)["predicted"]
+    wrong = int((predicted != np.arange(200) % 10).sum())
+    async with opened(study, "layers", expect="10-NN ") as pilot:
+        await pilot.press("m")
+        await sees(pilot, f"{wrong} misclassified")
+        shown_points = shown(pilot).shown
+        assert shown_points is not None and int(shown_points.sum()) == wrong
+        await pilot.press("a")
+        await sees_no(pilot, "misclassified")
+
+
+async def test_plus_zooms_in_shift_arrows_pan_and_equals_shows_all() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
+
+        def on_screen() -> int:
+            return int((locate(shown(pilot), *canvas.content_size, LOOK)[:, 0] >= 0).sum())
+
+        await pilot.press("plus", "plus")
+        await sees(pilot, "zoom ×2.0")
+        near = on_screen()
+        assert 0 < near < 200
+        view = shown(pilot).view
+        await pilot.press("shift+right", "shift+up")
+        await pilot.pause()
+        moved = shown(pilot).view
+        assert view and moved and moved[0] > view[0] and moved[1] > view[1]
+        await pilot.press("left")  # the part of the plane stays
+        await sees(pilot, "Layer 2 of 3", "zoom ×")
+        await pilot.press("right", "minus", "minus")
+        await sees_no(pilot, "zoom ×")
+        await pilot.press("plus", "equals_sign")
+        await sees_no(pilot, "zoom ×")
+        assert on_screen() == 200
+
+
+async def test_a_network_whose_answers_are_unknown_says_so() -> None:
+    study = made.make_study(small())
+    (study.paths.arrays / "digits-d3-tanh-r0.npz").unlink()
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("m")
+        await sees(pilot, "answers are not known")
+        await pilot.press("p")
+        await sees(pilot, "what the network takes it")
+
+
+async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("p")
+        text = await sees(pilot, "near in the plane")
+        assert "▀" not in text and any(shade in text for shade in "░▒▓")
+
+
+async def test_help_and_footer_tell_the_keys_of_walking() -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        assert "p Point" in text_of(pilot.app).splitlines()[-1]
+        await pilot.press("p")
+        text = await sees(pilot, "esc Leave")
+        assert "← ↑ → ↓ Point" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("colour", [True, False], ids=["colour", "no colour"])
+def test_picture_of_a_chosen_point(
+    size: tuple[int, int], colour: bool, snap_compare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    study = made.make_study(made.settings_of())
+
+    async def look(pilot: Pilot[None]) -> None:
+        pilot.app.animation_level = "none"
+        await show(pilot, study, "layers")
+        await sees(pilot, "Layer 3 of 3 · logsig, run 0", " %")
+        await pilot.press("p", "right")
+        await sees(pilot, "near as inputs")
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=look)
