@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from embcx_tui.analysis.forecast import SCORING, Forecast, forecast
+from embcx_tui.store.calibration import ROUGH, from_values
 from embcx_tui.store.snapshot import Snapshot
-
-# Before the first measurement of this study: seconds on two CPU cores, from `embcx-tui bench` on such a machine. Only
-# their ratio matters for the fraction done; the time left uses this study's own rates as soon as there are any.
-_SECONDS_PER_INPUT_AND_WEIGHT = 2.5e-11
-_EMBEDDING_SECONDS_PER_PAIR = 1.5e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,56 +23,83 @@ class Progress:
 
 
 def progress(snapshot: Snapshot) -> Progress:
-    """Return the progress of a study, from its own rates where it has measured any."""
+    """Return the progress of a study, by its own rates where it has measured any, else by its machine's calibration."""
     plan = snapshot.plan
-    # Work that a diverged network no longer needs counts as done.
+    calibration = from_values(snapshot.machine.calibration) if snapshot.machine else None
+    expected = forecast(plan, calibration or ROUGH)
+    done, planned = _embeddings(snapshot)
+    embedding_s = _embedding_rates(snapshot, expected)
+    epochs = sum(history.last * len(history.networks) for history in snapshot.histories.values())
+    epochs_spent, epochs_whole = _epochs(snapshot, expected)
+    spent = epochs_spent + sum(count * embedding_s[method] for method, count in done.items())
+    whole = epochs_whole + sum(count * embedding_s[method] for method, count in planned.items())
+    complete = snapshot.state == "complete"
+    known = calibration is not None or epochs > 0
+    return Progress(
+        network_epochs=epochs,
+        network_epochs_planned=plan.network_epochs,
+        embeddings=done.total(),
+        embeddings_planned=plan.embeddings,
+        fraction=1.0 if complete else min(spent / whole, 1.0) if whole else 0.0,
+        seconds_left=0.0 if complete else max(whole - spent, 0.0) if known else None,
+    )
+
+
+def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
+    """Return embeddings done and planned, by method; what a diverged network no longer needs counts as done."""
+    plan = snapshot.plan
+    methods: tuple[str, ...] = plan.settings.measure.methods
+    planned = Counter({method: len(plan.layers) for method in methods})
+    planned[SCORING] += plan.embeddings - planned.total()
     lost = {layer.id for layer in plan.layers if layer.network in snapshot.diverged}
-    methods = plan.settings.measure.methods
-    finished = len(snapshot.measured.keys() | snapshot.failed.keys())
-    finished += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
-    needless = sum(layer.id in lost for layer in plan.layers) * len(methods)
-    needless += sum(
+    done = Counter(method for _, method in snapshot.measured.keys() | snapshot.failed.keys())
+    done[SCORING] += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
+    for method in methods:
+        done[method] += len(lost)
+    done[SCORING] += sum(
         (layer.id, epoch) not in snapshot.earlier
         for layer in plan.layers
         if layer.id in lost and not str(layer.network).endswith("-shuffled")
         for epoch in plan.epochs
     )
-    done_layers = finished + needless
-    epochs = sum(history.last * len(history.networks) for history in snapshot.histories.values())
-    epoch_s, embedding_s = _rates(snapshot)
-    spent = epochs * epoch_s + done_layers * embedding_s
-    whole = plan.network_epochs * epoch_s + plan.embeddings * embedding_s
-    complete = snapshot.state == "complete"
-    return Progress(
-        network_epochs=epochs,
-        network_epochs_planned=plan.network_epochs,
-        embeddings=done_layers,
-        embeddings_planned=plan.embeddings,
-        fraction=1.0 if complete else min(spent / whole, 1.0) if whole else 0.0,
-        seconds_left=0.0 if complete else max(whole - spent, 0.0) if epochs else None,
-    )
+    return done, planned
 
 
-def _rates(snapshot: Snapshot) -> tuple[float, float]:
-    """Return seconds a network-epoch and seconds an embedding: measured, else guessed from the sizes."""
+def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:
+    """Return seconds of training done and planned: a cohort's own rate a network-epoch, else the forecast's, corrected
+    as far as other cohorts were slower or faster than theirs.
+    """
     plan = snapshot.plan
-    # The first epoch warms caches up and would spoil the forecast where more are known.
-    timed = [
-        (event.seconds, len(history.networks))
-        for history in snapshot.histories.values()
-        for epoch, event in history.epochs.items()
-        if epoch > 1 or history.last == 1
-    ]
-    measured = [event.seconds for event in snapshot.measured.values()]
-    settings = plan.settings
-    known = next(iter(snapshot.datasets.values()), None)
-    inputs, features = (known.n_train, known.features) if known else (50_000, 784)
-    points = (len(known.classes) if known else 10) * settings.data.samples_per_class
-    weights = features * settings.networks.width + settings.networks.width**2 * max(settings.networks.depths)
-    epoch_s = (
-        sum(seconds for seconds, _ in timed) / sum(count for _, count in timed)
-        if timed
-        else inputs * weights * _SECONDS_PER_INPUT_AND_WEIGHT
-    )
-    embedding_s = sum(measured) / len(measured) if measured else points**2 * _EMBEDDING_SECONDS_PER_PAIR
-    return epoch_s, embedding_s
+    rates = [epoch_s / len(cohort.networks) for cohort, epoch_s in zip(plan.cohorts, expected.epochs, strict=True)]
+    of_network = {network.id: place for place, cohort in enumerate(plan.cohorts) for network in cohort.networks}
+    seconds: dict[int, float] = defaultdict(float)
+    counted: dict[int, int] = defaultdict(int)
+    done: dict[int, int] = defaultdict(int)
+    for history in snapshot.histories.values():
+        place = of_network[history.networks[0]]
+        done[place] += history.last * len(history.networks)
+        for epoch, event in history.epochs.items():
+            # The first epoch warms caches up and would spoil the forecast where more are known.
+            if epoch > 1 or history.last == 1:
+                seconds[place] += event.seconds
+                counted[place] += len(history.networks)
+    foreseen = sum(rates[place] * counted[place] for place in seconds)
+    correction = sum(seconds.values()) / foreseen if foreseen else 1.0
+    spent = whole = 0.0
+    for place, cohort in enumerate(plan.cohorts):
+        rate = seconds[place] / counted[place] if counted[place] else rates[place] * correction
+        spent += done[place] * rate
+        whole += len(cohort.networks) * plan.settings.training.epochs * rate
+    return spent, whole
+
+
+def _embedding_rates(snapshot: Snapshot, expected: Forecast) -> dict[str, float]:
+    """Return seconds an embedding by method: measured, else the forecast's, corrected by t-SNE's where known."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for (_, method), event in snapshot.measured.items():
+        found[method].append(event.seconds)
+    for event in snapshot.earlier.values():
+        found[SCORING].append(event.seconds)
+    own = {method: sum(seconds) / len(seconds) for method, seconds in found.items()}
+    correction = own[SCORING] / expected.embeddings[SCORING] if SCORING in own else 1.0
+    return {method: own.get(method, rate * correction) for method, rate in expected.embeddings.items()}

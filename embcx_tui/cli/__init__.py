@@ -32,6 +32,7 @@ class LazyGroup(click.Group):
         "report": "report",
         "data": "data",
         "doctor": "doctor",
+        "bench": "bench",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -76,6 +77,7 @@ _SUMMARIES = {
     "report": "Write a study as one Markdown page with figures and tables.",
     "data": "Datasets: what is there, fetch, check.",
     "doctor": "What this machine has, and what is missing.",
+    "bench": "How fast this machine is, beside the best of the libraries.",
 }
 
 

@@ -57,19 +57,24 @@ class WorkerStarted(Event):
 
 
 class MachineDescribed(Event):
-    """What the study is computed on: the device in words, cores, memory in bytes, and versions of what computes."""
+    """What the study is computed on: the device in words, cores, memory in bytes, and versions of what computes.
+
+    `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
+    """
 
     kind: Literal["machine"] = "machine"
     device: str
     cores: int
     memory: int
     versions: dict[str, str]
+    calibration: dict[str, float] = {}
 
 
 class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
-    `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
+    `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score. `digest`
+    is a hash of all inputs and labels: a file that changed meanwhile must not go on as the same study.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -80,6 +85,7 @@ class DatasetLoaded(Event):
     classes: tuple[str, ...]
     shape: tuple[int, int, int] | None
     chance: Number = None
+    digest: str = ""
 
 
 class StudyAccepted(Event):

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from embcx_tui.store.calibration import ROUGH, Calibration, stored
 from embcx_tui.study.errors import RequestError, SettingsError
 from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import StudySettings, read_study_file, to_toml, validate
@@ -21,10 +22,10 @@ from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.choices import Choices
 from embcx_tui.tui.configure_fields import FILES, SECTIONS, FieldRow, collect, row_of_mistake, value_at
 from embcx_tui.tui.dialogs import Answer, Ask, AskText
-from embcx_tui.tui.estimate import ROUGH, estimate
+from embcx_tui.tui.estimate import estimate
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import CreateStudy, Mode, ReuseStudy, Say
-from embcx_tui.tui.rows import Rates, StudyRow
+from embcx_tui.tui.rows import StudyRow
 
 # What an empty form begins with: the quickest study there is.
 FIRST_PRESET = "demo"
@@ -49,7 +50,7 @@ class ConfigureScreen(ModeScreen):
         self._fields: dict[str, FieldRow] = {}
         self._settings: StudySettings | None = None
         self._mistakes: dict[str, str] = {}
-        self._rates: tuple[Rates, bool] = (ROUGH, False)
+        self._calibration: Calibration | None = None
 
     def compose_body(self) -> ComposeResult:
         with Form(id="form"):
@@ -69,10 +70,8 @@ class ConfigureScreen(ModeScreen):
         self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
-        known = next((row.rates for row in self.rows if row.rates), None)
-        rates = (known, True) if known else (ROUGH, False)
-        if rates != self._rates:
-            self._rates = rates
+        # A study that began may have measured this machine.
+        if self._settings and stored(self._settings.machine.device) != self._calibration:
             self._tell()
 
     # Filling
@@ -122,7 +121,6 @@ class ConfigureScreen(ModeScreen):
         self.refresh_bindings()
 
     def _tell(self) -> None:
-        rates, measured = self._rates
         if self._settings is None:
             labels = [self._fields[key].field.label for key in self._fields if key in self._mistakes]
             text = Content.assemble(
@@ -130,9 +128,10 @@ class ConfigureScreen(ModeScreen):
                 f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
             )
         else:
-            cost = estimate(self._settings, rates)
+            self._calibration = stored(self._settings.machine.device)
+            cost = estimate(self._settings, self._calibration or ROUGH)
             controls = f" + {phrases.several(cost.controls, 'control')}" if cost.controls else ""
-            where = "on this machine" if measured else "on two CPU cores"
+            where = "on this machine" if self._calibration else "on two CPU cores"
             text = Content.assemble(
                 (f"{phrases.several(cost.networks, 'network')}{controls}", "bold $heading"),
                 (" · ", "$text-disabled"),

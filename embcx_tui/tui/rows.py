@@ -17,14 +17,6 @@ RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost",
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """How fast a study went: seconds a network-epoch per input and weight, and an embedding per pair of points."""
-
-    input_weight: float
-    pair: float
-
-
-@dataclass(frozen=True, slots=True)
 class StudyRow:
     """What the list and its details show of a study. Times in seconds since 1970, `fraction` 0 … 1.
 
@@ -49,7 +41,6 @@ class StudyRow:
     device: str = ""
     host: str = ""
     reason: str = ""
-    rates: Rates | None = None
 
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
@@ -76,7 +67,6 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",
-        rates=_rates(snapshot) if snapshot.state == "complete" else None,
     )
 
 
@@ -102,23 +92,3 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
                 words.insert(0, summary.dataset)
             found[safe_text(" ".join(words), 60)] = summary.kl_mean
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
-
-
-def weights(settings: StudySettings, features: int) -> float:
-    """Return the mean number of weights of a study's networks on a dataset of `features`; biases not counted."""
-    width, depths = settings.networks.width, settings.networks.depths
-    return features * width + width**2 * (sum(depths) / len(depths) - 1) + 10 * width
-
-
-def _rates(snapshot: Snapshot) -> Rates | None:
-    settings = snapshot.plan.settings
-    work = seconds = 0.0
-    for cohort, history in zip(snapshot.plan.cohorts, snapshot.histories.values(), strict=False):
-        data = snapshot.datasets.get(cohort.dataset)
-        if data:
-            seconds += sum(event.seconds for event in history.epochs.values())
-            work += len(history.epochs) * len(history.networks) * data.n_train * weights(settings, data.features)
-    pairs = sum(event.points**2 for event in snapshot.measured.values())
-    if not work or not pairs:
-        return None
-    return Rates(seconds / work, sum(event.seconds for event in snapshot.measured.values()) / pairs)

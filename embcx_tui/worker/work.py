@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 
 import numpy as np
 import torch
 
 from embcx_tui import __version__
+from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, describe
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.store.arrays import is_intact, write_arrays
+from embcx_tui.store.calibration import ROUGH, Calibration, stored
 from embcx_tui.store.paths import StudyPaths, data_folder
 from embcx_tui.study import ids
-from embcx_tui.study.errors import DataError
-from embcx_tui.study.events import DatasetLoaded, MachineDescribed, SampleDrawn, SealedFile, StudyAccepted
+from embcx_tui.study.errors import DataError, EmbcxError
+from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, SealedFile, StudyAccepted
 from embcx_tui.study.plan import Cohort
-from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
+from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.text import safe_text
 from embcx_tui.worker.layers import Measuring, unmeasured
 from embcx_tui.worker.study import Journal
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.training import train_cohort
 
+# A study of fewer seconds is not held up by measuring the machine for some.
+CALIBRATE_FROM_S = 20.0
 _LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
 
 
@@ -60,20 +67,45 @@ def _describe(journal: Journal, device: torch.device) -> None:
     versions |= {name: metadata.version(name) for name in _LIBRARIES}
     if torch.version.cuda and device.type == "cuda":
         versions["cuda"] = torch.version.cuda
+    calibration = _calibration(journal, device)
     journal.tell(
         MachineDescribed(
             device=f"{facts.device} ({facts.name})",
             cores=os.cpu_count() or 1,
             memory=facts.memory_bytes,
             versions=versions,
+            calibration=asdict(calibration) if calibration else {},
         )
     )
+
+
+def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
+    """Return how fast `device` is: known, or measured now where the study is long enough to be worth some seconds."""
+    known = stored(str(device))
+    if known or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
+        return known
+    from embcx_tui.bench.calibration import calibrate
+
+    try:
+        return calibrate(device)
+    except (OSError, EmbcxError) as error:
+        # A study needs no forecast: it goes on without.
+        journal.tell(Noted(level="warning", text=f"this machine's speed is not known ({safe_text(error, 100)})"))
+        return None
 
 
 def _clear_checkpoints(paths: StudyPaths, cohort: Cohort) -> None:
     """Remove the weights of a cohort that is measured: at the paper's full scale they are 1.5 GB."""
     for path in paths.checkpoints.glob(f"{cohort.id}.*"):
         path.unlink(missing_ok=True)
+
+
+def _digest(dataset: Dataset) -> str:
+    """Return a hash of a dataset's inputs and labels, hexadecimal (0.3 s for SVHN's 300 MB)."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):
+        hasher.update(np.ascontiguousarray(part).data)
+    return hasher.hexdigest()
 
 
 class _Shelf:
@@ -96,8 +128,13 @@ class _Shelf:
         # The first cohort's dataset last: it is then the one in memory.
         for cohort in reversed(self._journal.snapshot.plan.cohorts):
             dataset = self.dataset(cohort.dataset)
-            self._check_perplexity(dataset)
-            if cohort.dataset not in self._journal.snapshot.datasets:
+            self._check_points(dataset)
+            known = self._journal.snapshot.datasets.get(cohort.dataset)
+            if known and known.digest and known.digest != _digest(dataset):
+                raise DataError(
+                    f"{safe_text(dataset.name)} has changed since this study began; start a new one with it"
+                )
+            if known is None:
                 self._journal.tell(
                     DatasetLoaded(
                         dataset=cohort.dataset,
@@ -106,6 +143,7 @@ class _Shelf:
                         features=dataset.features,
                         classes=dataset.classes,
                         shape=dataset.shape,
+                        digest=_digest(dataset),
                         chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
                     )
                 )
@@ -113,11 +151,17 @@ class _Shelf:
                 self._draw(dataset, run)
         self._journal.tell(StudyAccepted())
 
-    def _check_perplexity(self, dataset: Dataset) -> None:
+    def _check_points(self, dataset: Dataset) -> None:
+        """Refuse what the settings could not know of a person's own file: how many points its sample has."""
         points = len(dataset.classes) * self._settings.data.samples_per_class
+        if self._settings.measure.engine == "exact" and points > MAX_EXACT_POINTS:
+            raise DataError(
+                f"{safe_text(dataset.name)}: a sample of {points:,} points ({len(dataset.classes)} classes) needs "
+                f'measure.engine = "opentsne" (the exact engine holds up to {MAX_EXACT_POINTS:,})'
+            )
         if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise DataError(
-                f"{dataset.name}: perplexity {self._settings.measure.perplexity:g} needs more than the {points} points "
+                f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the {points} points "
                 f"of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
             )
 

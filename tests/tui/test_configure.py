@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from embcx_tui.store.calibration import ROUGH
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.preset import load_preset, preset_names
@@ -15,7 +16,7 @@ from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.choices import Choices
 from embcx_tui.tui.configure_fields import FIELDS, editor_id
-from embcx_tui.tui.estimate import ROUGH, estimate
+from embcx_tui.tui.estimate import estimate
 from embcx_tui.worker import launch
 from tests.tui import made
 from tests.tui.pressing import AppPilot, app_of, listed, said, screen_text, shows, text_of, until

@@ -1,0 +1,137 @@
+"""What ours is measured beside, each at its best setting: openTSNE, and the training loop that people write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from embcx_tui.bench.stopwatch import Timing
+from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.networks import Weights
+from embcx_tui.study.settings import TrainingSettings
+
+MODULES: dict[str, type[nn.Module]] = {
+    "logsig": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "softsign": nn.Softsign,
+    "relu": nn.ReLU,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LibrarySetting:
+    """How openTSNE is called: gradient "bh" or "fft", threads, and how it finds neighbours; the rest is its default."""
+
+    gradient: str
+    jobs: int
+    neighbours: str = "auto"
+
+    @property
+    def words(self) -> str:
+        return f"{self.gradient}, n_jobs={self.jobs}, neighbors={self.neighbours}"
+
+
+def library_settings(cores: int) -> tuple[LibrarySetting, ...]:
+    """Return the settings of Barnes-Hut to choose from: one thread and all, its own neighbours and exact ones."""
+    jobs = sorted({1, cores})
+    return tuple(LibrarySetting("bh", count, near) for count in jobs for near in ("auto", "exact"))
+
+
+def library_name() -> str:
+    return f"openTSNE {metadata.version('openTSNE')}"
+
+
+def library_embed(rows: NDArray[np.float32], setting: LibrarySetting, perplexity: float) -> NDArray[np.float64]:
+    """Return openTSNE's points [n, 2] of activations [n, d]: its own P, start, learning rate and 750 iterations."""
+    from openTSNE import TSNE
+
+    library = TSNE(
+        perplexity=perplexity,
+        n_jobs=setting.jobs,
+        negative_gradient_method=setting.gradient,
+        neighbors=setting.neighbours,
+        random_state=0,
+    )
+    return np.asarray(library.fit(rows.astype(np.float64)), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSetting:
+    """How the plain loop is run: torch's threads, and which form of SGD."""
+
+    threads: int
+    form: str
+
+    @property
+    def words(self) -> str:
+        return f"torch.optim.SGD ({self.form}), {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+
+def loop_settings(device: torch.device) -> tuple[LoopSetting, ...]:
+    """Return the settings to choose from: one thread and all of them, SGD's three forms."""
+    threads = [1] if device.type == "cuda" else sorted({1, torch.get_num_threads()})
+    return tuple(LoopSetting(count, form) for count in threads for form in ("for loop", "foreach", "fused"))
+
+
+class PlainLoop:
+    """nn.Sequential, autograd and torch.optim.SGD over data that lies ready: float32, standardised, on the device."""
+
+    def __init__(self, dataset: Dataset, training: TrainingSettings, device: torch.device) -> None:
+        self._training = training
+        self._device = device
+        self._x = torch.from_numpy(dataset.standardised(dataset.x_train)).to(device)
+        self._y = torch.from_numpy(dataset.y_train).to(device)
+        self._x_test = torch.from_numpy(dataset.standardised(dataset.x_test)).to(device)
+        self._y_test = torch.from_numpy(dataset.y_test).to(device)
+
+    def train(self, weights: Weights, minibatches: Sequence[Tensor], setting: LoopSetting) -> tuple[float, Timing]:
+        """Train a network from `weights` on minibatches of training indices; return its accuracy on the test inputs
+        and the time of the steps alone.
+        """
+        model = _network(weights).to(self._device)
+        optimiser = torch.optim.SGD(
+            model.parameters(),
+            lr=self._training.learning_rate,
+            momentum=self._training.momentum,
+            foreach=setting.form == "foreach",
+            fused=setting.form == "fused",
+        )
+        loss = nn.CrossEntropyLoss()
+        before = torch.get_num_threads()
+        torch.set_num_threads(setting.threads)
+        try:
+            self._wait()
+            wall, cpu = time.perf_counter(), time.process_time()
+            for index in minibatches:
+                optimiser.zero_grad()
+                loss(model(self._x.index_select(0, index)), self._y.index_select(0, index)).backward()
+                optimiser.step()
+            self._wait()
+            timing = Timing(time.perf_counter() - wall, time.process_time() - cpu)
+            with torch.no_grad():
+                right = (model(self._x_test).argmax(1) == self._y_test).float().mean()
+        finally:
+            torch.set_num_threads(before)
+        return float(right), timing
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _network(weights: Weights) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for matrix, bias in zip(weights.matrices, weights.biases, strict=True):
+        linear = nn.Linear(matrix.shape[1], matrix.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(matrix)
+            linear.bias.copy_(bias)
+        modules += [linear, MODULES[weights.activation]()]
+    return nn.Sequential(*modules[:-1])

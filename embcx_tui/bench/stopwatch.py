@@ -1,0 +1,70 @@
+"""Wall time, processor time and peak memory of a piece of work."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import psutil
+
+Value = TypeVar("Value")
+# What a person who waits is told: one line about what is measured now.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall seconds, and processor seconds of all threads of this process."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def per(self, units: float) -> Timing:
+        """Return the time of one of `units` equal pieces of work."""
+        return Timing(self.seconds / units, self.cpu_seconds / units)
+
+
+def timed(work: Callable[[], Value]) -> tuple[Value, Timing]:
+    """Return what `work` returns and how long it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = work()
+    return value, Timing(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def medians(timings: Sequence[Timing]) -> Timing:
+    """Return the median of each clock over `timings` (one or more)."""
+    return Timing(median(one.seconds for one in timings), median(one.cpu_seconds for one in timings))
+
+
+def idle_ratio(theirs: Timing, their_threads: int, ours: Timing, our_threads: int) -> float:
+    """Return the ratio that processor time would give on an idle machine, every thread with a core of its own.
+
+    Computed, not measured: where other programs share the cores, wall times say how many they leave to each.
+    """
+    return (theirs.cpu_seconds / their_threads) / (ours.cpu_seconds / our_threads)
+
+
+def with_peak(work: Callable[[], Value]) -> tuple[Value, int]:
+    """Return what `work` returns and the largest resident memory of this process meanwhile, in bytes.
+
+    Linux forgets an earlier peak when asked; elsewhere the process's highest so far is given.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    value = work()
+    return value, _peak()
+
+
+def _peak() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,226 @@
+"""Speed on this machine: `bench embed`, `bench train`, `bench paper`; measured in the numerics process, shown here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+
+from embcx_tui.study.text import safe_text
+
+PARTS = ("embed", "train", "paper")
+_WIDTH = 100
+_CHART_ROWS = 14
+_MB = 1e6
+
+
+@click.command("bench")
+@click.argument("what", type=click.Choice(PARTS), required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--quick", is_flag=True, help="Small sets, once each: shows that it works, not how fast.")
+@click.option("--large", is_flag=True, help="With 5,000 points in the growth table (embed; takes minutes).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, device: str) -> None:
+    """Measure speed here, beside openTSNE (embed) and a plain PyTorch loop (train), in one run; `paper` extrapolates.
+
+    Without a name: embed and train. Takes some minutes; a busy machine's times say little, its ratios more.
+    """
+    from embcx_tui.worker.launch import ask
+
+    console = Console(stderr=True, highlight=False)
+    words = [*["quick"] * quick, *["large"] * large, f"device={device}"]
+    results: dict[str, dict[str, Any]] = {}
+    for part in (what,) if what else PARTS[:2]:
+        with console.status(part) as status:
+
+            def show(line: dict[str, Any], part: str = part) -> None:
+                status.update(f"{part}: {safe_text(line.get('doing', ''), 100)}")
+
+            results[part] = ask("bench", part, *words, on_line=show)["result"]
+    if as_json:
+        click.echo(json.dumps(results[what] if what else results, indent=2))
+        return
+    for part, result in results.items():
+        click.echo("\n".join(_described(part, result)))
+
+
+def _described(part: str, result: dict[str, Any]) -> list[str]:
+    lines = {"embed": _embed_lines, "train": _train_lines, "paper": _paper_lines}[part](result)
+    return [*lines, "", *_machine_lines(result["machine"]), ""]
+
+
+def _headline(result: dict[str, Any], unit: str, quality: str, name: str) -> list[str]:
+    ours, theirs = result["ours"], result["reference"]
+    idle = f"; {result['idle_ratio']:.1f} if every thread had a core of its own" if result["idle_ratio"] else ""
+    return [
+        f"{result['ratio']:.1f} times as fast as {safe_text(theirs['name'])} "
+        f"({result['cpu_ratio']:.1f} times in processor time{idle})",
+        *_aligned(
+            [
+                ["", f"s {unit}", "CPU s", quality, "settings"],
+                *(
+                    [who, _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), f"{one[name]:.4f}", one["settings"]]
+                    for who, one in (("ours", ours), ("reference", theirs))
+                ),
+            ],
+            left=(0, 4),
+        ),
+        f"on {safe_text(result['material'], 300)}",
+    ]
+
+
+def _embed_lines(result: dict[str, Any]) -> list[str]:
+    lines = _headline(result, "an embedding", "exact KL", "exact_kl")
+    heads = ["layer", "engine", "s", "CPU s", "exact KL", "iterations"]
+    rows = [
+        [one["layer"], one["engine"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), f"{one['exact_kl']:.4f}",
+         str(one["iterations"])]
+        for one in result["rows"]
+    ]  # fmt: skip
+    lines += ["", "each layer by itself", *_aligned([heads, *rows], left=(0, 1))]
+    heads = ["points", "ours, s", "openTSNE, s", "ratio", "exact KL", "its exact KL"]
+    rows = [
+        [f"{one['n']:,}", _seconds(one["seconds"]), _seconds(one["reference_seconds"]), f"{one['ratio']:.1f}",
+         _number(one["exact_kl"]), _number(one["reference_exact_kl"])]
+        for one in result["growth"]
+    ]  # fmt: skip
+    lines += ["", "how cost grows with points", *_aligned([heads, *rows])]
+    ours, theirs = ([one[key] for one in result["growth"]] for key in ("seconds", "reference_seconds"))
+    lines += _chart(
+        "seconds an embedding",
+        "points",
+        [f"{one['n']:,}" for one in result["growth"]],
+        {"ours": ours, "openTSNE": theirs},
+    )
+    rows = [
+        [str(one["embeddings"]), _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["counts"]
+    ]
+    lines += ["", *_aligned([["embeddings at once", "s each", "CPU s each"], *rows])]
+    rows = [
+        [one["settings"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["settings_tried"]
+    ]
+    lines += ["", *_aligned([["openTSNE's settings", "s", "CPU s"], *rows])]
+    memory = result["memory"]
+    lines += ["", f"peak memory: {_memory(memory['ours'])} (ours), {_memory(memory['reference'])} (openTSNE)"]
+    if result["first_call"]:
+        first = result["first_call"]
+        lines.append(f"first call: {first['compiling']:.1f} s compiling, {first['cached']:.2f} s in later processes")
+    return lines
+
+
+def _train_lines(result: dict[str, Any]) -> list[str]:
+    lines = _headline(result, "a network-epoch", "test accuracy", "test_accuracy")
+    rows = [
+        [str(one["networks"]), _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), _memory(one["peak_memory"])]
+        for one in result["rows"]
+    ]
+    lines += ["", *_aligned([["networks in a cohort", "s a network-epoch", "CPU s", "peak memory"], *rows])]
+    lines += _chart(
+        "seconds a network-epoch",
+        "networks in a cohort",
+        [str(one["networks"]) for one in result["rows"]],
+        {
+            "ours": [one["seconds"] for one in result["rows"]],
+            "plain loop": [result["reference"]["seconds"]] * len(result["rows"]),
+        },
+    )
+    rows = [
+        [one["settings"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["settings_tried"]
+    ]
+    lines += ["", *_aligned([["the plain loop's settings (relu)", "s", "CPU s"], *rows])]
+    return [*lines, f"test accuracy: {safe_text(result['accuracy']['what'], 200)}"]
+
+
+def _paper_lines(result: dict[str, Any]) -> list[str]:
+    heads = ["part", "count", "s each", "s in all", "from"]
+    rows = [
+        [one["part"], f"{one['count']:,}", _seconds(one["seconds_each"]), f"{one['seconds']:,.0f}", one["from"]]
+        for one in result["rows"]
+    ]
+    lines = [
+        f"the whole paper on this machine: about {_duration(result['seconds'])} (extrapolated)",
+        *_aligned([heads, *rows], left=(0, 4)),
+        f"on {safe_text(result['material'], 300)}",
+        f"{safe_text(result['preset_what'], 200)}: about {_duration(result['preset_seconds'])}",
+    ]
+    for one in result["breakdowns"]:
+        lines += [
+            "",
+            f"where the time of {one['study']} goes ({safe_text(one['what'], 200)}; wall {one['wall']:.1f} s)",
+            *_aligned(
+                [
+                    ["", "thread seconds", "CPU s", "share"],
+                    *(
+                        [part["part"], f"{part['seconds']:.2f}", f"{part['cpu_seconds']:.2f}", f"{part['share']:.0%}"]
+                        for part in one["parts"]
+                    ),
+                ]
+            ),
+        ]
+    return lines
+
+
+def _machine_lines(machine: dict[str, Any]) -> list[str]:
+    after = machine.get("load_after", machine["load"])
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    gpu = f"; {machine['gpu']}, driver {machine['driver']}" if machine["gpu"] else ""
+    return [
+        safe_text(
+            f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'][0]} before and {after[0]} after{gpu}",
+            300,
+        ),
+        safe_text(versions, 300),
+    ]
+
+
+def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[float]]) -> list[str]:
+    """Return a small chart of values over named places; coloured where the output is a terminal."""
+    import sys
+
+    import numpy as np
+
+    from embcx_tui.figures.terminal import Look, draw_text
+    from embcx_tui.figures.values import Curve, Curves
+
+    places = np.arange(len(names), dtype=float)
+    curves = tuple(
+        Curve(label, places, np.asarray(values, dtype=float), place)
+        for place, (label, values) in enumerate(lines.items())
+    )
+    figure = Curves(title, x, "s", curves, zero=True, x_names=tuple(names))
+    look = Look(colours=sys.stdout.isatty(), unicode=(sys.stdout.encoding or "").lower().startswith("utf"))
+    return ["", draw_text(figure, _WIDTH, _CHART_ROWS, look)]
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return rows as lines: the columns `left` to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _seconds(value: float) -> str:
+    """Return seconds with three figures."""
+    return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _memory(value: float) -> str:
+    return f"{value / _MB:,.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    from embcx_tui.cli.follow import duration
+
+    return duration(seconds)
