@@ -105,10 +105,15 @@ def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, 
         "state": snapshot.state,
         "settings": snapshot.plan.settings.model_dump(mode="json"),
         "machine": snapshot.machine.model_dump(mode="json", exclude={"kind", "at"}) if snapshot.machine else None,
-        "networks": [_network(selection, state) for state in snapshot.networks.values()],
+        "networks": network_records(selection),
         "summary": [summary_record(one) for one in summarise_selection(selection)],
         "statistics": statistics(selection),
     }
+
+
+def network_records(selection: Selection) -> list[dict[str, Any]]:
+    """Return every network with its layers as the contract has them, also those left out."""
+    return [_network(selection, state) for state in selection.snapshot.networks.values()]
 
 
 def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:

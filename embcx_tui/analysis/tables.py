@@ -7,10 +7,12 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from embcx_tui.analysis.summary import LAYER_KEYS, LayerSummary, measurements
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.statistics import record, relations, trends
+from embcx_tui.analysis.summary import LAYER_KEYS, LayerSummary, network_records, summarise_selection, summary_record
 from embcx_tui.store.snapshot import Snapshot
 
-Document = dict[str, Any]
+Record = dict[str, Any]
 
 _NETWORK = (
     "dataset",
@@ -55,8 +57,8 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _layers(document: Document) -> str:
-    pairs = [(n, one) for n in document["networks"] for one in (*n["layers"], *n["methods"])]
+def _layers(selection: Selection) -> str:
+    pairs = [(n, one) for n in network_records(selection) for one in (*n["layers"], *n["methods"])]
     metrics = list(dict.fromkeys(name for _, one in pairs for name in one["metrics"]))
     quality = list(dict.fromkeys(name for _, one in pairs for name in one["quality"]))
     rows = (
@@ -71,25 +73,25 @@ def _layers(document: Document) -> str:
     return csv_text((*_NETWORK, *_LAYER, *metrics, *quality), rows)
 
 
-def _epochs(document: Document) -> str:
+def _epochs(selection: Selection) -> str:
     keys = ("epoch", "layer", "kl", "degenerate")
     rows = (
         [*(n[key] for key in _NETWORK), *(one[key] for key in keys)]
-        for n in document["networks"]
+        for n in network_records(selection)
         for one in n["earlier"]
     )
     return csv_text((*_NETWORK, *keys), rows)
 
 
-def _records(keys: Sequence[str], records: Iterable[Document]) -> str:
-    return csv_text(keys, ([record[key] for key in keys] for record in records))
+def _records(keys: Sequence[str], records: Iterable[Record]) -> str:
+    return csv_text(keys, ([one[key] for key in keys] for one in records))
 
 
-_TABLES: dict[str, Callable[[Document], str]] = {
+_TABLES: dict[str, Callable[[Selection], str]] = {
     "layers": _layers,
-    "summary": lambda document: _records(_SUMMARY, document["summary"]),
-    "trend": lambda document: _records(_TREND, document["statistics"]["trend"]),
-    "accuracy": lambda document: _records(_ACCURACY, document["statistics"]["accuracy"]),
+    "summary": lambda selection: _records(_SUMMARY, map(summary_record, summarise_selection(selection))),
+    "trend": lambda selection: _records(_TREND, map(record, trends(selection))),
+    "accuracy": lambda selection: _records(_ACCURACY, map(record, relations(selection))),
     "epochs": _epochs,
 }
 TABLES = tuple(_TABLES)
@@ -104,4 +106,4 @@ def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: bool = 
     last epoch. `exclude_chance` leaves networks at chance out of `summary`, `trend` and `accuracy`; in `layers` and
     `epochs` they stay, and the columns `at_chance` and `left_out` say so.
     """
-    return _TABLES[table](measurements(snapshot, exclude_chance))
+    return _TABLES[table](select(snapshot, exclude_chance))
