@@ -81,7 +81,7 @@ def _last_line(paths: StudyPaths) -> str:
 
 
 def start(paths: StudyPaths) -> int:
-    """Start (or resume) a study's worker in its own session and return its pid once it holds the study's lock.
+    """Start (or resume) a study's worker in its own session and return its pid once it has written its first line.
 
     Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
     """
@@ -109,15 +109,15 @@ def start(paths: StudyPaths) -> int:
     _started[:] = [one for one in _started if one.poll() is None]
     _started.append(process)
     give_up = time.monotonic() + START_PATIENCE_S
+    reader = StudyReader(paths)
     while time.monotonic() < give_up:
-        if process.poll() is not None:
-            # A short study may be over before the first look: its journal has the last word.
-            worker = read_study(paths).worker
-            if worker and worker.pid == process.pid:
-                return process.pid
-            raise StoreError(f"the worker of study {paths.id} cannot start; {_last_line(paths)}")
-        if lock.is_held(paths.lock):
+        ended = process.poll() is not None
+        # Its first line, and not the lock alone: what the journal says of an earlier worker is over only then.
+        worker = reader.poll().worker
+        if worker and worker.pid == process.pid:
             return process.pid
+        if ended:
+            raise StoreError(f"the worker of study {paths.id} cannot start; {_last_line(paths)}")
         time.sleep(_POLL_S)
     raise StoreError(f"the worker of study {paths.id} has not begun within {START_PATIENCE_S:.0f} s")
 

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SMALL = """
@@ -104,6 +105,24 @@ def test_a_study_from_its_file_to_its_figures(study_file: str, tmp_path: Path) -
     assert "without a terminal give --yes" in refused(embcx("delete", "last"))
     assert embcx("delete", "last", "--yes").returncode == 0
     assert json.loads(embcx("list", "--json").stdout) == []
+
+
+def test_a_file_dataset_is_found_from_the_study_files_folder_and_noticed_when_it_changes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 60)
+    points = (rng.normal(size=(180, 5)) + 4 * labels[:, None]).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", X=points, y=labels)
+    study = tmp_path / "mine.toml"
+    study.write_text(SMALL.replace('"digits"', '"file:mine.npz"'))
+    assert embcx("run", str(study), "--set", "training.epochs=2").returncode == 0
+    shown = json.loads(embcx("show", "last", "--json").stdout)
+    assert shown["networks"][0]["dataset"] == f"file:{tmp_path}/mine.npz"
+    assert shown["networks"][0]["layers"][0]["units"] == 5
+
+    running = embcx("run", str(study), "--detach", "--set", "training.epochs=9000").stdout.strip()
+    embcx("stop", running)
+    np.savez(tmp_path / "mine.npz", X=points + 1, y=labels)
+    assert "has changed since this study began" in refused(embcx("resume", running))
 
 
 def test_detach_stop_resume(study_file: str) -> None:
