@@ -44,8 +44,9 @@ def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple
     """
     device = choose_device(journal.snapshot.plan.settings.machine.device)
     shelf = _Shelf(paths, journal)
-    _describe(journal, device)
+    # First of all, so that a person who asked for what cannot work hears of it at once.
     shelf.accept()
+    _describe(journal, device)
     gpu = device.index or 0 if device.type == "cuda" else None
     with telemetry(paths.telemetry, gpu):
         for cohort in journal.snapshot.plan.cohorts:
@@ -161,8 +162,8 @@ class _Shelf:
             )
         if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise DataError(
-                f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the {points} points "
-                f"of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
+                f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the "
+                f"{points} points of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
             )
 
     def _draw(self, dataset: Dataset, run: int) -> None:
