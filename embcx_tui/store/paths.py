@@ -25,6 +25,16 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else home() / "data"
 
 
+def preferences_file() -> Path:
+    """Return the file of a person's choices, which they may edit."""
+    return home() / "preferences.toml"
+
+
+def state_file() -> Path:
+    """Return the file of what the application remembers: the last screen, the open study, what was selected."""
+    return home() / "state.toml"
+
+
 @dataclass(frozen=True, slots=True)
 class StudyPaths:
     """The files of one study."""

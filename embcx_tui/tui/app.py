@@ -17,9 +17,8 @@ from textual.widget import AwaitMount
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
-from embcx_tui.tui.deeds import DoingApp
 from embcx_tui.tui.dialogs import Answer, Ask
-from embcx_tui.tui.frame import ModeScreen, TitleBar
+from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import (
     Mode,
     OpenStudy,
@@ -31,9 +30,10 @@ from embcx_tui.tui.messages import (
     StudyUnreadable,
     TelemetryRead,
 )
+from embcx_tui.tui.personal import PersonalApp
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.studies import StudiesScreen
-from embcx_tui.tui.terminal import TerminalWatch, unusable
+from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -64,7 +64,7 @@ def _layers() -> Screen[None]:
     return LayersScreen()
 
 
-class EmbcxApp(DoingApp):
+class EmbcxApp(PersonalApp):
     """Holds what all modes share: the rows of the list and the open study's snapshot and telemetry."""
 
     TITLE = "embcx-tui"
@@ -89,11 +89,8 @@ class EmbcxApp(DoingApp):
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]  # noqa: RUF012
     NOTIFICATION_TIMEOUT = 6
 
-    def __init__(self, study: StudyPaths | None = None) -> None:
-        super().__init__()
-        self.register_theme(theme.DARK)
-        self.register_theme(theme.LIGHT)
-        self.theme = theme.DARK.name
+    def __init__(self, study: StudyPaths | None = None, abilities: Abilities | None = None) -> None:
+        super().__init__(abilities)
         self.rows: tuple[StudyRow, ...] = ()
         self.rows_complete = False
         self.paths: StudyPaths | None = None
@@ -105,6 +102,7 @@ class EmbcxApp(DoingApp):
         self._choose_mode = False
         self._shown = False
         self._first_mode: Mode | None = None
+        self._mode: Mode = "studies"
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""
@@ -116,11 +114,14 @@ class EmbcxApp(DoingApp):
     def on_ready(self) -> None:
         # After the first frame: reading folders competes with drawing for the interpreter.
         self._shown = True
-        if self._first_mode:
-            self.action_mode(self._first_mode)
+        self.complain()
         self.run_worker(self._follow_studies(), group="studies", exclusive=True)
         if self._wanted:
             self.post_message(OpenStudy(self._wanted))
+        elif left := self.study_left_open():
+            self.post_message(OpenStudy(left, self._first_mode or self.remembered.mode))
+        elif self._first_mode:
+            self.action_mode(self._first_mode)
 
     async def _follow_studies(self) -> None:
         feed = await asyncio.to_thread(_feed)
@@ -135,6 +136,7 @@ class EmbcxApp(DoingApp):
     @on(StudiesRead)
     def studies_read(self, event: StudiesRead) -> None:
         self.rows, self.rows_complete = event.rows, event.complete
+        self.watch_ends(event.rows)
         self.deliver()
 
     @on(StudyRead)
@@ -197,6 +199,12 @@ class EmbcxApp(DoingApp):
     def say(self, event: Say) -> None:
         self.notify(event.text, severity=event.severity, markup=False)
 
+    def exit(self, *given: Any, **named: Any) -> None:
+        """End, and remember what is open."""
+        if self._shown:
+            self.remember(self._mode, self.paths)
+        super().exit(*given, **named)
+
     def leave_now(self) -> None:
         """End without asking, from any thread or signal handler: the terminal has gone."""
         if self._loop_here:
@@ -214,9 +222,8 @@ class EmbcxApp(DoingApp):
         for name in ("paths", "snapshot", "telemetry", "rows_complete", "rows"):
             if name in screen._reactives:
                 setattr(screen, name, getattr(self, name))
-        if not isinstance(screen, ModeScreen):
-            for bar in screen.query(TitleBar):
-                bar.snapshot = self.snapshot
+        if isinstance(screen, ModeScreen) and self.paths and self.snapshot:
+            self.recall(screen, self.paths)
 
     # Keys
 
@@ -230,13 +237,8 @@ class EmbcxApp(DoingApp):
 
     async def _arrive(self, mode: Mode, mounted: AwaitMount) -> None:
         await mounted
-        screen = self.screen_stack[0]
-        if not isinstance(screen, ModeScreen) and not screen.query(TitleBar):
-            await screen.mount(TitleBar(mode))
+        self._mode = mode
         self.deliver()
-
-    def action_toggle_theme(self) -> None:
-        self.theme = theme.LIGHT.name if self.theme == theme.DARK.name else theme.DARK.name
 
     def action_help(self) -> None:
         from embcx_tui.tui.help import HelpScreen, keys_of
@@ -250,27 +252,31 @@ class EmbcxApp(DoingApp):
             return
         # Where no question can be shown the answer is the harmless one.
         if not running or self.screen.has_class("-tiny") or self.screen.has_class("-flat"):
-            await self.leave(running, stop=False)
+            await self.leave(running)
             return
+
+        # With several that train, only the open one can be stopped from here: each is stopped where it is seen.
+        named = running if len(running) == 1 else [row for row in running if row.paths == self.paths]
 
         def answered(answer: str | None) -> None:
             if answer:
-                self.run_worker(self.leave(running, stop=answer == "stop"))
+                self.run_worker(self.leave(running, stop=named if answer == "stop" else ()))
 
         what = f"“{running[0].name}” is training" if len(running) == 1 else f"{len(running)} studies are training"
+        stop = "Stop after this epoch" if len(running) == 1 else "Stop the open one"
         self.push_screen(
             Ask(
                 "Leave embcx-tui?",
                 f"{what}. Detach, and the work goes on without this window.",
-                (Answer("detach", "Detach"), Answer("stop", "Stop after this epoch")),
+                (Answer("detach", "Detach"), *((Answer("stop", stop),) if named else ())),
             ),
             answered,
         )
 
 
-def make_app(study: StudyPaths | None = None) -> EmbcxApp:
-    """Return the application, opened on `study` where one is given."""
-    return EmbcxApp(study)
+def make_app(study: StudyPaths | None = None, abilities: Abilities | None = None) -> EmbcxApp:
+    """Return the application, opened on `study` where one is given, for a terminal with these `abilities`."""
+    return EmbcxApp(study, abilities)
 
 
 def run_app(study: StudyPaths | None = None) -> int:
@@ -279,9 +285,10 @@ def run_app(study: StudyPaths | None = None) -> int:
     if reason:
         print(reason, file=sys.stderr)
         return 2
-    app = make_app(study)
+    app = make_app(study, abilities())
     TerminalWatch(app.leave_now).start()
     app.run()
     if app.last_words:
-        print(app.last_words)
+        # A study's name may hold what the terminal cannot show.
+        print(app.last_words.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"))
     return app.return_code or 0

@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.types import IgnoreReturnCallbackType
 
+from embcx_tui.tui import notify, theme
 from embcx_tui.tui.messages import OpenStudy
+from embcx_tui.tui.personal import PersonalApp
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.states import LOOKS
 
@@ -38,9 +40,22 @@ class Commands(Provider):
                 key = self.app.get_key_display(binding)
                 do = partial(self.app.run_action, binding.action, node)
                 yield Command(f"{binding.description} ({key})", binding.tooltip, do)
+        yield from self._choices()
         for row in self._rows():
             look = LOOKS[row.state]
             yield Command(f"Open {row.name}", f"{look.sign} {look.word} · {row.paths.id}", partial(self._open, row))
+
+    def _choices(self) -> Iterator[Command]:
+        app = self.app
+        if not isinstance(app, PersonalApp):
+            return
+        for name, title in theme.TITLES.items():
+            yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(app.choose_theme, name))
+        for how, title in notify.TITLES.items():
+            now = ", as it is now" if how == app.notifies else ""
+            yield Command(
+                f"Tell the end of a study: {how}", f"{title.capitalize()}{now}", partial(app.choose_notify, how)
+            )
 
     def _rows(self) -> tuple[StudyRow, ...]:
         return tuple(row for row in getattr(self.app, "rows", ()) if row.state != "unreadable")

@@ -96,18 +96,16 @@ class DoingApp(App[None]):
 
         self._in_thread(body)
 
-    async def leave(self, running: Sequence[StudyRow], stop: bool) -> None:
-        """End the application; with `stop` ask the workers of `running` to end after their epoch, before that."""
+    async def leave(self, running: Sequence[StudyRow], stop: Sequence[StudyRow] = ()) -> None:
+        """End the application; before that ask the workers of those to `stop` to end after their epoch."""
         if stop:
             from embcx_tui.worker import launch
 
-            for row in running:
+            for row in stop:
                 try:
                     await asyncio.to_thread(launch.stop, row.paths)
                 except EmbcxError as error:
                     self.last_words += f"embcx-tui: {safe_text(error)}\n"
-        words = (
-            "stops after this epoch; go on with: embcx-tui resume" if stop else "goes on; return with: embcx-tui open"
-        )
-        self.last_words += "\n".join(f"{row.name} {words} {row.paths.id}" for row in running)
+        on, off = "goes on; return with: embcx-tui open", "stops after this epoch; go on with: embcx-tui resume"
+        self.last_words += "\n".join(f"{row.name} {off if row in stop else on} {row.paths.id}" for row in running)
         self.exit()

@@ -5,7 +5,8 @@ A mode's screen derives from `ModeScreen` and yields its own widgets in `compose
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult, RenderResult
@@ -17,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.states import state_content
 
@@ -108,7 +110,12 @@ class KeyBar(Bar):
 
     def render(self) -> RenderResult:
         shown: dict[str, tuple[Binding, bool]] = {}
-        for active in self.screen.active_bindings.values():
+        nodes: dict[object, int] = {}
+        # A key that a person has changed keeps its place: Textual puts such ones last.
+        for active in sorted(
+            self.screen.active_bindings.values(),
+            key=lambda one: (nodes.setdefault(one.node, len(nodes)), keys.order(one.binding.id or "")),
+        ):
             if active.binding.show and active.binding.description:
                 shown.setdefault(active.binding.action, (active.binding, active.enabled))
         items = {action: self._item(binding, enabled) for action, (binding, enabled) in shown.items()}
@@ -157,6 +164,13 @@ class ModeScreen(Screen[None]):
     def compose_body(self) -> ComposeResult:
         """Yield the mode's own widgets."""
         yield from ()
+
+    def remember(self) -> dict[str, Any]:
+        """Return what should come back on the next start with this study open: plain values, for a TOML file."""
+        return {}
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        """Take up what `remember` returned, after the study's first snapshot; any value may be missing or wrong."""
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Show the keys as they are now: other screens may have changed what can be done."""

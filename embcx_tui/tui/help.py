@@ -33,14 +33,23 @@ def keys_of(screen: Screen[object]) -> dict[str, list[tuple[str, Binding]]]:
     # All of the screen's bindings, also those that the focused field keeps for itself or that cannot be done now.
     nodes: list[DOMNode] = [*screen.focused.ancestors_with_self] if screen.focused else [screen, app]
     for node in nodes:
-        for key, binding in node._bindings:
+        bindings = node._bindings.copy()
+        bindings.apply_keymap(app._keymap)
+        for key, binding in bindings:
             if binding.id and binding.tooltip:
                 shown = app.get_key_display(binding.with_key(key, binding.key_display))
                 known = by_id.setdefault(binding.id, ([], binding))[0]
                 if shown not in known:
                     known.append(shown)
     groups: dict[str, list[tuple[str, Binding]]] = {}
+    told: set[str] = set()
     for id, (shown_keys, binding) in sorted(by_id.items(), key=lambda item: keys.order(item[0])):
+        # "← →" or "0–9" stands for all keys of its kind.
+        kind = id.partition(".")[0] + binding.action.partition("(")[0]
+        if kind in told and not binding.show:
+            continue
+        if binding.key_display:
+            told.add(kind)
         groups.setdefault(HEADINGS.get(id.partition(".")[0], "Here"), []).append((" ".join(shown_keys), binding))
     # The screen's own first, what works everywhere last.
     order = [*HEADINGS.values()]

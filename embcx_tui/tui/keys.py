@@ -33,9 +33,7 @@ APP: list[BindingType] = [
     _key("mode.configure", "c", "mode('configure')", "Configure", "Configure a new study", show=False),
     _key("mode.live", "v", "mode('live')", "Live", "Watch the open study train", show=False),
     _key("mode.layers", "l", "mode('layers')", "Layers", "Browse the open study's layers", show=False),
-    _key(
-        "app.theme", "ctrl+t", "toggle_theme", "Light/dark", "Change between the dark and the light theme", show=False
-    ),
+    _key("app.theme", "ctrl+t", "next_theme", "Theme", "The next theme: dark, light, high contrast", show=False),
     _key("app.suspend", "ctrl+z", "suspend_process", "Suspend", "Back to the shell; fg returns here", show=False),
     _key("app.palette", "ctrl+p", "command_palette", "Commands", "Find any action or study by typing", show=False),
     _key("app.help", "question_mark", "help", "Help", "All keys of this screen"),
@@ -158,14 +156,32 @@ DIALOG: list[BindingType] = [
 ]
 
 
+# What can be pressed at the same time: within one of these a key belongs to one binding.
+TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
+    (STUDY_LIST, STUDIES, APP),
+    (CONFIGURE, CHOICES, APP),
+    (LIVE, APP),
+    (LAYERS, APP),
+    (DIALOG,),
+)
+_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LAYERS, LAYERS_FILTER, DIALOG, APP)
+
+
+def by_id() -> dict[str, Binding]:
+    """Return every binding that can be given another key, by its id."""
+    return {
+        binding.id: binding for table in _TABLES for binding in table if isinstance(binding, Binding) and binding.id
+    }
+
+
+def ids_of(table: list[BindingType]) -> tuple[str, ...]:
+    """Return the ids of a table's bindings."""
+    return tuple(binding.id for binding in table if isinstance(binding, Binding) and binding.id)
+
+
 def order(id: str) -> int:
     """Return the place of a binding on this page: help lists keys as they stand here."""
     return _PLACES.get(id, len(_PLACES))
 
 
-_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LAYERS, DIALOG, APP)
-_PLACES = {
-    binding.id: place
-    for place, binding in enumerate(binding for table in _TABLES for binding in table)
-    if isinstance(binding, Binding) and binding.id
-}
+_PLACES = {id: place for place, id in enumerate(by_id())}

@@ -22,6 +22,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from embcx_tui.figures.terminal import Look, Row, Span
+from embcx_tui.tui.terminal import Abilities
 
 RGB = tuple[int, int, int]
 
@@ -56,7 +57,8 @@ def _blend(one: RGB, other: RGB, share: float) -> RGB:
 
 def ink_of(app: App[object]) -> Ink:
     """Return the colours of the application's theme."""
-    return _ink(app.theme, app.no_color, id(app), _Variables(app))
+    can: Abilities = getattr(app, "abilities", Abilities())
+    return _ink(app.theme, can._replace(colours=can.colours and not app.no_color), id(app), _Variables(app))
 
 
 class _Variables:
@@ -73,14 +75,22 @@ class _Variables:
 
 
 @lru_cache(maxsize=16)
-def _ink(theme: str, no_color: bool, app_id: int, variables: _Variables) -> Ink:
+def _ink(theme: str, can: Abilities, app_id: int, variables: _Variables) -> Ink:
     app = variables.app
     values = app.theme_variables
     dark = app.current_theme.dark
     text = _rgb(values.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
     ground = _rgb(values.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
     muted = _blend(text, ground, 0.40)
-    look = Look(dark=dark, colours=not no_color, foreground=text, background=ground, muted=muted)
+    # In 16 colours some of ten classes look alike: there, as without colours or lines, figures tell them by sign.
+    look = Look(
+        dark=dark,
+        colours=can.colours and can.unicode,
+        unicode=can.unicode,
+        foreground=text,
+        background=ground,
+        muted=muted,
+    )
 
     def colour(name: str) -> RGB:
         return _rgb(values.get(name, ""), text)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 # The application must be gone 2 s after its terminal; what has not ended politely by now is ended.
 GRACE_S = 1.2
@@ -17,6 +18,32 @@ GRACE_S = 1.2
 HANGUP_EXIT = 128 + signal.SIGHUP
 # Without a hangup event from the kernel (macOS has none for terminals) the terminal is looked at this often.
 _LOOK_EVERY_MS = 1_000
+
+
+class Abilities(NamedTuple):
+    """What the terminal can show: more than 16 colours, and more than ASCII."""
+
+    colours: bool = True
+    unicode: bool = True
+
+
+def abilities() -> Abilities:
+    """Return what this process's terminal can show, from its environment."""
+    return Abilities(_many_colours(), _encoding() == "utf8")
+
+
+def _encoding() -> str:
+    return (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
+
+
+def _many_colours() -> bool:
+    # As rich decides it, which does the colouring: a TERM without a number of colours has 16.
+    forced = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
+    if forced != "auto":
+        return forced in ("256", "truecolor")
+    if os.environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
+        return True
+    return os.environ.get("TERM", "").strip().lower().rpartition("-")[2] in ("256color", "kitty", "direct")
 
 
 def unusable() -> str | None:
@@ -27,9 +54,6 @@ def unusable() -> str | None:
     if term in ("", "dumb", "unknown"):
         said = f"TERM={term}" if term else "TERM is not set"
         return f"embcx-tui: this terminal cannot show the application ({said}); use: embcx-tui list, run, logs -f"
-    encoding = (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
-    if encoding != "utf8":
-        return f"embcx-tui: the terminal's text is {encoding}, not UTF-8; set LANG=C.UTF-8, or use: embcx-tui list, run"
     return None
 
 

@@ -1,8 +1,10 @@
-"""The two themes. Every colour is one of xterm's 256, since SSH drops COLORTERM: what is drawn is what is meant."""
+"""The three themes. Every colour is one of xterm's 256, since SSH drops COLORTERM: what is drawn is what is meant."""
 
 from __future__ import annotations
 
 from textual.theme import Theme
+
+from embcx_tui.tui.preferences import ThemeName
 
 DARK = Theme(
     name="embcx-dark",
@@ -111,3 +113,62 @@ LIGHT = Theme(
         "scrollbar-corner-color": "#eeeeee",
     },
 )
+
+# Black, white and the strongest colours: 7:1 or better for every text, for tired eyes, sun on the screen, poor panels.
+CONTRAST = Theme(
+    name="embcx-contrast",
+    dark=True,
+    primary="#00d7ff",
+    secondary="#d7d7ff",
+    accent="#00ffff",
+    success="#5fff5f",
+    warning="#ffd700",
+    error="#ffafaf",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#121212",
+    variables={
+        "text-muted": "#d0d0d0",
+        "text-disabled": "#a8a8a8",
+        "text-primary": "#00d7ff",
+        "text-secondary": "#d7d7ff",
+        "text-accent": "#00ffff",
+        "text-success": "#5fff5f",
+        "text-warning": "#ffd700",
+        "text-error": "#ffafaf",
+        "title-background": "#000000",
+        "title-name": "#ffffff",
+        "title-tab": "#ffffff",
+        "title-key": "#ffd700",
+        "title-here": "#000000 on #ffffff bold",
+        "chosen": "#00005f",
+        "rule": "#8a8a8a",
+        "bar-rest": "#8a8a8a",
+        "heading": "#ffffff",
+        "footer-background": "#000000",
+        "footer-key-foreground": "#ffd700",
+        "footer-description-foreground": "#ffffff",
+        "block-cursor-background": "#ffff00",
+        "block-cursor-foreground": "#000000",
+        "block-cursor-text-style": "none",
+        "block-cursor-blurred-background": "#303030",
+        "block-cursor-blurred-foreground": "#ffffff",
+        "block-hover-background": "#121212",
+        "input-cursor-background": "#ffffff",
+        "input-selection-background": "#005faf",
+        "border": "#ffffff",
+        "border-blurred": "#a8a8a8",
+        "scrollbar": "#a8a8a8",
+        "scrollbar-hover": "#d0d0d0",
+        "scrollbar-active": "#ffffff",
+        "scrollbar-background": "#121212",
+        "scrollbar-background-hover": "#121212",
+        "scrollbar-background-active": "#121212",
+        "scrollbar-corner-color": "#121212",
+    },
+)
+
+# By the name a person writes, in the order of the key.
+THEMES: dict[ThemeName, Theme] = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST}
+TITLES: dict[ThemeName, str] = {"dark": "dark", "light": "light", "contrast": "high contrast"}

@@ -79,6 +79,33 @@ async def test_q_can_stop_the_study_after_its_epoch() -> None:
     assert "embcx-tui resume" in app.last_words
 
 
+async def test_q_stops_only_the_study_it_names() -> None:
+    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
+    other = made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
+    app = make_app(study.paths)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.rows_complete and app.snapshot)
+        await pilot.press("q")
+        await shows(pilot, "2 studies are training")
+        await shows(pilot, "Stop the open one")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: app._exit)
+    assert study.holder and other.holder
+    assert study.holder.wait(10) == 0 and other.holder.poll() is None
+    assert f"embcx-tui resume {study.paths.id}" in app.last_words
+    assert f"embcx-tui open {other.paths.id}" in app.last_words
+
+
+async def test_q_without_an_open_study_offers_no_stop_for_several() -> None:
+    made.make_study(SMALL, "running", epochs=1, arrays=False)
+    made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("q")
+        await shows(pilot, "Detach")
+        assert "Stop" not in screen_text(pilot).splitlines()[-8:][0] and "Stop the open one" not in screen_text(pilot)
+
+
 async def test_opened_on_a_study_it_shows_that_study() -> None:
     study = made.make_study(SMALL, "complete")
     async with make_app(study.paths).run_test(size=(80, 24)) as pilot:

@@ -75,21 +75,64 @@ class Terminal:
         self.process.wait()
 
 
-@pytest.mark.parametrize(
-    ("env", "line"),
-    [
-        ({"TERM": "dumb"}, "this terminal cannot show the application (TERM=dumb)"),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "not UTF-8; set LANG=C.UTF-8"),
-    ],
-)
-def test_a_terminal_that_cannot_show_it_gets_one_line(env: dict[str, str], line: str) -> None:
-    terminal = Terminal(**env)
+@pytest.mark.parametrize("code", [_RUN, "from embcx_tui.cli import main; main([])"])
+def test_a_terminal_that_cannot_show_it_gets_one_line(code: str) -> None:
+    terminal = Terminal(code, TERM="dumb")
     try:
-        text = terminal.read_until(line, "\n")
+        text = terminal.read_until("this terminal cannot show the application (TERM=dumb)", "\n")
         assert terminal.process.wait(PATIENCE_S) == 2
         assert len(text.strip().splitlines()) == 1 and b"\x1b" not in terminal.output
     finally:
         terminal.close()
+
+
+def test_a_dumb_terminal_does_not_wait_for_textual() -> None:
+    code = (
+        "import sys, embcx_tui.cli as c, atexit; atexit.register(lambda: print('textual' in sys.modules)); c.main([])"
+    )
+    terminal = Terminal(code, TERM="dumb")
+    try:
+        terminal.read_until("False")
+    finally:
+        terminal.close()
+
+
+# A SGR sequence that sets a colour: 30–38, 40–48, 90–97, 100–107; 39 and 49 are the terminal's own.
+_COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
+
+
+def see_every_screen(**env: str) -> bytes:
+    """Show each mode and the help on a terminal of this kind; return every byte that was written."""
+    made.make_study(made.settings_of(networks__runs=1), "complete")
+    terminal = Terminal(**env)
+    try:
+        terminal.read_until("complete", "Help")
+        terminal.type("\r")
+        terminal.read_until("Layer 3 of 3")
+        for key, words in (("v", "Training loss"), ("c", "samples a class"), ("s", "Last KL"), ("?", "Everywhere")):
+            terminal.type(key)
+            terminal.read_until(words)
+        return terminal.output
+    finally:
+        terminal.close()
+
+
+def test_no_color_means_none() -> None:
+    output = see_every_screen(NO_COLOR="1")
+    assert not _COLOUR.search(output)
+    assert b"\x1b[7" in output or b";7" in output, "what stands out is reversed"
+
+
+def test_a_terminal_of_16_colours_gets_no_others() -> None:
+    output = see_every_screen(TERM="xterm", COLORTERM="")
+    assert _COLOUR.search(output)
+    assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", output)
+
+
+def test_output_that_is_not_utf_8_is_drawn_in_ascii() -> None:
+    output = see_every_screen(LC_ALL="C", LANG="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert output.isascii()
+    assert b"\\u" not in output and b"\\x" not in output
 
 
 def test_without_a_terminal_it_names_the_commands() -> None:
