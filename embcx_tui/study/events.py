@@ -74,8 +74,7 @@ class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
     `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
-    `digest`
-    is a hash of all inputs and labels: a file that changed meanwhile must not go on as the same study.
+    `digest` is a hash of all inputs and labels: a file that changed meanwhile must not go on as the same study.
     """
 
     kind: Literal["dataset"] = "dataset"
