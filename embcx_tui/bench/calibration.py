@@ -11,19 +11,18 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from embcx_tui.analysis.forecast import CALIBRATED_POINTS, step_parts
 from embcx_tui.bench.material import cohort, noise_dataset, settings_for
 from embcx_tui.bench.stopwatch import Timing, medians, timed
-from embcx_tui.compute import exact
 from embcx_tui.compute.complexity import Measurement, cores, measure
 from embcx_tui.compute.device import choose_device
-from embcx_tui.compute.metrics import METRICS
+from embcx_tui.compute.metrics import METRICS, layer_metrics
+from embcx_tui.compute.quality import embedding_quality
 from embcx_tui.store.calibration import Calibration, remember, stored
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import home
-from embcx_tui.study.plan import Layer
-from embcx_tui.worker.embedding import Job, embed
 
 # (dataset of that size, training inputs, depth, runs, batch): one ruled by calls, one by arithmetic, one by weights.
 _COHORTS = (
@@ -93,20 +92,30 @@ def _training(device: torch.device) -> tuple[float, float, float]:
 
 
 def _embedding(device: torch.device) -> tuple[float, float]:
-    """Return seconds a t-SNE embedding of 1,000 points and seconds of the numbers beside it, both among many."""
+    """Return seconds a t-SNE embedding of 1,000 points, among many, and of the numbers beside it, on all cores."""
     count = _GPU_LAYERS if device.type == "cuda" else 2 * cores()
     layers = [_clusters(seed) for seed in range(count)]
-    labels = np.repeat(np.arange(_CLASSES), CALIBRATED_POINTS // _CLASSES)
-    jobs = [Job(Layer(str(seed), "noise", 0, None, 0), "tsne", rows, labels, seed) for seed, rows in enumerate(layers)]
     measurement = Measurement(device=str(device))
-    list(embed(jobs[:1], measurement, METRICS, exact.never))  # compiled, or loaded
-    found, alone = timed(lambda: list(measure(layers, [0] * count, measurement)))
-    # The same with every metric, by the worker's own way: descents and metrics share the cores.
-    _, beside = timed(lambda: list(embed(jobs, measurement, METRICS, exact.never)))
-    both = (alone.per(count), beside.per(count))
-    seconds = [one.seconds for one in both] if device.type == "cuda" else _even(both, cores())
-    iterations = sum(complexity.iterations for _, complexity in found) / count
-    return seconds[0] * _ITERATIONS / iterations, max(seconds[1] - seconds[0], 0.0)
+    list(measure(layers[:1], [0], measurement))  # compiled, or loaded
+    found, descents = timed(lambda: dict(measure(layers, [0] * count, measurement)))
+    iterations = sum(complexity.iterations for complexity in found.values()) / count
+    labels = np.repeat(np.arange(_CLASSES), CALIBRATED_POINTS // _CLASSES)
+
+    def describe(places: range) -> None:
+        for place in places:
+            layer_metrics(layers[place], labels, METRICS, place)
+            embedding_quality(layers[place], found[place].points, labels)
+
+    with threadpool_limits(1, user_api="blas"):  # as in a study: one thread a layer
+        describe(range(1))
+        _, beside = timed(lambda: describe(range(cores())))
+    # One layer a core: processor time is what counts, stretched as the machine is busy.
+    describing = Timing(beside.seconds, beside.cpu_seconds).per(cores())
+    if device.type == "cuda":
+        seconds = [descents.per(count).seconds, describing.seconds / cores()]
+    else:
+        seconds = _even([descents.per(count), Timing(describing.seconds / cores(), describing.cpu_seconds)], cores())
+    return seconds[0] * _ITERATIONS / iterations, seconds[1]
 
 
 def _clusters(seed: int) -> NDArray[np.float32]:

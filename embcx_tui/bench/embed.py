@@ -189,6 +189,8 @@ class EmbedBench:
                     "seconds": per_layer.seconds,
                     "reference_seconds": theirs.seconds,
                     "ratio": theirs.seconds / per_layer.seconds,
+                    "cpu_seconds": per_layer.cpu_seconds,
+                    "reference_cpu_seconds": theirs.cpu_seconds,
                     "exact_kl": _mean_kl([(joint, one.points) for joint, one in zip(joints, measured, strict=True)]),
                     "reference_exact_kl": _mean_kl(
                         [(joint, points) for joint, (points, _) in zip(joints, embedded, strict=True)]

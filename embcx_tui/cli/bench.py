@@ -81,9 +81,10 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
         for one in result["rows"]
     ]  # fmt: skip
     lines += ["", "each layer by itself", *_aligned([heads, *rows], left=(0, 1))]
-    heads = ["points", "ours, s", "openTSNE, s", "ratio", "exact KL", "its exact KL"]
+    heads = ["points", "ours, s", "CPU s", "openTSNE, s", "CPU s", "ratio", "exact KL", "its exact KL"]
     rows = [
-        [f"{one['n']:,}", _seconds(one["seconds"]), _seconds(one["reference_seconds"]), f"{one['ratio']:.1f}",
+        [f"{one['n']:,}", _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), _seconds(one["reference_seconds"]),
+         _seconds(one["reference_cpu_seconds"]), f"{one['ratio']:.1f}",
          _number(one["exact_kl"]), _number(one["reference_exact_kl"])]
         for one in result["growth"]
     ]  # fmt: skip
