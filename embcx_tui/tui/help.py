@@ -20,6 +20,7 @@ HEADINGS = {
     "configure": "Configure",
     "choices": "A field with choices",
     "live": "Live",
+    "log": "The log",
     "layers": "Layers",
     "mode": "Modes",
     "app": "Everywhere",

@@ -71,15 +71,28 @@ LIVE: list[BindingType] = [
     _key("live.panel", "tab", "panel(1)", "Panel", "Next panel: networks, curves, machine, log"),
     _key("live.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),
     _key("live.mark", "space", "mark", "Mark", "Mark the network, to draw the curves of the marked ones"),
-    _key("live.quantity", "t", "quantity", "Loss/accuracy", "Curves of loss, test accuracy or training accuracy"),
+    _key("live.order", "o", "order", "Order", "Networks: those that need a look first, or by plan, loss, test, KL"),
+    _key("live.quantity", "t", "quantity", "Curves", "Curves of loss, test accuracy or training accuracy"),
     _key("live.filter", "slash", "filter", "Filter", "Filter the log: words that its lines must hold"),
     _key("live.follow", "f", "follow", "Follow", "Let the log follow its end, or stay where it is"),
     _key("live.zoom", "z", "zoom", "Zoom", "The focused panel on the whole screen, and back"),
-    _key("live.export", "e", "export", "Export", "Save the training curves as PNG, SVG or PDF"),
+    _key("live.export", "e", "export", "Export", "Save the training curves or the screen as a file"),
+    _key("live.level", "w", "level", "Level", "The log: all lines, warnings and errors, errors alone"),
+    _key("live.find", "ctrl+f", "find", "Find", "Find words in the log", show=False),
+    _key(
+        "live.find-next", "n", "find_next(1)", "Next match", "The next line of the log with what is sought", show=False
+    ),
+    _key("live.find-back", "N", "find_next(-1)", "Match before", "The line of the log before", show=False),
+    _key("live.copy", "y", "copy", "Copy", "Copy the log's selected lines, or what the focused panel shows"),
     _key("live.back", "escape", "back", "Back", "Back from the whole screen, or clear marks and filter", show=False),
 ]
 
-# What works while points are walked stands first: of several bindings of a key, the first that can be done is taken.
+LOG: list[BindingType] = [
+    _key("log.select", "space", "select", "Select", "Select lines of the log: begin, then move, then copy"),
+    _key("log.longer", "shift+down", "select_by(1)", "Select down", "Select a line more below", show=False),
+    _key("log.back", "shift+up", "select_by(-1)", "Select up", "Select a line more above", show=False),
+]
+
 LAYERS: list[BindingType] = [
     _shown_as(
         _key("layers.point-right", "right", "step(1,0)", "Point", "Walking points: the next to the right"), "← ↑ → ↓"
@@ -161,10 +174,11 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (STUDY_LIST, STUDIES, APP),
     (CONFIGURE, CHOICES, APP),
     (LIVE, APP),
+    (LOG, APP),
     (LAYERS, APP),
     (DIALOG,),
 )
-_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LAYERS, LAYERS_FILTER, DIALOG, APP)
+_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LAYERS, LAYERS_FILTER, DIALOG, APP)
 
 
 def by_id() -> dict[str, Binding]:

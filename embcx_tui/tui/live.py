@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,18 +18,19 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Quantity, Snapshot, State
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study import ids
-from embcx_tui.tui import keys
+from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.dialogs import Answer, Ask
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.layers_words import NO_STUDY, READING
 from embcx_tui.tui.live_curves import ORDER, curves
 from embcx_tui.tui.live_head import LiveHead
-from embcx_tui.tui.live_log import LogPanel
+from embcx_tui.tui.live_log import LEVELS, LogPanel
 from embcx_tui.tui.live_machine import MachinePanel
-from embcx_tui.tui.live_networks import NetworksTable
+from embcx_tui.tui.live_networks import ORDERS, NetworksTable
 from embcx_tui.tui.live_tabs import PanelTabs
 from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
+from embcx_tui.tui.painted import Painted
 
 # "3 min ago" grows old by itself; painting it again sends only what differs.
 _CLOCK_EVERY_S = 5.0
@@ -69,10 +71,12 @@ class LiveScreen(ModeScreen):
             yield Canvas(id="curves", classes="page")
             with Container(id="log-page", classes="page"):
                 yield LogPanel(id="log")
-                yield Input(id="filter", placeholder="words that a line must hold", compact=True)
+                yield Input(id="filter", compact=True)
+                yield Input(id="find", compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#filter").display = False
+        for field in self.query(Input):
+            field.display = False
         self._turn_to("curves")
         self.set_interval(_CLOCK_EVERY_S, self._tick)
         self._update()
@@ -205,7 +209,12 @@ class LiveScreen(ModeScreen):
 
     def action_back(self) -> None:
         log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
-        if self.query_one("#filter").display or log.words:
+        if self.query_one("#find").display:
+            self.query_one("#find").display = False
+            log.focus()
+        elif log.selecting:
+            log.clear_selection()
+        elif self.query_one("#filter").display or log.words:
             self._end_filter("")
         elif self.has_class("-zoomed"):
             self._unzoom()
@@ -216,6 +225,10 @@ class LiveScreen(ModeScreen):
 
     def action_mark(self) -> None:
         self.query_one(NetworksTable).mark()
+
+    def action_order(self) -> None:
+        self._go_to(self.query_one(NetworksTable))
+        self.query_one(NetworksTable).next_order()
 
     def action_quantity(self) -> None:
         self._quantity = ORDER[(ORDER.index(self._quantity) + 1) % len(ORDER)]
@@ -228,10 +241,30 @@ class LiveScreen(ModeScreen):
         self._turn_to("log")
         self.query_one(LogPanel).toggle_follow()
 
-    def action_filter(self) -> None:
+    def action_level(self) -> None:
         self._turn_to("log")
-        field = self.query_one("#filter", Input)
-        field.display = True
+        self.query_one(LogPanel).next_level()
+
+    def action_filter(self) -> None:
+        self._ask_words("filter", "words that a line must hold")
+
+    def action_find(self) -> None:
+        self._ask_words("find", "words to find; n and N go on")
+
+    def action_find_next(self, by: int) -> None:
+        log = self.query_one(LogPanel)
+        self._turn_to("log")
+        if log.sought:
+            log.find(log.sought, by)
+        else:
+            self.action_find()
+
+    def _ask_words(self, name: str, words: str) -> None:
+        self._turn_to("log")
+        field = self.query_one(f"#{name}", Input)
+        for other in self.query(Input):
+            other.display = other is field
+        field.placeholder = words
         self.call_after_refresh(field.focus)
 
     @on(Input.Changed, "#filter")
@@ -242,12 +275,59 @@ class LiveScreen(ModeScreen):
     def _filter_done(self) -> None:
         self._end_filter(self.query_one("#filter", Input).value)
 
+    @on(Input.Submitted, "#find")
+    def _find_done(self, event: Input.Submitted) -> None:
+        event.input.display = False
+        log = self.query_one(LogPanel)
+        log.focus()
+        log.find(event.value)
+
     def _end_filter(self, words: str) -> None:
         field, log = self.query_one("#filter", Input), self.query_one(LogPanel)
         field.value = words
         field.display = False
         log.filter(words)
         log.focus()
+
+    def action_copy(self) -> None:
+        """Copy what the focused panel shows: the terminal puts it into the clipboard (OSC 52), also over SSH."""
+        log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
+        if self.focused is table:
+            text = table.as_text()
+            words = phrases.several(text.count("\n"), "network")
+        elif isinstance(self.focused, Painted) and self.focused is not log:
+            text = self.focused.shown_text
+            words = f"the {self.focused.id}"
+        else:
+            text, count = log.text_to_copy()
+            words = phrases.several(count, "line")
+            log.clear_selection()
+        self.app.copy_to_clipboard(text)
+        self.post_message(Say(f"Copied {words}"))
+
+    # Coming back
+
+    def remember(self) -> dict[str, Any]:
+        table = self.query_one(NetworksTable)
+        return {
+            "quantity": self._quantity,
+            "order": table.order,
+            "marked": sorted(table.marked),
+            "level": self.query_one(LogPanel).level,
+        }
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        table, log = self.query_one(NetworksTable), self.query_one(LogPanel)
+        snapshot = self._open_snapshot
+        if state["quantity"] in ORDER:
+            self._quantity = state["quantity"]
+        if state["order"] in ORDERS:
+            table.order = state["order"]
+        if state["level"] in dict(LEVELS):
+            log.filter_level(state["level"])
+        if snapshot:
+            table.marked = frozenset(snapshot.networks.keys() & set(state["marked"]))
+        self._update()
 
     # The worker
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from embcx_tui.analysis.progress import progress
 from embcx_tui.figures.build import dataset_title
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import phrases
+from embcx_tui.tui.keymap import written
+from embcx_tui.tui.live_pace import pace, pace_words
 from embcx_tui.tui.painted import RGB, Ink, Painted, fit_row, row_width, span
 from embcx_tui.tui.states import LOOKS
 
@@ -29,16 +33,17 @@ class LiveHead(Painted):
         snapshot = self._snapshot
         if snapshot is None:
             return ()
-        return _state_row(snapshot, width, ink), _progress_row(snapshot, width, ink)
+        next_step = next_words(snapshot, lambda id: written(self.app, id))
+        return _state_row(snapshot, next_step, width, ink), _progress_row(snapshot, width, ink)
 
 
-def _state_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
+def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
     colour = state_colour(snapshot, ink)
     left: Row = (
         span(f"{LOOKS[snapshot.state].sign} ", colour, bold=True),
         span(state_words(snapshot), colour, bold=True),
     )
-    right: Row = (span(f"  {next_words(snapshot)}", ink.muted),)
+    right: Row = (span(f"  {next_step}", ink.muted),)
     # What to do is never cut off: it is the way out of a bad state.
     return (*fit_row(left, max(width - row_width(right), 0)), *right)
 
@@ -56,6 +61,8 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
         parts.append(f"took {phrases.duration(snapshot.ended.at - snapshot.created)}")
     if width >= 110:
         parts.insert(0, phrases.several(settings.network_count, "network"))
+    if width >= 150:
+        parts[:0] = pace_words(pace(snapshot))
     # The time left is said before all else where there is little room.
     while len(parts) > 1 and len(" · ".join(parts)) + _LEAST_BAR + 8 > width:
         parts.pop(0)
@@ -86,17 +93,19 @@ def state_words(snapshot: Snapshot) -> str:
             return f"the worker ended without a word {phrases.ago(snapshot.updated, phrases.now())}"
 
 
-def next_words(snapshot: Snapshot) -> str:
-    """Return what a person can do now, with its key."""
+def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
+    """Return what a person can do now; `key` gives the key of a binding's id."""
     match snapshot.state:
         case "queued":
-            return "r starts it"
+            return f"{key('live.resume')} starts it"
         case "running":
-            return "l browses what is measured" if snapshot.measured else "x stops after this epoch"
+            if snapshot.measured:
+                return f"{key('mode.layers')} browses what is measured"
+            return f"{key('live.stop')} stops after this epoch"
         case "complete":
-            return "press l for the layers"
+            return f"press {key('mode.layers')} for the layers"
         case _:
-            return "r resumes"
+            return f"{key('live.resume')} resumes"
 
 
 def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:

@@ -9,6 +9,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import phrases
+from embcx_tui.tui.live_pace import pace, pace_words
 from embcx_tui.tui.painted import Ink, Painted, span
 
 _EIGHTHS = "▁▂▃▄▅▆▇█"
@@ -19,6 +20,7 @@ _VALUE_WIDTH = 16
 _WIDE = 56
 # Narrower than this a history says nothing.
 _LEAST_HISTORY = 8
+_HISTORY_S = 600.0
 
 Reading = Callable[[Telemetry], float | None]
 
@@ -32,21 +34,25 @@ class MachinePanel(Painted, can_focus=True):
         self._telemetry: tuple[Telemetry, ...] = ()
 
     def show(self, snapshot: Snapshot | None, telemetry: tuple[Telemetry, ...]) -> None:
-        self._snapshot, self._telemetry = snapshot, telemetry
+        # Ten minutes by the clock: before an interruption another time counts.
+        since = telemetry[-1].at - _HISTORY_S if telemetry else 0.0
+        self._snapshot, self._telemetry = snapshot, tuple(one for one in telemetry if one.at >= since)
         self.repaint()
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         snapshot = self._snapshot
         if snapshot is None:
             return ()
+        speed = " · ".join(pace_words(pace(snapshot)))
+        told: tuple[Row, ...] = ((span(f"{'speed':<{_NAME_WIDTH}}", ink.muted), span(speed)),) if speed else ()
         machine = safe_text(snapshot.machine.device, 80) if snapshot.machine else "the machine is not known yet"
         if not self._telemetry:
             words = "no load recorded yet" if snapshot.state == "running" else "no load recorded"
-            return ((span("Machine  ", bold=True), span(machine, ink.muted)), (span(words, ink.muted),))
+            return ((span("Machine  ", bold=True), span(machine, ink.muted)), *told, (span(words, ink.muted),))
         now = self._telemetry[-1]
-        rows = [_heading(snapshot, now, machine, ink)]
+        rows = [_heading(snapshot, now, machine, ink), *told]
         readings = 6 if now.gpu_name else 2
-        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > 2 * readings)
+        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > 2 * readings + len(told))
         if now.gpu_name:
             rows += [
                 *drawer.rows("GPU", _percent(now.gpu_percent), lambda one: one.gpu_percent, 100),

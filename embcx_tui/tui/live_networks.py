@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.cells import cell_len
 from textual.events import Click
@@ -13,6 +13,7 @@ from textual.message import Message
 from embcx_tui.figures.build import dataset_title
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
+from embcx_tui.study.text import safe_text
 from embcx_tui.tui.painted import RGB, Ink, fit, fit_right, span
 from embcx_tui.tui.scrolled import Scrolled
 
@@ -28,13 +29,45 @@ STATUS_SIGNS: dict[Status, str] = {
 }
 NOT_KNOWN = "–"
 _LONGEST_DATASET = 14
-_STATUS_WIDTH = 10
+_STATUS_WIDTH = 11
 # From this width on two blanks stand between columns.
 _ROOMY = 92
 # From this one on what was found stands beside how it was trained.
 _WIDE = 100
 # What goes first where there is no room for all.
 _LEAST_NEEDED = ("train", "dataset", "loss", "depth", "control", "test")
+
+
+# What needs a look stands first: the others keep the plan's order.
+_ATTENTION: dict[Status, int] = {"diverged": 0, "failed": 1, "stopped": 3}
+_AT_CHANCE, _NO_ATTENTION = 2, 4
+
+Order = Literal["attention", "plan", "loss", "test", "last KL"]
+ORDERS: tuple[Order, ...] = ("attention", "plan", "loss", "test", "last KL")
+# The column that an order goes by, and the sign in its title.
+_SORTED_BY: dict[Order, str] = {"attention": "status", "loss": "loss", "test": "test", "last KL": "last KL"}
+_SORTED = "▾"
+
+
+def attention(state: NetworkState) -> int:
+    """Return how much a network needs a look: 0 diverged, 1 failed, 2 at chance, 3 stopped, 4 not at all."""
+    return _ATTENTION.get(state.status, _AT_CHANCE if state.at_chance else _NO_ATTENTION)
+
+
+def ordered(snapshot: Snapshot, order: Order) -> tuple[NetworkState, ...]:
+    """Return the networks of a study, those first that `order` asks for; what is not known stands last."""
+    states = tuple(snapshot.networks.values())
+    if order == "plan":
+        return states
+    if order == "attention":
+        return tuple(sorted(states, key=attention))
+
+    def worst_first(state: NetworkState) -> tuple[bool, float]:
+        last = snapshot.layer(state.network, state.network.depth)
+        value = {"loss": state.loss, "test": state.test_accuracy}.get(order, last.kl if last else None)
+        return value is None, (value or 0.0) if order == "test" else -(value or 0.0)
+
+    return tuple(sorted(states, key=worst_first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +92,7 @@ class NetworksTable(Scrolled):
         self._cursor = 0
         self._touched = False
         self._laid_out: tuple[int, tuple[_Column, ...]] | None = None
+        self.order: Order = "attention"
         self.marked: frozenset[str] = frozenset()
         """Ids of the marked networks."""
 
@@ -66,10 +100,26 @@ class NetworksTable(Scrolled):
         """Show `snapshot`; cursor and marks stay while it is the same study."""
         if snapshot is None or self._snapshot is None or snapshot.id != self._snapshot.id:
             self._cursor, self._touched, self.marked, self.top = 0, False, frozenset(), 0
+            self._states = ()
             self._laid_out = None
         self._snapshot = snapshot
-        self._states = tuple(snapshot.networks.values()) if snapshot else ()
+        self._sort()
         self.repaint()
+
+    def _sort(self) -> None:
+        """Bring the networks into their order; the cursor stays on its network once a person has moved it."""
+        here = self.chosen
+        self._states = ordered(self._snapshot, self.order) if self._snapshot else ()
+        if here:
+            self._cursor = next((n for n, state in enumerate(self._states) if state.network.id == here), 0)
+
+    def next_order(self) -> Order:
+        """Go on to the next order, to its beginning, and return it."""
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self._sort()
+        self.top = 0
+        self.repaint()
+        return self.order
 
     @property
     def line_count(self) -> int:
@@ -78,7 +128,19 @@ class NetworksTable(Scrolled):
     @property
     def chosen(self) -> str | None:
         """The id of the network a person has moved the cursor to; None before."""
-        return self._states[self._cursor].network.id if self._touched and self._states else None
+        return self._states[self._cursor].network.id if self._touched and self._cursor < len(self._states) else None
+
+    def as_text(self) -> str:
+        """Return the marked networks, else all, as lines with tabs: for a spreadsheet."""
+        names = ("dataset", "depth", "activation", "run", "control", "epoch", "loss", "train", "test", "status")
+        lines = ["\t".join(names)]
+        for state in self._states:
+            network = state.network
+            if not self.marked or network.id in self.marked:
+                values = (network.dataset, network.depth, network.activation, network.run, network.control)
+                numbers = (state.epochs, state.loss, state.train_accuracy, state.test_accuracy, state.status)
+                lines.append("\t".join("" if one is None else safe_text(one) for one in (*values, *numbers)))
+        return "\n".join(lines)
 
     # Keys and mouse
 
@@ -151,7 +213,12 @@ class NetworksTable(Scrolled):
     def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
         if not self._states:
             return ((),)
-        return ((span(self._join({column.name: column.name for column in self._columns}, width), ink.muted),),)
+        names = {column.name: column.name for column in self._columns}
+        by = _SORTED_BY.get(self.order)
+        if by in names:
+            # A narrow column's title gives way to the sign: "▾loss".
+            names[by] = _SORTED + by
+        return ((span(self._join(names, width), ink.muted),),)
 
     def _join(self, cells: Mapping[str, str], width: int) -> str:
         gap = "  " if width >= _ROOMY else " "
@@ -188,19 +255,23 @@ class NetworksTable(Scrolled):
         return (
             span(body[:1], ink.accent, ground, bold=True),
             span(body[1:], None if trained else ink.muted, ground, bold=marked),
-            span(fit(status_words(state), width - cell_len(body)), status_colour(state.status, ink), ground),
+            span(fit(status_words(state), width - cell_len(body)), status_colour(state, ink), ground),
         )
 
 
 def status_words(state: NetworkState) -> str:
     """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
     depth = state.network.depth
+    if state.at_chance and state.status in ("trained", "measured"):
+        return "≈ at chance"
     if state.status == "trained":
         return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
     return f"{STATUS_SIGNS[state.status]} {state.status}"
 
 
-def status_colour(status: Status, ink: Ink) -> RGB:
+def status_colour(state: NetworkState, ink: Ink) -> RGB:
+    if state.at_chance and state.status in ("trained", "measured"):
+        return ink.warning
     colours: dict[Status, RGB] = {
         "queued": ink.muted,
         "training": ink.accent,
@@ -210,7 +281,7 @@ def status_colour(status: Status, ink: Ink) -> RGB:
         "diverged": ink.error,
         "failed": ink.error,
     }
-    return colours[status]
+    return colours[state.status]
 
 
 def _number(value: float | None, width: int) -> str:

@@ -52,6 +52,11 @@ class Scrolled(Painted, can_focus=True):
         return max(self.content_size.height - self.head_height, 1)
 
     @property
+    def slack(self) -> int:
+        """How many rows may stay empty below the last line."""
+        return 0
+
+    @property
     def last_top(self) -> int:
         return max(self.line_count - self.body_height, 0)
 
@@ -78,14 +83,15 @@ class Scrolled(Painted, can_focus=True):
         self.scroll_lines(self.top - _WHEEL_LINES)
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
-        self.top = min(self.top, self.last_top)
+        self.top = min(self.top, self.last_top + self.slack)
         shown = range(self.top, min(self.top + self.body_height, self.line_count))
         if self.line_count <= self.body_height:
             return (*self.head(width, ink), *(self.line(number, width, ink) for number in shown))
         thumb = max(round(self.body_height**2 / self.line_count), 1)
-        start = round((self.body_height - thumb) * self.top / max(self.last_top, 1))
+        start = round((self.body_height - thumb) * min(self.top / max(self.last_top, 1), 1))
         rows = []
-        for place, number in enumerate(shown):
+        for place in range(self.body_height):
             bar = span("┃", ink.muted) if start <= place < start + thumb else span("│", ink.faint)
-            rows.append((*fit_row(self.line(number, width - 1, ink), width - 1), bar))
+            row = self.line(shown[place], width - 1, ink) if place < len(shown) else ()
+            rows.append((*fit_row(row, width - 1), bar))
         return (*self.head(width, ink), *rows)

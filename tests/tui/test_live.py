@@ -8,9 +8,10 @@ import pytest
 from textual.pilot import Pilot
 
 from embcx_tui.store.log import LogLine
+from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
-from embcx_tui.study.events import Noted
+from embcx_tui.study.events import NetworkDiverged, Noted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
@@ -18,6 +19,7 @@ from embcx_tui.tui.live_head import state_words
 from embcx_tui.tui.live_log import LogPanel
 from embcx_tui.tui.live_machine import history
 from embcx_tui.tui.live_networks import NetworksTable
+from embcx_tui.tui.live_pace import pace, short
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 
@@ -251,3 +253,126 @@ def test_picture_of_a_lost_study(snap_compare: Any) -> None:
         await sees(pilot, "without a word", "Training loss")
 
     assert snap_compare(make_app(), terminal_size=(80, 24), run_before=look)
+
+
+async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:
+    study = made.make_study(small(), arrays=False, diverged=["digits-d2-relu-r1"], broken=["digits-d2-relu-r0-l1"])
+    async with opened(study, "live", expect="▾status") as pilot:
+        lines = [line for line in text_of(pilot.app).splitlines() if "digits " in line]
+        assert "✗ diverged" in lines[0] and "! failed" in lines[1] and "● measured" in lines[2]
+        await pilot.press("o")
+        text = await sees_no(pilot, "▾")
+        assert "tanh         0" in next(line for line in text.splitlines() if "digits " in line)
+        await pilot.press("o")
+        await sees(pilot, "▾loss")
+
+
+async def test_a_network_at_chance_is_told_and_stands_before_the_healthy() -> None:
+    study = running(epochs=8, measured=0)
+    trained = [event for event in made.events_of(study, epochs=8, measured=0) if event.kind == "trained"]
+    lost = next(event for event in trained if event.network == "digits-d2-relu-r0")
+    data = next(event for event in made.events_of(study, epochs=1) if event.kind == "dataset")
+    async with opened(study, "live", expect="◐ 0/3 done") as pilot:
+        study.append(data.model_copy(update={"chance": 0.1}))
+        study.append(lost.model_copy(update={"test_accuracy": 0.1}))
+        text = await sees(pilot, "≈ at chance")
+        assert "relu" in next(line for line in text.splitlines() if "digits " in line)
+
+
+async def test_the_cursor_stays_on_its_network_when_others_come_to_need_a_look() -> None:
+    study = running(epochs=4)
+    async with opened(study, "live", expect="epoch 5 of 8") as pilot:
+        await pilot.press("down")
+        table = pilot.app.screen.query_one(NetworksTable)
+        assert table.chosen == "digits-d2-tanh-r1"
+        study.append(NetworkDiverged(at=made.START + 99, network="digits-d2-relu-r1", epoch=4))
+        await sees(pilot, "✗ diverged")
+        assert table.chosen == "digits-d2-tanh-r1"
+
+
+async def test_w_shows_warnings_then_errors_then_all() -> None:
+    study = running(epochs=1)
+    study.append(Noted(at=made.START + 50, level="warning", text="much memory in use"))
+    study.append(Noted(at=made.START + 51, level="error", text="a layer is gone"))
+    async with opened(study, "live", (120, 40), expect="a layer is gone") as pilot:
+        await pilot.press("w")
+        text = await sees(pilot, "warnings and errors: 2 of")
+        assert "together" not in text and "much memory" in text
+        await pilot.press("w")
+        assert "much memory" not in await sees(pilot, "errors: 1 of")
+        await pilot.press("w")
+        await sees(pilot, "together", "much memory")
+
+
+async def test_finding_goes_from_match_to_match() -> None:
+    study = running(epochs=1)
+    study.append(*(Noted(at=made.START + 50 + n, level="info", text=f"step {n} of many") for n in range(60)))
+    study.append(Noted(at=made.START + 120, level="info", text="the needle"))
+    async with opened(study, "live", (120, 40), expect="the needle") as pilot:
+        await pilot.press("ctrl+f", *"step 1", "enter")
+        assert "▸ step 19 of many" in await sees(pilot, "1 selected: y copies")
+        await pilot.press("N")
+        await sees(pilot, "▸ step 18 of many")
+        await pilot.press("n")
+        await sees(pilot, "▸ step 19 of many")
+        await pilot.press("escape", "ctrl+f", *"nothing such", "enter")
+        await sees(pilot, "“nothing such” is nowhere")
+
+
+async def test_lines_of_the_log_are_selected_and_copied() -> None:
+    study = running(epochs=1)
+    study.append(*(Noted(at=made.START + 50 + n, level="info", text=f"step {n} of many") for n in range(9)))
+    async with opened(study, "live", (120, 40), expect="step 8") as pilot:
+        await pilot.press("shift+tab", "space", "up", "up")
+        await sees(pilot, "3 selected: y copies, esc ends", "▸ step 6", "▸ step 8")
+        await pilot.press("y")
+        await sees_no(pilot, "selected")
+        assert pilot.app.clipboard.splitlines()[0].endswith("step 6 of many")
+        assert len(pilot.app.clipboard.splitlines()) == 3
+
+
+async def test_y_copies_the_networks_as_a_table() -> None:
+    async with opened(running(), "live", expect="Training loss") as pilot:
+        await pilot.press("space", "y")
+        await sees(pilot, "Copied 1 network")
+        head, line = pilot.app.clipboard.splitlines()
+        assert head.startswith("dataset\tdepth") and line.startswith("digits\t2\ttanh\t0")
+
+
+def test_the_log_moves_up_some_lines_at_a_time() -> None:
+    panel = LogPanel()
+    panel.repaint = lambda: None  # type: ignore[method-assign]  # nothing is on a screen here
+    type(panel).body_height = property(lambda self: 20)  # type: ignore[assignment, method-assign]  # 20 rows
+    try:
+        plan = make_plan(small())
+        lines = tuple(LogLine(float(n), "info", f"line {n}") for n in range(60))
+        panel.show(Snapshot("a", plan, "running", log=lines[:20]))
+        tops = []
+        for count in range(21, 60):
+            panel.show(Snapshot("a", plan, "running", log=lines[:count]))
+            tops.append(panel.top)
+            assert panel.top + 20 >= count, "the end is on the screen"
+        assert len(set(tops)) <= 39 / 5 + 1
+    finally:
+        del type(panel).body_height
+
+
+async def test_marks_order_and_level_come_back() -> None:
+    study = running()
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("space", "o", "w", "t", "q")
+        await pilot.press("enter")
+        await sees(pilot, "")
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await sees(pilot, "◆", "Test accuracy of the marked networks")
+        assert pilot.app.screen.query_one(NetworksTable).order == "plan"
+        assert pilot.app.screen.query_one(LogPanel).level == "warning"
+
+
+def test_the_pace_is_that_of_the_newest_events() -> None:
+    study = running(epochs=4)
+    snapshot = read_study(study.paths)
+    found = pace(snapshot)
+    inputs = snapshot.datasets["digits"].n_train
+    assert found.samples == inputs * 4 and found.embeddings is None
+    assert [short(value) for value in (0.42, 8.13, 950.2, 41_230, 1_240_000)] == ["0.42", "8.1", "950", "41 k", "1.2 M"]
