@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.events import Click
+from textual.events import Click, Resize
 from textual.message import Message
 from textual.timer import Timer
 
@@ -96,12 +96,19 @@ class PointsCanvas(Canvas):
             self.row = row
             super().__init__()
 
+    class Sized(Message):
+        """The canvas has another size."""
+
     def __init__(self, words: str = "", *, id: str | None = None) -> None:
         super().__init__(words, id=id)
         self._flight: Timer | None = None
         self._start: Scatter | None = None  # where the points came from
         self._target: Scatter | None = None
         self._left_at = 0.0
+
+    def on_resize(self, event: Resize) -> None:
+        super().on_resize(event)
+        self.post_message(self.Sized())
 
     @property
     def target(self) -> Figure | None:

@@ -93,7 +93,8 @@ LOG: list[BindingType] = [
     _key("log.back", "shift+up", "select_by(-1)", "Select up", "Select a line more above", show=False),
 ]
 
-LAYERS: list[BindingType] = [
+# What works while points are walked in Layers: it stands before the screen's other keys and takes theirs.
+WALKING: list[BindingType] = [
     _shown_as(
         _key("layers.point-right", "right", "step(1,0)", "Point", "Walking points: the next to the right"), "← ↑ → ↓"
     ),
@@ -105,7 +106,10 @@ LAYERS: list[BindingType] = [
         ", .",
     ),
     _key("layers.turn-back", "comma", "turn(-1)", "Layer before", "Walking points: the layer before", show=False),
-    _key("layers.point-leave", "escape,p", "leave", "Leave", "Walk points no more; the point stays chosen"),
+    _key("layers.point-leave", "escape", "leave", "Leave", "Walk points no more; the point stays chosen"),
+]
+
+LAYERS: list[BindingType] = [
     _shown_as(_key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"), "← →"),
     _key("layers.previous", "left", "flip(-1)", "Layer before", "Layer before, toward the input", show=False),
     _shown_as(_key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"), "↑ ↓"),
@@ -158,6 +162,11 @@ LAYERS: list[BindingType] = [
     ),
 ]
 
+LAYERS_FILTER: list[BindingType] = [
+    _shown_as(_key("filter.keep", "down,up,tab", "keep", "Keep", "Back to the tree with what is filtered"), "enter"),
+    _key("filter.clear", "escape", "forget", "Clear", "Show all networks again"),
+]
+
 CHOICES: list[BindingType] = [
     _key("choices.toggle", "space", "choose", "Choose", "Take this one, or leave it out"),
     _key("choices.next", "right", "move(1)", "Next choice", "Next choice of the field", show=False),
@@ -176,9 +185,11 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (LIVE, APP),
     (LOG, APP),
     (LAYERS, APP),
+    (WALKING, APP),
+    (LAYERS_FILTER,),
     (DIALOG,),
 )
-_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LAYERS, LAYERS_FILTER, DIALOG, APP)
+_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, WALKING, LAYERS, LAYERS_FILTER, DIALOG, APP)
 
 
 def by_id() -> dict[str, Binding]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, get_args
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.events import Resize, ScreenResume
+from textual.events import ScreenResume
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Tree
@@ -39,7 +41,7 @@ class LayersScreen(PointsBrowsing, ModeScreen):
     CSS_PATH = "layers.tcss"
     AUTO_FOCUS = "#tree"
 
-    BINDINGS: ClassVar[list[BindingType]] = keys.LAYERS
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, *keys.LAYERS]
 
     # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
     snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
@@ -81,9 +83,6 @@ class LayersScreen(PointsBrowsing, ModeScreen):
     def on_mount(self) -> None:
         self._update()
 
-    def on_resize(self, event: Resize) -> None:
-        self.call_after_refresh(self.show_all)
-
     def _update(self) -> None:
         """Show the newest snapshot; while another screen is in front, that waits for `on_screen_resume`."""
         if not self.is_mounted or not self.is_current:
@@ -109,6 +108,29 @@ class LayersScreen(PointsBrowsing, ModeScreen):
     def open_snapshot(self) -> Snapshot | None:
         return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
 
+    def remember(self) -> dict[str, Any]:
+        """Return what should come back on the next start, as plain values."""
+        network = self.network
+        if network is None or self._shown_place is None:
+            return {}
+        place = {name: value for name, value in asdict(self._shown_place).items() if value is not None}
+        layer = {} if self._layer is None else {"layer": self._layer}
+        return {**place, **layer, "chart": self.chart, **self.view.plain()}
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        """Take up what `remember` returned; what does not fit this study is left as it is."""
+        given = {name: state.get(name) for name in ("dataset", "depth", "activation", "run", "control")}
+        tree = self.query_one(LayersTree)
+        place = tree.known_place(given)
+        if place:
+            tree.select(place)
+            self._shown_place = place
+        layer = state.get("layer")
+        self._layer = layer if isinstance(layer, int) and layer >= 0 else None
+        self.view = View.of_plain(state)
+        self.chart = next((one for one in get_args(Chart) if one == state.get("chart")), "bars")
+        self.show_soon()
+
     # What is selected
 
     @property
@@ -128,7 +150,11 @@ class LayersScreen(PointsBrowsing, ModeScreen):
         return network.depth if self._layer is None else min(self._layer, network.depth)
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Place]) -> None:
-        if event.node.data is not None and event.node.data != self._shown_place:
+        tree = self.query_one(LayersTree)
+        # Of several nodes that were passed by, only where the cursor stands now counts.
+        if not tree.is_here(event.node) or event.node is not tree.cursor_node:
+            return
+        if event.node.data != self._shown_place:
             self._shown_place = event.node.data
             self.show_soon()
 
@@ -167,8 +193,6 @@ class LayersScreen(PointsBrowsing, ModeScreen):
             return
         kept = tuple(one for one in self.marked if one != network)
         self.marked = kept if network in self.marked else (*self.marked, network)
-        if len(self.marked) == 1 and network in self.marked:
-            self.post_message(Say("One network is marked: space on another compares them"))
         self._update()
 
     # The filter
@@ -179,8 +203,17 @@ class LayersScreen(PointsBrowsing, ModeScreen):
 
     @on(FilterLine.Changed)
     def filter_changed(self) -> None:
-        if snapshot := self.open_snapshot:
-            self._update_tree(snapshot)
+        if (snapshot := self.open_snapshot) is None:
+            return
+        self._update_tree(snapshot)
+        tree, network = self.query_one(LayersTree), self.network
+        leaves = list(tree.leaves())
+        if leaves and (network is None or place_of(network) not in leaves):
+            self._shown_place = leaves[0]
+            self.show_soon()
+        if self._shown_place:
+            # Once it has been laid out: a tree planted anew puts its cursor on the line it had before.
+            self.call_after_refresh(tree.select, self._shown_place)
 
     @on(FilterLine.Left)
     def filter_left(self) -> None:
@@ -196,10 +229,7 @@ class LayersScreen(PointsBrowsing, ModeScreen):
         zoomed = self.has_class("-zoomed")
         panels = [one for one in self._panels if (isinstance(one, Canvas) if zoomed else one.display)]
         at = panels.index(self.focused) if self.focused in panels else -1
-        panel = panels[(at + by) % len(panels)]
-        if zoomed:
-            self._zoom(panel)
-        panel.focus()
+        self.bring(panels[(at + by) % len(panels)])
 
     def action_zoom(self) -> None:
         if self.has_class("-zoomed"):
@@ -209,15 +239,25 @@ class LayersScreen(PointsBrowsing, ModeScreen):
         self._zoom(panel)
         panel.focus()
 
+    def bring(self, panel: Widget) -> None:
+        if self.has_class("-zoomed"):
+            self._zoom(panel)
+        panel.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # While a filter is typed, no key of the screen can be meant.
+        typing = self.is_mounted and self.focused is not None and self.query_one(FilterLine).typing
+        if typing and hasattr(LayersScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
+            return False
+        return super().check_action(action, parameters)
+
     def unzoom(self) -> None:
         self.remove_class("-zoomed")
-        self.call_after_refresh(self.show_all)
 
     def _zoom(self, panel: Widget) -> None:
         for one in self._panels:
             one.set_class(one is panel, "-front")
         self.add_class("-zoomed")
-        self.call_after_refresh(self.show_all)
 
     def action_back(self) -> None:
         """Undo the outermost of what is set: full screen, grid, chosen point, marks, filter."""

@@ -14,7 +14,8 @@ from embcx_tui.tui.places import Place
 
 Chart = Literal["bars", "epochs", "accuracy"]
 # Smaller than this, only the heat map of the activation that is selected is shown.
-_ALL_HEATS = (80, 24)
+_ALL_HEATS = (100, 18)
+_Y_LABEL = 70
 
 
 def charts_of(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
@@ -73,15 +74,27 @@ def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
     return tuple(" ".join(filter(None, (part[place] for place in differ))) or "trained" for part in parts)
 
 
+def has_room(width: int, height: int) -> bool:
+    """Tell whether the heat maps of all activations can be read at this size."""
+    return width >= _ALL_HEATS[0] and height >= _ALL_HEATS[1]
+
+
 def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, width: int, height: int) -> Figure:
     """Return a chart that is counted over the whole study (up to 1 s: not on the loop)."""
+    from embcx_tui.analysis.selection import select
+    from embcx_tui.analysis.statistics import relations
     from embcx_tui.figures.beyond import accuracy_dots, epoch_heat
 
     if chart == "accuracy":
-        return accuracy_dots(snapshot, network.dataset)
+        dots = accuracy_dots(snapshot, network.dataset)
+        found = [one.rho for one in relations(select(snapshot)) if one.dataset == network.dataset]
+        # In the title too: the note is left out where there is little room.
+        rho = f" · ρ = {found[0]:.2f}" if found and found[0] is not None else ""
+        y_label = dots.y_label if width >= _Y_LABEL else ""
+        return replace(dots, title=dots.title + rho, y_label=y_label)
     heats = epoch_heat(snapshot, network.dataset, network.depth)
     activations = snapshot.plan.settings.networks.activations
-    if (width < _ALL_HEATS[0] or height < _ALL_HEATS[1]) and network.activation in activations:
+    if not has_room(width, height) and network.activation in activations:
         one = heats.figures[activations.index(network.activation)]
         return Panels(f"{heats.title} · {network.activation}", (replace(one, title=""),), 1, heats.note)
     return heats

@@ -18,10 +18,7 @@ from embcx_tui.tui import keys
 class FilterLine(Horizontal):
     """A field over the whole width; not shown while nothing is filtered."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        keys.hidden("escape", "forget"),
-        keys.hidden("down,up,tab", "keep"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [keys.hidden("enter", "keep"), *keys.LAYERS_FILTER]
 
     class Changed(Message):
         """What is typed has changed."""
@@ -45,6 +42,11 @@ class FilterLine(Horizontal):
     def words(self) -> str:
         return self.query_one(Input).value
 
+    @property
+    def typing(self) -> bool:
+        """Whether keys go into the field."""
+        return self.query_one(Input).has_focus
+
     def open(self) -> None:
         """Show the field and take the keys."""
         self.display = True
@@ -58,7 +60,7 @@ class FilterLine(Horizontal):
     def tell(self, shown: int, of: int) -> None:
         """Say how many networks are left."""
         text = f"{shown:,} of {of:,} networks" if shown else "no network is called that"
-        self.query_one("#filter-count", Static).update(Content(f"{text} · enter keeps · esc clears"))
+        self.query_one("#filter-count", Static).update(Content(text))
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:

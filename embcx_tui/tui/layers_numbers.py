@@ -90,10 +90,12 @@ def _rows(snapshot: Snapshot, network: Network, layer: int, method: str, width: 
     ]
 
     def add(name: str, value: str, *, bold: bool = False, warn: bool = False) -> None:
+        # A value that is too long takes room from its name's end.
+        name_width = min(_NAME_WIDTH, max(width - len(value) - 1, 6))
         rows.append(
             (
-                span(f"{name:<{_NAME_WIDTH}}", ink.muted),
-                span(fit_right(value, max(width - _NAME_WIDTH, 1)), ink.warning if warn else None, bold=bold),
+                span(fit(name, name_width), ink.muted),
+                span(fit_right(value, max(width - name_width, 1)), ink.warning if warn else None, bold=bold),
             )
         )
 

@@ -22,7 +22,7 @@ from embcx_tui.tui.plane import neighbour_accuracy
 
 _KEPT = 96
 # Below this a panel's classes cannot be told apart.
-_LEAST_PANEL = (22, 8)
+_LEAST_PANEL = (20, 7)
 _COUNTING = "10-NN …"
 
 Shot = tuple[Network, int]
@@ -55,7 +55,9 @@ class Pictures:
         if len(self._accuracies) > _KEPT:
             self._accuracies.popitem(last=False)
 
-    def single(self, snapshot: Snapshot, network: Network, layer: int, view: View, width: int, height: int) -> Picture:
+    def single(
+        self, snapshot: Snapshot, network: Network, layer: int, view: View, size: tuple[int, int], hint: str = ""
+    ) -> Picture:
         """Return the points of one layer with a note on what is seen of them at this size."""
         found = self._cloud(snapshot, (network, layer), view.method)
         if isinstance(found, Picture):
@@ -65,13 +67,16 @@ class Pictures:
             title += f" · {method_words(view.method)}"
         seen = view.shown(found)
         seen = np.ones(len(found.points), dtype=bool) if seen is None else seen
+        if not seen.any():
+            return Picture(words=_nothing_left(view))
         if view.rect is not None:
             # What lies beside the rectangle but within the panel is seen too.
             draft = self._scatter(snapshot, network, found, view, title, _COUNTING)
-            seen = seen & (locate(draft, width, height)[:, 0] >= 0)
+            seen = seen & (locate(draft, *size)[:, 0] >= 0)
         vote: Vote = (found.key, np.packbits(seen).tobytes())
         known = vote in self._accuracies
         note = _note(found, view, seen, self._accuracies.get(vote) if known else None, known)
+        note = " · ".join(filter(None, [hint, note]))
         picture = self._scatter(snapshot, network, found, view, title, note)
         return Picture(picture, votes=() if known else ((vote, found, seen),))
 
@@ -150,6 +155,12 @@ class Pictures:
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return made
+
+
+def _nothing_left(view: View) -> str:
+    what = "misclassified point" if view.missed else "point"
+    where = f"class {view.isolated} of the legend" if view.isolated is not None else "this sample"
+    return f"No {what} is left.\nThere is none in {where}; a shows all."
 
 
 def _note(cloud: Cloud, view: View, seen: NDArray[np.bool_], accuracy: float | None, counted: bool) -> str:

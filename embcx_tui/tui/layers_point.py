@@ -15,7 +15,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui.layers_clouds import Cloud
 from embcx_tui.tui.painted import Ink, Painted, fit, span
 from embcx_tui.tui.plane import nearest_to
-from embcx_tui.tui.thumbnails import cells_needed, half_blocks
+from embcx_tui.tui.thumbnails import half_blocks
 
 NEIGHBOURS = 10
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
@@ -83,11 +83,7 @@ class PointPanel(Painted):
         room = height - len(words) - 1
         if self._facts.image is None or room < 3:
             return words
-        shape = self._facts.image.shape
-        across, _ = cells_needed((shape[0], shape[1], shape[2]), width, room)
-        indent = span(" " * ((width - across) // 2))
-        picture = half_blocks(self._facts.image, width, room, ink.look)
-        return (*((indent, *line) for line in picture), (), *words)
+        return (*half_blocks(self._facts.image, width, room, ink.look), (), *words)
 
 
 def _words(facts: PointFacts, width: int, ink: Ink) -> tuple[Row, ...]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from textual import on, work
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 
 from embcx_tui.figures.values import Figure, Scatter
 from embcx_tui.store.paths import StudyPaths
@@ -15,7 +16,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.canvas import Canvas, PointsCanvas
-from embcx_tui.tui.layers_charts import Chart, charts_of, compared_bars, place_bars, short_names, slow_chart
+from embcx_tui.tui.layers_charts import Chart, charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
 from embcx_tui.tui.layers_clouds import Cloud, Clouds, files_of
 from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_pictures import Picture, Pictures, Shot
@@ -72,6 +73,10 @@ class PointsBrowsing(Screen[None]):
         """The layer shown: the one wished for, or the last of a shallower network."""
         raise NotImplementedError
 
+    def bring(self, panel: Widget) -> None:
+        """Focus a panel; while one has the whole screen, this one takes it."""
+        raise NotImplementedError
+
     def open_shelf(self, paths: StudyPaths | None) -> None:
         """Read arrays of this study from now on."""
         self._pictures = Pictures(Clouds(Shelf(paths))) if paths else None
@@ -108,7 +113,7 @@ class PointsBrowsing(Screen[None]):
         if not snapshot.measured:
             canvas.show(None, nothing_yet(snapshot))
         elif self.chart != "bars":
-            large = canvas.content_size.height > 24
+            large = has_room(*canvas.content_size)
             key = (self.chart, network.dataset, network.depth, network.activation, large)
             if self._charted and self._charted[0] == key and self._charted[1] is snapshot:
                 canvas.show(self._charted[2])
@@ -149,6 +154,11 @@ class PointsBrowsing(Screen[None]):
         if self._reading and self._reading.wish(replace(picture, wanted=wanted), self._near(snapshot, network)):
             self.run_worker(self._reading.run(), group="points")
 
+    @on(PointsCanvas.Sized)
+    def sized(self) -> None:
+        """A grid and the zoom depend on the room there is."""
+        self.show_soon()
+
     def _arrived(self) -> None:
         """Show what has just been read or counted."""
         snapshot, network = self.open_snapshot, self.network
@@ -162,7 +172,8 @@ class PointsBrowsing(Screen[None]):
     def _picture(self, pictures: Pictures, snapshot: Snapshot, network: Network, width: int, height: int) -> Picture:
         layer = self.layer_shown
         if self._is_single:
-            return pictures.single(snapshot, network, layer, self.view, width, height)
+            hint = "1 marked: space on another compares" if self.marked else ""
+            return pictures.single(snapshot, network, layer, self.view, (width, height), hint)
         named: list[tuple[Shot, str]]
         if self.view.grid == "layers":
             named = [((network, one), f"layer {one}" if one else "input") for one in range(network.depth + 1)]
@@ -205,6 +216,7 @@ class PointsBrowsing(Screen[None]):
     def _show_point(self, snapshot: Snapshot, network: Network) -> tuple[SealedFile, ...]:
         """Show the chosen point's panel; return the files it still needs."""
         self.set_class(self.pointing, "-pointing")
+        self.set_class(self.view.grid is not None, "-grid")
         if not self.pointing or self._pictures is None:
             return ()
         cloud, sample = self._cloud(), snapshot.sample(network)
@@ -237,7 +249,10 @@ class PointsBrowsing(Screen[None]):
         self.show_soon()
 
     def action_point(self) -> None:
-        """Walk points from now on; choose one where none is."""
+        """Walk points from now on, choosing one where none is; again: walk no more."""
+        if self.pointing:
+            self.action_leave()
+            return
         cloud, network = self._cloud(), self.network
         if cloud is None or network is None:
             self.post_message(Say("There are no points here yet", "warning"))
@@ -245,7 +260,9 @@ class PointsBrowsing(Screen[None]):
         self.pointing = True
         self.view = replace(self.view, grid=None)
         self._keys_changed()
-        first = self.query_one("#scatter", PointsCanvas).first()
+        canvas = self.query_one("#scatter", PointsCanvas)
+        self.bring(canvas)
+        first = canvas.first()
         if self.view.row(cloud, network.dataset) is None and first is not None:
             self._choose(cloud, network, first)
 
@@ -265,6 +282,7 @@ class PointsBrowsing(Screen[None]):
         if cloud and network and event.row < len(cloud.points):
             self.pointing = True
             self._keys_changed()
+            self.bring(self.query_one("#scatter"))
             self._choose(cloud, network, event.row)
 
     def action_turn(self, by: int) -> None:
@@ -273,6 +291,9 @@ class PointsBrowsing(Screen[None]):
     def action_leave(self) -> None:
         self.pointing = False
         self._keys_changed()
+        if not self.has_class("-zoomed"):
+            self.set_class(False, "-pointing")
+            self.query_one(LayersTree).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self.pointing if action in _WALKING else super().check_action(action, parameters)

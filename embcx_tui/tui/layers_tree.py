@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import ClassVar
 
 from rich.style import Style
@@ -59,7 +60,7 @@ class LayersTree(Tree[Place], inherit_bindings=False):
             self._plan, self._filter = snapshot.plan, wanted
             self._plant(snapshot)
             if place:
-                self.select(place if place in self._by_place else next(iter(self.leaves()), place))
+                self.select(place)
         self._marked = marked
         for network_state in snapshot.networks.values():
             network = network_state.network
@@ -107,10 +108,18 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         # Leaves stand under their branch's word, not under its arrow.
         return label if node.allow_expand else Text.assemble(("  ", base_style), label)
 
+    def is_here(self, node: TreeNode[Place]) -> bool:
+        """Tell whether a node still stands in the tree: word of others may arrive after it was planted anew."""
+        return node.data is not None and self._by_place.get(node.data) is node
+
     @property
     def place(self) -> Place | None:
         """The selected node."""
         return self.cursor_node.data if self.cursor_node else None
+
+    def known_place(self, fields: Mapping[str, object]) -> Place | None:
+        """Return the node with these fields; None where the tree has none."""
+        return next((place for place in self._by_place if asdict(place) == dict(fields)), None)
 
     def select(self, place: Place) -> None:
         """Move the cursor to `place`, opening what is above it."""

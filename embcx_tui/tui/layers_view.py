@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.study.settings import METHODS
 from embcx_tui.tui.layers_clouds import Cloud
 
 Rect = tuple[float, float, float, float]
@@ -29,6 +31,31 @@ class View:
     chosen: tuple[str, int] | None = None
     method: str = "tsne"
     grid: Grid | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return what should come back on the next start, as plain values; what is not set is left out."""
+        values: dict[str, Any] = {"class": self.isolated, "missed": self.missed, "method": self.method}
+        if self.rect:
+            values["part"] = list(self.rect)
+        if self.chosen:
+            values["point"] = list(self.chosen)
+        return {name: value for name, value in values.items() if value is not None}
+
+    @staticmethod
+    def of_plain(values: Mapping[str, Any]) -> View:
+        """Return the view that `plain` described; what is missing or wrong is as if it was never set."""
+        view = View()
+        match values.get("class"):
+            case int(place) if 0 <= place < 10:
+                view = view.isolate(place)
+        match values.get("part"):
+            case [float(left), float(bottom), float(right), float(top)] if left < right and bottom < top:
+                view = replace(view, rect=(left, bottom, right, top))
+        match values.get("point"):
+            case [str(dataset), int(index)]:
+                view = replace(view, chosen=(dataset, index))
+        method = values.get("method")
+        return replace(view, missed=values.get("missed") is True, method=method if method in METHODS else "tsne")
 
     def isolate(self, place: int) -> View:
         """Show only one class; the same again, or a place below 0: all of them."""

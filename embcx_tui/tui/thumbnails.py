@@ -27,9 +27,9 @@ def image_of(inputs: NDArray[Any], row: int, shape: tuple[int, int, int] | None)
     return np.asarray(np.clip(np.nan_to_num((image - low) / ((high - low) or 1.0)), 0, 1))
 
 
-def cells_needed(shape: tuple[int, int, int], width: int, height: int) -> tuple[int, int]:
+def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     """Return (columns, rows) of cells for an image of `shape` within `width` × `height` cells, its pixels square."""
-    rows, columns = shape[:2]
+    rows, columns = shape
     scale = min(width / columns, 2 * height / rows)
     if scale >= 1:
         scale = int(scale)  # whole pixels stay sharp
@@ -41,7 +41,7 @@ def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look)
     if width < 1 or height < 1:
         return ()
     rows, columns, channels = image.shape
-    across, down = cells_needed((rows, columns, channels), width, height)
+    across, down = _cells((rows, columns), width, height)
     pixels = _resized(image, across, 2 * down)
     if not look.colours:
         shades = _SHADES if look.unicode else _ASCII_SHADES

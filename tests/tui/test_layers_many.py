@@ -1,0 +1,188 @@
+"""Several layers at once, marked networks, the filter, other methods and charts: the keys a person presses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from embcx_tui.figures.values import Bars, Dots, Panels, Scatter
+from embcx_tui.store.arrays import write_arrays
+from embcx_tui.store.reader import read_study
+from embcx_tui.study.events import LayerMeasured
+from embcx_tui.tui.app import make_app
+from embcx_tui.tui.canvas import Canvas
+from embcx_tui.tui.layers import LayersScreen
+from tests.tui import made
+from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.test_layers import small
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch)
+
+
+def panels(pilot: Pilot[None]) -> list[Scatter]:
+    figure = pilot.app.screen.query_one("#scatter", Canvas).figure
+    assert isinstance(figure, Panels)
+    return [one for one in figure.figures if isinstance(one, Scatter)]
+
+
+async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        text = await sees(pilot, "All layers · tanh, run 0", "input · KL", "layer 1 · KL", "layer 3 · KL")
+        assert "do not fit" not in text
+        await pilot.press("left", "g")
+        await sees(pilot, "Layer 2 of 3 · run 0", "tanh · KL", "relu · KL")
+        await pilot.press("down", "g")
+        await sees(pilot, "Layer 2 of 3 · relu, run 0", "10-NN ")
+        await pilot.press("g", "escape")
+        await sees(pilot, "10-NN ")
+
+
+async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
+    study = made.make_study(small(networks__depths=[9], networks__runs=1))
+    async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "All layers · tanh, run 0", "4 of 10 do not fit")
+        assert len(panels(pilot)) == 6
+
+
+async def test_space_marks_networks_and_two_are_compared() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space")
+        await sees(pilot, "tanh ✓1", "space on another compares")
+        await pilot.press("p", "escape", "down", "space")
+        await sees(pilot, "relu ✓1", "2 marked networks", "Layer 3 · 2 marked")
+        one, other = panels(pilot)
+        assert one.chosen is not None and one.chosen == other.chosen
+        bars = pilot.app.screen.query_one("#bars", Canvas).figure
+        assert isinstance(bars, Bars) and [group.label for group in bars.groups] == ["tanh", "relu"]
+        await pilot.press("left")
+        await sees(pilot, "Layer 2 · 2 marked")
+        await pilot.press("escape", "escape")  # the point, then the marks
+        await sees_no(pilot, "✓1")
+        await sees(pilot, "10-NN ")
+
+
+async def test_nothing_left_to_show_says_how_to_see_all() -> None:
+    study = made.make_study(small())
+    network = read_study(study.paths).trained["digits-d3-tanh-r0"]
+    file = write_arrays(study.paths.arrays, "digits-d3-tanh-r0.npz", {"predicted": np.arange(200) % 10})
+    study.append(network.model_copy(update={"file": file}))
+    async with opened(study, "layers", expect="10-NN ") as pilot:
+        await pilot.press("m")
+        await sees(pilot, "No misclassified point is left.", "a shows all")
+        await pilot.press("a")
+        await sees(pilot, "10-NN ")
+
+
+async def test_a_slash_filters_the_tree_by_what_is_typed() -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        await pilot.press("slash", *"relu 1")
+        text = await sees(pilot, "2 of 8 networks", "enter Keep", "esc Clear")
+        assert "tanh" not in "\n".join(line[:26] for line in text.splitlines())
+        await pilot.press("enter")
+        await sees(pilot, "Layer 3 of 3 · relu, run 1")
+        await pilot.press("slash", *" zzz")
+        await sees(pilot, "no network is called that")
+        await pilot.press("escape")
+        text = await sees(pilot, "▸ tanh", "▾ relu")
+        assert "networks" not in text.splitlines()[-2]
+
+
+def by_pca(study: made.Made, layer_id: str) -> LayerMeasured:
+    event = read_study(study.paths).measured[layer_id, "tsne"]
+    points = np.random.default_rng(1).normal(0, 1, (200, 2)).astype(np.float32)
+    file = write_arrays(study.paths.arrays, f"{layer_id}.pca.npz", {"points": points})
+    update = {"method": "pca", "kl": None, "file": file, "quality": {"knn_2d": 0.25, "continuity": None}}
+    return event.model_copy(update=update)
+
+
+async def test_t_shows_the_points_by_another_method_where_measured() -> None:
+    study = made.make_study(small(measure__methods=["tsne", "pca"]))
+    study.append(by_pca(study, "digits-d3-tanh-r0-l3"))
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("t")
+        await sees(pilot, "Layer 3 of 3 · tanh, run 0 · PCA", "its plane by PCA", "0.250")
+        await pilot.press("left")
+        await sees(pilot, "not measured by PCA; t shows another method")
+        await pilot.press("t")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0", "10-NN ")
+
+
+async def test_one_method_alone_says_so() -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        await pilot.press("t")
+        await sees(pilot, "measured by t-SNE alone")
+
+
+async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
+    study = made.make_study(small(measure__epochs=[1, 3]))
+    known = read_study(study.paths).measured
+    study.append(
+        *(
+            event.model_copy(update={"epoch": epoch, "kl": 1.5 - epoch / 10})
+            for (layer_id, _), event in known.items()
+            for epoch in (1, 3)
+            if event.network and "untrained" not in layer_id
+        )
+    )
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("b")
+        await sees(pilot, "complexity over training", "1.400", "1.200", "epoch (across)")
+        await pilot.press("b")
+        await sees(pilot, "complexity against accuracy · ρ =")
+        assert isinstance(pilot.app.screen.query_one("#bars", Canvas).figure, Dots)
+        await pilot.press("b")
+        await sees(pilot, "one translucent bar a run")
+
+
+async def test_what_is_set_comes_back() -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, LayersScreen)
+        await pilot.press("down", "left", "p", "escape", "plus", "3")
+        await sees(pilot, "Layer 2 of 3 · relu, run 0", "zoom ×1.4")
+        state = screen.remember()
+        await pilot.press("up", "right", "equals_sign", "a", "escape", "b")
+        await sees_no(pilot, "zoom ×")
+        screen.recall(state)
+        await sees(pilot, "Layer 2 of 3 · relu, run 0", "zoom ×1.4")
+        assert screen.remember() == state
+        screen.recall({"dataset": 7, "layer": "x", "class": -3, "part": [1, "a"], "point": {}, "method": "none"})
+        await sees(pilot, "relu, run 0", "10-NN ")
+
+
+async def test_nothing_measured_answers_every_key() -> None:
+    study = made.make_study(small(), "running", epochs=6, measured=0)
+    async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
+        await pilot.press("p", "g", "g", "g", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
+        await pilot.press("a", "3", "3", "slash", "escape", "z", "escape", "left", "right")
+        await sees(pilot, "No layer is measured yet.")
+    async with opened(None, "layers", expect="No study is open.") as pilot:
+        await pilot.press("p", "g", "t", "b", "m", "plus", "space", "a", "3", "slash", "escape", "e")
+        assert "No study is open." in text_of(pilot.app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("what", ["grid", "compare"])
+def test_picture_of_several(size: tuple[int, int], what: str, snap_compare: Any) -> None:
+    study = made.make_study(made.settings_of())
+
+    async def look(pilot: Pilot[None]) -> None:
+        pilot.app.animation_level = "none"
+        await show(pilot, study, "layers")
+        await sees(pilot, "Layer 3 of 3 · logsig, run 0", " %")
+        if what == "grid":
+            await pilot.press("g")
+            await sees(pilot, "All layers", "layer 3 · KL")
+        else:
+            await pilot.press("space", "down", "space", "p", "escape")
+            await sees(pilot, "2 marked", "tanh · KL")
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=look)
