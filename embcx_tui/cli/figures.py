@@ -26,10 +26,20 @@ from embcx_tui.study.text import safe_text
     "--figure", "name", default="all", metavar="NAME", show_default=True, help="One figure, or all it can serve."
 )
 @click.option("--format", "kind", type=click.Choice(("png", "svg", "pdf")), default="png", show_default=True)
+@click.option(
+    "--size",
+    type=click.Choice(("auto", "column", "page", "slide")),
+    default="auto",
+    show_default=True,
+    help="One column, a page's width, a slide, or what suits the figure.",
+)
+@click.option("--dpi", type=click.IntRange(50, 1200), default=300, show_default=True, help="For PNG.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
 @click.option("--list", "listing", is_flag=True, help="Name the figures this study can serve and end.")
 @EXCLUDE_CHANCE
-def export_command(study: str, name: str, kind: str, out: Path | None, listing: bool, exclude_chance: bool) -> None:
+def export_command(
+    study: str, name: str, kind: str, size: str, dpi: int, out: Path | None, listing: bool, exclude_chance: bool
+) -> None:
     """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
     from embcx_tui.figures.gallery import resolve, why_not
 
@@ -48,8 +58,16 @@ def export_command(study: str, name: str, kind: str, out: Path | None, listing: 
         raise RequestError(f"study {paths.id} has no figure {asked!r} ({why_not(snapshot, figures, asked)})")
     folder = (out.expanduser() if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
-    for _, target in write_figures(figures, figures if chosen == "all" else (chosen,), kind, folder):
+    names = figures if chosen == "all" else (chosen,)
+    for _, target in write_figures(figures, names, kind, folder, _widths()[size], dpi):
         click.echo(str(target))
+
+
+def _widths() -> dict[str, float | None]:
+    """Return the width of each size in inches; None: what suits the figure."""
+    from embcx_tui.figures.image import COLUMN_WIDTH_IN
+
+    return {"auto": None, "column": COLUMN_WIDTH_IN, "page": 2 * COLUMN_WIDTH_IN, "slide": 10.0}
 
 
 def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> Makers:
@@ -68,7 +86,9 @@ def say_left_out(snapshot: Snapshot, exclude_chance: bool) -> None:
         click.echo(f"embcx-tui: {words}", err=True)
 
 
-def write_figures(figures: Makers, names: Iterable[str], kind: str, folder: Path) -> Iterable[tuple[str, Path]]:
+def write_figures(
+    figures: Makers, names: Iterable[str], kind: str, folder: Path, width_in: float | None = None, dpi: int = 300
+) -> Iterable[tuple[str, Path]]:
     """Draw each figure into `folder` with its numbers beside it; yield its name and the image's path."""
     from embcx_tui.figures.image import render
     from embcx_tui.figures.numbers import figure_csv
@@ -78,7 +98,7 @@ def write_figures(figures: Makers, names: Iterable[str], kind: str, folder: Path
         figure = figures[name]()
         # The names are ours, but hold a dataset's key: nothing of it may leave the folder.
         target = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{kind}"
-        _write(target, render(figure, kind))  # type: ignore[arg-type]  # click.Choice has checked it
+        _write(target, render(figure, kind, width_in=width_in, dpi=dpi))  # type: ignore[arg-type]  # click.Choice has checked it
         _write(target.with_suffix(".csv"), figure_csv(figure).encode())
         yield name, target
 

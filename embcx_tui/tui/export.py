@@ -1,11 +1,14 @@
-"""Saving a figure: a small window that asks for the format and shows where the file is."""
+"""Saving a figure or the screen: a small window that asks what and how, and shows where the file is."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
-from pathlib import PurePath
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,31 +16,65 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.widgets import Button, Input, Static
 
+from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
+from embcx_tui.tui.choices import Choices
+from embcx_tui.tui.screenshot import screen_svg, screen_text
 
+WHAT = ("figure", "all figures", "screen (SVG)", "screen (text)")
 FORMATS = ("png", "svg", "pdf")
+# As a person reads them, and as `embcx-tui export --size` does.
+SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
+LEAST_DPI, MOST_DPI = 50, 1200
 # A path longer than this is still a path; it is shown whole, since a person copies it.
 _LONGEST_PATH = 4_000
 
 
-def export_command(paths: StudyPaths, figure: str, kind: str) -> tuple[str, ...]:
-    """Return the command that draws `figure` of a study into its exports folder and prints the file's path.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a figure is to be saved; `folder` empty: into the study's own exports."""
+
+    format: str = "png"
+    size: str = "fitting"
+    dpi: int = 300
+    folder: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Wish:
+        """Return the wish that was remembered, defaults for what cannot be."""
+        kind, size, dpi, folder = (values.get(name) for name in ("format", "size", "dpi", "folder"))
+        return cls(
+            kind if kind in FORMATS else "png",
+            size if size in SIZES else "fitting",
+            dpi if isinstance(dpi, int) and LEAST_DPI <= dpi <= MOST_DPI else 300,
+            folder if isinstance(folder, str) else "",
+        )
+
+    def target(self, paths: StudyPaths) -> Path:
+        """Return the folder to write to."""
+        return Path(self.folder).expanduser().absolute() if self.folder else paths.exports
+
+
+def export_command(paths: StudyPaths, figure: str, wish: Wish) -> tuple[str, ...]:
+    """Return the command that draws `figure` of a study as wished and prints the file's path.
 
     Another process: matplotlib takes half a second to import and has no place in the application.
     """
     # -P: a file named like one of our modules in the current directory must not be imported instead.
-    command = (sys.executable, "-P", "-m", "embcx_tui", "export", paths.id)
-    return (*command, "--figure", figure, "--format", kind, "--out", str(paths.exports))
+    command = (sys.executable, "-P", "-m", "embcx_tui", "export", paths.id, "--figure", figure)
+    options = ("--format", wish.format, "--size", SIZES[wish.size], "--dpi", str(wish.dpi))
+    return (*command, *options, "--out", str(wish.target(paths)))
 
 
-async def export(paths: StudyPaths, figure: str, kind: str) -> tuple[str, bool]:
+async def export(paths: StudyPaths, figure: str, wish: Wish) -> tuple[str, bool]:
     """Draw and write a figure; return the file's path and True, or what went wrong in one line and False."""
     process = await asyncio.create_subprocess_exec(
-        *export_command(paths, figure, kind),
+        *export_command(paths, figure, wish),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -55,60 +92,156 @@ async def export(paths: StudyPaths, figure: str, kind: str) -> tuple[str, bool]:
     return safe_text(told[-1] if told else f"the drawing ended without a word (code {process.returncode})"), False
 
 
+class _Pick(Choices):
+    """One of several, taken by moving onto it."""
+
+    def action_move(self, step: int) -> None:
+        super().action_move(step)
+        self.action_choose()
+
+    def take(self, option: str) -> None:
+        self.chosen, self.cursor = (option,), self._options.index(option)
+
+
 class ExportDialog(ModalScreen[None]):
-    """Asks for a format, draws `figure` (a name of `embcx-tui export`) and stays until its path has been read."""
+    """Asks what to save and how, draws `figure` (a name of `embcx-tui export`) and stays until its path was read."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "export.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         *keys.DIALOG,
-        keys.hidden("left", "app.focus_previous"),
-        keys.hidden("right", "app.focus_next"),
+        keys.hidden("enter", "save"),
+        keys.hidden("up", "app.focus_previous"),
+        keys.hidden("down", "app.focus_next"),
     ]
+    AUTO_FOCUS = "#format"
 
     def __init__(self, paths: StudyPaths, figure: str, title: str) -> None:
         super().__init__()
         self._paths = paths
         self._figure = figure
         self._title = title
+        self._asked: Path | None = None  # there already, and said so: saved over when asked again
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content("Save a figure"), classes="dialog-title")
-            yield Static(Content(f"{self._title}, into this study's exports. Which format?"), classes="dialog-text")
+            yield Static(Content(self._title), classes="dialog-text")
+            for label, name, options in (
+                ("what", "what", WHAT),
+                ("format", "format", tuple(kind.upper() for kind in FORMATS)),
+                ("size", "size", tuple(SIZES)),
+            ):
+                with Horizontal(classes="export-line"):
+                    yield Static(label, classes="export-label")
+                    yield _Pick(options, single=True, id=name)
+            with Horizontal(classes="export-line"):
+                yield Static("dpi", classes="export-label")
+                yield Input(id="dpi", compact=True, type="integer")
+            with Horizontal(classes="export-line"):
+                yield Static("folder", classes="export-label")
+                yield Input(id="folder", compact=True, placeholder="this study's exports")
             yield Static(id="outcome")
             with Horizontal(classes="dialog-answers"):
-                for kind in FORMATS:
-                    yield Button(kind.upper(), id=kind)
+                yield Button("Save", id="save")
                 yield Button("Cancel", id="close")
 
     def on_mount(self) -> None:
         self.query_one("#outcome").display = False
+        wish = Wish.of(getattr(self.app, "export_choices", {}))
+        for name, option in (("what", WHAT[0]), ("format", wish.format.upper()), ("size", wish.size)):
+            self.query_one(f"#{name}", _Pick).take(option)
+        self.query_one("#dpi", Input).value = str(wish.dpi)
+        self.query_one("#folder", Input).value = wish.folder
 
-    @on(Button.Pressed)
-    def pressed(self, event: Button.Pressed) -> None:
-        if event.button.id in FORMATS:
-            self._save(event.button.id)
-        else:
-            self.dismiss()
+    @property
+    def _what(self) -> str:
+        return self.query_one("#what", _Pick).chosen[0]
 
+    def _wish(self) -> Wish | None:
+        """Return what is asked for; None where the dpi cannot be."""
+        dpi = self.query_one("#dpi", Input).value
+        if not dpi.isdecimal() or not LEAST_DPI <= int(dpi) <= MOST_DPI:
+            return None
+        return Wish(
+            self.query_one("#format", _Pick).chosen[0].lower(),
+            self.query_one("#size", _Pick).chosen[0],
+            int(dpi),
+            self.query_one("#folder", Input).value.strip(),
+        )
+
+    def _file(self, wish: Wish) -> Path | None:
+        """Return the file that would be written; None for several."""
+        folder = wish.target(self._paths)
+        if self._what == WHAT[0]:
+            # As the command names it.
+            return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', self._figure)}.{wish.format}"
+        if self._what == WHAT[1]:
+            return None
+        mode = re.sub(r"[^a-z]", "", self.app.current_mode)
+        return folder / f"screen-{mode}.{'svg' if self._what == WHAT[2] else 'txt'}"
+
+    @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:
         self.dismiss()
 
-    def _say(self, text: str | Content) -> None:
+    @on(Button.Pressed, "#save")
+    @on(Input.Submitted)
+    def action_save(self) -> None:
+        if self.query_one("#save", Button).disabled:
+            return
+        wish = self._wish()
+        if wish is None:
+            self._say(f"dpi is a number from {LEAST_DPI} to {MOST_DPI}", failed=True)
+            self.query_one("#dpi").focus()
+            return
+        file = self._file(wish)
+        there = file if file else wish.target(self._paths)
+        exists = file.exists() if file else any(there.glob(f"*.{wish.format}"))
+        if exists and self._asked != there:
+            self._asked = there
+            what = safe_text(there.name, 200) if file else f"a .{wish.format} in {safe_text(there.name, 200)}"
+            self._say(f"There is already {what}.\nEnter again writes over it", asks=True)
+            return
+        choices = getattr(self.app, "export_choices", None)
+        if isinstance(choices, dict):
+            choices.update(asdict(wish))
+        self._save(wish, file)
+
+    def _say(self, text: str | Content, *, failed: bool = False, asks: bool = False) -> None:
         outcome = self.query_one("#outcome", Static)
         outcome.display = True
         outcome.update(Content(text) if isinstance(text, str) else text)
+        self.set_class(failed, "-failed")
+        self.set_class(asks, "-asks")
 
     @work(exclusive=True)
-    async def _save(self, kind: str) -> None:
-        for button in self.query(Button):
-            button.disabled = button.id in FORMATS
-        self._say(f"Drawing {kind.upper()} …")
-        text, written = await export(self._paths, self._figure, kind)
-        self.set_class(not written, "-failed")
-        self._say(Content.assemble(("Saved: ", "$text-success"), text) if written else text)
-        close = self.query_one("#close", Button)
+    async def _save(self, wish: Wish, file: Path | None) -> None:
+        save, close = self.query_one("#save", Button), self.query_one("#close", Button)
+        save.disabled = True
+        self._say("Drawing …")
+        if self._what in WHAT[:2]:
+            text, written = await export(self._paths, self._figure if self._what == WHAT[0] else "all", wish)
+        else:
+            assert file is not None
+            text, written = await self._save_screen(file)
+        self._asked = None
+        if written and self._what == WHAT[1]:
+            text = safe_text(wish.target(self._paths), _LONGEST_PATH)
+        self._say(Content.assemble(("Saved: ", "$text-success"), text) if written else text, failed=not written)
         close.label = "Close"
-        for button in self.query(Button):
-            button.disabled = False
+        save.disabled = False
         close.focus()
+
+    async def _save_screen(self, file: Path) -> tuple[str, bool]:
+        below = self.app.screen_stack[-2]
+        text = screen_svg(below, "embcx-tui") if self._what == WHAT[2] else screen_text(below)
+
+        def write() -> None:
+            make_folder(file.parent)
+            publish(file, text.encode())
+
+        try:
+            await asyncio.to_thread(write)
+        except (EmbcxError, OSError) as error:
+            return safe_text(error), False
+        return safe_text(file, _LONGEST_PATH), True

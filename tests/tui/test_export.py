@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from embcx_tui.tui import export as export_module
+from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no
 
@@ -25,8 +27,8 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
     asked: list[tuple[str, str]] = []
 
-    def command(paths: object, figure: str, kind: str) -> tuple[str, ...]:
-        asked.append((figure, kind))
+    def command(paths: object, figure: str, wish: export_module.Wish) -> tuple[str, ...]:
+        asked.append((figure, wish.format))
         return (sys.executable, "-S", "-c", code)
 
     monkeypatch.setattr(export_module, "export_command", command)
@@ -77,6 +79,56 @@ async def test_nothing_measured_is_nothing_to_save() -> None:
 
 @pytest.mark.parametrize("figure", ["embedding-digits-3-relu-run0", "complexity-digits-3", "training-digits"])
 async def test_the_real_command_knows_the_figures(study: made.Made, figure: str) -> None:
-    path, written = await export_module.export(study.paths, figure, "svg")
+    path, written = await export_module.export(study.paths, figure, export_module.Wish("svg", "one column", 100))
     assert written, path
     assert Path(path).read_bytes().lstrip().startswith(b"<?xml")
+
+
+async def test_what_is_there_is_written_over_only_when_told(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = instead(monkeypatch, "print('/somewhere/points.png')")
+    there = study.paths.exports / "embedding-digits-3-relu-run0.png"
+    there.write_bytes(b"old")
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("enter")
+        await sees(pilot, "There is already", "Enter again writes over it")
+        assert not asked
+        await pilot.press("enter")
+        await sees(pilot, "Saved:")
+        assert asked
+
+
+@pytest.mark.parametrize(("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", "embcx")])
+async def test_the_screen_is_saved(study: made.Made, tmp_path: Path, steps: int, name: str, holds: str) -> None:
+    async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("up", *["right"] * steps)
+        pilot.app.screen.query_one("#folder", Input).value = str(tmp_path / "mine")
+        await pilot.press("enter")
+        await sees(pilot, "Saved:", "Close")
+        text = (tmp_path / "mine" / name).read_text()
+        assert holds in text and "Save a figure" not in text
+
+
+async def test_the_choices_are_remembered(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(monkeypatch, "print('/somewhere/points.svg')")
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("right", "down", "right", "right", "enter")
+        await sees(pilot, "Saved:")
+        await pilot.press("escape", "q")
+    assert read_remembered().export == {"format": "svg", "size": "two columns", "dpi": 300, "folder": ""}
+    assert export_module.Wish.of({"format": 3, "dpi": 10**9}) == export_module.Wish()
+
+
+async def test_a_dpi_that_cannot_be_is_said(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = instead(monkeypatch, "print('x')")
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("down", "down", *"0", "enter")
+        await sees(pilot, "dpi is a number from 50 to 1200")
+        assert not asked
