@@ -41,7 +41,7 @@ class LayersScreen(PointsBrowsing, ModeScreen):
     CSS_PATH = "layers.tcss"
     AUTO_FOCUS = "#tree"
 
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, *keys.LAYERS]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, keys.hidden("p", "leave"), *keys.LAYERS]
 
     # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
     snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)

@@ -249,10 +249,7 @@ class PointsBrowsing(Screen[None]):
         self.show_soon()
 
     def action_point(self) -> None:
-        """Walk points from now on, choosing one where none is; again: walk no more."""
-        if self.pointing:
-            self.action_leave()
-            return
+        """Walk points from now on; choose one where none is."""
         cloud, network = self._cloud(), self.network
         if cloud is None or network is None:
             self.post_message(Say("There are no points here yet", "warning"))
@@ -296,7 +293,9 @@ class PointsBrowsing(Screen[None]):
             self.query_one(LayersTree).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.pointing if action in _WALKING else super().check_action(action, parameters)
+        if action in _WALKING or action == "point":
+            return self.pointing is (action != "point")
+        return super().check_action(action, parameters)
 
     def _keys_changed(self) -> None:
         self.refresh_bindings()

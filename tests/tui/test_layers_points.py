@@ -157,7 +157,9 @@ async def test_help_and_footer_tell_the_keys_of_walking() -> None:
         assert "p Point" in text_of(pilot.app).splitlines()[-1]
         await pilot.press("p")
         text = await sees(pilot, "esc Leave")
-        assert "← ↑ → ↓ Point" in text.splitlines()[-1]
+        assert "← ↑ → ↓ Point" in text.splitlines()[-1] and "p Point" not in text.splitlines()[-1]
+        await pilot.press("p")
+        await sees(pilot, "p Point", "converged")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
