@@ -89,6 +89,20 @@ def test_the_terminal_goes_away_and_the_study_goes_on(tmp_path: Path) -> None:
     assert studies()[0]["state"] == "stopped"
 
 
+def test_a_study_that_cannot_begin_is_one_line_and_nothing_is_left_of_it(home: Path) -> None:
+    with Terminal(PROGRAM, 120, 40, {"EMBCX_DATA_DIR": "/nowhere"}) as terminal:
+        terminal.expect("No studies yet")
+        terminal.press("c")
+        terminal.expect("start from")
+        terminal.press("right", "right", "space")  # from demo to fig2, on MNIST
+        terminal.expect("fig2")
+        terminal.press("ctrl+r")
+        terminal.expect("data fetch mnist", 60)
+        terminal.expect("start from")
+    assert studies() == []
+    assert [path.name for path in home.glob("studies/*")] == []
+
+
 def test_a_resize_storm_leaves_a_whole_screen() -> None:
     with Terminal(PROGRAM, 80, 24) as terminal:
         terminal.expect("No studies yet")

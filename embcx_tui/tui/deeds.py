@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import App
@@ -24,6 +25,9 @@ from embcx_tui.tui.messages import (
 )
 from embcx_tui.tui.rows import StudyRow
 
+if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
+    from embcx_tui.study.settings import StudySettings
+
 
 class DoingApp(App[None]):
     """An application that can do these things; what comes of each is posted as a message."""
@@ -33,6 +37,9 @@ class DoingApp(App[None]):
 
     def wake_feed(self) -> None:
         """Look at the folders at once."""
+
+    def action_mode(self, mode: Mode) -> None:
+        """Go to another screen."""
 
     def _in_thread(self, body: Callable[[], object]) -> None:
         """Run `body` off the loop; an error that a person can act on becomes one line."""
@@ -79,22 +86,34 @@ class DoingApp(App[None]):
 
     @on(CreateStudy)
     def create_study(self, event: CreateStudy) -> None:
-        def body() -> None:
-            from embcx_tui.store.library import create_study
-
-            self._start(create_study(event.settings), "live")
-
-        self._in_thread(body)
+        self._in_thread(lambda: self._begin(event.settings, "configure"))
 
     @on(StartDemo)
     def start_demo(self) -> None:
         def body() -> None:
-            from embcx_tui.store.library import create_study
             from embcx_tui.study.preset import load_preset
 
-            self._start(create_study(load_preset("demo").settings), "live")
+            self._begin(load_preset("demo").settings, "studies")
 
         self._in_thread(body)
+
+    def _begin(self, settings: StudySettings, mode: Mode) -> None:
+        """Start a new study and show it; where data or device do not allow it, remove it and go back to `mode`."""
+        from embcx_tui.worker import launch
+
+        made: list[StudyPaths] = []
+
+        def created(paths: StudyPaths) -> None:
+            made.append(paths)
+            self.post_message(OpenStudy(paths, "live"))
+
+        try:
+            launch.begin(settings, created)
+        except EmbcxError:
+            for paths in made:
+                self.post_message(StudyGone(paths))
+            self.call_from_thread(self.action_mode, mode)
+            raise
 
     async def leave(self, running: Sequence[StudyRow], stop: Sequence[StudyRow] = ()) -> None:
         """End the application; before that ask the workers of those to `stop` to end after their epoch."""
