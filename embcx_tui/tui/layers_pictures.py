@@ -29,6 +29,7 @@ Shot = tuple[Network, int]
 """A layer of a network."""
 Vote = tuple[tuple[str, ...], bytes]
 """What an accuracy in the plane was counted over: the points, and which of them."""
+Count = tuple[Vote, Cloud, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Picture:
     figure: Scatter | Panels | None = None
     words: str = ""
     wanted: tuple[SealedFile, ...] = ()
-    votes: tuple[tuple[Vote, Cloud, NDArray[np.bool_]], ...] = ()
+    votes: tuple[Count, ...] = ()
 
 
 class Pictures:

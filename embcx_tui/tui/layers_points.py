@@ -19,7 +19,7 @@ from embcx_tui.tui.canvas import Canvas, PointsCanvas
 from embcx_tui.tui.layers_charts import Chart, charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
 from embcx_tui.tui.layers_clouds import Cloud, Clouds, files_of
 from embcx_tui.tui.layers_numbers import Numbers
-from embcx_tui.tui.layers_pictures import Picture, Pictures, Shot
+from embcx_tui.tui.layers_pictures import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers_point import NEIGHBOURS, PointFacts, PointPanel, facts_of
 from embcx_tui.tui.layers_reading import Reading
 from embcx_tui.tui.layers_tree import LayersTree
@@ -151,7 +151,17 @@ class PointsBrowsing(Screen[None]):
         else:
             self._slow = self.set_timer(_READING_SHOWN_AFTER_S, lambda: canvas.show(None, "Reading the points …"))
         wanted = picture.wanted + self._show_point(snapshot, network)
-        if self._reading and self._reading.wish(replace(picture, wanted=wanted), self._near(snapshot, network)):
+        near = self._near(snapshot, network)
+        found = [files_of(snapshot, *shot, self.view.method) for shot in near]
+        files = tuple(file for one in found if one for file in one.all)
+
+        def ahead() -> tuple[Count, ...]:
+            if self._pictures is None or not self._is_single or self.view.rect:
+                return ()
+            shown = (self._pictures.single(snapshot, *shot, self.view, canvas.content_size) for shot in near)
+            return tuple(vote for one in shown for vote in one.votes)
+
+        if self._reading and self._reading.wish(replace(picture, wanted=wanted), files, ahead):
             self.run_worker(self._reading.run(), group="points")
 
     @on(PointsCanvas.Sized)
@@ -191,16 +201,15 @@ class PointsBrowsing(Screen[None]):
         shots = [((one, at), caption(snapshot, one, at, name)) for (one, at), name in named]
         return pictures.several(snapshot, shots, self.view, title, width, height)
 
-    def _near(self, snapshot: Snapshot, network: Network) -> tuple[SealedFile, ...]:
-        """Return the files of what is one key away: the layers of this network, the lines above and below."""
+    def _near(self, snapshot: Snapshot, network: Network) -> list[Shot]:
+        """Return what is one key away: the layers of this network, the lines above and below."""
         near = [(network, self.layer_shown + 1), (network, self.layer_shown - 1)]
         tree = self.query_one(LayersTree)
         for line in (tree.cursor_line + 1, tree.cursor_line - 1):
             node = tree.get_node_at_line(line)
             if node and node.data and (other := node.data.network(snapshot.plan)):
                 near.append((other, min(self.layer_shown, other.depth)))
-        found = [files_of(snapshot, one, at, self.view.method) for one, at in near if 0 <= at <= one.depth]
-        return tuple(file for files in found if files for file in files.all)
+        return [(one, at) for one, at in near if 0 <= at <= one.depth]
 
     # The chosen point
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from embcx_tui.study.events import SealedFile
-from embcx_tui.tui.layers_pictures import Picture, Pictures
+from embcx_tui.tui.layers_pictures import Count, Picture, Pictures
+
+Ahead = Callable[[], tuple[Count, ...]]
 
 
 class Reading:
@@ -15,12 +17,15 @@ class Reading:
     def __init__(self, pictures: Pictures, arrived: Callable[[], None]) -> None:
         self._pictures = pictures
         self._arrived = arrived
-        self._wish: tuple[Picture, tuple[SealedFile, ...]] | None = None
+        self._wish: tuple[Picture, tuple[SealedFile, ...], Ahead] | None = None
         self.busy = False
 
-    def wish(self, picture: Picture, near: tuple[SealedFile, ...]) -> bool:
-        """Note what is wanted, and what one key away will want; tell whether `run` has to be started."""
-        self._wish = (picture, near)
+    def wish(self, picture: Picture, near: tuple[SealedFile, ...], ahead: Ahead) -> bool:
+        """Note what is wanted, the files that one key away are, and what to count once those are read.
+
+        Tells whether `run` has to be started.
+        """
+        self._wish = (picture, near, ahead)
         return not self.busy
 
     async def run(self) -> None:
@@ -28,7 +33,7 @@ class Reading:
         self.busy = True
         try:
             while self._wish is not None:
-                (picture, near), self._wish = self._wish, None
+                (picture, near, ahead), self._wish = self._wish, None
                 if await self._pictures.clouds.shelf.fetch(picture.wanted):
                     self._arrived()
                 elif picture.votes:
@@ -37,5 +42,8 @@ class Reading:
                     self._arrived()
                 else:
                     await self._pictures.clouds.shelf.fetch(near)
+                    for vote in ahead() if self._wish is None else ():
+                        if self._wish is None:
+                            await asyncio.to_thread(self._pictures.count, *vote)
         finally:
             self.busy = False
