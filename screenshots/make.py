@@ -90,13 +90,39 @@ def shoot(terminal: Terminal, name: str) -> None:
     print(HERE / f"{name}.png")
 
 
+def film(terminal: Terminal, name: str, keys: list[str]) -> None:
+    """Press `keys`, one every 0.9 s, and save what the screen shows meanwhile, 12 pictures a second, as a GIF."""
+    frames: list[Image.Image] = []
+    for key in keys:
+        terminal.send(key)
+        end = time.monotonic() + 0.9
+        while time.monotonic() < end:
+            terminal.watch(1 / 12)
+            frames.append(picture(terminal.screen).resize((800, 480)).quantize(64))
+    frames[0].save(HERE / f"{name}.gif", save_all=True, append_images=frames[1:], duration=83, loop=0, optimize=True)
+    print(HERE / f"{name}.gif")
+
+
 def main(study: str) -> None:
     program = (sys.executable, "-m", "embcx_tui")
     with Terminal((*program, "open", study), 120, 40) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
-        terminal.press("down")
+        terminal.press("down", "down", "down")
         shoot(terminal, "layers")
+        terminal.press("p", "right", "right")
+        shoot(terminal, "point")
+        terminal.press("escape", "g")
+        shoot(terminal, "grid")
+        terminal.press("g", "g")
+    with Terminal((*program, "open", study), 100, 30) as terminal:
+        terminal.expect("Layer", 60)
+        time.sleep(1)
+        terminal.press("down", "down", "down", *["left"] * 5)
+        time.sleep(1)
+        film(terminal, "flight", ["right"] * 5 + ["left"] * 5)
+    with Terminal((*program, "open", study), 120, 40) as terminal:
+        terminal.expect("Layer", 60)
         terminal.press("s")
         shoot(terminal, "studies")
         terminal.press("c")

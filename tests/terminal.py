@@ -94,11 +94,20 @@ class Terminal:
         while time.monotonic() < end and self._pump(_SETTLED_S):
             pass
 
+    def send(self, key: str) -> None:
+        """Press a key, named as in KEYS, `ctrl+x`, or a single character, and do not wait."""
+        os.write(self._fd, (chr(ord(key[-1]) - 96) if key.startswith("ctrl+") else KEYS.get(key, key)).encode())
+
+    def watch(self, seconds: float) -> None:
+        """Look at the screen for `seconds`."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._pump(left)
+
     def press(self, *keys: str) -> None:
-        """Press keys one after the other: names as in KEYS, `ctrl+x`, or single characters."""
+        """Press keys one after the other, each when the screen has settled."""
         for key in keys:
-            text = chr(ord(key[-1]) - 96) if key.startswith("ctrl+") else KEYS.get(key, key)
-            os.write(self._fd, text.encode())
+            self.send(key)
             self.settle(1.5)
 
     def type(self, text: str) -> None:
