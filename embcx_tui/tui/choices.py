@@ -94,7 +94,8 @@ class Choices(Static, can_focus=True):
         # Lines are broken here: Textual would part a sign from its word.
         lines = [Content("")]
         for item in items:
-            if lines[-1] and lines[-1].cell_length + item.cell_length > self.size.width:
+            # Before the first layout there is no width to break for.
+            if lines[-1] and 0 < self.size.width < lines[-1].cell_length + item.cell_length:
                 lines.append(Content(""))
             lines[-1] += item
         self.update(Content("\n").join(lines))

@@ -81,7 +81,9 @@ def _ink(theme: str, can: Abilities, app_id: int, variables: _Variables) -> Ink:
     dark = app.current_theme.dark
     text = _rgb(values.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
     ground = _rgb(values.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
-    muted = _blend(text, ground, 0.40)
+    # On a theme of black and white nothing stands back so far that it is hard to read.
+    strong = ground == (0, 0, 0)
+    muted = _blend(text, ground, 0.18 if strong else 0.40)
     # In 16 colours some of ten classes look alike: there, as without colours or lines, figures tell them by sign.
     look = Look(
         dark=dark,
@@ -99,7 +101,7 @@ def _ink(theme: str, can: Abilities, app_id: int, variables: _Variables) -> Ink:
         look=look,
         text=text,
         muted=muted,
-        faint=_blend(text, ground, 0.78),
+        faint=_blend(text, ground, 0.5 if strong else 0.78),
         accent=colour("accent"),
         success=colour("text-success"),
         warning=colour("text-warning"),
