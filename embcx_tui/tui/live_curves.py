@@ -68,20 +68,6 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
     return found
 
 
-# The epochs axis grows to these: with every epoch each point of every curve would move, and be sent again.
-_LENGTHS = (1, 2, 5)
-
-
-def axis_end(last: int, epochs: int) -> int:
-    """Return where the epochs axis ends: 10, 20, 50, 100, … at or after `last`, at most the planned `epochs`."""
-    scale = 10
-    while True:
-        for length in _LENGTHS:
-            if length * scale >= last:
-                return min(length * scale, max(epochs, last))
-        scale *= 10
-
-
 def _name(snapshot: Snapshot, network_id: str) -> str:
     network = snapshot.networks[network_id].network
     return f"{network.activation} run {network.run}" + (f" {network.control}" if network.control else "")

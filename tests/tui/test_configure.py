@@ -85,6 +85,7 @@ async def test_a_mistake_about_the_whole_study_stands_at_the_field_to_change() -
 async def test_start_creates_what_the_form_says(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[StudyPaths] = []
     monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await _open_form(pilot)
         await _type(pilot, "name", "my [b]study")

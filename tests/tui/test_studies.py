@@ -79,6 +79,7 @@ async def test_enter_opens_a_study_where_it_is_best_seen(state: made.MadeState, 
 async def test_d_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[StudyPaths] = []
     monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await shows(pilot, "No studies yet")
         await pilot.press("d")
