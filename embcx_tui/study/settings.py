@@ -115,9 +115,7 @@ class MeasureSettings(Section):
     controls: AnyNumber[Control] = Field(
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"
     )
-    metrics: AnyNumber[Metric] = Field(
-        default=METRICS, description="what else is measured of every layer"
-    )
+    metrics: AnyNumber[Metric] = Field(default=METRICS, description="what else is measured of every layer")
     epochs: AnyNumber[Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default=(), description="epochs after which the layers are measured too, before the last"
     )

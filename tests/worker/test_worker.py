@@ -51,6 +51,23 @@ def small(**training: Any) -> StudySettings:
     )
 
 
+# A worker on a device that holds no more than three networks at once.
+CRAMPED = """
+import sys
+from pathlib import Path
+import embcx_tui.worker.training as training
+from embcx_tui.compute.device import OutOfMemory
+class Cramped(training.CohortTraining):
+    def __init__(self, networks, *rest):
+        if len(networks) > 3:
+            raise OutOfMemory("a cohort of so many networks does not fit")
+        super().__init__(networks, *rest)
+training.CohortTraining = Cramped
+from embcx_tui.worker.study import run_study
+sys.exit(run_study(Path(sys.argv[1])))
+"""
+
+
 def wait_for(paths: StudyPaths, holds: Any, seconds: float = 60) -> Snapshot:
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
@@ -145,6 +162,20 @@ def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[st
     # The checkpoint after the first epoch was there: no worker trained that epoch again.
     first = [event for event in events if isinstance(event, EpochTrained) and event.epoch == 1]
     assert len(first) == 1
+
+
+def test_a_cohort_that_memory_does_not_hold_is_halved_until_it_does(uninterrupted: dict[str, Any]) -> None:
+    paths = create_study(small())
+    done = subprocess.run([sys.executable, "-c", CRAMPED, str(paths.root)], check=False, timeout=120)
+    assert done.returncode == 0
+    snapshot = read_study(paths)
+    assert snapshot.state == "complete"
+    assert sorted(len(history.networks) for history in snapshot.histories.values()) == [2, 2, 2, 2]
+    assert any("out of memory" in line.text for line in snapshot.log)
+    # Company changes rounding alone: the same networks to well within run-to-run noise.
+    for one, other in zip(numbers(paths)["networks"], uninterrupted["networks"], strict=True):
+        assert one["test_accuracy"] == pytest.approx(other["test_accuracy"], abs=0.01)
+        assert [layer["layer"] for layer in one["layers"]] == [layer["layer"] for layer in other["layers"]]
 
 
 def test_a_damaged_result_is_made_again_and_comes_out_the_same(uninterrupted: dict[str, Any]) -> None:
