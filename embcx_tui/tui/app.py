@@ -245,9 +245,22 @@ class EmbcxApp(PersonalApp):
 
         self.push_screen(HelpScreen(keys_of(self.screen)))
 
+    def _in_progress(self) -> list[StudyRow]:
+        """Return the studies that train as far as this window knows.
+
+        The open study is read more often than the list: one that was just started is not in the list yet.
+        """
+        running = [row for row in self.rows if row.state == "running"]
+        opened = self.paths if self.snapshot and self.snapshot.state == "running" else None
+        if opened and self.snapshot and all(row.paths != opened for row in running):
+            from embcx_tui.tui.rows import row_of
+
+            running.append(row_of(opened, self.snapshot, self.snapshot.created))
+        return running
+
     async def action_quit(self) -> None:
         """Leave; while studies train, ask whether they go on."""
-        running = [row for row in self.rows if row.state == "running"]
+        running = self._in_progress()
         if isinstance(self.screen, Ask):
             return
         # Where no question can be shown the answer is the harmless one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -42,16 +43,20 @@ class DoingApp(App[None]):
         """Go to another screen."""
 
     def _in_thread(self, body: Callable[[], object]) -> None:
-        """Run `body` off the loop; an error that a person can act on becomes one line."""
+        """Run `body` off the loop; an error that a person can act on becomes one line.
+
+        A thread of its own that nobody waits for, and that waits for nobody: leaving must not be held up by a worker
+        that takes its seconds to import torch. Posting is all it does to the application.
+        """
 
         def guarded() -> None:
             try:
                 body()
             except (EmbcxError, OSError) as error:
                 self.post_message(Say(safe_text(error, 300), "error"))
-            self.call_from_thread(self.wake_feed)
+            self.call_later(self.wake_feed)
 
-        self.run_worker(guarded, thread=True, group="deeds", exit_on_error=False)
+        threading.Thread(target=guarded, name="deed", daemon=True).start()
 
     @on(StartStudy)
     def start_study(self, event: StartStudy) -> None:
@@ -112,7 +117,7 @@ class DoingApp(App[None]):
         except EmbcxError:
             for paths in made:
                 self.post_message(StudyGone(paths))
-            self.call_from_thread(self.action_mode, mode)
+            self.call_later(self.action_mode, mode)
             raise
 
     async def leave(self, running: Sequence[StudyRow], stop: Sequence[StudyRow] = ()) -> None:

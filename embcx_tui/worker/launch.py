@@ -39,7 +39,8 @@ def _command(*words: str) -> list[str]:
 def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambda paths: None) -> StudyPaths:
     """Create a study, start its worker, and return once device and data are accepted and the work has begun.
 
-    `created` is told of the study as soon as there is one: its worker needs some seconds to import torch. Raises RequestError or StoreError with the reason where it cannot begin; nothing of the study is left then.
+    `created` is told of the study as soon as there is one: its worker needs some seconds to import torch. Raises
+    RequestError or StoreError with the reason where it cannot begin; nothing of the study is left then.
     """
     paths = create_study(settings)
     try:
