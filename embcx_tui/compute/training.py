@@ -239,7 +239,8 @@ class CohortTraining:
         if self._diverged.get(network.id):
             raise MeasureError(f"{network.label}: diverged in epoch {self._diverged[network.id]}")
         with memory_guard(f"the activations of {network.label}"):
-            x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device).float()
+            # A copy whatever the dtype: float32 inputs would be standardised where the caller keeps them.
+            x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device, torch.float32, copy=True)
             self._data.standardise(x)
             return forward(self.weights(network), x)
 
@@ -250,7 +251,7 @@ class CohortTraining:
         for x, y in ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test)):
             correct = 0
             for start in range(0, len(x), EVALUATION_BATCH):
-                part = x[start : start + EVALUATION_BATCH].float()
+                part = x[start : start + EVALUATION_BATCH].to(torch.float32, copy=True)
                 self._data.standardise(part)
                 answers = forward(weights, part).logits.argmax(1)
                 correct += int((answers == y[start : start + EVALUATION_BATCH]).sum())

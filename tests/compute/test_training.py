@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,27 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
             assert ours.dtype == np.float32 and ours.shape == (50, 24)
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
         np.testing.assert_array_equal(found.predictions, a.argmax(1).numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_measuring_leaves_the_data_as_it_is(digits: Dataset, dtype: type[np.generic]) -> None:
+    parts = ("x_train", "x_test")
+    data = replace(digits, **{name: getattr(digits, name).astype(dtype) for name in parts})
+    before = [getattr(data, name).copy() for name in parts]
+    asked = settings(runs=1)
+    training = CohortTraining(cohort(asked), data, asked, CPU)
+    control = replace(training.networks[0], control="untrained")
+    index = np.arange(len(data.x_train))
+    first = training.accuracies(control)
+    passed = training.measure(control, data.x_train)  # all of them, as they lie: no copy by indexing
+    training.measure(training.networks[0], data.x_train[index])
+    assert training.accuracies(control) == first
+    assert np.mean(passed.predictions == data.y_train) == pytest.approx(first[0])
+    for name, kept in zip(parts, before, strict=True):
+        assert np.array_equal(getattr(data, name), kept)
+    # Where the training began, its own pass says the same of the same weights.
+    assert training.train_accuracies()[training.networks[0].id] == pytest.approx(first[0])
+    assert training.test_accuracies()[training.networks[0].id] == pytest.approx(first[1])
 
 
 def test_the_untrained_control_is_where_its_sibling_began(digits: Dataset) -> None:
