@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers
+from embcx_tui.worker.beside import Beside
 from embcx_tui.worker.embedding import SCORING, Activations, Job, Result, embed
 from embcx_tui.worker.study import Journal
 
@@ -73,21 +76,42 @@ def _intact(paths: StudyPaths, known: LayerMeasured | None) -> bool:
 
 
 class Measuring:
-    """Measures what is left of one cohort, while it trains (`after_epoch`) and when it is trained (`at_end`)."""
+    """Measures what is left of one cohort: while it trains (`meanwhile`, `after_epoch`) and when it is (`at_end`).
+
+    Where `beside` is possible, `meanwhile` and `at_end` return at once and the work goes on there.
+    """
 
     def __init__(
-        self, paths: StudyPaths, journal: Journal, cohort: Cohort, dataset: Dataset, stop: Callable[[], bool]
+        self,
+        paths: StudyPaths,
+        journal: Journal,
+        cohort: Cohort,
+        dataset: Dataset,
+        beside: Beside,
+        stop: Callable[[], bool],
     ) -> None:
         self._paths = paths
         self._journal = journal
         self._cohort = cohort
         self._dataset = dataset
+        self._beside = beside
         self._stop = stop
+        # Descents fill the device and their threads the cores: one batch of tasks at a time.
+        self._turn = threading.Lock()
         self._settings = journal.snapshot.plan.settings
         self._samples: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def left(self) -> tuple[Task, ...]:
         return unmeasured(self._paths, self._journal, self._cohort)
+
+    def settle(self) -> None:
+        """Wait for all that goes on beside the caller; raises the error that it ended in."""
+        self._beside.settle()
+
+    def meanwhile(self, training: CohortTraining) -> None:
+        """Measure the inputs and untrained controls of `training`'s networks, where that can go on beside it."""
+        if self._beside.possible:
+            self._beside.do(partial(self._measure_final, training, self._controls(training)))
 
     def after_epoch(self, training: CohortTraining) -> None:
         """Measure the hidden layers of `training`'s networks as they stand after its newest epoch, where asked for."""
@@ -97,10 +121,16 @@ class Measuring:
 
     def at_end(self, training: CohortTraining) -> None:
         """Measure the layers of `training`'s trained networks, their runs' inputs and their untrained controls."""
-        networks = self._networks(training)
-        self._tell_trained(networks, training)
+        # No more than one trained cohort waits, so that memory holds two at most.
+        self.settle()
+        trained = [one for one in training.networks if one.id not in self._journal.snapshot.diverged]
+        self._beside.do(partial(self._measure_final, training, (*trained, *self._controls(training))))
+
+    def _measure_final(self, training: CohortTraining, networks: tuple[Network, ...]) -> None:
+        """Measure `networks`, and the inputs of `training`'s runs, as they are to stay."""
+        self._tell_ready(networks, training)
         names = {network.id for network in networks}
-        runs = {network.run for network in networks}
+        runs = {network.run for network in training.networks}
         tasks = [
             task
             for task in self.left()
@@ -109,12 +139,10 @@ class Measuring:
         ]
         self._measure(tasks, training)
 
-    def _networks(self, training: CohortTraining) -> tuple[Network, ...]:
-        """Return the trained networks that can be measured, and the controls that belong to this part of the cohort."""
-        trained = [one for one in training.networks if one.id not in self._journal.snapshot.diverged]
+    def _controls(self, training: CohortTraining) -> tuple[Network, ...]:
+        """Return the untrained controls that belong to this part of the cohort."""
         siblings = {(one.depth, one.activation, one.run) for one in training.networks}
-        controls = [one for one in self._cohort.controls if (one.depth, one.activation, one.run) in siblings]
-        return (*trained, *controls)
+        return tuple(one for one in self._cohort.controls if (one.depth, one.activation, one.run) in siblings)
 
     def _sample(self, run: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
@@ -124,7 +152,7 @@ class Measuring:
             self._samples[run] = arrays["index"], arrays["label"]
         return self._samples[run]
 
-    def _tell_trained(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
+    def _tell_ready(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Tell of every network that is ready: accuracies of its final weights, predictions on its sample."""
         known = self._journal.snapshot.trained
         new = [one for one in networks if one.id not in known or not is_intact(self._paths.root, known[one.id].file)]
@@ -156,7 +184,7 @@ class Measuring:
         )
         # Compressing, hashing and three fsyncs a result (some 5 ms) go on beside the next embeddings; one thread alone
         # writes, so that lines stay in order.
-        with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+        with self._turn, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
             waiting: deque[Future[None]] = deque()
             for batch in self._batches(tasks, training):
                 jobs = {id(job): task for task, job in batch}

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -47,18 +48,20 @@ class StopFlag:
 
 
 class Journal:
-    """The study's journal and what it says so far; the worker's only way to tell anyone anything."""
+    """The study's journal and what it says so far; the worker's only way to tell anyone anything, from any thread."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self._writer = JournalWriter(paths.journal)
+        self._lock = threading.Lock()
         start = Snapshot(paths.id, make_plan(read_settings(paths)))
         self.snapshot = fold(start, read_journal(paths.journal).events)
 
     def tell(self, event: AnyEvent) -> None:
         """Write `event`, stamped with the time; it is durable when this returns."""
-        event = event.model_copy(update={"at": time.time()})
-        self._writer.append(event)
-        self.snapshot = fold(self.snapshot, (event,))
+        with self._lock:
+            event = event.model_copy(update={"at": time.time()})
+            self._writer.append(event)
+            self.snapshot = fold(self.snapshot, (event,))
 
 
 def run_study(root: Path) -> int:

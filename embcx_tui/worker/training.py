@@ -1,14 +1,22 @@
-"""Training cohorts: checkpoints, going on from them, and smaller cohorts where memory is short."""
+"""Training cohorts: checkpoints, going on from them, and smaller cohorts where memory is short.
+
+The device trains on while epochs are told and checkpoints are written: one thread does both, in their order.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
 
 import safetensors
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import OutOfMemory, free_bytes
@@ -35,6 +43,8 @@ CHECKPOINT_S = 30.0
 CHECKPOINT_SHARE = 0.05
 # Of the memory that is free at the start: the rest is for measuring, and for others.
 MEMORY_SHARE = 0.6
+# Epochs and checkpoints that wait to be written; a slower disk then slows the training down instead of filling memory.
+_MOST_UNTOLD = 4
 
 
 def train_cohort(
@@ -57,6 +67,8 @@ def train_cohort(
             training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
             _train(paths, journal, name, training, measuring, stop)
         except OutOfMemory:
+            # What is measured beside holds memory too, this cohort's own not least.
+            measuring.settle()
             if len(networks) == 1:
                 raise
             middle = len(networks) // 2
@@ -66,6 +78,8 @@ def train_cohort(
         else:
             if not stop():
                 yield training
+                if waiting:  # parts are as large as memory allows: one at a time
+                    measuring.settle()
 
 
 def _parts(
@@ -107,46 +121,97 @@ def _train(
     if training.epochs_done < epochs or name not in journal.snapshot.histories:
         names = tuple(network.id for network in training.networks)
         journal.tell(CohortStarted(cohort=name, networks=names, epoch=training.epochs_done))
-    saved_at, saving_s = time.monotonic(), 0.0
-    saved_epoch = training.epochs_done
-    while not stop():
-        if training.epochs_done in plan.epochs:
-            measuring.after_epoch(training)
-        if training.epochs_done >= epochs or stop():
-            break
-        _tell_epoch(journal, name, training.epoch(), training)
-        due = max(CHECKPOINT_S, saving_s / CHECKPOINT_SHARE)
-        # Before layers are measured, too: a crash then does not cost the training up to here.
-        if time.monotonic() - saved_at > due or training.epochs_done in plan.epochs:
-            begun = time.monotonic()
-            _save(paths, journal, name, training)
-            saved_at, saved_epoch = time.monotonic(), training.epochs_done
-            saving_s = saved_at - begun
-    if training.epochs_done > saved_epoch:
-        _save(paths, journal, name, training)
+    measuring.meanwhile(training)
+    with _Scribe(paths, journal, name, training) as scribe:
+        while not stop():
+            if training.epochs_done in plan.epochs:
+                # Before layers are measured, too: a crash then does not cost the training up to here.
+                scribe.save()
+                scribe.settle()
+                measuring.after_epoch(training)
+            if training.epochs_done >= epochs or stop():
+                break
+            scribe.tell(training.epoch())
+            if scribe.due:
+                scribe.save()
+        scribe.save()
+        scribe.settle()
 
 
-def _tell_epoch(journal: Journal, name: str, report: EpochReport, training: CohortTraining) -> None:
-    journal.tell(
-        EpochTrained(
-            cohort=name,
-            epoch=report.epoch,
-            loss=tuple(one.loss for one in report.networks),
-            train_accuracy=tuple(one.train_accuracy for one in report.networks),
-            test_accuracy=tuple(one.test_accuracy for one in report.networks),
-            seconds=report.seconds,
+class _Scribe:
+    """Tells the epochs of one cohort and writes its checkpoints, in order, in a thread beside the training.
+
+    An error there (a full disk) is raised by the next call. A `with` block waits for what is under way.
+    """
+
+    def __init__(self, paths: StudyPaths, journal: Journal, name: str, training: CohortTraining) -> None:
+        self._paths = paths
+        self._journal = journal
+        self._name = name
+        self._training = training
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="scribe")
+        self._under_way: deque[Future[None]] = deque()
+        self._saved_epoch = training.epochs_done
+        self._saved_at = time.monotonic()
+        self._saving_s = 0.0
+
+    def __enter__(self) -> _Scribe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)
+
+    @property
+    def due(self) -> bool:
+        """Whether a checkpoint should be written again."""
+        return time.monotonic() - self._saved_at > max(CHECKPOINT_S, self._saving_s / CHECKPOINT_SHARE)
+
+    def tell(self, report: EpochReport) -> None:
+        """Tell of an epoch, and of the networks that diverged in it."""
+        self._do(partial(self._tell, report, dict(self._training.diverged)))
+
+    def save(self) -> None:
+        """Write a checkpoint of the training as it stands, where the newest one is older."""
+        if self._training.epochs_done == self._saved_epoch:
+            return
+        self._saved_epoch = self._training.epochs_done
+        begun = time.monotonic()
+        self._do(partial(self._save, self._training.state(), self._saved_epoch, begun))
+        self._saved_at = time.monotonic()
+
+    def settle(self) -> None:
+        """Wait until all is written; raises what went wrong."""
+        while self._under_way:
+            self._under_way.popleft().result()
+
+    def _do(self, call: Callable[[], None]) -> None:
+        while self._under_way and (self._under_way[0].done() or len(self._under_way) > _MOST_UNTOLD):
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(call))
+
+    def _tell(self, report: EpochReport, diverged: dict[str, int]) -> None:
+        self._journal.tell(
+            EpochTrained(
+                cohort=self._name,
+                epoch=report.epoch,
+                loss=tuple(one.loss for one in report.networks),
+                train_accuracy=tuple(one.train_accuracy for one in report.networks),
+                test_accuracy=tuple(one.test_accuracy for one in report.networks),
+                seconds=report.seconds,
+            )
         )
-    )
-    for network, epoch in training.diverged.items():
-        if network not in journal.snapshot.diverged:
-            journal.tell(NetworkDiverged(network=network, epoch=epoch))
+        for network, epoch in diverged.items():
+            if network not in self._journal.snapshot.diverged:
+                self._journal.tell(NetworkDiverged(network=network, epoch=epoch))
 
-
-def _save(paths: StudyPaths, journal: Journal, name: str, training: CohortTraining) -> None:
-    file = f"{name}.safetensors"
-    digest = publish(paths.checkpoints / file, save_tensors(training.state()))
-    sealed = SealedFile(name=f"{paths.checkpoints.name}/{file}", sha256=digest)
-    journal.tell(CheckpointSaved(cohort=name, epoch=training.epochs_done, file=sealed))
+    def _save(self, state: dict[str, Tensor], epoch: int, begun: float) -> None:
+        file = f"{self._name}.safetensors"
+        digest = publish(self._paths.checkpoints / file, save_tensors(state))
+        sealed = SealedFile(name=f"{self._paths.checkpoints.name}/{file}", sha256=digest)
+        self._journal.tell(CheckpointSaved(cohort=self._name, epoch=epoch, file=sealed))
+        self._saving_s = time.monotonic() - begun
 
 
 def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTraining, measuring: Measuring) -> None:

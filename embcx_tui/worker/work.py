@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 
 import numpy as np
@@ -27,6 +28,7 @@ from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, Sampl
 from embcx_tui.study.plan import Cohort
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.beside import Beside, worthwhile
 from embcx_tui.worker.layers import Measuring, unmeasured
 from embcx_tui.worker.study import Journal
 from embcx_tui.worker.telemetry import telemetry
@@ -48,18 +50,23 @@ def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple
     shelf.accept()
     _describe(journal, device)
     gpu = device.index or 0 if device.type == "cuda" else None
-    with telemetry(paths.telemetry, gpu):
+    with telemetry(paths.telemetry, gpu), Beside(worthwhile(device), device) as beside:
+
+        def end_training() -> bool:
+            return stop() or beside.failed
+
         for cohort in journal.snapshot.plan.cohorts:
             if not unmeasured(paths, journal, cohort):
                 continue
             dataset = shelf.dataset(cohort.dataset)
-            measuring = Measuring(paths, journal, cohort, dataset, stop)
-            for training in train_cohort(paths, journal, cohort, dataset, device, measuring, stop):
+            measuring = Measuring(paths, journal, cohort, dataset, beside, stop)
+            for training in train_cohort(paths, journal, cohort, dataset, device, measuring, end_training):
                 measuring.at_end(training)
-            if stop():
-                return "stopped", "when asked"
-            _clear_checkpoints(paths, cohort)
-    return "complete", ""
+            if end_training():
+                break
+            beside.do(partial(_clear_checkpoints, paths, cohort, stop))
+        beside.settle()
+    return ("stopped", "when asked") if stop() else ("complete", "")
 
 
 def _describe(journal: Journal, device: torch.device) -> None:
@@ -95,8 +102,10 @@ def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
         return None
 
 
-def _clear_checkpoints(paths: StudyPaths, cohort: Cohort) -> None:
-    """Remove the weights of a cohort that is measured: at the paper's full scale they are 1.5 GB."""
+def _clear_checkpoints(paths: StudyPaths, cohort: Cohort, stop: Callable[[], bool]) -> None:
+    """Remove the weights of a cohort that is measured, unless that was broken off: the paper's are 1.5 GB."""
+    if stop():
+        return
     for path in paths.checkpoints.glob(f"{cohort.id}.*"):
         path.unlink(missing_ok=True)
 
