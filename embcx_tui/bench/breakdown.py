@@ -32,7 +32,7 @@ _PARTS: tuple[tuple[str, object, str], ...] = (
     ("P", complexity, "neighbourhoods"),
     ("descent and score", exact, "descend"),
     ("metrics", embedding, "layer_metrics"),
-    ("quality of the plane", embedding, "embedding_quality"),
+    ("quality of the plane", embedding, "quality_and_neighbours"),
     ("files and journal", layers, "write_arrays"),
     ("files and journal", work, "write_arrays"),
     ("files and journal", training, "publish"),

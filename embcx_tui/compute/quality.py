@@ -9,6 +9,8 @@ from embcx_tui.compute.neighbourhoods import finite_rows, squared_distances
 from embcx_tui.compute.probes import neighbour_accuracy
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Neighbours = NDArray[np.uint16] | NDArray[np.uint32]
 
 QUALITIES = ("trustworthiness", "continuity", "knn_2d")
 
@@ -27,6 +29,17 @@ def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLi
     for k < n / 2), all where all points or (the first two) all activations are equal, knn_2d for a single class or
     n <= 10. ValueError where the shapes do not fit or a number is not finite.
     """
+    return quality_and_neighbours(activations, points, labels)[0]
+
+
+def quality_and_neighbours(
+    activations: ArrayLike, points: ArrayLike, labels: ArrayLike
+) -> tuple[dict[str, float | None], Neighbours | None]:
+    """Return the numbers of `embedding_quality`, and the 10 nearest rows in the layer of each row, nearest first.
+
+    Neighbours [n, 10], without the row itself, by Euclidean distance, equal distances in the same fixed shuffle: those
+    that continuity looks for in the plane, so they cost nothing more. None where continuity is.
+    """
     rows, plane = finite_rows(activations), finite_rows(points)
     found = np.asarray(labels)
     n = rows.shape[0]
@@ -35,20 +48,24 @@ def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLi
     order = np.random.default_rng(0).permutation(n)
     classes = np.unique(found[order], return_inverse=True)[1].astype(np.int64)
     high, low = centred(rows[order]), centred(plane[order])
-    if not low.any():
-        return dict.fromkeys(QUALITIES)
-    in_plane = squared_distances(np.ascontiguousarray(low.T))
     kept: dict[str, float | None] = dict.fromkeys(QUALITIES)
+    if not low.any():
+        return kept, None
+    in_plane = squared_distances(np.ascontiguousarray(low.T))
+    neighbours: Neighbours | None = None
     if high.any() and n > 2 * NEIGHBOURS:
         in_layer = squared_distances(np.ascontiguousarray(high.T))
-        kept["trustworthiness"] = _trust(in_layer, in_plane)
-        kept["continuity"] = _trust(in_plane, in_layer)
+        true = nearest_rows(in_layer, NEIGHBOURS)
+        kept["trustworthiness"] = _kept(in_layer, nearest_rows(in_plane, NEIGHBOURS))
+        kept["continuity"] = _kept(in_plane, true)
+        neighbours = np.empty(true.shape, dtype=np.uint16 if n <= 1 << 16 else np.uint32)
+        neighbours[order] = order[true]
     kept["knn_2d"] = neighbour_accuracy(in_plane, classes)
-    return kept
+    return kept, neighbours
 
 
-def _trust(true: FloatArray, shown: FloatArray) -> float:
-    """Return how far the nearest rows by squared distances `shown` [n, n] are near by `true` [n, n], 0 … 1."""
-    n: int = true.shape[0]
-    k = NEIGHBOURS
-    return 1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * intrusion(true, nearest_rows(shown, k))
+def _kept(squared: FloatArray, nearest: IntArray) -> float:
+    """Return how far the nearest rows [n, k] of one space are near by squared distances [n, n] of the other, 0 … 1."""
+    n: int = nearest.shape[0]
+    k: int = nearest.shape[1]
+    return 1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * intrusion(squared, nearest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from embcx_tui.study.plan import Network
 from embcx_tui.tui.alignment import Plane, align, standard
 from embcx_tui.tui.points import Sample, Shelf
 
-# 8 kB each: the layers of 40 networks of six.
+# 28 kB each with their neighbours: the layers of 40 networks of six.
 _KEPT = 256
 
 
@@ -30,6 +31,8 @@ class Cloud:
     points: Plane
     sample: Sample
     predicted: NDArray[np.int64] | None
+    neighbours: NDArray[np.unsignedinteger[Any]] | None = None
+    """The rows [n, k] nearest to each among the activations, nearest first; None where that was not stored."""
 
     @property
     def missed(self) -> NDArray[np.bool_] | None:
@@ -39,11 +42,15 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Files:
-    """What has to be read for one picture: the sample, the layers up to the one shown, its network's answers."""
+    """What has to be read for one picture: the sample, the layers up to the one shown, its network's answers.
+
+    `scored` is the layer's file by t-SNE, whatever method is shown: it holds the neighbours. It is one of the chain.
+    """
 
     sample: SealedFile
     chain: tuple[SealedFile, ...]
     predicted: SealedFile | None
+    scored: SealedFile | None
 
     @property
     def all(self) -> tuple[SealedFile, ...]:
@@ -59,7 +66,8 @@ def files_of(snapshot: Snapshot, network: Network, layer: int, method: str = "ts
     before = (snapshot.layer(network, place) for place in range(upto))
     trained = snapshot.trained.get(network.id)
     chain = (*(one.file for one in before if one), shown.file)
-    return Files(sample.file, chain, trained.file if trained else None)
+    scored = snapshot.layer(network, layer)
+    return Files(sample.file, chain, trained.file if trained else None, scored.file if scored else None)
 
 
 class Clouds:
@@ -91,7 +99,8 @@ class Clouds:
         sample = self._samples.setdefault(sample.sha256, sample)
         aligned = self._align(files.chain)
         predicted = self.shelf.predicted(files.predicted, len(points)) if files.predicted else None
-        self._known[key] = Cloud(key, aligned, sample, predicted)
+        neighbours = self.shelf.neighbours(files.scored, len(points)) if files.scored else None
+        self._known[key] = Cloud(key, aligned, sample, predicted, neighbours)
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return self._known[key]

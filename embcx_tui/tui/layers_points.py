@@ -29,7 +29,6 @@ from embcx_tui.tui.messages import Say
 from embcx_tui.tui.places import Place
 from embcx_tui.tui.plane import nearest_to
 from embcx_tui.tui.points import Shelf
-from embcx_tui.tui.thumbnails import image_of
 
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
 _READING_SHOWN_AFTER_S = 0.3
@@ -242,11 +241,13 @@ class PointsBrowsing(Screen[None]):
             needed = (sample.file,) if inputs is None else ()
             loaded = snapshot.datasets.get(network.dataset)
             given = None if inputs is None or isinstance(inputs, str) else inputs
-            image = image_of(given, row, loaded.shape) if given is not None and loaded else None
             if given is not None and (self._alike is None or self._alike[0] != (sample.file.sha256, row)):
                 self._alike = ((sample.file.sha256, row), nearest_to(given, row, NEIGHBOURS))
-            alike = self._alike[1] if given is not None and self._alike else ()
-            facts = facts_of(cloud, row, loaded.classes if loaded else (), given, image, alike)
+            # The input's own layer tells what is near as inputs.
+            told = self.layer_shown == 0 and cloud.neighbours is not None
+            alike = self._alike[1] if given is not None and self._alike and not told else ()
+            classes, shape = (loaded.classes, loaded.shape) if loaded else ((), None)
+            facts = facts_of(cloud, row, classes, given, shape, alike)
         for panel in self.query(PointPanel):
             panel.show(facts, words)
         return needed

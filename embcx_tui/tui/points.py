@@ -19,7 +19,8 @@ from embcx_tui.study.events import SealedFile
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# 1,000 points are 8 kB, a sample of 32 × 32 colour images is 3 MB: all layers of a study, and the runs one looks at.
+# 1,000 points with their neighbours are 28 kB, a sample of 32 × 32 colour images is 3 MB: all layers of a study, and
+# the runs one looks at.
 _KEPT_BYTES = 48 << 20
 
 
@@ -81,6 +82,14 @@ class Shelf:
         if points is None or points.ndim != 2 or points.shape[1] != 2:
             return f"{file.name}: holds no points in the plane"
         return points.astype(np.float32, copy=False)
+
+    def neighbours(self, file: SealedFile, n: int) -> NDArray[np.unsignedinteger[Any]] | None:
+        """Return the rows [n, k] nearest in the layer to each of `n` rows; None where a file does not tell."""
+        arrays = self.known(file)
+        near = None if arrays is None or isinstance(arrays, str) else arrays.get("neighbours")
+        if near is None or near.ndim != 2 or len(near) != n or not np.issubdtype(near.dtype, np.unsignedinteger):
+            return None
+        return near if near.size and near.max() < n else None
 
     def sample(self, file: SealedFile) -> Sample | str | None:
         """Return the sample in a file, or why it cannot be shown; None: not read yet."""

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from embcx_tui.compute import methods
 from embcx_tui.compute.complexity import Complexity, Measurement, cores, measure
 from embcx_tui.compute.metrics import layer_metrics
-from embcx_tui.compute.quality import embedding_quality
+from embcx_tui.compute.quality import Neighbours, quality_and_neighbours
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.plan import Layer
 from embcx_tui.study.text import safe_text
@@ -46,6 +46,8 @@ class Result:
     complexity: Complexity | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
     quality: dict[str, float | None] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
+    """The 10 nearest rows in the layer of each row, [n, 10]; from t-SNE jobs, where they are defined."""
     error: str = ""
 
 
@@ -118,9 +120,12 @@ def _score_together(left: dict[int, Job], measurement: Measurement, stop: Callab
 def _describe(result: Result, metrics: Sequence[str]) -> Result:
     job = result.job
     assert result.points is not None and result.complexity is not None
-    quality = embedding_quality(job.rows, result.points, job.labels) if result.complexity.kl is not None else {}
+    quality: dict[str, float | None] = {}
+    near: Neighbours | None = None
+    if result.complexity.kl is not None:
+        quality, near = quality_and_neighbours(job.rows, result.points, job.labels)
     own = layer_metrics(job.rows, job.labels, metrics, job.seed) if metrics else {}
-    return Result(job, result.points, result.complexity, own, quality)
+    return Result(job, result.points, result.complexity, own, quality, near)
 
 
 def _embed_otherwise(job: Job) -> Result:
@@ -128,4 +133,4 @@ def _embed_otherwise(job: Job) -> Result:
         points = methods.embed(job.method, job.rows, job.seed)
     except _FAILURES as error:
         return Result(job, error=safe_text(error, 200))
-    return Result(job, points, quality=embedding_quality(job.rows, points, job.labels))
+    return Result(job, points, quality=quality_and_neighbours(job.rows, points, job.labels)[0])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,7 +232,10 @@ class Measuring:
             self._fail(task, result.error)
             return
         layer, found = task.layer, result.complexity
-        sealed = write_arrays(self._paths.arrays, task.file, {"points": result.points})
+        arrays: dict[str, NDArray[Any]] = {"points": result.points}
+        if task.epoch is None and result.neighbours is not None:
+            arrays["neighbours"] = result.neighbours
+        sealed = write_arrays(self._paths.arrays, task.file, arrays)
         self._journal.tell(
             LayerMeasured(
                 layer_id=layer.id,

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from embcx_tui.compute.quality import QUALITIES, embedding_quality
+from embcx_tui.compute.quality import QUALITIES, embedding_quality, quality_and_neighbours
 
 
 def rows_and_labels(n: int = 250) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -74,3 +74,26 @@ def test_what_is_undefined() -> None:
             assert value is None or 0.0 <= value <= 1.0
     with pytest.raises(ValueError, match="60 rows of activations need as many points"):
         embedding_quality(rows, points[1:], labels)
+
+
+def test_neighbours_in_the_layer_are_scikit_learns_nearest_first() -> None:
+    rows, labels = rows_and_labels()
+    found, neighbours = quality_and_neighbours(rows.astype(np.float32), rows[:, :2], labels)
+    theirs = NearestNeighbors(n_neighbors=10).fit(rows.astype(np.float32)).kneighbors(return_distance=False)
+    assert neighbours is not None and neighbours.dtype == np.uint16 and np.array_equal(neighbours, theirs)
+    assert found == embedding_quality(rows.astype(np.float32), rows[:, :2], labels)
+
+
+def test_of_equal_rows_no_neighbour_is_the_row_itself_and_the_nearest_are_the_equal_ones() -> None:
+    rows = np.repeat(np.random.default_rng(2).standard_normal((10, 4)), 12, axis=0)
+    _, neighbours = quality_and_neighbours(rows, rows[:, :2], np.zeros(120, dtype=int))
+    assert neighbours is not None
+    for row, near in enumerate(neighbours.tolist()):
+        assert row not in near and len(set(near)) == 10 and {one // 12 for one in near} == {row // 12}
+
+
+def test_too_few_or_equal_rows_have_no_neighbours() -> None:
+    rows, labels = rows_and_labels(60)
+    assert quality_and_neighbours(rows[:20], rows[:20, :2], labels[:20])[1] is None
+    assert quality_and_neighbours(np.ones((60, 5)), rows[:, :2], labels)[1] is None
+    assert quality_and_neighbours(rows, np.ones((60, 2)), labels)[1] is None

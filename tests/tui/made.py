@@ -60,6 +60,8 @@ Outcome = Literal["complete", "stopped", "failed"]
 
 # How far one activation function pulls the classes apart, as in the paper's figure 2.
 _PULL = {"relu": 0.62, "softsign": 0.50, "tanh": 0.46, "logsig": 0.34}
+# How many neighbours a worker stores of each row.
+_NEAR = 10
 _NO_FILE = SealedFile(name="arrays/none.npz", sha256="0" * 64)
 
 # Holds the lock as a worker does; on SIGTERM it writes the sealed last line it was given, as a worker's last word.
@@ -387,7 +389,26 @@ def _points_file(paths: StudyPaths, layer: Layer, apart: float, points: int, noi
     same = _noise(layer.dataset, layer.run).normal(0, 1, (points, 2))
     spread = 9.0 - 6.5 * max(apart, 0.0)
     placed = centre * (0.65 + 0.7 * apart) + same * spread + noise.normal(0, 0.8, (points, 2))
-    return write_arrays(paths.arrays, f"{layer.id}.npz", {"points": placed.astype(np.float32)})
+    arrays: dict[str, NDArray[Any]] = {"points": placed.astype(np.float32)}
+    if points % 10 == 0 and points > 10 * _NEAR:
+        arrays["neighbours"] = _neighbours(placed, noise)
+    return write_arrays(paths.arrays, f"{layer.id}.npz", arrays)
+
+
+def _neighbours(placed: NDArray[np.float64], noise: np.random.Generator) -> NDArray[np.uint16]:
+    """Return rows [n, 10] as near in a layer: of the same class, by the plane and an axis it does not show; the last
+    of another class.
+    """
+    n = len(placed)
+    rows = np.arange(n).reshape(-1, 10).T  # [class, place]
+    axes = np.column_stack([placed, noise.normal(0, 3, n)])[rows]
+    distances = np.linalg.norm(axes[:, :, None] - axes[:, None], axis=3)
+    distances[:, np.arange(n // 10), np.arange(n // 10)] = np.inf
+    nearest = distances.argsort(axis=2)[:, :, : _NEAR - 1]
+    near = np.empty((n, _NEAR), dtype=np.uint16)
+    near[rows, : _NEAR - 1] = np.take_along_axis(rows[:, None], nearest, axis=2)
+    near[:, _NEAR - 1] = (np.arange(n) + noise.integers(1, 10, n)) % n
+    return near
 
 
 def _write_telemetry(paths: StudyPaths, until: float, seconds: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from textual.pilot import Pilot
 
 from embcx_tui.figures.terminal import Look, locate
 from embcx_tui.figures.values import Scatter
-from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.canvas import PointsCanvas
+from embcx_tui.tui.plane import nearest_to
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
@@ -47,6 +49,53 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
         assert f"● {figure.labels[figure.chosen]}" in lines["is"]
         assert f"● {predicted[figure.chosen]}" in lines["taken"]
         assert f"input {figure.chosen}" in lines["training"]
+
+
+async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_keeps() -> None:
+    study = made.make_study(small())
+    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p", "right")
+        text = await sees(pilot, "near in the layer")
+        figure = shown(pilot)
+        row = figure.chosen
+        assert row is not None
+        near = read_arrays(study.paths.root, read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"].file)[
+            "neighbours"
+        ][row].tolist()
+        kept = set(near) & set(nearest_to(figure.points, row, 10))
+        assert 0 < len(kept) < 10
+        lines = [line[26:56].strip() for line in text.splitlines()]
+        at = lines.index(f"near in the layer, {len(kept)} kept")
+        assert lines[at + 1].split() == [str(one % 10) for one in near]
+        # Where there is more room, the nearest are seen too.
+        blocks = text.count("▀")
+        await pilot.press("z")
+        wide = await sees(pilot, "near in the layer, ")
+        beside = [line for line in wide.splitlines() if re.match(r" ▀{8,} +▀{8,} +▀{8,}", line)]
+        assert len(beside) >= 4 and wide.count("▀") > blocks and "bold: near in both" in wide
+
+
+async def test_the_input_tells_its_neighbours_once() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p", *["comma"] * 3)
+        await sees(pilot, "Input · run 0", "near in the layer, ")
+        await sees_no(pilot, "near as inputs")
+
+
+@pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none", "a word"])
+async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str) -> None:
+    study = made.make_study(small())
+    event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
+    arrays = read_arrays(study.paths.root, event.file)
+    near = arrays.pop("neighbours")
+    if stored != "nothing":
+        wrong = {"too few rows": near[:-1], "rows that are none": near + np.uint16(200), "a word": np.array("near")}
+        arrays["neighbours"] = wrong[stored]
+    study.append(event.model_copy(update={"file": write_arrays(study.paths.arrays, event.file.name[7:], arrays)}))
+    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p")
+        await sees(pilot, "near in the plane", "near as inputs")
+        assert "near in the layer" not in text_of(pilot.app)
 
 
 async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
