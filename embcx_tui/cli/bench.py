@@ -21,7 +21,11 @@ _MB = 1e6
 @click.argument("what", type=click.Choice(PARTS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--quick", is_flag=True, help="Small sets, once each: shows that it works, not how fast.")
-@click.option("--large", is_flag=True, help="With 5,000 points in the growth table (embed; takes minutes).")
+@click.option(
+    "--large",
+    is_flag=True,
+    help="embed: with 5,000 points in the growth table; paper: the whole of fig2. Minutes more.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, device: str) -> None:
     """Measure speed here, beside openTSNE (embed) and a plain PyTorch loop (train), in one run; `paper` extrapolates.
@@ -150,7 +154,8 @@ def _paper_lines(result: dict[str, Any]) -> list[str]:
     for one in result["breakdowns"]:
         lines += [
             "",
-            f"where the time of {one['study']} goes ({safe_text(one['what'], 200)}; wall {one['wall']:.1f} s)",
+            f"where the time of {one['study']} goes ({safe_text(one['what'], 200)}; wall {one['wall']:.1f} s, "
+            f"estimated {one['estimated_seconds']:.1f} s; peak memory {_memory(one['peak_memory'])})",
             *_aligned(
                 [
                     ["", "thread seconds", "CPU s", "share"],
@@ -160,6 +165,23 @@ def _paper_lines(result: dict[str, Any]) -> list[str]:
                     ),
                 ]
             ),
+        ]
+    for one in result["libraries"]:
+        rows = [
+            [
+                part["part"],
+                f"{part['count']:,}",
+                _seconds(part["seconds_each"]),
+                f"{part['seconds']:,.0f}",
+                part["from"],
+            ]
+            for part in one["rows"]
+        ]
+        lines += [
+            "",
+            f"{one['study']} ({safe_text(one['what'], 200)}) with openTSNE and a plain PyTorch loop: about "
+            f"{_duration(one['seconds'])} (extrapolated)",
+            *_aligned([heads, *rows], left=(0, 4)),
         ]
     return lines
 

@@ -100,7 +100,7 @@ def bench(what: str, *words: str) -> dict[str, Any]:
     elif what == "train":
         result = train.bench_train(quick, device, say)
     else:
-        result = paper.bench_paper(quick, device, calibration, say)
+        result = paper.bench_paper(quick, "large" in words, device, calibration, say)
     return {"result": {**result, "calibration": asdict(calibration)}}
 
 
