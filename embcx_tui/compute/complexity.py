@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute import exact, exact_cpu, opentsne_engine
 from embcx_tui.compute.embedding import Points, oriented, principal_start, random_start
-from embcx_tui.compute.neighbourhoods import Neighbourhoods, check_perplexity, finite_rows, neighbourhoods
+from embcx_tui.compute.neighbourhoods import Facts, check_perplexity, finite_rows, neighbourhoods
 
 Engine = Literal["exact", "opentsne"]
 
@@ -213,7 +213,7 @@ def _rest(
     )
 
 
-def unreachable(found: Neighbourhoods, n: int, engine: Engine) -> Complexity:
+def unreachable(found: Facts, n: int, engine: Engine) -> Complexity:
     """Return the `Complexity` of a layer that has no P."""
     return Complexity(
         kl=None,
@@ -230,7 +230,7 @@ def unreachable(found: Neighbourhoods, n: int, engine: Engine) -> Complexity:
     )
 
 
-def assembled(found: Neighbourhoods, rests: Sequence[exact.Rest], entropy: float, engine: Engine) -> Complexity:
+def assembled(found: Facts, rests: Sequence[exact.Rest], entropy: float, engine: Engine) -> Complexity:
     """Return the `Complexity` of a layer from where its restarts came to rest and P's entropy in nats."""
     best = min(rests, key=lambda rest: rest.kl)
     n = best.points.shape[0]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.text import safe_text
+
+log = logging.getLogger(__name__)
 
 
 class OutOfMemory(EmbcxError):
@@ -63,8 +70,33 @@ def describe(device: torch.device) -> DeviceFacts:
 def free_bytes(device: torch.device) -> int:
     """Return the bytes that can still be had on `device` without swapping."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What this process gave back lies in torch's own cache: the driver counts it as taken.
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + cached)
     return int(psutil.virtual_memory().available)
+
+
+@cache
+def triton_kernels(device: torch.device, module: str) -> Any:
+    """Return `embcx_tui.compute.<module>`, a module of Triton kernels, where its `probe` compiles and runs them on
+    `device`; None elsewhere: plain torch then does the same, slower.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        kernels = importlib.import_module(f"embcx_tui.compute.{module}")
+        kernels.probe(device)
+    except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none of them
+        log.warning("%s: Triton cannot be used here (%s: %s)", module, type(error).__name__, error)
+        return None
+    return kernels
+
+
+def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which Triton launches where `tensor` lies: it takes the thread's current device, cuda:0 in a
+    new thread.
+    """
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The two passes of exact t-SNE in plain torch: for a device without Triton, and the oracle of the Triton passes. One
+"""The passes of exact t-SNE in plain torch: for a device without Triton, and the oracle of the Triton passes. One
 restart at a time.
 """
 
@@ -54,3 +54,16 @@ def cross_entropy(points: Tensor, joint: Tensor, which: Tensor) -> Tensor:
         d = 1.0 + (x[:, None] - x[None]).square() + (y[:, None] - y[None]).square()
         scores[member] = (joint[layer] * d.log()).sum() + (d.reciprocal().sum() - len(x)).log()
     return scores
+
+
+def gradient_norms(points: Tensor, joint: Tensor, which: Tensor) -> Tensor:
+    """Return the Euclidean norm of the KL's gradient, [m] float64, at points [m, 2, n] for joint [b, n, n] float32,
+    which [m].
+    """
+    n = points.shape[2]
+    norms = torch.empty(len(points), dtype=torch.float64, device=points.device)
+    for member, layer in enumerate(which.tolist()):
+        _, z = forces(points[member], joint[layer], torch.tensor(float(n) * (n - 1), device=points.device))
+        gradient, z = forces(points[member], joint[layer], z)
+        norms[member] = 4.0 / z.double() * gradient.double().norm()
+    return norms

@@ -23,11 +23,11 @@ class UnreachablePerplexity(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbourhoods:
-    """The neighbourhoods of one set of activations."""
+class Facts:
+    """What the neighbourhoods of one set of activations are worth."""
 
-    joint: FloatArray | None
-    """P [n, n], symmetric, zero diagonal, sum 1; None where the perplexity cannot be reached."""
+    reached: bool
+    """Whether every row has a bandwidth of the perplexity asked for; without, there is no P."""
     duplicates: int
     """Rows that equal another row exactly."""
     near_identical: bool
@@ -36,7 +36,15 @@ class Neighbourhoods:
     @property
     def degenerate(self) -> bool:
         """Whether the layer must not be read as easy or hard: identical or near-identical rows, or no P at all."""
-        return self.joint is None or self.duplicates > 0 or self.near_identical
+        return not self.reached or self.duplicates > 0 or self.near_identical
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhoods(Facts):
+    """The neighbourhoods of one set of activations."""
+
+    joint: FloatArray | None
+    """P [n, n], symmetric, zero diagonal, sum 1; None where the perplexity cannot be reached."""
 
 
 def check_perplexity(perplexity: float, n: int) -> None:
@@ -72,11 +80,16 @@ def neighbourhoods(activations: ArrayLike, perplexity: float = 30.0) -> Neighbou
     check_perplexity(perplexity, n)
     squared = squared_distances(np.ascontiguousarray(rows.T, dtype=np.float64))
     nearest = nearest_squared(squared)
-    duplicates = int(np.count_nonzero(nearest == 0.0))
+    found = facts(rows, nearest, calibrate(squared, nearest, float(perplexity)))
+    joint = symmetrise(squared) if found.reached else None
+    return Neighbourhoods(found.reached, found.duplicates, found.near_identical, joint)
+
+
+def facts(rows: NDArray[np.floating], nearest: FloatArray, reached: bool) -> Facts:
+    """Return the `Facts` of rows [n, d] from each one's smallest squared distance to another, nearest [n]."""
     length = float(np.sqrt(np.mean(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))))
     near_identical = float(np.median(np.sqrt(nearest))) <= NEAR_IDENTICAL * length
-    reached = calibrate(squared, nearest, float(perplexity))
-    return Neighbourhoods(symmetrise(squared) if reached else None, duplicates, near_identical)
+    return Facts(reached, int(np.count_nonzero(nearest == 0.0)), near_identical)
 
 
 def joint_probabilities(activations: ArrayLike, perplexity: float = 30.0) -> FloatArray:

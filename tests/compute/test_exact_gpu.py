@@ -1,8 +1,6 @@
-"""The torch path against the CPU path: here on CPU tensors, and the Triton kernels through Triton's interpreter."""
+"""The torch path against the CPU path: here on CPU tensors, where there is a GPU on it as well."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +12,7 @@ from sklearn.datasets import load_digits
 from embcx_tui.compute import embedding, exact, exact_cpu, exact_gpu, exact_torch
 from embcx_tui.compute import neighbourhoods as on_cpu
 from embcx_tui.compute.complexity import Complexity, Measurement, measure
+from embcx_tui.study.errors import MeasureError
 
 QUICK = Measurement(perplexity=15.0, descent=exact.Descent(tolerance=1e-3))
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -23,29 +22,6 @@ def layers_of_digits(n: int = 100) -> list[NDArray[np.float32]]:
     rows = load_digits().data[:n].astype(np.float32) / 16.0
     weights = np.random.default_rng(0).standard_normal((64, 30), dtype=np.float32)
     return [rows, np.maximum(rows @ weights, 0.0)]
-
-
-def test_neighbourhoods_and_starts_are_those_of_the_cpu() -> None:
-    for rows in layers_of_digits():
-        joint, facts = exact_gpu.neighbourhoods(torch.from_numpy(rows).double(), 15.0)
-        wanted = on_cpu.neighbourhoods(rows, 15.0)
-        assert joint is not None
-        assert wanted.joint is not None
-        assert joint.numpy() == pytest.approx(wanted.joint, rel=1e-9, abs=1e-300)
-        assert (facts.duplicates, facts.near_identical, facts.degenerate) == (0, False, False)
-        start = exact_gpu.principal_start(torch.from_numpy(rows).double()).numpy()
-        assert start == pytest.approx(embedding.principal_start(rows), rel=1e-5, abs=1e-12)
-
-
-@pytest.mark.parametrize("dead", [0, 40, 100])
-def test_degenerate_rows_are_found_as_on_the_cpu(dead: int) -> None:
-    rows = layers_of_digits()[1]
-    rows[:dead] = rows[0]
-    joint, facts = exact_gpu.neighbourhoods(torch.from_numpy(rows).double(), 15.0)
-    wanted = on_cpu.neighbourhoods(rows, 15.0)
-    assert (joint is None) == (wanted.joint is None)
-    assert (facts.duplicates, facts.near_identical) == (wanted.duplicates, wanted.near_identical)
-    assert facts.degenerate == wanted.degenerate
 
 
 def test_a_window_of_plain_torch_is_a_window_of_the_cpu() -> None:
@@ -110,6 +86,47 @@ def test_a_result_does_not_depend_on_its_company(device: str) -> None:
     assert company[3].kl == alone.kl
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_what_is_said_of_a_layer_is_what_the_cpu_path_says_of_its_points(device: str) -> None:
+    layer = layers_of_digits()[0]
+    brief = replace(QUICK, descent=exact.Descent(phases=(exact.Phase(100, 1.0, 0.5, 0.8),), tolerance=0.0))
+    joint = torch.from_numpy(on_cpu.joint_probabilities(layer, 15.0))[None].to(device)
+    start = torch.from_numpy(embedding.principal_start(layer))[None].to(device)
+    which = torch.zeros(1, dtype=torch.int64, device=device)
+    entropy = torch.tensor([exact_cpu.entropy(joint[0].cpu().numpy())], dtype=torch.float64, device=device)
+    chosen = exact_gpu.passes(torch.device(device))
+    ((member, rest),) = exact_gpu.descend(joint, start, which, entropy, brief.descent, chosen)
+    points = np.ascontiguousarray(rest.points.T)
+    joint32 = joint[0].cpu().numpy().astype(np.float32)
+    assert (member, rest.iterations, rest.converged) == (0, 100, False)
+    assert rest.gradient_norm == pytest.approx(exact.gradient_norm(joint32, points), rel=1e-4)
+    assert rest.kl == pytest.approx(exact.score(joint[0].cpu().numpy(), rest.points, float(entropy)), rel=1e-10)
+
+
+def test_a_stop_ends_the_results_and_loses_none_that_ended() -> None:
+    """What ended in the window before a stop is still given."""
+    layers = layers_of_digits()
+    phases = exact.Phase(20, 2.0, 0.5, 0.8), exact.Phase(200, 1.0, 0.5, 0.8)
+    loose = replace(QUICK, descent=exact.Descent(phases, window=10, tolerance=5e-2))
+    windows = 0
+
+    def stop_after(most: int) -> Iterator[int]:
+        nonlocal windows
+        windows = 0
+
+        def stop() -> bool:
+            nonlocal windows
+            windows += 1
+            return windows > most
+
+        return (index for index, _ in exact_gpu.measure(layers, [7, 8], loose, stop))
+
+    assert list(stop_after(2)) == []
+    given = [len(list(stop_after(most))) for most in range(3, 27, 3)]
+    assert given == sorted(given)
+    assert {0, 2} <= set(given)
+
+
 def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
     whole = exact_gpu.descend
@@ -126,35 +143,10 @@ def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried == [4, 2, 1, 1, 1, 1]
 
 
-IN_THE_INTERPRETER = """
-import numpy as np, torch
-from embcx_tui.compute import exact, exact_torch, exact_triton
-generator = torch.Generator().manual_seed(0)
-n, m = 70, 3
-joint = torch.rand(2, n, n, generator=generator, dtype=torch.float64)
-joint = joint + joint.transpose(1, 2)
-for p in joint:
-    p.fill_diagonal_(0.0)
-joint /= joint.sum(dim=(1, 2), keepdim=True)
-which = torch.tensor([1, 0, 1])
-start = torch.randn(m, 2, n, generator=generator)
-phase = exact.Phase(5, 2.0, 0.5, 0.8)
-results = []
-for passes in (exact_torch, exact_triton):
-    state = [start.clone(), torch.zeros(m, 2, n), torch.ones(m, 2, n), torch.full((m,), n * 20.0)]
-    passes.descend(*state, joint.float(), which, 5, phase, 0.5)
-    results.append([*state, passes.cross_entropy(state[0], joint, which)])
-for plain, kernel in zip(*results):
-    torch.testing.assert_close(kernel, plain, rtol=1e-4, atol=1e-4)
-torch.testing.assert_close(results[1][4], exact_torch.cross_entropy(results[1][0], joint, which), rtol=1e-12, atol=0.0)
-print("same")
-"""
+def test_one_layer_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise torch.OutOfMemoryError
 
-
-def test_the_triton_kernels_equal_plain_torch() -> None:
-    """In Triton's interpreter, on CPU tensors: what the kernels compute, not that they compile for a GPU."""
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-c", IN_THE_INTERPRETER]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "same", done.stderr[-2000:]
+    monkeypatch.setattr(exact_gpu, "descend", short)
+    with pytest.raises(MeasureError, match="100 rows"):
+        measured("cpu", layers_of_digits()[:1])

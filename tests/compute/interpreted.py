@@ -1,0 +1,81 @@
+"""The Triton kernels on CPU tensors in Triton's interpreter, beside plain torch: run as a module with
+TRITON_INTERPRET=1, which Triton reads when it is imported.
+
+They show what the kernels compute; `test_triton.py` shows that they compile.
+"""
+
+import sys
+
+import torch
+
+from embcx_tui.compute import exact, exact_torch, exact_triton, neighbourhoods_torch, neighbourhoods_triton
+
+
+def pairs() -> None:
+    """P of ordinary, far-scaled, half-dead, dead and nearly identical rows; 33 of them, which no block divides."""
+    generator = torch.Generator().manual_seed(0)
+    n, d = 33, 5
+    rows = torch.randn(6, n, d, generator=generator, dtype=torch.float64)
+    rows[1] *= 1e-40
+    rows[2] *= 1e40
+    rows[3, : n // 2] = rows[3, 0]
+    rows[4] = 0.0
+    rows[5] = 0.5 + torch.randint(0, 200, (n, d), generator=generator) * 2.0**-24
+    made = []
+    for passes in (neighbourhoods_torch, neighbourhoods_triton):
+        joint = torch.empty(6, n, n, dtype=torch.float64)
+        passes.squared_distances(rows, joint)
+        squared = joint.clone()
+        nearest, reached = passes.calibrate(joint, 8.0)
+        made.append((squared, nearest, reached, passes.symmetrise(joint), joint))
+    plain, kernels = made
+    assert reached.all(dim=1).tolist() == [True, True, True, False, False, True]
+    assert torch.equal(kernels[0], kernels[0].transpose(1, 2))
+    assert torch.equal(kernels[4], kernels[4].transpose(1, 2))
+    assert torch.equal(plain[2], kernels[2])
+    for one, other in zip(plain, kernels, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-9, atol=0.0)
+    alone = torch.empty(1, n, n, dtype=torch.float64)
+    neighbourhoods_triton.squared_distances(rows[5:], alone)
+    neighbourhoods_triton.calibrate(alone, 8.0)
+    neighbourhoods_triton.symmetrise(alone)
+    assert torch.equal(alone[0], kernels[4][5])
+    neighbourhoods_triton.probe(torch.device("cpu"))
+
+
+def descents() -> None:
+    """A few iterations, the score and the gradient's norm, of three restarts on two P; and that none looks at the
+    others.
+    """
+    generator = torch.Generator().manual_seed(0)
+    n = 133
+    joint = torch.rand(2, n, n, generator=generator, dtype=torch.float64)
+    joint = joint + joint.transpose(1, 2)
+    for p in joint:
+        p.fill_diagonal_(0.0)
+    joint /= joint.sum(dim=(1, 2), keepdim=True)
+    which = torch.tensor([1, 0, 1])
+    start = torch.randn(3, 2, n, generator=generator)
+    phase = exact.Phase(3, 2.0, 0.5, 0.8)
+    results = []
+    for passes, some in ((exact_torch, slice(0, 3)), (exact_triton, slice(0, 3)), (exact_triton, slice(2, 3))):
+        points = start[some].clone()
+        state = [torch.zeros_like(points), torch.ones_like(points), torch.full((len(points),), n * 20.0)]
+        passes.descend(points, state[0], state[1], state[2], joint.float(), which[some], 3, phase, 0.5)
+        score = passes.cross_entropy(points, joint, which[some])
+        norm = passes.gradient_norms(points, joint.float(), which[some])
+        results.append([points, *state, score, norm])
+    for plain, kernel, alone in zip(*results, strict=True):
+        torch.testing.assert_close(kernel, plain, rtol=1e-4, atol=1e-4)
+        assert torch.equal(kernel[2:], alone)
+    points = results[1][0]
+    scored = exact_torch.cross_entropy(points, joint, which)
+    torch.testing.assert_close(results[1][4], scored, rtol=1e-12, atol=0.0)
+    norms = exact_torch.gradient_norms(points, joint.float(), which)
+    torch.testing.assert_close(results[1][5], norms, rtol=1e-5, atol=0.0)
+    exact_triton.probe(torch.device("cpu"))
+
+
+if __name__ == "__main__":
+    {"pairs": pairs, "descents": descents}[sys.argv[1]]()
+    print("same")

@@ -1,0 +1,64 @@
+"""The Triton kernels without a GPU: what they compute, in Triton's interpreter, and that they compile for GPUs."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+triton = pytest.importorskip("triton")
+
+REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
+
+
+@pytest.mark.parametrize("what", ["pairs", "descents"])
+def test_the_kernels_equal_plain_torch(what: str) -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-m", "tests.compute.interpreted", what]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.stdout.strip() == "same", done.stderr[-2000:]
+
+
+def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
+    """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
+    from embcx_tui.compute import exact_triton, neighbourhoods_triton, triton_totals
+
+    tile = {"ROWS": exact_triton.BLOCK_ROWS, "COLUMNS": exact_triton.BLOCK_COLUMNS}
+    state = dict.fromkeys(("here", "there", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
+    settings = ("exaggeration", "rate", "momentum", "least_gain", "gain_up", "gain_down")
+    step = state | {"which": LONGS, "n": INT, "parts": INT} | dict.fromkeys(settings, "fp32")
+    gradient = {"points": REAL32, "z": REAL32, "joint": REAL32, "which": LONGS, "z_parts": REAL32}
+    cross = {"points": REAL32, "joint": REAL64, "which": LONGS, "cross": REAL64, "weight": REAL64}
+    calibrate = {"squared": REAL64, "nearest": REAL64, "reached": "*i1", "wanted": REAL64, "n": INT}
+    side = {"SIDE": neighbourhoods_triton.TILE}
+    sizes = {"n": INT, "parts": INT}
+    return [
+        (exact_triton._step, step, tile | {"PARTS": 128}, 4),
+        (exact_triton._gradient, gradient | {"square_parts": REAL64} | sizes, tile, 4),
+        (exact_triton._cross, cross | sizes, tile | {"ROWS": exact_triton.WIDE_ROWS}, 4),
+        (neighbourhoods_triton._distances, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
+        (
+            neighbourhoods_triton._calibrate,
+            calibrate | {"tolerance": "fp32", "accepted": "fp32", "most_steps": INT},
+            {"COLUMNS": 1024},
+            4,
+        ),
+        (neighbourhoods_triton._symmetrise, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        (triton_totals._totals, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(kernels())))
+def test_the_kernels_compile_for_a_gpu(number: int) -> None:
+    """To machine code for an A100 and an H100 or H200, by the compiler that Triton brings; no GPU is asked."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    kernel, types, constants, warps = kernels()[number]
+    signature = types | dict.fromkeys(constants, "constexpr")
+    for capability in (80, 90):
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+        assert made.asm["cubin"].startswith(b"\x7fELF")
+        assert made.metadata.shared <= 48 << 10  # what every GPU gives a block
