@@ -9,6 +9,8 @@ import pytest
 
 triton = pytest.importorskip("triton")
 
+pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+
 REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
 
 
