@@ -8,19 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures.palette import Rgb, quantise
-from embcx_tui.figures.terminal_bars import draw_bars
+from embcx_tui.figures.terminal_bars import bars_at, draw_bars
 from embcx_tui.figures.terminal_cells import Cells, Look, Row, Span
 from embcx_tui.figures.terminal_curves import draw_curves
 from embcx_tui.figures.terminal_dots import draw_dots
 from embcx_tui.figures.terminal_heat import draw_heat
-from embcx_tui.figures.terminal_scatter import draw_legend, draw_scatter
-from embcx_tui.figures.terminal_scatter import locate as _locate
+from embcx_tui.figures.terminal_parts import Part, grid_of, part_at, parts
+from embcx_tui.figures.terminal_scatter import draw_legend, draw_scatter, scatter_cells, scatter_data
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 
-__all__ = ["Look", "Row", "Span", "draw", "draw_text", "locate"]
-
-# Below this a panel shows nothing that can be read.
-_LEAST_PANEL = (14, 6)
+__all__ = ["Look", "Part", "Row", "Span", "bar_at", "data_at", "draw", "draw_text", "locate", "part_at", "parts"]
 
 
 def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> tuple[Row, ...]:
@@ -34,9 +31,26 @@ def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> t
         return _cells(figure, max(width, 0), max(height, 0), look or Look()).rows()
 
 
-def locate(scatter: Scatter, width: int, height: int, look: Look | None = None) -> NDArray[np.int64]:
-    """Return the (column, row) cell of each point [n, 2] as `draw` places it at this size; -1 where not shown."""
-    return _locate(scatter, max(width, 1), max(height, 1), look or Look())
+def locate(
+    scatter: Scatter, width: int, height: int, look: Look | None = None, *, legend: bool = True
+) -> NDArray[np.int64]:
+    """Return the (column, row) cell of each point [n, 2] as `draw` places it at this size; -1 where not shown.
+
+    Of a scatter in panels: its part's size and `legend`, and the cells are the part's own.
+    """
+    return scatter_cells(scatter, max(width, 1), max(height, 1), look or Look(), legend=legend)
+
+
+def data_at(
+    scatter: Scatter, width: int, height: int, column: int, row: int, look: Look | None = None, *, legend: bool = True
+) -> tuple[float, float] | None:
+    """Return the place (x, y) in the plane that the middle of a cell shows; None beside the plot or without points."""
+    return scatter_data(scatter, max(width, 1), max(height, 1), (column, row), look or Look(), legend=legend)
+
+
+def bar_at(bars: Bars, width: int, height: int, column: int, row: int) -> tuple[int, int] | None:
+    """Return which (group, bar) a cell belongs to, with its label and numbers; None where there is none."""
+    return bars_at(bars, max(width, 0), max(height, 0), column, row)
 
 
 def _cells(figure: Figure, width: int, height: int, look: Look) -> Cells:
@@ -55,42 +69,29 @@ def _cells(figure: Figure, width: int, height: int, look: Look) -> Cells:
 
 def _panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
     cells = Cells(width, height, look)
-    if not panels.figures:
+    count = len(panels.figures)
+    if not count:
         return cells.words(panels.title, panels.note or "nothing measured yet")
-    title = int(bool(panels.title) and height >= 8)
-    note = int(bool(panels.note) and height >= 16)
-    classes = _shared_classes(panels)
-    legend = int(bool(classes) and height >= 12)
-    room = height - title - note - legend
-    columns = max(min(panels.columns, len(panels.figures), (width + 1) // (_LEAST_PANEL[0] + 1)), 1)
-    rows = max(min(-(-len(panels.figures) // columns), room // _LEAST_PANEL[1]), 1)
-    wide, high = (width - (columns - 1)) // columns, room // rows
-    if wide < _LEAST_PANEL[0] or high < _LEAST_PANEL[1]:
-        return cells.words("too small", f"for {len(panels.figures)} panels")
-    shown = panels.figures[: rows * columns]
-    for place, one in enumerate(shown):
-        part = (
-            draw_scatter(one, wide, high, look, legend=not classes)
-            if isinstance(one, Scatter)
-            else _cells(one, wide, high, look)
+    grid = grid_of(panels, width, height)
+    if not grid.parts:
+        return cells.words("too small", f"for {count} panels")
+    for part in grid.parts:
+        drawn = (
+            draw_scatter(part.figure, part.width, part.height, look, legend=part.legend)
+            if isinstance(part.figure, Scatter)
+            else _cells(part.figure, part.width, part.height, look)
         )
-        cells.paste(part, place % columns * (wide + 1), title + place // columns * high)
-    if title:
+        cells.paste(drawn, part.column, part.row)
+    if grid.title:
         used = cells.put(0, 0, panels.title, look.ink, bold=True)
-        left_out = len(panels.figures) - len(shown)
+        left_out = count - len(grid.parts)
         if left_out:
-            cells.muted(used + 3, 0, f"{left_out} of {len(panels.figures)} panels do not fit")
-    if legend:
-        draw_legend(cells, 0, height - 1 - note, classes, (1,) * len(classes))
-    if note:
+            cells.muted(used + 3, 0, f"{left_out} of {count} panels do not fit")
+    if grid.legend:
+        draw_legend(cells, 0, height - 1 - grid.note, grid.legend, (1,) * len(grid.legend))
+    if grid.note:
         cells.muted(0, height - 1, panels.note)
     return cells
-
-
-def _shared_classes(panels: Panels) -> tuple[str, ...]:
-    """Return the classes that all scatters of `panels` have; empty where they differ: then each has its own legend."""
-    every = {one.classes for one in panels.figures if isinstance(one, Scatter)}
-    return every.pop() if len(every) == 1 else ()
 
 
 def draw_text(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from embcx_tui.figures import ticks
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
 from embcx_tui.figures.terminal_cells import Cells, Look, pack
-from embcx_tui.figures.values import Bar, Bars
+from embcx_tui.figures.values import Bar, BarGroup, Bars
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _SHADES = " ░▒▓█"
@@ -82,6 +82,10 @@ class _Columns:
         """The column of the y axis."""
         return self.gutter - (2 if self.slot > 3 else 1)
 
+    def text_start(self, start: int) -> int:
+        """Return the first column of the texts under the bar at `start`: centred, they use the gap to its right too."""
+        return start - max(self.slot - 1 - self.bar, 0) // 2
+
     @property
     def end(self) -> int:
         return self.starts[-1] + max(self.slot, self.bar + 1) if self.starts else self.gutter
@@ -106,15 +110,27 @@ def _plan_columns(width: int, gutter: int, sizes: list[int]) -> _Columns:
     return _Columns(gutter, tuple(fitting), bar, slot, len(starts) - len(fitting))
 
 
-def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
-    """Return `bars` painted on `width` × `height` cells."""
-    cells = Cells(width, height, look)
-    flat = [(group, bar) for group in bars.groups for bar in group.bars]
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where everything of a chart stands, and the numbers below the bars that fit (None: none)."""
+
+    rows: _Rows
+    columns: _Columns
+    high: float
+    means: tuple[str, ...] | None
+    spreads: tuple[str, ...] | None
+
+
+def _flat(bars: Bars) -> list[tuple[BarGroup, Bar]]:
+    return [(group, bar) for group in bars.groups for bar in group.bars]
+
+
+def _lay_out(bars: Bars, width: int, height: int) -> _Layout | None:
+    """Return where `bars` stand on `width` × `height` cells; None where no value is known."""
+    flat = _flat(bars)
     finite = [value for _, bar in flat for value in bar.values if np.isfinite(value)]
     if not finite:
-        return cells.words(bars.title, bars.note or NOTHING) if bars.title else cells.words(bars.note or NOTHING)
-    if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
-        return cells.words("too small", "for bars")
+        return None
     high = ticks.bounds(finite, zero=True)[1]
     sizes = [len(group.bars) for group in bars.groups]
     # Ticks are known only with the rows; a taller plot never needs longer labels by more than one character.
@@ -126,17 +142,45 @@ def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
     if roomy.slot == columns.slot or roomy.slot >= 6:
         columns = roomy
     shown = flat[: len(columns.starts)]
-    numbers = ticks.fitted((bar.mean for _, bar in shown), columns.slot - 1) if columns.slot >= 4 else None
-    spreads = ticks.fitted((bar.sd for _, bar in shown), columns.slot - 1) if numbers else None
-    rows = _plan_rows(height, groups=len(bars.groups) > 1, numbers=bool(numbers), note=bool(bars.note))
+    means = ticks.fitted((bar.mean for _, bar in shown), columns.slot - 1) if columns.slot >= 4 else None
+    spreads = ticks.fitted((bar.sd for _, bar in shown), columns.slot - 1) if means else None
+    rows = _plan_rows(height, groups=len(bars.groups) > 1, numbers=bool(means), note=bool(bars.note))
+    return _Layout(rows, columns, high, means, spreads)
+
+
+def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
+    """Return `bars` painted on `width` × `height` cells."""
+    cells = Cells(width, height, look)
+    layout = _lay_out(bars, width, height)
+    if layout is None:
+        return cells.words(bars.title, bars.note or NOTHING) if bars.title else cells.words(bars.note or NOTHING)
+    if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
+        return cells.words("too small", "for bars")
+    rows, columns = layout.rows, layout.columns
     plot_height = rows.plot[1] - rows.plot[0]
-    top, step, every = ticks.row_scale(high, plot_height)
+    top, step, every = ticks.row_scale(layout.high, plot_height)
     _draw_axis(cells, rows, columns, step, every)
-    for start, (group, bar) in zip(columns.starts, shown, strict=True):
+    for start, (group, bar) in zip(columns.starts, _flat(bars), strict=False):
         ink = _Brush(look, colour(group.place), len(bar.values))
         _draw_bar(cells, bar, ink, (start, columns.bar), rows.plot, top, bars.highlight)
-    _draw_texts(cells, bars, rows, columns, numbers, spreads)
+    _draw_texts(cells, bars, rows, columns, layout.means, layout.spreads)
     return cells
+
+
+def bars_at(bars: Bars, width: int, height: int, column: int, row: int) -> tuple[int, int] | None:
+    """Return the (group, bar) whose place a cell is in, from the top of the plot to the numbers below; None: none."""
+    layout = _lay_out(bars, width, height)
+    if layout is None or width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
+        return None
+    rows, columns = layout.rows, layout.columns
+    below = [one for one in (rows.axis, rows.labels, rows.mean, rows.sd) if one is not None]
+    if not rows.plot[0] <= row < max([rows.plot[1], *(one + 1 for one in below)]):
+        return None
+    places = [(group, place) for group, one in enumerate(bars.groups) for place in range(len(one.bars))]
+    for start, place in zip(columns.starts, places, strict=False):
+        if 0 <= column - columns.text_start(start) < columns.slot:
+            return place
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +324,7 @@ def _draw_texts(
             cells.muted(0, row, text, width=head, align=1.0)
     places = [(group, place) for group, one in enumerate(bars.groups) for place in range(len(one.bars))]
     for order, (start, (group, place)) in enumerate(zip(columns.starts, places, strict=False)):
-        # Texts are centred under the bar and may use the gap to its right.
-        left = start - (columns.slot - 1 - columns.bar) // 2
+        left = columns.text_start(start)
         room = max(columns.slot - 1, 1)
         if rows.labels is not None:
             _draw_label(

@@ -15,6 +15,8 @@ NOTHING = "nothing measured yet"
 # The bit of each dot in a braille character [row, column], from U+2800 on.
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int64)
 _LONGEST_NAME = 14
+# Rows count downwards, y upwards.
+_UPWARDS = np.array([1.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,26 @@ def _lay_out(scatter: Scatter, width: int, height: int, look: Look, legend: bool
     return _Layout(0, int(title), width, plot_height, dots, title, note, where)
 
 
-def _place(scatter: Scatter, width: int, height: int) -> NDArray[np.int64]:
-    """Return each point's dot [n, 2] in `width` × `height` cells, the same scale both ways (a dot is square)."""
+@dataclass(frozen=True)
+class _Frame:
+    """How the plane lies in a panel: what is in its middle, and dots a unit, the same both ways (a dot is square)."""
+
+    middle: NDArray[np.float64]  # (x, y)
+    scale: float
+    room: NDArray[np.float64]  # the last (column, row) of dots
+
+    def dots(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((points - self.middle) * self.scale * _UPWARDS + self.room / 2)
+
+    def points(self, dots: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((dots - self.room / 2) / (self.scale or 1.0) * _UPWARDS + self.middle)
+
+
+def _frame(scatter: Scatter, width: int, height: int) -> _Frame | None:
+    """Return how `scatter` lies in `width` × `height` cells; None where no point has coordinates."""
     points, finite = _coordinates(scatter), _finite(scatter)
-    dots = np.full(points.shape, -1, dtype=np.int64)
     if not finite.any():
-        return dots
+        return None
     # All finite points, not only those shown: isolating a class must not move it.
     low, high = points[finite].min(0), points[finite].max(0)
     if scatter.view is not None:
@@ -84,24 +100,46 @@ def _place(scatter: Scatter, width: int, height: int) -> NDArray[np.int64]:
     room = np.array([width * 2 - 1, height * 4 - 1], dtype=np.float64)
     with np.errstate(divide="ignore", over="ignore"):
         scale = np.nanmin(np.where(span > 0, room / span, np.inf))
-    shift = (points - (low + high) / 2) * (scale if np.isfinite(scale) else 0.0) * np.array([1.0, -1.0])
-    at = np.round(shift[finite] + room / 2)
-    dots[finite] = np.clip(at, 0, room).astype(np.int64)
+    return _Frame((low + high) / 2, float(scale) if np.isfinite(scale) else 0.0, room)
+
+
+def _place(scatter: Scatter, width: int, height: int) -> NDArray[np.int64]:
+    """Return each point's dot [n, 2] in `width` × `height` cells, -1 where it is not shown."""
+    points, finite = _coordinates(scatter), _finite(scatter)
+    dots = np.full(points.shape, -1, dtype=np.int64)
+    frame = _frame(scatter, width, height)
+    if frame is None:
+        return dots
+    at = np.round(frame.dots(points[finite]))
+    dots[finite] = np.clip(at, 0, frame.room).astype(np.int64)
     if scatter.view is not None:
         # What lies outside the rectangle but inside the panel is seen too: a panel is seldom a rectangle's shape.
-        outside = (at < 0).any(axis=1) | (at > room).any(axis=1)
+        outside = (at < 0).any(axis=1) | (at > frame.room).any(axis=1)
         dots[np.flatnonzero(finite)[outside]] = -1
     dots[~_visible(scatter)] = -1
     return dots
 
 
-def locate(scatter: Scatter, width: int, height: int, look: Look) -> NDArray[np.int64]:
-    """Return the (column, row) cell of each point [n, 2] where `draw` puts it; -1 for those not shown."""
-    layout = _lay_out(scatter, width, height, look, legend=True)
+def scatter_cells(scatter: Scatter, width: int, height: int, look: Look, *, legend: bool = True) -> NDArray[np.int64]:
+    """Return the (column, row) cell of each point [n, 2] where `draw_scatter` puts it; -1 for those not shown."""
+    layout = _lay_out(scatter, width, height, look, legend)
     hidden = layout.dots[:, 0] < 0
     cells: NDArray[np.int64] = layout.dots // np.array([2, 4]) + np.array([layout.column, layout.row])
     cells[hidden] = -1
     return cells
+
+
+def scatter_data(
+    scatter: Scatter, width: int, height: int, cell: tuple[int, int], look: Look, *, legend: bool = True
+) -> tuple[float, float] | None:
+    """Return the place in the plane that the middle of a cell (column, row) shows; None beside the plot."""
+    layout = _lay_out(scatter, width, height, look, legend)
+    column, row = cell[0] - layout.column, cell[1] - layout.row
+    frame = _frame(scatter, layout.width, layout.height)
+    if frame is None or not (0 <= column < layout.width and 0 <= row < layout.height):
+        return None
+    x, y = frame.points(np.array([2 * column + 0.5, 4 * row + 1.5]))
+    return float(x), float(y)
 
 
 def _note_text(scatter: Scatter) -> str:
