@@ -6,14 +6,16 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len
 from textual.content import Content
-from textual.events import Click, Resize
+from textual.events import Click, MouseEvent, MouseScrollDown, MouseScrollUp, Resize
 from textual.message import Message
 from textual.timer import Timer
 
-from embcx_tui.figures.terminal import Look, Row, draw, locate
-from embcx_tui.figures.values import Figure, Scatter
+from embcx_tui.figures.terminal import Look, Part, Row, bar_at, data_at, draw, locate, part_at, parts
+from embcx_tui.figures.values import Bars, Figure, Scatter
 from embcx_tui.tui.alignment import between
 from embcx_tui.tui.painted import Ink, Painted, ink_of, span
 from embcx_tui.tui.plane import nearest_cell, next_in_direction
@@ -32,6 +34,13 @@ _NEAR_CLICK = 4.0
 
 class Canvas(Painted, can_focus=True):
     """Shows `figure`, or `words` where there is none; a drawn picture is kept by (figure, size, look)."""
+
+    class BarPicked(Message):
+        """A bar was clicked: its places in the figure."""
+
+        def __init__(self, group: int, bar: int) -> None:
+            self.group, self.bar = group, bar
+            super().__init__()
 
     def __init__(self, words: str = "", *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -70,6 +79,15 @@ class Canvas(Painted, can_focus=True):
             self._drawn.popitem(last=False)
         return rows
 
+    def on_click(self, event: Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or not isinstance(self._figure, Bars):
+            return
+        found = bar_at(self._figure, *self.content_size, offset.x, offset.y)
+        if found:
+            event.stop()
+            self.post_message(self.BarPicked(*found))
+
 
 def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
     """Return `words` (lines of plain text), wrapped and centred; the first line stands out."""
@@ -87,13 +105,23 @@ def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
 
 
 class PointsCanvas(Canvas):
-    """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them."""
+    """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them.
+
+    `place` is that of a panel where there are several, else 0.
+    """
 
     class Picked(Message):
-        """A point was clicked: `row` of the figure."""
+        """A panel was clicked, and perhaps a point in it: `row` of its figure."""
 
-        def __init__(self, row: int) -> None:
-            self.row = row
+        def __init__(self, place: int, row: int | None) -> None:
+            self.place, self.row = place, row
+            super().__init__()
+
+    class Wheeled(Message):
+        """The wheel was turned over a panel, `steps` 1 (nearer) or -1, the pointer `at` (x, y) in its plane."""
+
+        def __init__(self, place: int, at: tuple[float, float], steps: int) -> None:
+            self.place, self.at, self.steps = place, at, steps
             super().__init__()
 
     class Sized(Message):
@@ -168,32 +196,56 @@ class PointsCanvas(Canvas):
 
     # Points
 
-    def step(self, start: int, dx: int, dy: int) -> int | None:
-        """Return the point next to point `start` in a direction on the screen; None where there is none."""
-        figure = self.target
-        if not isinstance(figure, Scatter):
-            return None
-        cells = locate(figure, *self.content_size, ink_of(self.app).look)
-        if cells[start, 0] < 0:
-            return self.first()
-        return next_in_direction(cells, start, dx, dy)
+    def _cells(self, part: Part) -> NDArray[np.int64]:
+        """Return where the points of a part are [n, 2], in its own cells."""
+        assert isinstance(part.figure, Scatter)
+        return locate(part.figure, part.width, part.height, ink_of(self.app).look, legend=part.legend)
 
-    def first(self) -> int | None:
-        """Return the point to begin with: the one nearest to the middle of the picture."""
+    def _part(self, place: int) -> Part | None:
         figure = self.target
-        if not isinstance(figure, Scatter):
+        found = parts(figure, *self.content_size) if figure else ()
+        part = found[place] if place < len(found) else None
+        return part if part and isinstance(part.figure, Scatter) else None
+
+    def step(self, start: int, dx: int, dy: int, place: int = 0) -> int | None:
+        """Return the point next to point `start` in a direction on the screen; None where there is none."""
+        part = self._part(place)
+        if part is None:
             return None
-        width, height = self.content_size
-        cells = locate(figure, width, height, ink_of(self.app).look)
-        return nearest_cell(cells, width // 2, height // 2, float("inf"))
+        cells = self._cells(part)
+        return next_in_direction(cells, start, dx, dy) if cells[start, 0] >= 0 else self.first(place)
+
+    def first(self, place: int = 0) -> int | None:
+        """Return the point to begin with: the one nearest to the middle of the picture."""
+        part = self._part(place)
+        return nearest_cell(self._cells(part), part.width // 2, part.height // 2, float("inf")) if part else None
+
+    def _under(self, event: MouseEvent) -> tuple[Part, int, int] | None:
+        """Return the part under the pointer, and the pointer's cell in it; None where no points are."""
+        figure, offset = self.target, event.get_content_offset(self)
+        part = part_at(figure, *self.content_size, offset.x, offset.y) if figure and offset is not None else None
+        if part is None or offset is None or not isinstance(part.figure, Scatter):
+            return None
+        return part, offset.x - part.column, offset.y - part.row
 
     def on_click(self, event: Click) -> None:
-        figure = self.target
-        offset = event.get_content_offset(self)
-        if offset is None or not isinstance(figure, Scatter):
-            return
-        cells = locate(figure, *self.content_size, ink_of(self.app).look)
-        row = nearest_cell(cells, offset.x, offset.y, _NEAR_CLICK)
-        if row is not None:
+        if under := self._under(event):
+            part, column, row = under
             event.stop()
-            self.post_message(self.Picked(row))
+            self.post_message(self.Picked(part.place, nearest_cell(self._cells(part), column, row, _NEAR_CLICK)))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self._wheel(event, -1)
+
+    def _wheel(self, event: MouseEvent, steps: int) -> None:
+        if under := self._under(event):
+            part, column, row = under
+            assert isinstance(part.figure, Scatter)
+            look = ink_of(self.app).look
+            at = data_at(part.figure, part.width, part.height, column, row, look, legend=part.legend)
+            if at:
+                event.stop()
+                self.post_message(self.Wheeled(part.place, at, steps))

@@ -26,15 +26,16 @@ from embcx_tui.tui.layers_charts import Chart
 from embcx_tui.tui.layers_filter import FilterLine
 from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_point import PointPanel
-from embcx_tui.tui.layers_points import PointsBrowsing
+from embcx_tui.tui.layers_seeing import PointsSeeing
 from embcx_tui.tui.layers_tree import LayersTree
 from embcx_tui.tui.layers_view import View
+from embcx_tui.tui.layers_walking import PointsWalking
 from embcx_tui.tui.layers_words import NO_STUDY, READING
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.places import Place, place_of
 
 
-class LayersScreen(PointsBrowsing, ModeScreen):
+class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
     """Browses what `snapshot` has measured; the application sets `snapshot` and `paths`."""
 
     MODE: ClassVar[Mode] = "layers"
@@ -186,6 +187,13 @@ class LayersScreen(PointsBrowsing, ModeScreen):
         here = leaves.index(place_of(network))
         is_leaf = self._shown_place is not None and self._shown_place.run is not None
         tree.select(leaves[min(max(here + by, 0), len(leaves) - 1) if is_leaf else here])
+
+    def go(self, place: Place | None, layer: int) -> None:
+        self._layer = layer
+        if place and place != self._shown_place:
+            self._shown_place = place
+            self.query_one(LayersTree).select(place)
+        self.show_soon()
 
     def action_mark(self) -> None:
         """Mark the network shown, or mark it no more."""

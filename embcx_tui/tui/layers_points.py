@@ -1,4 +1,4 @@
-"""The half of the layer browser that shows figures: the chart, the points, the chosen point, and their keys."""
+"""The half of the layer browser that shows figures: the chart, the points, the chosen point."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ from embcx_tui.tui.layers_pictures import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers_point import NEIGHBOURS, PointFacts, PointPanel, facts_of
 from embcx_tui.tui.layers_reading import Reading
 from embcx_tui.tui.layers_tree import LayersTree
-from embcx_tui.tui.layers_view import View, extent
-from embcx_tui.tui.layers_words import caption, method_words, nothing_yet
-from embcx_tui.tui.messages import Say
+from embcx_tui.tui.layers_view import View
+from embcx_tui.tui.layers_words import caption, nothing_yet
 from embcx_tui.tui.places import Place
 from embcx_tui.tui.plane import nearest_to
 from embcx_tui.tui.points import Shelf
 
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
 _READING_SHOWN_AFTER_S = 0.3
-_WALKING = ("step", "turn", "leave")
 
 
 class PointsBrowsing(Screen[None]):
@@ -70,6 +68,10 @@ class PointsBrowsing(Screen[None]):
     @property
     def layer_shown(self) -> int:
         """The layer shown: the one wished for, or the last of a shallower network."""
+        raise NotImplementedError
+
+    def go(self, place: Place | None, layer: int) -> None:
+        """Select a node of the tree (None: the same) and a layer."""
         raise NotImplementedError
 
     def bring(self, panel: Widget) -> None:
@@ -163,6 +165,11 @@ class PointsBrowsing(Screen[None]):
         if self._reading and self._reading.wish(replace(picture, wanted=wanted), files, ahead):
             self.run_worker(self._reading.run(), group="points")
 
+    def keys_changed(self) -> None:
+        """Show the keys that work now, and what they work on."""
+        self.refresh_bindings()
+        self.show_soon()
+
     @on(PointsCanvas.Sized)
     def sized(self) -> None:
         """A grid and the zoom depend on the room there is."""
@@ -179,10 +186,15 @@ class PointsBrowsing(Screen[None]):
         return self.view.grid is None and len(self.marked) < 2
 
     def _picture(self, pictures: Pictures, snapshot: Snapshot, network: Network, width: int, height: int) -> Picture:
-        layer = self.layer_shown
         if self._is_single:
             hint = "1 marked: space on another compares" if self.marked else ""
-            return pictures.single(snapshot, network, layer, self.view, (width, height), hint)
+            return pictures.single(snapshot, network, self.layer_shown, self.view, (width, height), hint)
+        title, shots = self._grid(snapshot, network)
+        return pictures.several(snapshot, shots, self.view, title, width, height)
+
+    def _grid(self, snapshot: Snapshot, network: Network) -> tuple[str, list[tuple[Shot, str]]]:
+        """Return the title of several layers side by side, and each with its caption."""
+        layer = self.layer_shown
         named: list[tuple[Shot, str]]
         if self.view.grid == "layers":
             named = [((network, one), f"layer {one}" if one else "input") for one in range(network.depth + 1)]
@@ -197,8 +209,17 @@ class PointsBrowsing(Screen[None]):
             names = short_names(self.marked)
             named = [((one, min(layer, one.depth)), name) for one, name in zip(self.marked, names, strict=True)]
             title = f"Layer {layer} · {len(self.marked)} marked" if layer else f"Input · {len(self.marked)} marked"
-        shots = [((one, at), caption(snapshot, one, at, name)) for (one, at), name in named]
-        return pictures.several(snapshot, shots, self.view, title, width, height)
+        return title, [((one, at), caption(snapshot, one, at, name)) for (one, at), name in named]
+
+    def shot_at(self, place: int) -> Shot | None:
+        """Return the layer that the panel at `place` shows; a picture by itself has place 0."""
+        snapshot, network = self.open_snapshot, self.network
+        if snapshot is None or network is None:
+            return None
+        if self._is_single:
+            return network, self.layer_shown
+        shots = self._grid(snapshot, network)[1]
+        return shots[place][0] if place < len(shots) else None
 
     def _near(self, snapshot: Snapshot, network: Network) -> list[Shot]:
         """Return what is one key away: the layers of this network, the lines above and below."""
@@ -212,14 +233,27 @@ class PointsBrowsing(Screen[None]):
 
     # The chosen point
 
-    def _cloud(self) -> Cloud | None:
-        """Return the points of the layer shown; None while there are none."""
-        snapshot, network = self.open_snapshot, self.network
-        if snapshot is None or network is None or self._pictures is None:
+    def walked(self, network: Network) -> tuple[int, Shot]:
+        """Return the layer whose points are walked, and its place among the panels: of marked networks the shown one's,
+        else the first one's.
+        """
+        if self.view.grid or len(self.marked) < 2:
+            return 0, (network, self.layer_shown)
+        place = self.marked.index(network) if network in self.marked else 0
+        return place, (self.marked[place], min(self.layer_shown, self.marked[place].depth))
+
+    def cloud_of(self, shot: Shot) -> Cloud | None:
+        """Return the points of a layer; None while there are none."""
+        snapshot = self.open_snapshot
+        if snapshot is None or self._pictures is None:
             return None
-        files = files_of(snapshot, network, self.layer_shown, self.view.method)
+        files = files_of(snapshot, *shot, self.view.method)
         cloud = self._pictures.clouds.cloud(files) if files else None
         return cloud if isinstance(cloud, Cloud) else None
+
+    def _cloud(self) -> Cloud | None:
+        """Return the points of the layer shown; None while there are none."""
+        return self.cloud_of((self.network, self.layer_shown)) if self.network else None
 
     def _show_point(self, snapshot: Snapshot, network: Network) -> tuple[SealedFile, ...]:
         """Show the chosen point's panel; return the files it still needs."""
@@ -227,7 +261,8 @@ class PointsBrowsing(Screen[None]):
         self.set_class(self.view.grid is not None, "-grid")
         if not self.pointing or self._pictures is None:
             return ()
-        cloud, sample = self._cloud(), snapshot.sample(network)
+        _, (network, layer) = self.walked(network)
+        cloud, sample = self.cloud_of((network, layer)), snapshot.sample(network)
         row = self.view.row(cloud, network.dataset) if cloud else None
         facts: PointFacts | None = None
         words = "No point is chosen.\nArrows choose one; so does a click."
@@ -244,142 +279,10 @@ class PointsBrowsing(Screen[None]):
             if given is not None and (self._alike is None or self._alike[0] != (sample.file.sha256, row)):
                 self._alike = ((sample.file.sha256, row), nearest_to(given, row, NEIGHBOURS))
             # The input's own layer tells what is near as inputs.
-            told = self.layer_shown == 0 and cloud.neighbours is not None
+            told = layer == 0 and cloud.neighbours is not None
             alike = self._alike[1] if given is not None and self._alike and not told else ()
             classes, shape = (loaded.classes, loaded.shape) if loaded else ((), None)
             facts = facts_of(cloud, row, classes, given, shape, alike)
         for panel in self.query(PointPanel):
             panel.show(facts, words)
         return needed
-
-    def _choose(self, cloud: Cloud, network: Network, row: int) -> None:
-        x, y = (float(one) for one in cloud.points[row])
-        view = replace(self.view, chosen=(network.dataset, int(cloud.sample.index[row])))
-        self.view = view.hold(x, y, extent(cloud))
-        self.show_soon()
-
-    def action_point(self) -> None:
-        """Walk points from now on; choose one where none is."""
-        cloud, network = self._cloud(), self.network
-        if cloud is None or network is None:
-            self.post_message(Say("There are no points here yet", "warning"))
-            return
-        self.pointing = True
-        self.view = replace(self.view, grid=None)
-        self._keys_changed()
-        canvas = self.query_one("#scatter", PointsCanvas)
-        self.bring(canvas)
-        first = canvas.first()
-        if self.view.row(cloud, network.dataset) is None and first is not None:
-            self._choose(cloud, network, first)
-
-    def action_step(self, dx: int, dy: int) -> None:
-        cloud, network = self._cloud(), self.network
-        if cloud is None or network is None:
-            return
-        canvas = self.query_one("#scatter", PointsCanvas)
-        row = self.view.row(cloud, network.dataset)
-        following = canvas.first() if row is None else canvas.step(row, dx, dy)
-        if following is not None:
-            self._choose(cloud, network, following)
-
-    @on(PointsCanvas.Picked)
-    def picked(self, event: PointsCanvas.Picked) -> None:
-        cloud, network = self._cloud(), self.network
-        if cloud and network and event.row < len(cloud.points):
-            self.pointing = True
-            self._keys_changed()
-            self.bring(self.query_one("#scatter"))
-            self._choose(cloud, network, event.row)
-
-    def action_turn(self, by: int) -> None:
-        self.run_worker(self.run_action(f"flip({by})"), group="turn")
-
-    def action_leave(self) -> None:
-        self.pointing = False
-        self._keys_changed()
-        if not self.has_class("-zoomed"):
-            self.set_class(False, "-pointing")
-            self.query_one(LayersTree).focus()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in _WALKING or action == "point":
-            return self.pointing is (action != "point")
-        return super().check_action(action, parameters)
-
-    def _keys_changed(self) -> None:
-        self.refresh_bindings()
-        self.show_soon()
-
-    def forget(self) -> bool:
-        """Undo one of what is set: grid, chosen point, marks; tell whether there was anything."""
-        if self.view.grid:
-            self.view = replace(self.view, grid=None)
-        elif self.view.chosen:
-            self.view = replace(self.view, chosen=None)
-        elif self.marked:
-            self.marked = ()
-            if snapshot := self.open_snapshot:
-                self.query_one(LayersTree).update_from(snapshot)
-        else:
-            return False
-        self.show_soon()
-        return True
-
-    # What is seen of the points
-
-    def _see(self, view: View) -> None:
-        self.view = view
-        self.show_soon()
-
-    def action_isolate(self, place: int) -> None:
-        self._see(self.view.isolate(place))
-
-    def action_missed(self) -> None:
-        self._see(replace(self.view, missed=not self.view.missed))
-
-    def action_all(self) -> None:
-        self._see(replace(self.view, missed=False, isolated=None))
-
-    def action_magnify(self, steps: int) -> None:
-        if (cloud := self._cloud()) and (network := self.network):
-            row = self.view.row(cloud, network.dataset)
-            about = None if row is None else (float(cloud.points[row, 0]), float(cloud.points[row, 1]))
-            self._see(self.view.zoom(steps, extent(cloud), about))
-
-    def action_pan(self, dx: int, dy: int) -> None:
-        if cloud := self._cloud():
-            self._see(self.view.pan(dx, dy, extent(cloud)))
-
-    def action_fit(self) -> None:
-        self._see(replace(self.view, rect=None))
-
-    def action_grid(self) -> None:
-        """All layers of the network, then this layer of every activation, then one layer again."""
-        self.pointing = False
-        following = {None: "layers", "layers": "activations", "activations": None}
-        self.view = replace(self.view, grid=following[self.view.grid])  # type: ignore[arg-type]  # its own values
-        self._keys_changed()
-
-    def action_method(self) -> None:
-        """Show the points by the next embedding method that measured this layer."""
-        snapshot, network = self.open_snapshot, self.network
-        if snapshot is None or network is None:
-            return
-        methods = snapshot.plan.settings.measure.methods
-        known = [one for one in methods if snapshot.layer(network, self.layer_shown, one)]
-        if len(known) < 2:
-            only = method_words(known[0]) if known else "no method"
-            self.post_message(Say(f"This layer is measured by {only} alone; [measure] methods asks for more"))
-            if self.view.method == "tsne":
-                return
-        at = known.index(self.view.method) if self.view.method in known else -1
-        self._see(replace(self.view, method=known[(at + 1) % len(known)] if known else "tsne"))
-
-    def action_chart(self) -> None:
-        """Show the next chart that this study can show."""
-        snapshot, network = self.open_snapshot, self.network
-        if snapshot and network:
-            charts = charts_of(snapshot, network)
-            self.chart = charts[(charts.index(self.chart) + 1) % len(charts)] if self.chart in charts else "bars"
-            self.show_soon()

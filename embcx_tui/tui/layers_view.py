@@ -73,6 +73,13 @@ class View:
             return replace(self, rect=None)
         return replace(self, rect=(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
 
+    def zoom_at(self, steps: int, whole: Rect, at: tuple[float, float]) -> View:
+        """Come nearer or go back as `zoom` does, with the point `at` staying where it is on the screen."""
+        left, bottom, right, top = self.rect or whole
+        factor = _ZOOM_STEP**-steps
+        middle = at[0] + ((left + right) / 2 - at[0]) * factor, at[1] + ((bottom + top) / 2 - at[1]) * factor
+        return self.zoom(steps, whole, middle)
+
     def pan(self, dx: int, dy: int, whole: Rect) -> View:
         """Look further right (`dx` 1) or up (`dy` 1), never past the last point."""
         left, bottom, right, top = self.rect or whole

@@ -1,0 +1,203 @@
+"""The mouse in the layer browser: panels and bars are clicked, the wheel zooms where it points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from textual.events import MouseScrollDown, MouseScrollUp
+from textual.pilot import Pilot
+
+from embcx_tui.figures.terminal import Look, Part, bar_at, locate, parts
+from embcx_tui.figures.values import Bars, Panels, Scatter
+from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.reader import read_study
+from embcx_tui.tui.canvas import Canvas, PointsCanvas
+from embcx_tui.tui.layers import LayersScreen
+from tests.tui import made
+from tests.tui.seeing import opened, sees, sees_no, stop_the_clock
+from tests.tui.test_layers import small
+
+LOOK = Look()  # where things stand does not depend on colours
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch)
+
+
+def scatter_of(pilot: Pilot[None]) -> PointsCanvas:
+    return pilot.app.screen.query_one("#scatter", PointsCanvas)
+
+
+def part_of(pilot: Pilot[None], place: int) -> Part:
+    canvas = scatter_of(pilot)
+    assert canvas.target is not None
+    return parts(canvas.target, *canvas.content_size)[place]
+
+
+def cells_of(part: Part) -> NDArray[np.int64]:
+    assert isinstance(part.figure, Scatter)
+    cells = locate(part.figure, part.width, part.height, LOOK, legend=part.legend)
+    return cells + np.where(cells[:, :1] >= 0, [[part.column, part.row]], 0)
+
+
+async def point_at(pilot: Pilot[None], canvas: Canvas, column: int, row: int, wheel: int = 0) -> None:
+    """Click a cell of a canvas, or turn the wheel over it."""
+    inset = canvas.content_region.offset - canvas.region.offset
+    offset = (column + inset.x, row + inset.y)
+    if wheel:
+        await pilot._post_mouse_events([MouseScrollUp if wheel > 0 else MouseScrollDown], canvas, offset)
+    else:
+        await pilot.click(canvas, offset=offset)
+    await pilot.pause()
+
+
+async def click_bar(pilot: Pilot[None], group: int, bar: int) -> None:
+    canvas = pilot.app.screen.query_one("#bars", Canvas)
+    width, height = canvas.content_size
+    assert isinstance(canvas.figure, Bars)
+    found = next(
+        (column, row)
+        for row in range(height)
+        for column in range(width)
+        if bar_at(canvas.figure, width, height, column, row) == (group, bar)
+    )
+    await point_at(pilot, canvas, *found)
+
+
+def place_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
+    screen = pilot.app.screen
+    assert isinstance(screen, LayersScreen) and screen.place
+    return screen.place.activation, screen.place.run, screen.layer_shown
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> None:
+    async with opened(made.make_study(small()), "layers", size, expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
+        part = part_of(pilot, 1)
+        await point_at(pilot, scatter_of(pilot), part.column + 2, part.row + part.height // 2)
+        await sees(pilot, "Layer 1 of 3 · tanh, run 0", "10-NN ")
+        assert place_of(pilot) == ("tanh", None, 1)
+        await pilot.press("right")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["all runs", "one run"])
+async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(single: bool) -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press(*["right_square_bracket"] * 2 * single, "left", "g", "g")
+        await sees(pilot, "Layer 2 of 3 · run", "relu · KL")
+        part = part_of(pilot, 1)
+        await point_at(pilot, scatter_of(pilot), part.column, part.row)
+        run = 1 if single else 0
+        await sees(pilot, f"Layer 2 of 3 · relu, run {run}", "10-NN ")
+        assert place_of(pilot) == ("relu", 1 if single else None, 2)
+
+
+async def test_a_click_beside_the_panels_does_nothing() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
+        before = scatter_of(pilot).target
+        for wheel in (0, 1):
+            await point_at(pilot, scatter_of(pilot), 3, 0, wheel)  # the title
+            await point_at(pilot, scatter_of(pilot), 3, scatter_of(pilot).content_size.height - 1, wheel)  # the legend
+        assert scatter_of(pilot).target is before and place_of(pilot) == ("tanh", None, 3)
+
+
+async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it() -> None:
+    study = made.make_study(small())
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space", "down", "space")
+        await sees(pilot, "Layer 3 · 2 marked")
+        assert place_of(pilot) == ("relu", None, 3)
+        cells = cells_of(part_of(pilot, 0))
+        await point_at(pilot, scatter_of(pilot), *cells[17].tolist())
+        text = await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
+        assert place_of(pilot) == ("tanh", 0, 3)
+        one, other = (part_of(pilot, place).figure for place in (0, 1))
+        assert isinstance(one, Scatter) and isinstance(other, Scatter)
+        assert one.chosen == other.chosen is not None and (cells[one.chosen] == cells[17]).all()
+        # The panel beside speaks of the network that was clicked.
+        trained = read_study(study.paths).trained["digits-d3-tanh-r0"]
+        predicted = read_arrays(study.paths.root, trained.file)["predicted"][one.chosen]
+        assert f"taken for ● {predicted}" in text
+
+
+async def test_in_a_comparison_arrows_walk_the_points_of_the_network_shown() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space", "down", "space", "p")
+        await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
+        before = part_of(pilot, 1).figure
+        cells = cells_of(part_of(pilot, 1))
+        await pilot.press("right")
+        await pilot.pause()
+        after = part_of(pilot, 1).figure
+        assert isinstance(before, Scatter) and isinstance(after, Scatter)
+        assert before.chosen is not None and after.chosen is not None
+        assert cells[after.chosen, 0] > cells[before.chosen, 0]
+
+
+async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await click_bar(pilot, 0, 1)
+        await sees(pilot, "Layer 1 of 3 · tanh, run 0")
+        await click_bar(pilot, 0, 0)
+        await sees(pilot, "Input · run 0")
+        # Of all activations side by side, to the one whose bar it is.
+        await pilot.press("up")
+        await sees_no(pilot, "3 hidden layers · tanh")
+        await click_bar(pilot, 1, 2)
+        await sees(pilot, "Layer 2 of 3 · relu, run 0", "3 hidden layers · relu")
+        assert place_of(pilot) == ("relu", None, 2)
+
+
+async def test_a_click_on_a_bar_of_a_comparison_goes_to_its_network_and_layer() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space", "down", "space")
+        await sees(pilot, "2 marked networks")
+        await click_bar(pilot, 0, 1)
+        await sees(pilot, "Layer 1 · 2 marked")
+        assert place_of(pilot) == ("tanh", 0, 1)
+
+
+@pytest.mark.parametrize("compared", [False, True], ids=["one", "two"])
+async def test_the_wheel_zooms_and_the_point_under_the_pointer_stays_there(compared: bool) -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        if compared:
+            await pilot.press("space", "down", "space")
+            await sees(pilot, "2 marked networks")
+        canvas, place = scatter_of(pilot), int(compared)
+        whole = part_of(pilot, place).figure
+        cells = cells_of(part_of(pilot, place))
+        # Not in the middle, where every zoom would leave it.
+        far = np.abs(cells - cells.mean(axis=0)).sum(axis=1)
+        row = int(np.argsort(far)[-20])
+        column, line = cells[row].tolist()
+        for _ in range(4):
+            await point_at(pilot, canvas, column, line, wheel=1)
+        near = part_of(pilot, place).figure
+        assert isinstance(near, Scatter) and near.view is not None
+        after = cells_of(part_of(pilot, place))
+        # A point is somewhere in its cell: four times as large, that may be two cells to the side.
+        assert np.abs(after[row] - [column, line]).max() <= 2
+        assert (after[:, 0] >= 0).sum() < 200
+        for _ in range(5):
+            await point_at(pilot, canvas, column, line, wheel=-1)
+        back = part_of(pilot, place).figure
+        assert isinstance(back, Scatter) and isinstance(whole, Scatter) and back.view is whole.view is None
+
+
+async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "layer 3 · KL")
+        part = part_of(pilot, 2)
+        await point_at(pilot, scatter_of(pilot), part.column + part.width // 2, part.row + part.height // 2, wheel=1)
+        figure = scatter_of(pilot).target
+        assert isinstance(figure, Panels)
+        views = {one.view for one in figure.figures if isinstance(one, Scatter)}
+        assert len(views) == 1 and views != {None}
