@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from embcx_tui.analysis.summary import LAYER_KEYS, LayerSummary, network_records
 from embcx_tui.store.snapshot import Snapshot
 
 Record = dict[str, Any]
+
+# A class may be called -1, and a number does no harm.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 _NETWORK = (
     "dataset",
@@ -52,7 +56,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return " ".join(str(one) for one in value)
     # A spreadsheet takes a text that begins like this for a formula.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 

@@ -41,3 +41,7 @@ def test_every_table_is_rectangular_and_the_document_is_json() -> None:
 
 def test_a_text_that_looks_like_a_formula_is_text() -> None:
     assert csv_text(("a",), [("=1+1",), (-1.5,), (None,)]) == 'a\n\'=1+1\n-1.5\n""\n'
+
+
+def test_a_class_that_is_a_negative_number_keeps_its_name() -> None:
+    assert csv_text(("class",), [("-1",), ("+1.5",), ("-1+cmd",), ("-",)]) == "class\n-1\n+1.5\n'-1+cmd\n'-\n"
