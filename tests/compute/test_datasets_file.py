@@ -73,6 +73,34 @@ def test_float64_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        GENERATOR.normal(size=(60, 5)) + 1e7,
+        GENERATOR.normal(size=(60, 5)) + 1.7e9,  # seconds since 1970
+        2**40 + GENERATOR.integers(0, 1_000, (60, 5)),
+        np.hstack([GENERATOR.normal(size=(60, 5)), np.full((60, 1), 1e9)]).astype(np.float32),  # which moves the mean
+    ],
+    ids=["offset", "time", "whole", "mean"],
+)
+def test_inputs_that_float32_would_not_tell_apart_are_refused(tmp_path: Path, values: NDArray[Any]) -> None:
+    """They would give a KL of rounding: 0.465 for 0.511 at an offset of 1e7."""
+    assert "float32 rounds" in refusal(tmp_path, X=values, y=Y)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-6, 1.0, 1e6, 1e25])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_layer_0_keeps_the_distances_of_the_file(tmp_path: Path, scale: float, offset: float, dtype: str) -> None:
+    values = ((GENERATOR.normal(size=(60, 5)) + offset) * scale).astype(dtype)
+    found = loaded(tmp_path, X=values, y=Y, X_test=values, y_test=Y)
+    true = (values.astype(np.float64) - values.mean(dtype=np.float64)) / values.std(dtype=np.float64)
+    kept = found.inputs(np.arange(60)).astype(np.float64)
+    for one in range(60):
+        gaps = np.linalg.norm(true - true[one], axis=1)
+        np.testing.assert_allclose(np.linalg.norm(kept - kept[one], axis=1), gaps, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("labels", "classes"),
     [
         ([7, -3, 1_000_000_007], ("-3", "7", "1000000007")),

@@ -18,6 +18,8 @@ Labels = NDArray[np.int64]
 # Beyond these a float32 (up to 3e38) has no room left for the difference from the mean, or for 1 / std.
 _MIN_STD = 1e-30
 _MAX_STD = 1e30
+# Of the inputs' spread: the most that rounding to float32 may be. Distances are then off by less than a thousandth.
+_MAX_ROUNDING = 1e-3
 _PIECE_VALUES = 1 << 22
 
 
@@ -69,17 +71,21 @@ def make_dataset(
     classes: tuple[str, ...],
     shape: tuple[int, int, int],
     train_limit: int = 0,
+    rounding: float = 0.0,
 ) -> Dataset:
     """Return a checked Dataset of (inputs [n, features], labels [n]) pairs; `train_limit` keeps the first so many.
 
-    Raises DataError, one line, for shapes that do not fit, values that are not finite, labels outside the classes,
-    inputs that are all the same.
+    `rounding` is the root mean square of what making the inputs float32 took off their values. Raises DataError, one
+    line, for shapes that do not fit, values that are not finite, labels outside the classes, inputs that are all the
+    same, and inputs that lie so close together, for their size, that float32 does not tell them apart.
     """
     x_train, y_train = _checked(name, "training", train, classes, shape)
     x_test, y_test = _checked(name, "test", test, classes, shape)
     if train_limit:
         x_train, y_train = x_train[:train_limit], y_train[:train_limit]
     mean, std = _mean_std(x_train)
+    if x_train.dtype != np.uint8:
+        _check_rounding(name, x_train, mean, rounding)
     if not std > 0:
         raise DataError(f"{safe_text(name)}: all training inputs are the same")
     # Training computes (x - mean) / std in float32.
@@ -125,6 +131,32 @@ def _mean_std(x: Inputs) -> tuple[float, float]:
     values = np.arange(256.0)
     mean = float(counts @ values / counts.sum())
     return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
+
+
+def _check_rounding(name: str, x: Inputs, mean: float, rounding: float) -> None:
+    """Refuse float32 inputs [n, features] whose spread about each feature's mean drowns in rounding: in `rounding`, of
+    their reading, and in that of the standardisation, which takes the one mean off all features.
+    """
+    means = sum(rows.sum(axis=0, dtype=np.float64) for rows in _pieces(x)) / len(x)
+    spread = lost = 0.0
+    # What is off by the same in all rows changes no distance.
+    common = _lost(x[:1], mean)
+    with np.errstate(over="ignore", invalid="ignore"):  # values that are out of range are refused by their own check
+        for rows in _pieces(x):
+            spread += float(np.square(np.subtract(rows, means, dtype=np.float64)).sum())
+            lost += float(np.square(_lost(rows, mean) - common).sum())
+    spread, off = math.sqrt(spread / x.size), math.hypot(rounding, math.sqrt(lost / x.size))
+    if off > _MAX_ROUNDING * spread:
+        raise DataError(
+            f"{safe_text(name)}: float32 rounds the training inputs by {off:.3g}, too much for their spread of"
+            f" {spread:.3g}; subtract each feature's mean from X and X_test"
+        )
+
+
+def _lost(rows: Inputs, mean: float) -> NDArray[np.float64]:
+    """Return what float32 takes off rows [n, features] when the mean is subtracted."""
+    exact = np.subtract(rows, np.float32(mean), dtype=np.float64)
+    return exact - np.subtract(rows, np.float32(mean))
 
 
 def _pieces(x: Inputs) -> Iterator[Inputs]:

@@ -50,6 +50,7 @@ def load_fileset(name: str, train_limit: int = 0) -> Dataset:
     with NpzFile(path) as file:
         _known_names(file, where)
         part = _part(file, where, "X", "y")
+        rounding = file.rounding("X")
         test = _part(file, where, "X_test", "y_test") if {"X_test", "y_test"} & set(file.names) else None
         group = None if test else _group(file, where, len(part.y))
     classes, labels = np.unique(part.y, return_inverse=True)
@@ -74,7 +75,7 @@ def load_fileset(name: str, train_limit: int = 0) -> Dataset:
                 f"{', groups whole' if group is not None else ''}); add X_test and y_test"
             )
         pairs = (x[~chosen], y[~chosen]), (x[chosen], y[chosen])
-    return make_dataset(name, *pairs, names, _image_shape(part.x.shape), train_limit)
+    return make_dataset(name, *pairs, names, _image_shape(part.x.shape), train_limit, rounding)
 
 
 def _known_names(file: NpzFile, where: str) -> None:

@@ -72,6 +72,7 @@ class NpzFile:
             raise DataError(f"{self._where}: there is no such file") from None
         except _NONSENSE as error:
             raise DataError(f"{self._where}: not a readable .npz file ({_words(error)})") from None
+        self._rounding: dict[str, float] = {}
         self._members = {info.filename: info for info in self._zip.infolist()}
         if len(self._members) > _MAX_MEMBERS:
             self._zip.close()
@@ -102,10 +103,14 @@ class NpzFile:
                 raise DataError(
                     f"{self._where}: {name} would take {needed:,} bytes of memory; at most {MAX_ARRAY_BYTES:,}"
                 )
-            flat = _values(stream, header, dtype)
+            flat, self._rounding[name] = _values(stream, header, dtype)
         if header.fortran:
             return np.ascontiguousarray(flat.reshape(header.shape[::-1]).T)
         return flat.reshape(header.shape)
+
+    def rounding(self, name: str) -> float:
+        """Return the root mean square of what converting array `name` took off its values; 0 where nothing."""
+        return self._rounding.get(name, 0.0)
 
     def _open(self, name: str) -> IO[bytes]:
         info = self._members.get(f"{name}.npy")
@@ -156,13 +161,17 @@ class _Guard:
             raise DataError(f"{self._where}: {self._name} is damaged ({_words(error)})") from None
 
 
-def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Read and convert piece by piece: a float64 file never stands in memory whole."""
+def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tuple[NDArray[Any], float]:
+    """Read and convert piece by piece: a float64 file never stands in memory whole. Return the values and the root
+    mean square of what the conversion took off.
+    """
     flat = np.empty(header.size, dtype)
+    rounds = not np.can_cast(header.dtype, dtype)
+    squares = 0.0
     width = header.dtype.itemsize
     if width == 0:  # text of no characters at all
         flat[:] = ""
-        return flat
+        return flat, 0.0
     per_chunk = max(_CHUNK_BYTES // width, 1)
     done = 0
     while done < header.size:
@@ -174,11 +183,14 @@ def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> NDA
                 raise ValueError(f"it ends after {done:,} of {header.size:,} values")
             chunk += more
         with np.errstate(over="ignore", invalid="ignore"):
-            flat[done : done + wanted // width] = np.frombuffer(chunk, header.dtype)
+            given, kept = np.frombuffer(chunk, header.dtype), flat[done : done + wanted // width]
+            kept[:] = given
+            if rounds:
+                squares += float(np.square(np.subtract(kept, given, dtype=np.float64)).sum())
         done += wanted // width
     if stream.read(1):  # also makes zipfile compare its checksum
         raise ValueError(f"it goes on after {header.size:,} values")
-    return flat
+    return flat, math.sqrt(squares / max(header.size, 1))
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
