@@ -12,7 +12,7 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import pyte
@@ -25,12 +25,36 @@ KEYS = {
     "down": "\x1b[B",
     "right": "\x1b[C",
     "left": "\x1b[D",
+    "shift+right": "\x1b[1;2C",
     "space": " ",
+    "delete": "\x1b[3~",
 }
 # pyte prints private sequences that it does not know: modes with '<', '>', '=' or '$', and device control strings.
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP[^\x1b]*\x1b\\")
 # No byte for this long: the program has finished drawing.
 _SETTLED_S = 0.25
+# What a program may switch on and must switch off again: how the mouse, the focus and what is pasted are reported.
+ALTERNATE_SCREEN = 1049
+REPORTS = (1000, 1002, 1003, 1004, 1006, 1015, 1016, 2004, 2048)
+_CURSOR = 25
+
+
+class Screen(pyte.Screen):
+    """What the terminal shows; pyte has one screen, so coming to the alternate one and leaving it empties it."""
+
+    def set_mode(self, *modes: int, **given: bool) -> None:
+        if given.get("private") and ALTERNATE_SCREEN in modes:
+            self.erase_in_display(2)
+        super().set_mode(*modes, **given)
+
+    def reset_mode(self, *modes: int, **given: bool) -> None:
+        if given.get("private") and ALTERNATE_SCREEN in modes:
+            self.erase_in_display(2)
+        super().reset_mode(*modes, **given)
+
+    def is_on(self, mode: int) -> bool:
+        """Whether a private mode is switched on."""
+        return mode << 5 in self.mode
 
 
 class Terminal:
@@ -39,7 +63,7 @@ class Terminal:
     def __init__(
         self, command: Sequence[str], columns: int = 80, rows: int = 24, environment: dict[str, str] | None = None
     ) -> None:
-        self.screen = pyte.Screen(columns, rows)
+        self.screen = Screen(columns, rows)
         self.raw = bytearray()
         self._stream = pyte.ByteStream(self.screen)
         self._code: int | None = None
@@ -118,12 +142,36 @@ class Terminal:
         """Return what the screen shows."""
         return "\n".join(line.rstrip() for line in self.screen.display)
 
+    def modes_left_on(self) -> list[int]:
+        """Return the modes that a shell would suffer from: mouse, focus and paste reports, the screen, the cursor."""
+        on = [mode for mode in (ALTERNATE_SCREEN, *REPORTS) if self.screen.is_on(mode)]
+        return on if self.screen.is_on(_CURSOR) else [*on, _CURSOR]
+
+    def echoes(self) -> bool:
+        """Return whether the terminal's driver shows what is typed, line by line, as a shell expects."""
+        flags = termios.tcgetattr(self._fd)[3]
+        return bool(flags & termios.ECHO and flags & termios.ICANON and flags & termios.ISIG)
+
+    def stays_silent(self, seconds: float) -> bool:
+        """Look at a screen that has settled for `seconds`; return whether the program printed nothing."""
+        before = len(self.raw)
+        self.watch(seconds)
+        return len(self.raw) == before
+
     def expect(self, wanted: str, seconds: float = 30.0) -> None:
         """Wait until `wanted` is on the screen; fails with the screen where it does not come."""
+        self.until(lambda: wanted in self.text(), f"{wanted!r} is not on the screen", seconds)
+
+    def shows(self, whole: str, seconds: float = 30.0) -> None:
+        """Wait until the screen shows exactly `whole`."""
+        self.until(lambda: self.text() == whole, f"not the screen that was expected:\n{whole}\n\nbut", seconds)
+
+    def until(self, holds: Callable[[], bool], complaint: str, seconds: float = 30.0) -> None:
+        """Wait until `holds` is true of what was printed; fails with the screen where it does not come to be."""
         end = time.monotonic() + seconds
-        while wanted not in self.text():
-            if time.monotonic() > end or (self._fd < 0 and wanted not in self.text()):
-                raise AssertionError(f"{wanted!r} is not on the screen:\n{self.text()}")
+        while not holds():
+            if time.monotonic() > end or (self._fd < 0 and not holds()):
+                raise AssertionError(f"{complaint}:\n{self.text()}")
             self._pump(0.1)
 
     def hang_up(self) -> None:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
 
 from tests.terminal import Terminal
+from tests.tui import made
 
 PROGRAM = (sys.executable, "-m", "embcx_tui")
+# All that is on a screen too small for more: in full, and at 25 columns.
+SMALL = ("q quits · needs 40×12 cells", "q quits · needs 40×12 ce…")
+
+
+@pytest.fixture
+def measured() -> made.Made:
+    """A small study that is trained and measured, where training is not the point."""
+    return made.make_study(made.settings_of(networks__runs=1), "complete")
 
 
 def studies() -> list[dict[str, Any]]:
@@ -68,6 +82,140 @@ def test_first_start_demo_detach_return_browse_export(home: Path) -> None:
     assert len(exported) == 1 and exported[0].read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int], measured: made.Made) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), *size) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press("p")
+        terminal.expect("taken for")
+        first = point(terminal)
+        terminal.send("left")
+        terminal.until(lambda: point(terminal) != first, "the arrow went to no other point")
+        terminal.settle()
+        picked = point(terminal)
+        assert "▀▀▀▀▀▀▀▀" in terminal.text(), "its image"
+        terminal.send(",")
+        terminal.expect("Layer 2 of 3")
+        assert point(terminal) == picked, "the same point in another layer"
+        name = re.search(r"Layer 2 of 3 · (\w+)", terminal.text())
+        assert name
+        terminal.press("]", "]")  # the mean's one run first
+        terminal.until(lambda: f"Layer 2 of 3 · {name[1]}" not in terminal.text(), "no other network came")
+        terminal.settle()
+        assert point(terminal).split()[-1] == picked.split()[-1], "the same point in another network"
+        terminal.send("q")
+        assert terminal.wait(5) == 0
+    with Terminal(PROGRAM, *size) as terminal:
+        terminal.expect("Layer 2 of 3")
+        terminal.send("p")
+        terminal.expect("taken for")
+        terminal.settle()
+        assert point(terminal).split()[-1] == picked.split()[-1], "the same point on the next start"
+
+
+def point(terminal: Terminal) -> str:
+    """Return what is said of the chosen point: its class, what it is taken for, and which input it is."""
+    shown = re.search(r"is +● (\S+).*?taken for +● (\S+).*?input (\d+)", terminal.text(), re.DOTALL)
+    return " ".join(shown.groups()) if shown else ""
+
+
+def test_compare_two_networks_and_go_back(measured: made.Made) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        # Whichever of two activations the cursor stands on: it and its neighbour.
+        terminal.press("space")
+        terminal.expect("1 marked")
+        terminal.press("down", "space")
+        terminal.expect("2 marked networks")
+        two = re.compile(r"(\w+) · KL \d\.\d+ +(?!\1)(\w+) · KL \d\.\d+")
+        terminal.until(lambda: bool(two.search(terminal.text())), "not side by side, each with its score")
+        terminal.send("left")
+        terminal.expect("Layer 2 · 2 marked")
+        terminal.send("escape")
+        terminal.expect("Layer 2 of 3")
+        terminal.until(lambda: "marked" not in terminal.text(), "the marks are still there")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "SVG"])
+def test_export_what_is_looked_at(kind: str, measured: made.Made) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), 80, 24) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press("e")
+        terminal.expect("○ SVG")
+        if kind == "SVG":
+            terminal.press("right", "space")
+            terminal.expect("● SVG")
+        terminal.press("enter")
+        terminal.expect(f".{kind.lower()}", 60)
+        terminal.press("escape", "q")
+        assert terminal.wait(5) == 0
+    (written,) = measured.paths.exports.glob(f"*.{kind.lower()}")
+    assert written.with_suffix(".csv").read_text().count("\n") > 3, "its numbers beside it"
+    if kind == "PNG":
+        with Image.open(written) as image:
+            image.load()
+            assert image.width > 600 and len(image.convert("RGB").resize((64, 64)).getcolors(4096) or ()) > 8
+    else:
+        root = ElementTree.parse(written).getroot()
+        assert root.tag.endswith("svg") and len(list(root.iter())) > 100
+
+
+def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: made.Made) -> None:
+    shell = ("sh", "-i")
+    with Terminal(shell, 80, 24, {"PS1": "READY> ", "ENV": "", "HISTFILE": ""}) as terminal:
+        terminal.expect("READY>")
+        assert terminal.echoes() and terminal.modes_left_on() == []
+        terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id}\r")
+        terminal.expect("Layer 3 of 3")
+        terminal.settle()
+        before = terminal.text()
+        assert terminal.modes_left_on() and not terminal.echoes()
+        for _ in range(2):
+            terminal.send("ctrl+z")
+            terminal.expect("Stopped")
+            terminal.expect("READY>")
+            assert terminal.modes_left_on() == [] and terminal.echoes()
+            terminal.type("echo $((6 * 7))\r")
+            terminal.expect("42")
+            terminal.type("fg\r")
+            terminal.shows(before)  # the whole screen, and nothing of the shell's
+        terminal.press("left")
+        terminal.expect("Layer 2 of 3")
+        terminal.press("q")
+        terminal.expect("READY>")
+        assert terminal.modes_left_on() == [] and terminal.echoes()
+
+
+def test_a_terminal_that_goes_while_the_application_is_stopped_takes_it_along(measured: made.Made) -> None:
+    with Terminal(("sh", "-i"), 80, 24, {"PS1": "READY> ", "ENV": ""}) as terminal:
+        terminal.expect("READY>")
+        terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id} & echo pid=$!\r")
+        terminal.expect("pid=")
+        terminal.type("fg\r")
+        terminal.expect("Layer 3 of 3")
+        found = re.search(rb"pid=(\d+)", terminal.raw)
+        assert found
+        terminal.send("ctrl+z")
+        terminal.expect("Stopped")
+        terminal.hang_up()
+        terminal.wait(5)
+        end = time.monotonic() + 5
+        while Path(f"/proc/{int(found[1])}").exists():
+            assert time.monotonic() < end, "it lives on without a terminal"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("place", ["studies", "live", "layers"])
+def test_a_screen_on_which_nothing_happens_sends_nothing(place: str, measured: made.Made) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press(*{"studies": "s", "live": "v", "layers": ""}[place])
+        terminal.expect({"studies": "Datasets", "live": "Training loss", "layers": "10-NN"}[place])
+        terminal.settle()
+        terminal.watch(1.5)
+        assert terminal.stays_silent(3)
+
+
 def test_the_terminal_goes_away_and_the_study_goes_on(tmp_path: Path) -> None:
     study = long_study(tmp_path)
     with Terminal((*PROGRAM, "open", study), 80, 24) as terminal:
@@ -103,16 +251,49 @@ def test_a_study_that_cannot_begin_is_one_line_and_nothing_is_left_of_it(home: P
     assert [path.name for path in home.glob("studies/*")] == []
 
 
-def test_a_resize_storm_leaves_a_whole_screen() -> None:
-    with Terminal(PROGRAM, 80, 24) as terminal:
-        terminal.expect("No studies yet")
-        for columns, rows in [(30, 8), (200, 60), (41, 13), (120, 40), (10, 3), (80, 24)] * 3:
-            terminal.resize(columns, rows)
-            terminal.settle(0.1)
+@pytest.mark.parametrize(("key", "shown"), [("s", "last KL"), ("v", "Training loss"), ("l", "10-NN")])
+def test_a_resize_storm_leaves_the_screen_as_it_was(key: str, shown: str, measured: made.Made) -> None:
+    sizes = [(30, 8), (200, 60), (41, 13), (120, 40), (10, 3), (79, 23), (1, 1), (160, 20), (40, 12), (90, 50)]
+    with Terminal((*PROGRAM, "open", measured.paths.id), 80, 24) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press(key)
+        terminal.expect(shown)
         terminal.settle()
-        terminal.expect("No studies yet")
+        before = terminal.text()
+        for number, (columns, rows) in enumerate(sizes * 5):
+            terminal.resize(columns, rows)
+            terminal.watch(0.005 * (number % 7))  # now and then in the middle of drawing
+        terminal.resize(80, 24)
+        terminal.shows(before)
         terminal.press("q")
         assert terminal.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [((), "complete"), (("?",), "Keys"), (("ctrl+p",), "New"), (("down", "delete"), "go for good")],
+    ids=["no window", "help", "palette", "question"],
+)
+def test_too_small_a_terminal_is_one_line_and_q_works(keys: tuple[str, ...], shown: str, measured: made.Made) -> None:
+    running = made.make_study(made.settings_of(networks__runs=1), "running", study_id="a2c4e6g8j0", arrays=False)
+    with Terminal(PROGRAM, 80, 24) as terminal:
+        terminal.expect("complete")
+        terminal.press(*keys)
+        terminal.expect(shown)
+        terminal.settle()
+        before = terminal.text()
+        for columns, rows in ((39, 24), (80, 11), (25, 3)):
+            terminal.resize(columns, rows)
+            terminal.expect("q quits")
+            terminal.until(lambda: terminal.text().strip() in SMALL, "not one line alone")
+            terminal.resize(80, 24)
+            terminal.shows(before)
+        terminal.resize(30, 8)
+        terminal.expect("q quits · needs 40×12")
+        terminal.press("q")
+        assert terminal.wait(5) == 0
+    assert running.holder and running.holder.poll() is None, "what trains goes on"
+    assert measured.paths.study_file.exists()
 
 
 def test_where_no_screen_can_be_drawn_one_line_says_what_works_instead() -> None:

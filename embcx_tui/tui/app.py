@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -32,6 +33,7 @@ from embcx_tui.tui.messages import (
 )
 from embcx_tui.tui.personal import PersonalApp
 from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.small import LEAST_HEIGHT, LEAST_WIDTH, too_small
 from embcx_tui.tui.studies import StudiesScreen
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
 
@@ -81,12 +83,12 @@ class EmbcxApp(PersonalApp):
     # As Textual declares them: not class variables, though they are.
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-tiny"),
-        (40, "-small"),
+        (LEAST_WIDTH, "-small"),
         (80, "-normal"),
         (120, "-wide"),
         (200, "-huge"),
     ]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-low"), (36, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (LEAST_HEIGHT, "-low"), (36, "-tall")]  # noqa: RUF012
     NOTIFICATION_TIMEOUT = 6
 
     def __init__(self, study: StudyPaths | None = None, abilities: Abilities | None = None) -> None:
@@ -110,6 +112,13 @@ class EmbcxApp(PersonalApp):
 
     def on_mount(self) -> None:
         self._loop_here = asyncio.get_running_loop()
+        # Back from ctrl+z the terminal's other screen is empty; Textual would send only what has changed.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh())
+
+    def on_resize(self, event: Resize) -> None:
+        # Textual tells only the foremost screen its size; what lies behind a window is seen too.
+        for screen in self.screen_stack[:-1]:
+            screen.post_message(Resize(event.size, event.size))
 
     def on_ready(self) -> None:
         # After the first frame: reading folders competes with drawing for the interpreter.
@@ -245,6 +254,13 @@ class EmbcxApp(PersonalApp):
 
         self.push_screen(HelpScreen(keys_of(self.screen)))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return too_small(self.size) if action == "quit_small" else super().check_action(action, parameters)
+
+    async def action_quit_small(self) -> None:
+        """Leave, whatever window is open where none can be seen."""
+        await self.leave(self._in_progress())
+
     def _in_progress(self) -> list[StudyRow]:
         """Return the studies that train as far as this window knows.
 
@@ -264,7 +280,7 @@ class EmbcxApp(PersonalApp):
         if isinstance(self.screen, Ask):
             return
         # Where no question can be shown the answer is the harmless one.
-        if not running or self.screen.has_class("-tiny") or self.screen.has_class("-flat"):
+        if not running or too_small(self.size):
             await self.leave(running)
             return
 

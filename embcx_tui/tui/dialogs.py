@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from embcx_tui.tui import keys
+from embcx_tui.tui.small import Steady
 
 
 class Answer(NamedTuple):
@@ -24,7 +25,7 @@ class Answer(NamedTuple):
     harmful: bool = False
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Steady, ModalScreen[str | None]):
     """Asks one question; returns the chosen answer's value, None where the person cancels. Enter takes the first."""
 
     CSS_PATH = "dialogs.tcss"
@@ -64,7 +65,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class AskText(ModalScreen[str | None]):
+class AskText(Steady, ModalScreen[str | None]):
     """Asks for one line, such as a path; returns it without surrounding blanks, None where the person cancels."""
 
     CSS_PATH = "dialogs.tcss"

@@ -13,13 +13,13 @@ from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Mode
+from embcx_tui.tui.small import TOO_SMALL, Steady
 from embcx_tui.tui.states import state_content
 
 if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
@@ -33,7 +33,6 @@ TABS: tuple[tuple[Mode, str], ...] = (
     ("live", "Live"),
     ("layers", "Layers"),
 )
-TOO_SMALL = "embcx-tui needs 40×12 cells: make the window larger, or press q to quit"
 
 
 class Bar(Widget):
@@ -147,7 +146,7 @@ class KeyBar(Bar):
         )
 
 
-class ModeScreen(Screen[None]):
+class ModeScreen(Steady):
     """A mode's screen. The application sets `snapshot` and `paths` of the open study on the mode that is shown."""
 
     MODE: ClassVar[Mode]

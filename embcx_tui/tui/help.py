@@ -13,6 +13,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from embcx_tui.tui import keys
+from embcx_tui.tui.small import Steady
 
 # The part of an id before its dot, as a heading.
 HEADINGS = {
@@ -22,6 +23,7 @@ HEADINGS = {
     "live": "Live",
     "log": "The log",
     "layers": "Layers",
+    "filter": "While filtering",
     "mode": "Modes",
     "app": "Everywhere",
 }
@@ -57,7 +59,7 @@ def keys_of(screen: Screen[object]) -> dict[str, list[tuple[str, Binding]]]:
     return dict(sorted(groups.items(), key=lambda group: order.index(group[0]) if group[0] in order else -1))
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Steady, ModalScreen[None]):
     """A window with the keys of the screen below it."""
 
     CSS_PATH = "dialogs.tcss"

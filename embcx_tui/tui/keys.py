@@ -41,6 +41,8 @@ APP: list[BindingType] = [
     _key(
         "app.quit-now", "ctrl+q", "quit", "Quit", "Leave the application, also while typing", show=False, priority=True
     ),
+    # Before all else, and only where the terminal is too small to show what else could be pressed.
+    replace(hidden("q", "quit_small"), priority=True),
 ]
 
 STUDY_LIST: list[BindingType] = [

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.events import ScreenResume
+from textual.events import Resize, ScreenResume
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
@@ -126,7 +126,7 @@ class LiveScreen(ModeScreen):
         self._share_height(snapshot)
         self._draw_curves()
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         self._share_height(self._open_snapshot)
 
     def _share_height(self, snapshot: Snapshot | None) -> None:

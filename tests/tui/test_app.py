@@ -118,11 +118,11 @@ async def test_a_window_too_small_says_so_and_q_works() -> None:
     app = make_app()
     async with app.run_test(size=(39, 11)) as pilot:
         await until(pilot, lambda: app.rows)
-        assert screen_text(pilot).strip().startswith("embcx-tui needs 40×12 cells")
+        assert screen_text(pilot).strip().startswith("q quits · needs 40×12 cells")
         assert len(screen_text(pilot).split("\n")[1].strip()) == 0
         for key in "vlcs":
             await pilot.press(key)
-            await shows(pilot, "embcx-tui needs 40×12 cells")
+            await shows(pilot, "q quits · needs 40×12 cells")
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
 
