@@ -29,6 +29,7 @@ class LazyGroup(click.Group):
         "stop": "studies",
         "delete": "studies",
         "export": "figures",
+        "draw": "figures",  # the application's own: not among those that are listed
         "report": "report",
         "data": "data",
         "doctor": "doctor",
@@ -36,7 +37,7 @@ class LazyGroup(click.Group):
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._homes)
+        return list(_SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         home = self._homes.get(cmd_name)
@@ -56,8 +57,8 @@ class LazyGroup(click.Group):
 
             from embcx_tui.study.text import safe_text
 
-            near = difflib.get_close_matches(args[0], self._homes, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(self._homes)}"
+            near = difflib.get_close_matches(args[0], _SUMMARIES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(_SUMMARIES)}"
             raise click.UsageError(f"there is no command {safe_text(args[0], 60)!r}; {hint}")
         return super().resolve_command(ctx, args)
 

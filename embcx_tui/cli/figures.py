@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from embcx_tui.cli.studies import EXCLUDE_CHANCE
 from embcx_tui.figures.gallery import Makers
+from embcx_tui.figures.values import Figure
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.library import find_study
@@ -19,21 +21,25 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.text import safe_text
 
+FORMATS = ("png", "svg", "pdf")
+SIZES = ("auto", "column", "page", "slide")
+DPI = click.IntRange(50, 1200)
+
 
 @click.command("export")
 @click.argument("study")
 @click.option(
     "--figure", "name", default="all", metavar="NAME", show_default=True, help="One figure, or all it can serve."
 )
-@click.option("--format", "kind", type=click.Choice(("png", "svg", "pdf")), default="png", show_default=True)
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True)
 @click.option(
     "--size",
-    type=click.Choice(("auto", "column", "page", "slide")),
+    type=click.Choice(SIZES),
     default="auto",
     show_default=True,
     help="One column, a page's width, a slide, or what suits the figure.",
 )
-@click.option("--dpi", type=click.IntRange(50, 1200), default=300, show_default=True, help="For PNG.")
+@click.option("--dpi", type=DPI, default=300, show_default=True, help="For PNG.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
 @click.option("--list", "listing", is_flag=True, help="Name the figures this study can serve and end.")
 @EXCLUDE_CHANCE
@@ -59,11 +65,29 @@ def export_command(
     folder = (out.expanduser() if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
     names = figures if chosen == "all" else (chosen,)
-    for _, target in write_figures(figures, names, kind, folder, _widths()[size], dpi):
+    for _, target in write_figures(figures, names, kind, folder, widths()[size], dpi):
         click.echo(str(target))
 
 
-def _widths() -> dict[str, float | None]:
+@click.command("draw", hidden=True)
+@click.argument("name")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="png")
+@click.option("--size", type=click.Choice(SIZES), default="auto")
+@click.option("--dpi", type=DPI, default=300)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def draw_command(name: str, kind: str, size: str, dpi: int, out: Path) -> None:
+    """Draw the figure whose values stand on standard input (`figures.wire`) as the file NAME, and print its path.
+
+    The application's own: what it shows is not rebuilt from the study, it is drawn as it is.
+    """
+    from embcx_tui.figures.wire import figure_of
+
+    figure = figure_of(sys.stdin.read())
+    make_folder(out.absolute())
+    click.echo(str(write_figure(figure, name, kind, out.absolute(), widths()[size], dpi)))
+
+
+def widths() -> dict[str, float | None]:
     """Return the width of each size in inches; None: what suits the figure."""
     from embcx_tui.figures.image import COLUMN_WIDTH_IN
 
@@ -90,17 +114,21 @@ def write_figures(
     figures: Makers, names: Iterable[str], kind: str, folder: Path, width_in: float | None = None, dpi: int = 300
 ) -> Iterable[tuple[str, Path]]:
     """Draw each figure into `folder` with its numbers beside it; yield its name and the image's path."""
+    make_folder(folder)
+    for name in names:
+        yield name, write_figure(figures[name](), name, kind, folder, width_in, dpi)
+
+
+def write_figure(figure: Figure, name: str, kind: str, folder: Path, width_in: float | None, dpi: int) -> Path:
+    """Draw a figure into `folder` (which exists) under `name`, its numbers beside it; return the image's path."""
     from embcx_tui.figures.image import render
     from embcx_tui.figures.numbers import figure_csv
 
-    make_folder(folder)
-    for name in names:
-        figure = figures[name]()
-        # The names are ours, but hold a dataset's key: nothing of it may leave the folder.
-        target = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{kind}"
-        _write(target, render(figure, kind, width_in=width_in, dpi=dpi))  # type: ignore[arg-type]  # click.Choice has checked it
-        _write(target.with_suffix(".csv"), figure_csv(figure).encode())
-        yield name, target
+    # The names are ours, but hold a dataset's key: nothing of it may leave the folder.
+    target = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{kind}"
+    _write(target, render(figure, kind, width_in=width_in, dpi=dpi))  # type: ignore[arg-type]  # click.Choice has checked it
+    _write(target.with_suffix(".csv"), figure_csv(figure).encode())
+    return target
 
 
 def _write(target: Path, data: bytes) -> None:

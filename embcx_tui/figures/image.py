@@ -141,9 +141,14 @@ def _grid(panels: Panels) -> tuple[int, int]:
 
 
 def _fold(text: str, width_in: float, size_pt: float) -> list[str]:
-    """Return `text` in lines that fit `width_in`: a character is about 0.58 of its size wide, a bold one 0.68."""
+    """Return `text` in lines that fit `width_in`: a character is about 0.58 of its size wide, a bold one 0.68.
+
+    No line begins with what belongs to the one before: a dot between parts, a per cent sign.
+    """
     wide = 0.68 if size_pt == _TITLE_PT else 0.58
-    return textwrap.wrap(text, max(int(width_in * 72 / (wide * size_pt)), 8))
+    bound = text.replace(" · ", "\u00a0· ").replace(" %", "\u00a0%")
+    lines = textwrap.wrap(bound, max(int(width_in * 72 / (wide * size_pt)), 8))
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def _draw(canvas: Canvas, figure: Figure) -> None:
@@ -188,9 +193,17 @@ def _from_zero(figure: Single) -> bool:
 
 
 def _caption(figure: Figure) -> str:
-    """Return the figure's note, and what its warning signs mean."""
-    flagged = isinstance(figure, Bars) and any(any(bar.flagged) for group in figure.groups for bar in group.bars)
-    return " · ".join([*filter(None, [figure.note]), *(["! degenerate, not in the mean"] if flagged else [])])
+    """Return the figure's note, and what its signs mean."""
+    parts = [figure.note]
+    if isinstance(figure, Bars):
+        bars = [bar for group in figure.groups for bar in group.bars]
+        if any(len(bar.values) > 1 for bar in bars):
+            parts.append("line: mean; each run a translucent bar")
+        if figure.highlight is not None:
+            parts.append(f"dot: run {figure.highlight}")
+        if any(any(bar.flagged) for bar in bars):
+            parts.append("! degenerate, not in the mean")
+    return " · ".join(filter(None, parts))
 
 
 def _add_note(canvas: Canvas, note: str) -> None:

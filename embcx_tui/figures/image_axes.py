@@ -28,6 +28,10 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
         first = at
         for bar in group.bars:
             _draw_bar(axes, bar, at, hex_of(colour(group.place)), top)
+            if bars.highlight is not None and bars.highlight < len(bar.values):
+                value = bar.values[bars.highlight]
+                if math.isfinite(value):
+                    axes.plot([at], [min(max(value, 0.0), top)], marker="o", markersize=2.6, color=INK, zorder=3)
             labels.append(bar.label)
             places.append(at)
             at += 1.0
@@ -76,7 +80,7 @@ def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
 def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
     finite: NDArray[np.bool_] = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
-    shown: NDArray[np.bool_] = finite if scatter.shown is None else finite & scatter.shown
+    shown = scatter.seen
     if not shown.any():
         say(axes, scatter.note or "nothing measured yet")
         return
@@ -90,13 +94,19 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     inches = axes.get_position().width * axes.get_figure().get_figwidth()  # type: ignore[union-attr]
     # There are no ticks: any scale will do, and this one never overflows.
     low, high = points[finite].min(0), points[finite].max(0)
-    points = (points - (low + high) / 2) / (max(float((high - low).max()) / 2, 1e-30))
+    middle, reach = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)
+    points = (points - middle) / reach
     axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
     if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
         x, y = points[scatter.chosen]
         axes.scatter([x], [y], s=22, facecolors="none", edgecolors=INK, linewidths=0.9)
-    axes.set_xlim(-1.06, 1.06)
-    axes.set_ylim(-1.06, 1.06)
+    if scatter.view is None:
+        axes.set_xlim(-1.06, 1.06)
+        axes.set_ylim(-1.06, 1.06)
+    else:
+        left, bottom, right, top = ((side - middle[place % 2]) / reach for place, side in enumerate(scatter.view))
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -104,9 +114,11 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         axes.spines[side].set_visible(True)
         axes.spines[side].set_color("#c6c6c6")
     if legend and scatter.classes:
+        # With classes left out, those that are not there would only take the eye.
+        present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
         axes.legend(
-            [marker(place) for place in range(len(scatter.classes))],
-            scatter.classes,
+            [marker(place) for place in present],
+            [scatter.classes[place] for place in present],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             frameon=False,

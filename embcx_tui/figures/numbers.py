@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from embcx_tui.analysis.tables import csv_text
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Panels, Scatter, Single
 
@@ -18,6 +20,8 @@ _HEAT = ("row", "column", "value")
 
 def figure_csv(figure: Figure) -> str:
     """Return what a figure shows as CSV, a line a value; what is missing has an empty value.
+
+    Of points only those in sight are told where classes are left out or a part is enlarged; `point` counts all.
 
     Panels have their title as a first column; figures of several kinds have a column for each quantity of either.
     """
@@ -54,10 +58,13 @@ def _rows(figure: Single) -> Iterator[Sequence[Any]]:
                     state = "degenerate" if flag else "missing" if known is None else "measured"
                     yield group.label, bar.label, run, known, state, bar.mean, bar.sd
     elif isinstance(figure, Scatter):
-        for place, (x, y) in enumerate(figure.points):
+        whole = figure.shown is None and figure.view is None
+        # What is not finite is told of too, unless only a part is shown.
+        for place in range(len(figure.points)) if whole else np.flatnonzero(figure.seen):
+            x, y = figure.points[place]
             label = int(figure.labels[place]) if place < len(figure.labels) else -1
             name = figure.classes[label] if 0 <= label < len(figure.classes) else ""
-            yield place, _number(x), _number(y), name, None
+            yield int(place), _number(x), _number(y), name, None
         if not len(figure.points):
             yield None, None, None, None, figure.note
     elif isinstance(figure, Curves):

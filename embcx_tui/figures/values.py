@@ -82,6 +82,19 @@ class Scatter:
     shown: NDArray[np.bool_] | None = None
     view: tuple[float, float, float, float] | None = None
 
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which points [n] are in sight: finite, not left out, within the view."""
+        points = np.asarray(self.points, dtype=np.float64).reshape(-1, 2)
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
+        if self.shown is not None:
+            seen = seen & self.shown
+        if self.view is not None:
+            left, bottom, right, top = self.view
+            x, y = points[:, 0], points[:, 1]
+            seen = seen & (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
+        return seen
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -18,15 +18,22 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from embcx_tui.figures.wire import figure_text
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.choices import Choices
+from embcx_tui.tui.layers_shown import Shown
 from embcx_tui.tui.screenshot import screen_svg, screen_text
 
 WHAT = ("figure", "all figures", "screen (SVG)", "screen (text)")
+_ABOUT = {
+    WHAT[1]: "Every figure that this study can serve",
+    WHAT[2]: "The screen below this window, as a picture of text",
+    WHAT[3]: "The screen below this window, as lines of text",
+}
 FORMATS = ("png", "svg", "pdf")
 # As a person reads them, and as `embcx-tui export --size` does.
 SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
@@ -60,27 +67,30 @@ class Wish:
         return Path(self.folder).expanduser().absolute() if self.folder else paths.exports
 
 
-def export_command(paths: StudyPaths, figure: str, wish: Wish) -> tuple[str, ...]:
+def export_command(paths: StudyPaths, figure: str | Shown, wish: Wish) -> tuple[str, ...]:
     """Return the command that draws `figure` of a study as wished and prints the file's path.
 
+    A named figure is built anew from the study; what is shown is read from the command's standard input, as it is.
     Another process: matplotlib takes half a second to import and has no place in the application.
     """
     # -P: a file named like one of our modules in the current directory must not be imported instead.
-    command = (sys.executable, "-P", "-m", "embcx_tui", "export", paths.id, "--figure", figure)
+    command = (sys.executable, "-P", "-m", "embcx_tui")
+    what = ("export", paths.id, "--figure", figure) if isinstance(figure, str) else ("draw", figure.name)
     options = ("--format", wish.format, "--size", SIZES[wish.size], "--dpi", str(wish.dpi))
-    return (*command, *options, "--out", str(wish.target(paths)))
+    return (*command, *what, *options, "--out", str(wish.target(paths)))
 
 
-async def export(paths: StudyPaths, figure: str, wish: Wish) -> tuple[str, bool]:
+async def export(paths: StudyPaths, figure: str | Shown, wish: Wish) -> tuple[str, bool]:
     """Draw and write a figure; return the file's path and True, or what went wrong in one line and False."""
+    values = b"" if isinstance(figure, str) else (await asyncio.to_thread(figure_text, figure.figure)).encode("ascii")
     process = await asyncio.create_subprocess_exec(
         *export_command(paths, figure, wish),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, errors = await process.communicate()
+        out, errors = await process.communicate(values)
     except asyncio.CancelledError:
         # The window was closed while it was being drawn.
         process.kill()
@@ -104,7 +114,11 @@ class _Pick(Choices):
 
 
 class ExportDialog(ModalScreen[None]):
-    """Asks what to save and how, draws `figure` (a name of `embcx-tui export`) and stays until its path was read."""
+    """Asks what to save and how, draws it, and stays until the file's path was read.
+
+    `figure` is a name of `embcx-tui export`, `title` what a person calls it; `shown`, by its name in the window, what
+    is on the screen below: the first of these is what is meant unless another is chosen.
+    """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "export.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -115,19 +129,20 @@ class ExportDialog(ModalScreen[None]):
     ]
     AUTO_FOCUS = "#format"
 
-    def __init__(self, paths: StudyPaths, figure: str, title: str) -> None:
+    def __init__(self, paths: StudyPaths, figure: str, title: str, shown: Mapping[str, Shown] | None = None) -> None:
         super().__init__()
         self._paths = paths
         self._figure = figure
         self._title = title
+        self.shown = dict(shown or {})
         self._asked: Path | None = None  # there already, and said so: saved over when asked again
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content("Save a figure"), classes="dialog-title")
-            yield Static(Content(self._title), classes="dialog-text")
+            yield Static(id="about", classes="dialog-text")
             for label, name, options in (
-                ("what", "what", WHAT),
+                ("what", "what", (*self.shown, *WHAT)),
                 ("format", "format", tuple(kind.upper() for kind in FORMATS)),
                 ("size", "size", tuple(SIZES)),
             ):
@@ -148,10 +163,26 @@ class ExportDialog(ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#outcome").display = False
         wish = Wish.of(getattr(self.app, "export_choices", {}))
-        for name, option in (("what", WHAT[0]), ("format", wish.format.upper()), ("size", wish.size)):
+        for name, option in (
+            ("what", next(iter(self.shown), WHAT[0])),
+            ("format", wish.format.upper()),
+            ("size", wish.size),
+        ):
             self.query_one(f"#{name}", _Pick).take(option)
         self.query_one("#dpi", Input).value = str(wish.dpi)
         self.query_one("#folder", Input).value = wish.folder
+        self._tell()
+
+    @on(Choices.Changed)
+    def _tell(self) -> None:
+        """Say what the chosen thing is and what its file will be called."""
+        what = self._what
+        about = self.shown[what].title if what in self.shown else _ABOUT.get(what, self._title)
+        format = self.query_one("#format", _Pick).chosen[0].lower()
+        name = f"*.{format}" if what == WHAT[1] else self._file_name(format)
+        self.query_one("#about", Static).update(
+            Content.assemble(about[:1].upper() + about[1:], "\n", (safe_text(name, 200), "$text-muted"))
+        )
 
     @property
     def _what(self) -> str:
@@ -171,14 +202,17 @@ class ExportDialog(ModalScreen[None]):
 
     def _file(self, wish: Wish) -> Path | None:
         """Return the file that would be written; None for several."""
-        folder = wish.target(self._paths)
-        if self._what == WHAT[0]:
-            # As the command names it.
-            return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', self._figure)}.{wish.format}"
-        if self._what == WHAT[1]:
-            return None
-        mode = re.sub(r"[^a-z]", "", self.app.current_mode)
-        return folder / f"screen-{mode}.{'svg' if self._what == WHAT[2] else 'txt'}"
+        return None if self._what == WHAT[1] else wish.target(self._paths) / self._file_name(wish.format)
+
+    def _file_name(self, format: str) -> str:
+        """Return the name of the one file that would be written."""
+        what = self._what
+        if what in WHAT[2:]:
+            mode = re.sub(r"[^a-z]", "", self.app.current_mode)
+            return f"screen-{mode}.{'svg' if what == WHAT[2] else 'txt'}"
+        name = self.shown[what].name if what in self.shown else self._figure
+        # As the command names it.
+        return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:
@@ -219,11 +253,12 @@ class ExportDialog(ModalScreen[None]):
         save, close = self.query_one("#save", Button), self.query_one("#close", Button)
         save.disabled = True
         self._say("Drawing …")
-        if self._what in WHAT[:2]:
-            text, written = await export(self._paths, self._figure if self._what == WHAT[0] else "all", wish)
-        else:
+        if self._what in WHAT[2:]:
             assert file is not None
             text, written = await self._save_screen(file)
+        else:
+            named = self._figure if self._what == WHAT[0] else "all"
+            text, written = await export(self._paths, self.shown.get(self._what, named), wish)
         self._asked = None
         if written and self._what == WHAT[1]:
             text = safe_text(wish.target(self._paths), _LONGEST_PATH)

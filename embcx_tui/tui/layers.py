@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, get_args
@@ -15,6 +16,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Tree
 
+from embcx_tui.figures.values import Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
@@ -27,6 +29,7 @@ from embcx_tui.tui.layers_filter import FilterLine
 from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_point import PointPanel
 from embcx_tui.tui.layers_seeing import PointsSeeing
+from embcx_tui.tui.layers_shown import Shown, chart_shown, grid_shown, points_shown
 from embcx_tui.tui.layers_tree import LayersTree
 from embcx_tui.tui.layers_view import View
 from embcx_tui.tui.layers_walking import PointsWalking
@@ -276,8 +279,8 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
     # Export
 
-    def action_export(self) -> None:
-        """Ask how to save the focused figure: the bars, or the points of this network's layers."""
+    async def action_export(self) -> None:
+        """Ask how to save what is shown, the chart or the points, or a figure of the whole study."""
         snapshot, network = self.open_snapshot, self.network
         if snapshot is None or network is None or self.paths is None or not snapshot.measured:
             self.post_message(Say("No layer is measured yet: there is no figure to save", "warning"))
@@ -286,10 +289,28 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
         key = ids.dataset_key(network.dataset)
         control = f"-{network.control}" if network.control else ""
-        if self.query_one("#bars").has_focus:
-            name = f"complexity-{key}-{network.depth}{control}"
-            title = "The complexity of all layers"
+        chart_first = self.query_one("#bars").has_focus
+        if chart_first:
+            name, title = f"complexity-{key}-{network.depth}{control}", "The complexity of all layers and activations"
         else:
             name = f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
             title = f"The points of all layers of {network.activation}, run {network.run}"
-        self.app.push_screen(ExportDialog(self.paths, name, title))
+        chart, points = self._chart_shown(snapshot, network), await self._points_shown(snapshot, network)
+        shown = [("chart shown", chart), ("points shown", points)]
+        ordered = shown if chart_first else shown[::-1]
+        self.app.push_screen(ExportDialog(self.paths, name, title, {what: one for what, one in ordered if one}))
+
+    def _chart_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
+        figure = self.query_one("#bars", Canvas).figure
+        whole = self.place is not None and self.place.activation is None
+        return chart_shown(figure, self.chart, snapshot, network, whole, self.marked) if figure else None
+
+    async def _points_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
+        figure, cloud = self.query_one("#scatter", PointsCanvas).target, self._cloud()
+        layer, view = self.layer_shown, self.view
+        if isinstance(figure, Scatter) and cloud:
+            return await asyncio.to_thread(points_shown, figure, cloud, snapshot, network, layer, view)
+        if isinstance(figure, Panels):
+            whole, networks = await self.whole_grid(snapshot, network)
+            return grid_shown(whole, snapshot, network, layer, view, networks) if whole else None
+        return None

@@ -89,7 +89,7 @@ def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, width: int, h
         dots = accuracy_dots(snapshot, network.dataset)
         found = [one.rho for one in relations(select(snapshot)) if one.dataset == network.dataset]
         # In the title too: the note is left out where there is little room.
-        rho = f" · ρ = {found[0]:.2f}" if found and found[0] is not None else ""
+        rho = f" · ρ = {found[0]:.2f}".replace("-", "−") if found and found[0] is not None else ""
         y_label = dots.y_label if width >= _Y_LABEL else ""
         return replace(dots, title=dots.title + rho, y_label=y_label)
     heats = epoch_heat(snapshot, network.dataset, network.depth)

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
-from embcx_tui.figures.values import Figure, Scatter
+from embcx_tui.figures.values import Figure, Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
@@ -31,6 +31,7 @@ from embcx_tui.tui.points import Shelf
 
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
 _READING_SHOWN_AFTER_S = 0.3
+_ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 
 
 class PointsBrowsing(Screen[None]):
@@ -220,6 +221,18 @@ class PointsBrowsing(Screen[None]):
             return network, self.layer_shown
         shots = self._grid(snapshot, network)[1]
         return shots[place][0] if place < len(shots) else None
+
+    async def whole_grid(self, snapshot: Snapshot, network: Network) -> tuple[Panels | None, tuple[Network, ...]]:
+        """Return all panels side by side, also those for which there is no room, and whose they are."""
+        title, shots = self._grid(snapshot, network)
+        if self._pictures is None:
+            return None, ()
+        for _ in range(2):  # what is not on the screen may have to be read first
+            picture = self._pictures.several(snapshot, shots, self.view, title, *_ROOM_FOR_ALL)
+            if not await self._pictures.clouds.shelf.fetch(picture.wanted):
+                break
+        networks = dict.fromkeys(one for (one, _), _ in shots)
+        return picture.figure if isinstance(picture.figure, Panels) else None, tuple(networks)
 
     def _near(self, snapshot: Snapshot, network: Network) -> list[Shot]:
         """Return what is one key away: the layers of this network, the lines above and below."""

@@ -9,6 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from embcx_tui.tui import export as export_module
+from embcx_tui.tui.layers_shown import Shown
 from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no
@@ -27,8 +28,8 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
     asked: list[tuple[str, str]] = []
 
-    def command(paths: object, figure: str, wish: export_module.Wish) -> tuple[str, ...]:
-        asked.append((figure, wish.format))
+    def command(paths: object, figure: str | Shown, wish: export_module.Wish) -> tuple[str, ...]:
+        asked.append((figure if isinstance(figure, str) else figure.name, wish.format))
         return (sys.executable, "-S", "-c", code)
 
     monkeypatch.setattr(export_module, "export_command", command)
@@ -42,7 +43,7 @@ async def test_e_saves_the_points_on_the_screen(study: made.Made, monkeypatch: p
         await sees(pilot, "Save a figure", "relu, run 0", "PNG", "SVG", "PDF")
         await pilot.press("enter")
         await sees(pilot, "Saved: /somewhere/points.png", "Close")
-        assert asked == [("embedding-digits-3-relu-run0", "png")]
+        assert asked == [("embedding-digits-3-relu-run0-layer3", "png")]
         await pilot.press("enter")
         await sees_no(pilot, "Saved:")
 
@@ -54,7 +55,7 @@ async def test_the_focused_bars_are_saved_as_svg(study: made.Made, monkeypatch: 
         await sees(pilot, "Save a figure")
         await pilot.press("right", "enter")
         await sees(pilot, "Saved: /somewhere/bars.svg")
-        assert asked == [("complexity-digits-3", "svg")]
+        assert asked == [("complexity-digits-3-relu", "svg")]
 
 
 async def test_an_error_is_one_line(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,7 @@ async def test_the_real_command_knows_the_figures(study: made.Made, figure: str)
 
 async def test_what_is_there_is_written_over_only_when_told(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('/somewhere/points.png')")
-    there = study.paths.exports / "embedding-digits-3-relu-run0.png"
+    there = study.paths.exports / "embedding-digits-3-relu-run0-layer3.png"
     there.write_bytes(b"old")
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("e")

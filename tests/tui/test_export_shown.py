@@ -1,0 +1,176 @@
+"""Saving what is on the screen: the very values, drawn as an image, told in words that stand without the screen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from embcx_tui.figures.values import Bars, Dots, Figure, Panels, Scatter
+from embcx_tui.store.arrays import write_arrays
+from embcx_tui.store.reader import read_study
+from embcx_tui.tui.canvas import Canvas
+from embcx_tui.tui.export import ExportDialog, Wish, export
+from embcx_tui.tui.layers_shown import Shown
+from tests.tui import made
+from tests.tui.seeing import opened, sees
+from tests.tui.test_layers import small
+
+
+async def shown(pilot: Pilot[None]) -> dict[str, Shown]:
+    """Press `e`, return what the window offers of the screen, and close it again."""
+    await pilot.press("e")
+    await sees(pilot, "Save a figure")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, ExportDialog)
+    found = dict(dialog.shown)
+    await pilot.press("escape")
+    await pilot.pause()
+    return found
+
+
+def on_screen(pilot: Pilot[None], panel: str) -> Figure | None:
+    return pilot.app.screen.query_one(f"#{panel}", Canvas).figure
+
+
+async def saved(study: made.Made, one: Shown, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:
+    """Save a figure; return the image and the rows of its numbers."""
+    text, written = await export(study.paths, one, Wish(kind, "fitting", 100, str(folder)))
+    assert written and text == str(folder / f"{one.name}.{kind}"), text
+    numbers = (folder / f"{one.name}.csv").read_text()
+    return Path(text).read_bytes(), list(csv.DictReader(io.StringIO(numbers)))
+
+
+@pytest.fixture
+def study() -> made.Made:
+    """A study whose first network takes every input for class 0."""
+    one = made.make_study(small())
+    network = read_study(one.paths).trained["digits-d3-tanh-r0"]
+    answers = np.zeros(200, dtype=np.int64)
+    file = write_arrays(one.paths.arrays, "digits-d3-tanh-r0.npz", {"predicted": answers})
+    one.append(network.model_copy(update={"file": file}))
+    return one
+
+
+async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: made.Made, tmp_path: Path) -> None:
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("left")
+        await sees(pilot, "Layer 2 of 3", "10-NN ")
+        whole = (await shown(pilot))["points shown"]
+        screen = on_screen(pilot, "scatter")
+        assert isinstance(whole.figure, Scatter) and isinstance(screen, Scatter)
+        assert whole.figure.points is screen.points and whole.name == "embedding-digits-3-tanh-run0-layer2"
+        image, rows = await saved(study, whole, tmp_path, "svg")
+        assert b"digits" in image and b"Procrustes" in image and b"layer 2" in image and b"10-NN" in image
+        assert np.allclose([float(row["x"]) for row in rows], screen.points[:, 0]) and len(rows) == 200
+
+        await pilot.press("4", "m", "plus")
+        await sees(pilot, "misclassified", "zoom ×1.4")
+        part = (await shown(pilot))["points shown"]
+        assert part.name == "embedding-digits-3-tanh-run0-layer2-class4-misclassified-part"
+        assert isinstance(part.figure, Scatter) and part.figure.view is not None
+        image, rows = await saved(study, part, tmp_path, "svg")
+        assert {row["class"] for row in rows} == {"4"} and 0 < len(rows) == int(part.figure.seen.sum()) < 20
+        assert b"class 4 alone" in image and b"misclassified points alone" in image and b"enlarged" in image
+        assert f"{len(rows)} of 200 points in sight" in part.figure.note
+        circles = re.search(rb'<g id="PathCollection_1">(.*?)</g>\s*</g>', image, re.DOTALL)
+        assert circles and circles.group(1).count(b"<use") == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+async def test_the_same_view_gives_the_same_bytes_in_any_window(study: made.Made, tmp_path: Path, kind: str) -> None:
+    found = []
+    for number, size in enumerate(((80, 24), (120, 40))):
+        async with opened(study, "layers", size, expect="Layer 3 of 3") as pilot:
+            await pilot.press("plus", "shift+left")
+            await sees(pilot, "zoom", "points")
+            one = (await shown(pilot))["points shown"]
+            found.append(await saved(study, one, tmp_path / str(number), kind))
+    assert found[0] == found[1]
+
+
+async def test_the_chosen_point_is_ringed_and_named(study: made.Made, tmp_path: Path) -> None:
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("p")
+        await sees(pilot, "taken for")
+        one = (await shown(pilot))["points shown"]
+        screen = on_screen(pilot, "scatter")
+        assert isinstance(one.figure, Scatter) and isinstance(screen, Scatter)
+        assert one.figure.chosen is not None and one.figure.chosen == screen.chosen
+        label = one.figure.classes[one.figure.labels[one.figure.chosen]]
+        assert f"class {label}, taken for" in one.figure.note
+        image, _ = await saved(study, one, tmp_path, "svg")
+        assert b"ring: training" in image
+
+
+async def test_grids_are_saved_whole_with_what_their_panels_share(tmp_path: Path) -> None:
+    study = made.make_study(small(networks__depths=[9], networks__runs=1))
+    async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "do not fit")
+        layers = (await shown(pilot))["points shown"]
+        assert isinstance(layers.figure, Panels) and len(layers.figure.figures) == 10
+        assert layers.name == "embedding-digits-9-tanh-run0-layers"
+        assert "do not fit" not in layers.figure.title and "reading" not in str(
+            [one.note for one in layers.figure.figures]
+        )
+        _, rows = await saved(study, layers, tmp_path, "png")
+        assert len(rows) == 10 * 200
+        await pilot.press("g")
+        await sees(pilot, "Layer 9 of 9 · run 0")
+        assert (await shown(pilot))["points shown"].name == "embedding-digits-9-run0-layer9"
+
+
+async def test_marked_networks_are_saved_side_by_side(study: made.Made, tmp_path: Path) -> None:
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space", "down", "space")
+        await sees(pilot, "2 marked networks", "Layer 3 · 2 marked")
+        found = await shown(pilot)
+        ids = "digits-d3-tanh-r0_digits-d3-relu-r0"
+        assert (found["points shown"].name, found["chart shown"].name) == (
+            f"embedding-{ids}-layer3",
+            f"complexity-{ids}",
+        )
+        chart = found["chart shown"].figure
+        assert isinstance(chart, Bars) and chart.chosen is None and "esc" not in chart.note
+        assert chart.title == "digits · 3 hidden layers · run 0"
+        image, rows = await saved(study, found["chart shown"], tmp_path, "pdf")
+        assert image.startswith(b"%PDF") and {row["group"] for row in rows} == {"tanh", "relu"} and len(rows) == 8
+
+
+async def test_the_run_of_the_tree_has_its_dot(study: made.Made, tmp_path: Path) -> None:
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("right_square_bracket")
+        await sees(pilot, "● run 0")
+        bars = (await shown(pilot))["chart shown"]
+        assert bars.name == "complexity-digits-3-tanh"
+        image, _ = await saved(study, bars, tmp_path, "svg")
+        assert b"dot: run 0" in image
+
+
+async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> None:
+    study = made.make_study(small(measure__epochs=[1, 2]))
+    known = read_study(study.paths).measured
+    study.append(
+        *(
+            event.model_copy(update={"epoch": epoch, "kl": 1.5 - epoch / 10})
+            for (layer_id, _), event in known.items()
+            for epoch in (1, 2)
+            if event.network and "untrained" not in layer_id
+        )
+    )
+    async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
+        await pilot.press("b")
+        await sees(pilot, "complexity over training")
+        assert (await shown(pilot))["chart shown"].name == "epochs-digits-3-tanh"
+        await pilot.press("b")
+        await sees(pilot, "complexity against accuracy")
+        dots = (await shown(pilot))["chart shown"]
+        assert dots.name == "accuracy-digits" and isinstance(dots.figure, Dots) and dots.figure.y_label
+        image, _ = await saved(study, dots, tmp_path, "svg")
+        assert b"test accuracy" in image and b"Spearman" in image
