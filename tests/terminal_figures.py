@@ -1,0 +1,225 @@
+"""The application's speed on a pseudo-terminal, with a study training at full load beside it; not a test.
+
+    python -m tests.terminal_figures [--size 120x40] [--calm] [--animate] [--home FOLDER]
+
+Times are those at which bytes arrive; the screen is worked out afterwards. `--calm` trains nothing beside; without
+`--animate` steps between layers are not animated. The studies are made up (a minute), in a folder that is removed, or
+in `--home`, where they stay and are found the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from embcx_tui.store.library import delete_study, list_studies
+from embcx_tui.store.paths import data_folder
+from embcx_tui.study.settings import StudySettings, validate
+from embcx_tui.worker import launch
+from tests.terminal import Terminal
+from tests.tui.made import START, make_study, settings_of
+
+STUDIES = 50
+# Its name: 280 networks × 100 epochs, all measured. The newest study that is complete.
+LARGE = "large"
+# The terminal is quiet for so long: the program has answered.
+_QUIET_S = 0.3
+COMMAND = [sys.executable, "-m", "embcx_tui"]
+
+
+class Watched(Terminal):
+    """A terminal that notes when bytes came, and looks at them only when asked: looking takes longer than drawing."""
+
+    arrivals: list[tuple[float, int]]
+
+    def wait_for_answer(self, limit: float = 5.0) -> tuple[float | None, float | None]:
+        """Return when the first and the last byte came, until a stretch of quiet."""
+        first = last = None
+        unseen = bytearray()
+        end = time.perf_counter() + limit
+        while time.perf_counter() < end:
+            wait = _QUIET_S if last is not None else end - time.perf_counter()
+            if not select.select([self._fd], [], [], wait)[0]:
+                break
+            data = os.read(self._fd, 1 << 16)
+            last = time.perf_counter()
+            first = first or last
+            unseen += data
+        self.raw += unseen
+        self._stream.feed(bytes(unseen).replace(b"\x1b[>", b"\x1b["))
+        return first, last
+
+    def latency(self, key: str, count: int) -> tuple[list[float], list[float]]:
+        """Press `key` `count` times; return milliseconds to the first and to the last byte of each answer."""
+        firsts, lasts = [], []
+        for _ in range(count):
+            pressed = time.perf_counter()
+            self.send(key)
+            first, last = self.wait_for_answer(2.0)
+            if first is not None and last is not None:
+                firsts.append(1e3 * (first - pressed))
+                lasts.append(1e3 * (last - pressed))
+        return firsts, lasts
+
+    def idle(self, seconds: float) -> tuple[float, float]:
+        """Return bytes a second and the share of a core while nothing is pressed."""
+        process = psutil.Process(self.pid)
+        before, cpu, begun = len(self.raw), sum(process.cpu_times()[:2]), time.perf_counter()
+        while (left := begun + seconds - time.perf_counter()) > 0:
+            if select.select([self._fd], [], [], left)[0]:
+                self.raw += os.read(self._fd, 1 << 16)
+        spent = time.perf_counter() - begun
+        return (len(self.raw) - before) / spent, (sum(process.cpu_times()[:2]) - cpu) / spent
+
+
+def say(what: str, value: str) -> None:
+    print(f"{what:<62} {value}", flush=True)
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def report(what: str, times: tuple[list[float], list[float]]) -> None:
+    for words, values in zip(("first", "last"), times, strict=True):
+        if values:
+            middle, high = statistics.median(values), percentile(values, 0.95)
+            say(f"{what}: to the {words} byte", f"median {middle:.0f} ms, p95 {high:.0f} ms, n {len(values)}")
+
+
+def busy_study() -> StudySettings:
+    """A study that keeps both cores training for as long as this takes: MNIST where it is, else digits."""
+    real = (data_folder() / "MNIST" / "raw").is_dir()
+    values = {
+        "name": "busy",
+        "data": {"datasets": ["mnist" if real else "digits"]},
+        "networks": {"depths": [5] if real else [3], "runs": 5},
+        "training": {"epochs": 1000},
+    }
+    return validate(values)
+
+
+@contextmanager
+def application(home: Path, size: tuple[int, int], animate: bool, *words: str) -> Iterator[Watched]:
+    settings = {"EMBCX_HOME": str(home), "TEXTUAL_ANIMATIONS": "full" if animate else "none"}
+    terminal = Watched([*COMMAND, *words], *size, environment=settings)
+    with terminal:
+        yield terminal
+
+
+def first_frames(home: Path, size: tuple[int, int]) -> None:
+    frames = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        with application(home, size, False) as terminal:
+            first, _ = terminal.wait_for_answer(10)
+            while terminal.text().strip() == "" and first is not None:
+                first, _ = terminal.wait_for_answer(10)
+            frames.append((first or begun) - begun)
+            terminal.send("q")
+            terminal.wait(3)
+    say(f"first frame, {STUDIES} studies", f"median {statistics.median(frames):.2f} s, max {max(frames):.2f} s")
+
+
+def opening(home: Path, size: tuple[int, int], study: str) -> None:
+    times = []
+    for _ in range(5):
+        with application(home, size, False) as terminal:
+            terminal.expect(study, 20)
+            terminal.settle()
+            last: float | None = None
+            pressed = time.perf_counter()
+            terminal.send("enter")
+            while "run 0" not in terminal.text():
+                _, last = terminal.wait_for_answer(20)
+                assert last is not None, terminal.text()
+            times.append((last or pressed) - pressed)
+    say("opening 280 networks × 100 epochs, to its last byte", f"median {statistics.median(times):.2f} s")
+
+
+def keys(home: Path, size: tuple[int, int], animate: bool, study: str) -> None:
+    with application(home, size, animate) as terminal:
+        terminal.expect(study, 20)
+        terminal.settle()
+        report("Studies, down", terminal.latency("down", 30))
+        say("Studies, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
+        terminal.send("q")
+    with application(home, size, animate, "open", study) as terminal:
+        terminal.expect("KL", 20)
+        terminal.settle()
+        terminal.press("end", "up", "up")
+        for key, words in (("right", "layer"), ("down", "tree"), ("m", "misclassified"), ("g", "grid")):
+            report(f"Layers, {words}", terminal.latency(key, 20))
+        terminal.press("p")
+        report("Layers, walking the points", terminal.latency("right", 20))
+        say("Layers, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
+        terminal.press("escape", "v")
+        report("Live of 280 networks, down", terminal.latency("down", 20))
+
+
+def live(home: Path, size: tuple[int, int], study: str) -> None:
+    with application(home, size, False, "open", study) as terminal:
+        terminal.expect("epoch", 30)
+        terminal.settle()
+        sent, share = terminal.idle(20)
+        say("Live while it trains, nothing pressed, 20 s", f"{sent / 1000:.1f} kB/s, {share:.0%} of a core")
+        report("Live while it trains, down", terminal.latency("down", 20))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="120x40")
+    parser.add_argument("--calm", action="store_true")
+    parser.add_argument("--animate", action="store_true")
+    parser.add_argument("--home", type=Path)
+    asked = parser.parse_args()
+    columns, _, rows = asked.size.partition("x")
+    size = int(columns), int(rows)
+    data = data_folder()
+    with _home(asked.home) as home:
+        os.environ.update(EMBCX_HOME=str(home), EMBCX_DATA_DIR=str(data))
+        busy = None if asked.calm else launch.begin(busy_study())
+        try:
+            time.sleep(0 if asked.calm else 15)
+            say(f"{asked.size}, load {os.getloadavg()[0]:.1f}", "calm" if asked.calm else "a study trains beside")
+            first_frames(home, size)
+            keys(home, size, asked.animate, LARGE)
+            opening(home, size, LARGE)
+            if busy is not None:
+                live(home, size, busy.id)
+        finally:
+            if busy is not None:
+                launch.stop(busy, wait_s=60)
+                delete_study(busy)
+
+
+@contextmanager
+def _home(folder: Path | None) -> Iterator[Path]:
+    """Yield a home with the made studies: `folder`, or one that is removed."""
+    with tempfile.TemporaryDirectory(prefix="embcx-figures-") as temporary:
+        home = folder or Path(temporary)
+        os.environ["EMBCX_HOME"] = str(home)
+        if not list_studies():
+            for number in range(STUDIES - 1):
+                make_study(study_id=f"a{number:09d}", at=START + 60 * number, arrays=False)
+            make_study(settings_of("paper", name=LARGE), study_id="zm2x9q4fa7", at=START + 90_000)
+        yield home
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.SubprocessError as error:
+        sys.exit(str(error))
