@@ -82,6 +82,8 @@ def _panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
             else _cells(part.figure, part.width, part.height, look)
         )
         cells.paste(drawn, part.column, part.row)
+        if part.place == panels.chosen and part.figure.title:
+            _mark_title(cells, part)
     if grid.title:
         used = cells.put(0, 0, panels.title, look.ink, bold=True)
         left_out = count - len(grid.parts)
@@ -92,6 +94,14 @@ def _panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
     if grid.note:
         cells.muted(0, height - 1, panels.note)
     return cells
+
+
+def _mark_title(cells: Cells, part: Part) -> None:
+    look, title = cells.look, part.figure.title
+    if look.colours:
+        cells.put(part.column, part.row, title, look.paper, bg=look.ink, bold=True, width=part.width)
+    else:
+        cells.put(part.column, part.row, f"[{title}]", bold=True, width=part.width)
 
 
 def draw_text(

@@ -182,6 +182,7 @@ class Panels:
     figures: tuple[Single, ...]
     columns: int
     note: str = ""
+    chosen: int | None = None  # the figure that the screen has selected
 
 
 Figure = Single | Panels

@@ -82,13 +82,23 @@ class Pictures:
         return Picture(picture, votes=() if known else ((vote, found, seen),))
 
     def several(
-        self, snapshot: Snapshot, shots: Sequence[tuple[Shot, str]], view: View, title: str, width: int, height: int
+        self,
+        snapshot: Snapshot,
+        shots: Sequence[tuple[Shot, str]],
+        view: View,
+        title: str,
+        width: int,
+        height: int,
+        chosen: int | None = None,
     ) -> Picture:
-        """Return several layers as a grid, each under its name; what is not measured or does not fit says so."""
+        """Return several layers as a grid, each under its name, the one at place `chosen` marked.
+
+        What is not measured or does not fit says so.
+        """
         columns, fitting = _columns(len(shots), width, height)
         wanted: list[SealedFile] = []
         figures: list[Scatter] = []
-        key: list[object] = [title, columns]
+        key: list[object] = [title, columns, chosen]
         for (network, layer), name in shots[:fitting]:
             found = self._cloud(snapshot, (network, layer), view.method)
             if isinstance(found, Cloud):
@@ -106,7 +116,7 @@ class Pictures:
         if left_out:
             title += f" · {left_out} of {len(shots)} do not fit"
         known = self._kept.get(tuple(key))
-        panels = known or self._keep(tuple(key), Panels(title, tuple(figures), columns))
+        panels = known or self._keep(tuple(key), Panels(title, tuple(figures), columns, chosen=chosen))
         return Picture(panels, wanted=tuple(wanted))
 
     def _cloud(self, snapshot: Snapshot, shot: Shot, method: str) -> Cloud | Picture:

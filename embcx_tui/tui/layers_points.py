@@ -191,7 +191,9 @@ class PointsBrowsing(Screen[None]):
             hint = "1 marked: space on another compares" if self.marked else ""
             return pictures.single(snapshot, network, self.layer_shown, self.view, (width, height), hint)
         title, shots = self._grid(snapshot, network)
-        return pictures.several(snapshot, shots, self.view, title, width, height)
+        here = (network, self.layer_shown)
+        chosen = next((place for place, (shot, _) in enumerate(shots) if shot == here), None)
+        return pictures.several(snapshot, shots, self.view, title, width, height, chosen)
 
     def _grid(self, snapshot: Snapshot, network: Network) -> tuple[str, list[tuple[Shot, str]]]:
         """Return the title of several layers side by side, and each with its caption."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.terminal import bar_at, data_at, draw, draw_text, locate, part_at, parts
+from embcx_tui.figures.terminal import Look, bar_at, data_at, draw, draw_text, locate, part_at, parts
 from embcx_tui.figures.values import Bar, BarGroup, Bars, Figure, Panels, Scatter
 from tests.figures.test_scatter_view import _plain
 
@@ -124,3 +124,12 @@ def test_the_label_of_every_bar_belongs_to_it_and_so_do_its_cells(
 def test_no_bar_without_values_or_room() -> None:
     assert bar_at(Bars("bars", "", (BarGroup("g", (Bar("1", ()),)),)), 80, 24, 40, 12) is None
     assert bar_at(bars(1, 3), 8, 3, 5, 1) is None and bar_at(bars(1, 3), 0, 0, 0, 0) is None
+
+
+@pytest.mark.parametrize("look", [Look(), Look(colours=False)], ids=["colour", "no colour"])
+def test_the_chosen_panel_is_marked(look: Look) -> None:
+    panels = Panels("panels", tuple(points(one) for one in range(4)), 2, chosen=2)
+    part = parts(panels, 80, 24)[2]
+    row = draw(panels, 80, 24, look)[part.row]
+    marked = [span.text.strip() for span in row if (span.bg if look.colours else "[" in span.text)]
+    assert [one.split("]")[0].strip("[") for one in marked] == ["points 2"]
