@@ -75,7 +75,7 @@ def test_first_start_demo_detach_return_browse_export(home: Path) -> None:
         terminal.press("e")
         terminal.expect("PNG")
         terminal.press("enter")
-        terminal.expect(".png", 60)
+        terminal.expect("Saved:", 60)
         terminal.press("escape", "q")
         assert terminal.wait(5) == 0
     exported = list(home.glob("studies/*/exports/*.png"))
@@ -146,7 +146,7 @@ def test_export_what_is_looked_at(kind: str, measured: made.Made) -> None:
             terminal.press("right", "space")
             terminal.expect("● SVG")
         terminal.press("enter")
-        terminal.expect(f".{kind.lower()}", 60)
+        terminal.expect("Saved:", 60)
         terminal.press("escape", "q")
         assert terminal.wait(5) == 0
     (written,) = measured.paths.exports.glob(f"*.{kind.lower()}")
