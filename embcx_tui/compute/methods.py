@@ -41,7 +41,7 @@ def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
         raise ValueError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
     rows = finite_rows(activations).astype(np.float64)
     if rows.shape[0] < 2 or not (rows != rows[0]).any():
-        raise MeasureError(f"{method}: all rows of the layer are equal: there is nothing to spread")
+        raise MeasureError("all rows of the layer are equal: there is nothing to spread")
     # First the difference from a row, which is exact for nearly equal float32 rows.
     rows = rows - rows[0]
     rows -= rows.mean(axis=0)
@@ -51,13 +51,13 @@ def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
         with _quiet(), np.errstate(all="ignore"):
             points = _EMBED[method](rows, seed % 2**32)
     except (ValueError, RuntimeError, ArithmeticError) as error:
-        raise MeasureError(f"{method}: {' '.join(str(error).split())[:200]}") from error
+        raise MeasureError(" ".join(str(error).split())[:200]) from error
     with np.errstate(over="ignore", invalid="ignore"):
         turned = oriented(points)
     if not np.isfinite(turned).all():
-        raise MeasureError(f"{method}: the points are not finite: the layer's rows are too nearly equal")
+        raise MeasureError("the points are not finite: the layer's rows are too nearly equal")
     if not turned.any():
-        raise MeasureError(f"{method}: all points fall on one place: the layer's rows are too nearly equal")
+        raise MeasureError("all points fall on one place: the layer's rows are too nearly equal")
     return turned
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.image_style import GRID, INK, LARGEST, hex_of, marker, say
+from embcx_tui.figures.image_style import GRID, INK, LARGEST, hex_of, marker, say, width_of
 from embcx_tui.figures.palette import FULL_OPACITY, colour
 from embcx_tui.figures.values import Bar, Bars, Curves, Scatter
 
@@ -83,6 +83,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     shown = scatter.seen
     if not shown.any():
         say(axes, scatter.note or "nothing measured yet")
+        axes.set_box_aspect(1)  # as large as its neighbours
         return
     labels = np.asarray(scatter.labels)
     colours = np.array([[*(channel / 255 for channel in colour(place)), 1.0] for place in range(len(scatter.classes))])
@@ -91,7 +92,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     paint = np.tile(grey, (len(points), 1))
     if len(colours):
         paint[known] = colours[labels[known]]
-    inches = axes.get_position().width * axes.get_figure().get_figwidth()  # type: ignore[union-attr]
+    inches = width_of(axes)
     # There are no ticks: any scale will do, and this one never overflows.
     low, high = points[finite].min(0), points[finite].max(0)
     middle, reach = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)

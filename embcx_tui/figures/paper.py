@@ -16,7 +16,6 @@ from embcx_tui.figures.values import Bars, Figure, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, Method
-from embcx_tui.study.text import safe_text
 
 METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
 # The order of the paper's list, "of increasing sophistication".
@@ -199,15 +198,9 @@ def _methods(selection: Selection, figure: PaperFigure, dataset: str, load: buil
             panels.append(replace(panel, title=title))
     gone = [METHOD_NAMES[method] for method in figure.methods if method not in asked]
     parts = [_note(selection, figure, dataset, networks, [network.depth])]
-    parts += [f"{METHOD_NAMES[m]}: {words}" for m in asked if m != "tsne" for words in _failed(selection, network, m)]
     parts += [f"methods not in this study: {', '.join(gone)}"] if gone else []
     title = _run_title(figure, dataset, networks, network.activation, f"layer {network.depth}")
     return Panels(title, tuple(panels), 3, " · ".join(parts))
-
-
-def _failed(selection: Selection, network: Network, method: Method) -> list[str]:
-    failed = selection.snapshot.failed.get((network.layer_ids()[network.depth], method))
-    return [safe_text(failed.reason, 120)] if failed else []
 
 
 def _all_layers(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Panels:

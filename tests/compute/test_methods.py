@@ -88,7 +88,7 @@ def test_a_single_unit_is_a_line(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_layer_without_structure_fails_with_one_line(method: str) -> None:
-    with pytest.raises(MeasureError, match=rf"^{method}: all rows of the layer are equal") as failure:
+    with pytest.raises(MeasureError, match=r"^all rows of the layer are equal") as failure:
         embed(method, np.full((50, 7), 0.5, dtype=np.float32))
     assert "\n" not in str(failure.value)
 
@@ -139,7 +139,7 @@ def test_what_a_library_fails_and_warns_with_stays_inside(
     monkeypatch.setitem(methods._EMBED, "lle", singular)
     with warnings.catch_warnings(record=True) as leaked:
         warnings.simplefilter("always")
-        with pytest.raises(MeasureError, match=r"^lle: Singular matrix$"):
+        with pytest.raises(MeasureError, match=r"^Singular matrix$"):
             embed("lle", digits())
     assert leaked == []
     assert capfd.readouterr() == ("", "")
