@@ -97,9 +97,9 @@ def test_a_layer_without_structure_fails_with_one_line(method: str) -> None:
 def test_a_graph_in_parts_and_too_few_rows_fail_with_the_numbers(method: str) -> None:
     random = np.random.default_rng(6)
     parts = random.standard_normal((90, 4)) + 100.0 * (np.arange(90) % 3)[:, None]
-    with pytest.raises(MeasureError, match="^the graph of 10 nearest neighbours falls into 3 parts$"):
+    with pytest.raises(MeasureError, match=r"^the graph of 10 nearest neighbours falls into 3 parts$"):
         embed(method, parts)
-    with pytest.raises(MeasureError, match="^9 rows are too few"):
+    with pytest.raises(MeasureError, match=r"^9 rows are too few"):
         embed(method, random.standard_normal((9, 4)))
 
 
