@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import numpy as np
 from textual import on, work
 from textual.screen import Screen
 from textual.timer import Timer
@@ -23,7 +24,7 @@ from embcx_tui.tui.layers_pictures import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers_point import NEIGHBOURS, PointFacts, PointPanel, facts_of
 from embcx_tui.tui.layers_reading import Reading
 from embcx_tui.tui.layers_tree import LayersTree
-from embcx_tui.tui.layers_view import View
+from embcx_tui.tui.layers_view import View, extent
 from embcx_tui.tui.layers_words import caption, nothing_yet
 from embcx_tui.tui.places import Place
 from embcx_tui.tui.plane import nearest_to
@@ -50,6 +51,7 @@ class PointsBrowsing(Screen[None]):
     _soon = False
     _charted: tuple[tuple[object, ...], Snapshot, Figure] | None = None
     _alike: tuple[tuple[str, int], tuple[int, ...]] | None = None
+    _followed: tuple[str, ...] = ()
 
     @property
     def open_snapshot(self) -> Snapshot | None:
@@ -143,6 +145,7 @@ class PointsBrowsing(Screen[None]):
             self._slow.stop()
         if self._pictures is None:
             return
+        self._follow(network)
         picture = self._picture(self._pictures, snapshot, network, *canvas.content_size)
         if isinstance(picture.figure, Scatter):
             canvas.fly(picture.figure)
@@ -270,6 +273,18 @@ class PointsBrowsing(Screen[None]):
         """Return the points of the layer shown; None while there are none."""
         return self.cloud_of((self.network, self.layer_shown)) if self.network else None
 
+    def _follow(self, network: Network) -> None:
+        """Move the part of the plane that is seen to where the chosen point is in a layer just gone to."""
+        _, shot = self.walked(network)
+        cloud = self.cloud_of(shot)
+        if cloud is None or cloud.key == self._followed:
+            return
+        self._followed = cloud.key
+        row = self.view.row(cloud, network.dataset)
+        if row is not None and np.isfinite(cloud.points[row]).all():
+            x, y = cloud.points[row].tolist()
+            self.view = self.view.hold(x, y, extent(cloud))
+
     def _show_point(self, snapshot: Snapshot, network: Network) -> tuple[SealedFile, ...]:
         """Show the chosen point's panel; return the files it still needs."""
         self.set_class(self.pointing, "-pointing")
@@ -277,7 +292,11 @@ class PointsBrowsing(Screen[None]):
         if not self.pointing or self._pictures is None:
             return ()
         _, (network, layer) = self.walked(network)
-        cloud, sample = self.cloud_of((network, layer)), snapshot.sample(network)
+        files, sample = files_of(snapshot, network, layer, self.view.method), snapshot.sample(network)
+        found = self._pictures.clouds.cloud(files) if files else ""
+        if found is None:
+            return ()  # being read: the panel stays as it is until then
+        cloud = found if isinstance(found, Cloud) else None
         row = self.view.row(cloud, network.dataset) if cloud else None
         facts: PointFacts | None = None
         words = "No point is chosen.\nArrows choose one; so does a click."

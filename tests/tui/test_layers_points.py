@@ -15,6 +15,8 @@ from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.canvas import PointsCanvas
+from embcx_tui.tui.layers import LayersScreen
+from embcx_tui.tui.layers_point import PointFacts, PointPanel
 from embcx_tui.tui.plane import nearest_to
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
@@ -132,6 +134,75 @@ async def test_the_point_stays_chosen_across_layers_networks_and_runs_that_hold_
         await pilot.press("escape", "down")
         await sees(pilot, "Layer 2 of 3 · relu, run 0")
         assert shown(pilot).chosen == chosen
+
+
+async def test_the_part_seen_follows_the_chosen_point_from_layer_to_layer_and_may_be_left() -> None:
+    study = made.make_study(small())
+    # Two layers that have nothing in common: near one point there, another is far away here.
+    event = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
+    points = np.random.default_rng(5).normal(0, 1, (200, 2)).astype(np.float32)
+    file = write_arrays(study.paths.arrays, event.file.name.removeprefix("arrays/"), {"points": points})
+    study.append(event.model_copy(update={"file": file}))
+    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p", "right", *["plus"] * 6)
+        await sees(pilot, "near in the layer", "zoom ×8.0")
+        before = shown(pilot).view
+        await pilot.press("comma")
+        await sees(pilot, "Layer 2 of 3", "zoom ×")
+        figure = shown(pilot)
+        assert figure.view and before and figure.view != before and figure.chosen is not None
+        x, y = figure.points[figure.chosen]
+        assert figure.view[0] <= x <= figure.view[2] and figure.view[1] <= y <= figure.view[3]
+        # Whoever looks elsewhere then is left there.
+        await pilot.press(*["shift+right"] * 8)
+        await pilot.pause()
+        away = shown(pilot).view
+        assert away and away[0] > x
+        await pilot.press("3", "3")
+        await pilot.pause()
+        assert shown(pilot).view == away
+
+
+async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same() -> None:
+    study = made.make_study(small(measure__methods=["tsne", "pca"]))
+    event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
+    points = np.random.default_rng(1).normal(0, 1, (200, 2)).astype(np.float32)
+    file = write_arrays(study.paths.arrays, "digits-d3-tanh-r0-l3.pca.npz", {"points": points})
+    study.append(event.model_copy(update={"method": "pca", "kl": None, "file": file}))
+    near = read_arrays(study.paths.root, event.file)["neighbours"]
+    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p", "right")
+        await sees(pilot, "near in the layer")
+        chosen = shown(pilot).chosen
+        await pilot.press("t")
+        text = await sees(pilot, "tanh, run 0 · PCA", "near in the layer")
+        assert shown(pilot).chosen == chosen is not None
+        lines = [line[26:56].strip() for line in text.splitlines()]
+        at = next(place for place, line in enumerate(lines) if line.startswith("near in the layer"))
+        assert lines[at + 1].split() == [str(one % 10) for one in near[chosen].tolist()]
+
+
+async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    show_point = PointPanel.show
+
+    def listening(panel: PointPanel, facts: PointFacts | None, words: str = "") -> None:
+        said.append("" if facts else words)
+        show_point(panel, facts, words)
+
+    monkeypatch.setattr(PointPanel, "show", listening)
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+        await pilot.press("p")
+        await sees(pilot, "near in the layer")
+        said.clear()
+        screen = pilot.app.screen
+        assert isinstance(screen, LayersScreen) and screen._pictures
+        clouds = screen._pictures.clouds
+        clouds.shelf._kept.clear()  # what was read ahead
+        clouds._known.clear()
+        await pilot.press("comma")
+        await sees(pilot, "Layer 2 of 3 · tanh, run 0", "near in the layer")
+        assert said and not any(said)
 
 
 async def test_a_click_chooses_the_point_under_it() -> None:
