@@ -18,6 +18,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from embcx_tui.compute.device import triton_kernels
 from embcx_tui.compute.networks import Weights, activate_, backpropagate_
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
@@ -131,6 +132,10 @@ class Block:
             (run, ordered.index(run), ordered.index(run) + ordered.count(run)) for run in range(len(self.runs))
         ]
         self._slices = [_activation_slices(networks[:count]) for count in self.counts]
+        self._as_graphs = self.device.type == "cuda"
+        self._mixed = triton_kernels(self.device, "networks_triton")
+        if self._mixed:
+            self._kinds = self._mixed.kinds([network.activation for network in networks], self.device)
         places = [self.runs.index(network.run) for network in networks]
         self._run_of = torch.tensor(places, device=self.device)
         n = data.labels.shape[1]
@@ -196,41 +201,51 @@ class Block:
     @torch.no_grad()
     def finite(self) -> list[bool]:
         """Return for each network whether all its parameters are finite."""
-        checks = [
-            torch.stack([torch.linalg.vector_norm(parameter, torch.inf) for _, parameter, _ in self.parts(place)]).sum()
-            for place in range(len(self.networks))
-        ]
-        return [bool(value) for value in torch.isfinite(torch.stack(checks)).tolist()]
+        largest = torch.zeros(len(self.networks), device=self.device)
+        for layers in (self.matrices, self.biases):
+            for place, parameters in enumerate(layers):
+                norms = torch.linalg.vector_norm(parameters.flatten(1), torch.inf, dim=1)
+                largest[: len(norms)] += norms if place else norms[self._from_rows]
+        return torch.isfinite(largest).tolist()
 
     @torch.no_grad()
     def step(self, index: Tensor) -> None:
         """Take one step on training inputs `index` [runs, B]; adds to `loss` (sum over inputs) and `correct`."""
-        batch = index.shape[1]
-        workspace = self._workspace(batch, training=True)
+        workspace = self._workspace(index.shape[1], training=True)
         workspace.index.copy_(index)
-        if self.device.type == "cuda" and batch == self.training.batch_size:
-            self._replay(workspace)
-        else:
-            workspace.run()
+        self._run(workspace)
 
-    def _replay(self, workspace: _Workspace) -> None:
-        """Run the step as a CUDA graph, captured at the first call: some hundred small kernels cost one launch."""
+    def _run(self, workspace: _Workspace) -> None:
+        """Run a program; on a GPU as a CUDA graph, captured at the first call: a hundred kernels cost one launch."""
+        if not self._as_graphs:
+            workspace.run()
+            return
         if workspace.graph is None:
-            kept = [self.parameters, self.velocities, self.loss, self.correct]
-            before = [each.clone() for each in kept]
-            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch gives it no types
-            stream.wait_stream(torch.cuda.current_stream(self.device))
-            with torch.cuda.stream(stream):
-                for _ in range(_GRAPH_WARMUP):
-                    workspace.run()
-            torch.cuda.current_stream(self.device).wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                workspace.run()
-            for each, value in zip(kept, before, strict=True):
-                each.copy_(value)
-            workspace.graph = graph
+            workspace.graph = self._captured(workspace)
         workspace.graph.replay()
+
+    def _captured(self, workspace: _Workspace) -> torch.cuda.CUDAGraph:
+        """Return a program as a CUDA graph; what warming up did to its inputs and to the training is undone.
+
+        Warm-up and capture share a stream, so what cuBLAS keeps for a stream is there before the capture, and that
+        stream is on this device (torch's own is on the one that captured first). thread_local: layers may be embedded
+        in another thread meanwhile, and with the default an allocation there would break the capture, or be refused.
+        """
+        kept = [workspace.inputs, self.parameters, self.velocities, self.loss, self.correct]
+        before = [each.clone() for each in kept]
+        current = torch.cuda.current_stream(self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch gives it no types
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(_GRAPH_WARMUP):
+                workspace.run()
+        current.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            workspace.run()
+        for each, value in zip(kept, before, strict=True):
+            each.copy_(value)
+        return graph
 
     def _workspace(self, batch: int, training: bool) -> _Workspace:
         key = batch, training
@@ -286,8 +301,7 @@ class Block:
             if place:
                 below = w.layers[place - 1][:count]
                 do(torch.baddbmm, self.biases[place].unsqueeze(2), self.matrices[place], below, out=a)
-            for activation, begin, end in self._slices[place]:
-                do(activate_, a[begin:end], activation, w.scratch[begin:end])
+            self._write_activation(w, place, a)
             start = self._deeper(place)
             if start < count:  # networks that end here
                 bias, matrix = self.biases[-1][start:count].unsqueeze(2), self.matrices[-1][start:count]
@@ -308,8 +322,7 @@ class Block:
                 ending, velocity = w.logits[start:count], self.matrix_velocities[-1][start:count]
                 do(torch.bmm, self.matrices[-1][start:count].transpose(1, 2), ending, out=here[start:])
                 do(velocity.baddbmm_, ending, a[start:count].transpose(1, 2), beta=momentum)
-            for activation, begin, end in self._slices[place]:
-                do(backpropagate_, here[begin:end], a[begin:end], activation, w.scratch[begin:end])
+            self._write_derivative(w, place, here, a[:count])
             if place:
                 below = w.layers[place - 1][:count].transpose(1, 2)
                 do(self.matrix_velocities[place].baddbmm_, here, below, beta=momentum)
@@ -321,6 +334,22 @@ class Block:
                     velocity = self.matrix_velocities[0][begin:end].view(-1, self.sizes.features)
                     do(velocity.addmm_, here[begin:end].view(-1, w.batch), w.inputs[run], beta=momentum)
             self._write_bias(w, place, here)
+
+    def _write_activation(self, w: _Workspace, place: int, a: Tensor) -> None:
+        """Replace the sums `a` [networks, H, B] of layer place + 1 by its activations."""
+        if self._mixed:
+            w.do(self._mixed.activate_, a, self._kinds[: len(a)])
+            return
+        for activation, begin, end in self._slices[place]:
+            w.do(activate_, a[begin:end], activation, w.scratch[begin:end])
+
+    def _write_derivative(self, w: _Workspace, place: int, gradient: Tensor, a: Tensor) -> None:
+        """Multiply the gradients by activations of layer place + 1 into those by its sums."""
+        if self._mixed:
+            w.do(self._mixed.backpropagate_, gradient, a, self._kinds[: len(a)])
+            return
+        for activation, begin, end in self._slices[place]:
+            w.do(backpropagate_, gradient[begin:end], a[begin:end], activation, w.scratch[begin:end])
 
     def _write_bias(self, w: _Workspace, place: int, gradient: Tensor) -> None:
         velocity = self.bias_velocities[place].view(-1)
@@ -338,7 +367,7 @@ class Block:
             part, labels = x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]
             w = self._workspace(len(part), training=False)
             w.inputs[0].copy_(part)
-            w.run()
+            self._run(w)
             correct += (w.logits.argmax(1) == labels).sum(1)
         return [count / len(x) for count in correct.tolist()]
 

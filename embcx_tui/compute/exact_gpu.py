@@ -74,6 +74,28 @@ def measure(
     layer is too much.
     """
     device = torch.device(measurement.device)
+    results = _measure(layers, seeds, measurement, device, should_stop)
+    if device.type != "cuda":
+        yield from results
+        return
+    # A stream of its own: on the one that all threads share, each step of a training beside would wait for a window.
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch gives it no types
+    while True:
+        with torch.cuda.stream(stream):  # not around the yield: the stream is the thread's, and so the reader's as well
+            result = next(results, None)
+        if result is None:
+            return
+        yield result
+
+
+def _measure(
+    layers: Sequence[NDArray[np.floating]],
+    seeds: Sequence[int],
+    measurement: "Measurement",
+    device: torch.device,
+    should_stop: Callable[[], bool],
+) -> "Iterator[tuple[int, Complexity]]":
+    """Yield what `measure` yields, on the thread's current stream."""
     chosen = pair_passes(device), passes(device)
     for n in sorted({rows.shape[0] for rows in layers}):
         left = [index for index, rows in enumerate(layers) if rows.shape[0] == n]

@@ -5,10 +5,25 @@ They show what the kernels compute; `test_triton.py` shows that they compile.
 """
 
 import sys
+from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
-from embcx_tui.compute import exact, exact_torch, exact_triton, neighbourhoods_torch, neighbourhoods_triton
+from embcx_tui.compute import (
+    block,
+    exact,
+    exact_torch,
+    exact_triton,
+    neighbourhoods_torch,
+    neighbourhoods_triton,
+    networks,
+    networks_triton,
+)
+from embcx_tui.compute.datasets import load
+from embcx_tui.compute.training import CohortTraining
+from embcx_tui.study.plan import make_plan
+from embcx_tui.study.settings import ACTIVATIONS, validate
 
 
 def pairs() -> None:
@@ -76,6 +91,44 @@ def descents() -> None:
     exact_triton.probe(torch.device("cpu"))
 
 
+def activations() -> None:
+    """Every activation and derivative, from where it saturates through 0, and what is not finite."""
+    line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
+    z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
+    upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
+    of = networks_triton.kinds(ACTIVATIONS, torch.device("cpu"))
+    ours, gradient = z.clone(), upstream.clone()
+    networks_triton.activate_(ours, of)
+    wanted, wanted_gradient = z.clone(), upstream.clone()
+    for place, activation in enumerate(ACTIVATIONS):
+        scratch = torch.empty_like(z[0])
+        networks.activate_(wanted[place], activation, scratch)
+        networks.backpropagate_(wanted_gradient[place], wanted[place], activation, scratch)
+    networks_triton.backpropagate_(gradient, wanted, of)
+    torch.testing.assert_close(ours, wanted, rtol=3e-7, atol=1e-30, equal_nan=True)
+    torch.testing.assert_close(gradient, wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
+    networks_triton.probe(torch.device("cpu"))
+
+
+def cohort() -> None:
+    """Steps and accuracies of a cohort whose activations are mixed in one launch, beside one launch a slice."""
+    grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 1}
+    asked = validate({"data": {"datasets": ["digits"]}, "networks": grid})
+    torch.set_num_threads(1)  # one block, one thread: the interpreter is not made for more
+    digits = load("digits", Path("/nowhere"))
+    members = make_plan(asked).cohorts[0].networks
+    plain = CohortTraining(members, digits, asked, torch.device("cpu"))
+    with patch.object(block, "triton_kernels", return_value=networks_triton):  # as a GPU would give
+        mixed = CohortTraining(members, digits, asked, torch.device("cpu"))
+    for step in range(3):
+        plain.step(step)
+        mixed.step(step)
+    for name, value in plain.state().items():
+        torch.testing.assert_close(mixed.state()[name], value, rtol=1e-4, atol=1e-6)
+    wanted = plain.test_accuracies()
+    assert all(abs(accuracy - wanted[name]) < 0.01 for name, accuracy in mixed.test_accuracies().items())
+
+
 if __name__ == "__main__":
-    {"pairs": pairs, "descents": descents}[sys.argv[1]]()
+    {"pairs": pairs, "descents": descents, "activations": activations, "cohort": cohort}[sys.argv[1]]()
     print("same")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from embcx_tui.compute.block import Block
+from embcx_tui.compute.block import Block, _Workspace
 from embcx_tui.compute.datasets import Dataset, load
 from embcx_tui.compute.device import OutOfMemory, memory_guard
 from embcx_tui.compute.networks import Weights, initial_weights
@@ -333,6 +336,62 @@ def test_an_error_in_the_midst_of_an_epoch_undoes_it(digits: Dataset, monkeypatc
     after = training.state()
     assert training.epochs_done == 0
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+class Recorded:
+    """A stand-in for a CUDA graph: runs the program of the workspace that ran between its making and its replay."""
+
+    def __init__(self) -> None:
+        self.program: list[Callable[[], object]] = []
+
+    def replay(self) -> None:
+        for call in self.program:
+            call()
+
+
+def test_captured_steps_and_tests_equal_those_called_one_by_one(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU: warming up and capturing leave no trace, and nothing but the program is left to a replay."""
+    asked = settings(depths=[2, 1])
+    networks = cohort(asked)
+    straight = CohortTraining(networks, digits, asked, CPU)
+    captured = CohortTraining(networks, digits, asked, CPU)
+    made: list[Recorded] = []
+    genuine = _Workspace.run
+
+    def run(workspace: _Workspace) -> None:
+        genuine(workspace)
+        if made and not made[-1].program:
+            made[-1].program = workspace.program
+
+    def graph() -> Recorded:
+        made.append(Recorded())
+        return made[-1]
+
+    def capture(graph: Recorded, stream: object, capture_error_mode: str) -> AbstractContextManager[None]:
+        assert capture_error_mode == "thread_local"
+        return nullcontext()
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(_Workspace, "run", run)
+    for block in captured._blocks:
+        block._as_graphs = True
+    for step in (0, 1, 14, 2):  # minibatch 14 is the last and smaller
+        for training in (straight, captured):
+            for block in training._blocks:  # one after another: a capture is alone in its process
+                training._step(block, step)
+    state = captured.state()
+    assert all(torch.equal(value, state[name]) for name, value in straight.state().items())
+    x, y = torch.from_numpy(digits.x_test), torch.from_numpy(digits.y_test)
+    for ours, theirs in zip(captured._blocks, straight._blocks, strict=True):
+        assert ours.evaluate(x, y) == theirs.evaluate(x, y)
+    assert len(made) == 3 * len(captured._blocks)
 
 
 def test_large_cohorts_are_split_by_run(digits: Dataset) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
 
 
-@pytest.mark.parametrize("what", ["pairs", "descents"])
+@pytest.mark.parametrize("what", ["pairs", "descents", "activations", "cohort"])
 def test_the_kernels_equal_plain_torch(what: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "tests.compute.interpreted", what]
@@ -24,7 +24,7 @@ def test_the_kernels_equal_plain_torch(what: str) -> None:
 
 def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
     """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
-    from embcx_tui.compute import exact_triton, neighbourhoods_triton, triton_totals
+    from embcx_tui.compute import exact_triton, neighbourhoods_triton, networks_triton, triton_totals
 
     tile = {"ROWS": exact_triton.BLOCK_ROWS, "COLUMNS": exact_triton.BLOCK_COLUMNS}
     state = dict.fromkeys(("here", "there", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
@@ -47,6 +47,13 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
             4,
         ),
         (neighbourhoods_triton._symmetrise, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        (networks_triton._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": networks_triton.BLOCK}, 4),
+        (
+            networks_triton._backpropagate,
+            {"gradient": REAL32, "activations": REAL32, "kinds": "*i32", "count": INT},
+            {"SIZE": networks_triton.BLOCK},
+            4,
+        ),
         (triton_totals._totals, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
     ]
 
