@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.events import Resize
+from textual.events import Event, Paste, Resize
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
 from embcx_tui.tui.dialogs import Answer, Ask
@@ -36,6 +37,9 @@ from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.small import LEAST_HEIGHT, LEAST_WIDTH, too_small
 from embcx_tui.tui.studies import StudiesScreen
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
+
+# As long as a path can be.
+_LONGEST_PASTE = 4_096
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -114,6 +118,12 @@ class EmbcxApp(PersonalApp):
         self._loop_here = asyncio.get_running_loop()
         # Back from ctrl+z the terminal's other screen is empty; Textual would send only what has changed.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Paste) and event.text:
+            # A field shows what it holds as it is: what comes from a clipboard is cleaned before.
+            event = Paste(safe_text(event.text.splitlines()[0], _LONGEST_PASTE))
+        await super().on_event(event)
 
     def on_resize(self, event: Resize) -> None:
         # Textual tells only the foremost screen its size; what lies behind a window is seen too.

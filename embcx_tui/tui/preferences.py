@@ -146,15 +146,24 @@ def _with(text: str, name: str, value: str, values: Mapping[str, Any]) -> str:
 
 def read_remembered() -> Remembered:
     """Return what the application remembers; nothing where its file is missing or damaged (it is no one's work)."""
-    values, _ = _read(state_file())
+    values = _harmless(_read(state_file())[0])
     mode, study = values.get("mode"), values.get("study")
     places, export = values.get("places"), values.get("export")
     return Remembered(
-        mode if mode in get_args(Mode) else "studies",  # type: ignore[arg-type]  # it is one of them
+        mode if mode in get_args(Mode) else "studies",
         study if isinstance(study, str) else "",
         {name: one for name, one in places.items() if isinstance(one, dict)} if isinstance(places, dict) else {},
         export if isinstance(export, dict) else {},
     )
+
+
+def _harmless(value: Any) -> Any:
+    """Return a TOML value whose texts can be shown: a folder to export to stands in a field, say."""
+    if isinstance(value, dict):
+        return {_harmless(name): _harmless(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_harmless(one) for one in value]
+    return safe_text(value, 4_096) if isinstance(value, str) else value
 
 
 def remember(known: Remembered) -> None:

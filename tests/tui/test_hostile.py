@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot, fold
+from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study.events import LayerFailed, MachineDescribed, Noted, WorkerEnded, WorkerStarted
 from embcx_tui.tui import notify
 from embcx_tui.tui.app import make_app
@@ -42,9 +45,10 @@ PAYLOADS = (
     "\u202egnp.exe",
 )
 MARKUP = "[bold red]x[/] [@click=app.quit]q[/] $error [/nothing] $(id) `id`"
-# Bytes of which none may come from such a text: what remains of each payload as it would be obeyed.
-OBEYED = (b"]52;c;aGFj", b"]0;owned", b"\x9b31m", b"\x1b[10;10H", b"\x07\x07", b"\x1b[6n", b"]8;;http", b"+q544e",
-          b"\xc2\x9b", b"\xc2\x9d", b"\xe2\x80\xae")  # fmt: skip
+# Bytes of which none may come from such a text: what remains of each payload as it would be obeyed. Without its first
+# byte a sequence is text: JSON writes that byte as \\u001b.
+OBEYED = (b"\x1b]52;c;aGFj", b"\x1b]0;owned", b"\x1b[10;10H\x07", b"\x07\x07", b"\x1b[6n", b"\x1b]8;;http",
+          b"\x1bP+q544e", b"\xc2\x9b", b"\xc2\x9d", b"\x9b31m", b"\xe2\x80\xae")  # fmt: skip
 
 
 def hostile(name: str) -> str:
@@ -76,40 +80,135 @@ def hostile_study() -> made.Made:
     return study
 
 
-def test_no_payload_reaches_the_terminal(home: Path) -> None:
-    study = hostile_study()
+# As part of a file's name: no slash.
+FILE_NAME = "n" + "".join(one for one in PAYLOADS if "/" not in one) + "[bold red]x"
+
+
+def write_hostile_files(home: Path, study: made.Made) -> None:
+    """Spoil every file that the application reads at its start or with this study."""
     for damaged in study.paths.arrays.iterdir():
         damaged.write_bytes(hostile("array").encode())
         break
+    writer = TelemetryWriter(study.paths.telemetry)
+    writer.append(Telemetry(made.START + 100, 50.0, 1 << 30, 8 << 30, gpu_name=hostile("gpu"), gpu_percent=9.0))
+    writer.close()
+    with study.paths.journal.open("ab") as journal:
+        journal.write(hostile("torn line").encode())
+    study.paths.worker_log.write_text(hostile("worker log"))
     other = made.make_study(made.settings_of(networks__runs=1), "queued", study_id="a2c4e6g8j0")
     other.paths.study_file.write_text(f'name = 3\n"{MARKUP}" = "\\u001b[2J"\n')
-    (home / "preferences.toml").write_text('theme = "\\u001b]0;owned\\u0007"\n[keys]\n"\\u001b[2J" = "x"\n')
+    shutil.copytree(other.paths.root, other.paths.root.with_name(FILE_NAME))
+    (home / FILE_NAME).write_text(MARKUP)
+    quoted = json.dumps(hostile("value"))  # a TOML string as well
+    (home / "preferences.toml").write_text(
+        f"theme = {quoted}\nnotify = {quoted}\n{quoted} = {quoted}\n[keys]\n{quoted} = 'x'\n'live.zoom' = {quoted}\n"
+    )
+    (home / "state.toml").write_text(
+        f"mode = {quoted}\nstudy = '{study.paths.id}'\n[export]\nwhat = {quoted}\nformat = {quoted}\n"
+        f"size = {quoted}\ndpi = {quoted}\nfolder = {quoted}\n[places.live]\nquantity = {quoted}\norder = {quoted}\n"
+        f"level = {quoted}\nmarked = [{quoted}]\n[places.layers]\nfilter = {quoted}\nlayer = {quoted}\n"
+    )
+
+
+def obeyed(terminal: Terminal) -> list[bytes]:
+    """Return which payloads came out as they would be obeyed; our own OSC 52 holds them only as base64."""
+    return [payload for payload in OBEYED if payload in terminal.raw]
+
+
+def test_what_lies_on_the_disk_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of study, folder and files, device, versions, host, classes, reasons, log lines, GPU, what is damaged,
+    preferences, keys, state."""
+    home = tmp_path / FILE_NAME
+    monkeypatch.setenv("EMBCX_HOME", str(home))
+    study = hostile_study()
+    write_hostile_files(home, study)
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
         terminal.expect("Layers")
-        for keys in (
-            "v",
-            "tab",
-            "tab",
-            "tab",
-            "y",
-            "l",
-            "down",
-            "down",
-            "right",
-            "left",
-            "e",
-            "\x1b",
-            "s",
-            "down",
-            "?",
-        ):
-            terminal.press(keys)
-        terminal.press("?")
-        terminal.press("ctrl+p", *"study")
+        for key in ("v", "tab", "tab", "tab", "y", "z", "l", "down", "down", "right", "left", "g", "e"):
+            terminal.press(key)
+        terminal.expect("folder")
+        terminal.press("enter")
         terminal.settle()
-    for payload in OBEYED:
-        # What `y` copies is base64 in our own OSC 52; the payload's own is not among it.
-        assert payload not in terminal.raw, payload
+        for key in ("escape", "escape", "s", "down", "y", "escape", "s", "?", "?", "ctrl+p", *"study"):
+            terminal.press(key)
+        terminal.settle()
+        assert obeyed(terminal) == []
+
+
+# A terminal takes ESC out of what is pasted, since it would end the paste; nothing else.
+PASTED = "\x1b[200~" + hostile("pasted").replace("\x1b", "") + "\x1b[201~"
+
+
+def test_what_is_pasted_into_any_field_is_not_obeyed(tmp_path: Path) -> None:
+    """Every text field: the form's, the filters', what is sought, the palette, where to save, load and export."""
+    study = made.make_study(made.settings_of(networks__runs=1), "complete")
+    with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        pastes = 0
+        for keys in (
+            ("/",), ("escape", "e", "tab", "tab", "tab"), ("tab",), ("enter",), ("escape", "v", "/"),
+            ("escape", "ctrl+f"), ("escape", "ctrl+p"), ("escape", "c", "tab"), ("tab", "tab"), ("tab",), ("tab",),
+            ("escape", "ctrl+s"), ("enter", "escape", "ctrl+o"), ("enter", "escape"),
+        ):  # fmt: skip
+            terminal.press(*keys)
+            if keys[-1] not in ("enter", "escape"):
+                terminal.type(PASTED)
+                pastes += "pasted" in terminal.text()
+        assert obeyed(terminal) == []
+        assert pastes >= 8, "the fields took what was pasted"
+
+
+def test_a_hostile_study_file_is_not_obeyed(tmp_path: Path) -> None:
+    """A TOML file for the form: its name, a dataset's path, an unknown key, a broken line; and the file's own name."""
+    quoted = json.dumps(hostile("toml"))
+    texts = (
+        f"name = {quoted}\n",
+        f"[data]\ndatasets = [{json.dumps('file:' + ''.join(PAYLOADS) + '.npz')}]\n",
+        f"[training]\n{quoted} = 3\n",
+        f"[networks]\nactivations = [{quoted}]\n",
+        hostile("not TOML"),
+    )
+    plain = tmp_path / "plain.toml"
+    with Terminal(PROGRAM, 120, 40) as terminal:
+        terminal.expect("No studies yet")
+        terminal.press("c")
+        terminal.expect("start from")
+        for number, text in enumerate(texts):
+            path = tmp_path / f"{number}{FILE_NAME}.toml"
+            path.write_text(text)
+            plain.unlink(missing_ok=True)
+            plain.symlink_to(path)
+            terminal.send("ctrl+o")
+            terminal.expect("Load a study file")
+            terminal.settle()
+            terminal.press("ctrl+u")
+            terminal.type(str(plain))
+            terminal.expect("plain.toml")
+            terminal.send("enter")
+            terminal.until(lambda: "Load a study file" not in terminal.text(), "the window stays open")
+            if number == 0:
+                terminal.expect("tomllink")
+            terminal.settle()
+        assert obeyed(terminal) == []
+
+
+def test_what_commands_print_is_not_obeyed(tmp_path: Path) -> None:
+    study = hostile_study()
+    bad = tmp_path / f"{FILE_NAME}.toml"
+    bad.write_text(f"name = {json.dumps(hostile('toml'))}\n[data]\ndatasets = [3]\n")
+    commands = (
+        ("list",), ("show", study.paths.id), ("show", study.paths.id, "--json"), ("logs", study.paths.id),
+        ("show", study.paths.id, "--table", FILE_NAME), ("show", FILE_NAME), ("run", str(bad)), ("run", FILE_NAME),
+        ("run", "demo", "--set", f"data.datasets=file:{FILE_NAME}.npz"),
+        ("export", study.paths.id, "--figure", FILE_NAME),
+        ("export", study.paths.id, "--figure", "bars", "--out", str(tmp_path / FILE_NAME)), ("open", FILE_NAME),
+        (FILE_NAME,), ("data", "fetch", FILE_NAME),
+    )  # fmt: skip
+    for command in commands:
+        with Terminal((*PROGRAM, *command), 120, 40) as terminal:
+            assert terminal.wait(30) is not None, command
+            assert obeyed(terminal) == [], command
+            assert "Traceback" not in terminal.text(), terminal.text()
 
 
 def harmless(text: str) -> bool:
