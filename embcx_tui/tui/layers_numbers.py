@@ -139,10 +139,12 @@ def _rows(snapshot: Snapshot, network: Network, layer: int, method: str, width: 
 
 
 def over_runs(snapshot: Snapshot, network: Network, layer: int) -> list[float]:
-    """Return the sound scores of the same layer over the runs of the same architecture."""
+    """Return the sound scores of the same layer over the runs of the same architecture that did not diverge."""
     known: list[float] = []
     for run in range(snapshot.plan.settings.networks.runs):
         same = ids.network_id(network.dataset, network.depth, network.activation, run, network.control)
+        if same in snapshot.diverged:  # left out whole, as everywhere: its run's input is measured all the same
+            continue
         layer_id = ids.layer_id(same, layer) if layer else ids.input_id(network.dataset, run)
         measured = snapshot.measured.get((layer_id, "tsne"))
         if measured and measured.kl is not None and not measured.degenerate:

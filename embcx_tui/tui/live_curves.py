@@ -22,8 +22,8 @@ _WORDS: dict[Quantity, tuple[str, str]] = {
     "test_accuracy": ("Test accuracy", "share right"),
     "train_accuracy": ("Training accuracy", "share right"),
 }
-# A colour that no activation has.
-_CHOSEN_PLACE = 5
+# Colours that no activation has: of the chosen network, and from which on those of shuffled labels are.
+_CHOSEN_PLACE, _SHUFFLED_PLACE = 5, 6
 
 
 def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
@@ -37,22 +37,39 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
         own = training_curves(snapshot, [chosen], quantity).lines
         label = safe_text(_name(snapshot, chosen), 40)
         lines += [Curve(label, line.x, line.y, _CHOSEN_PLACE) for line in own]
-    runs = snapshot.plan.settings.networks.runs
-    words = "" if runs == 1 else f", mean of {runs} runs"
+    plan = snapshot.plan.settings
+    runs, mixed = plan.networks.runs, 1 if _apart(snapshot) else len(plan.networks.depths) * len(plan.data.datasets)
+    count, kind = (runs, "runs") if mixed == 1 else (mixed * runs, "networks")
+    words = "" if count == 1 else f", mean of {count:,} {kind}"
     return Curves(f"{title}{words}", "epoch", unit, tuple(lines), "")
 
 
+def _apart(snapshot: Snapshot) -> bool:
+    """Tell whether each dataset and depth has curves of its own: not where those were more than two an activation."""
+    settings = snapshot.plan.settings
+    trained = 1 + ("shuffled" in settings.measure.controls)
+    return len(settings.networks.depths) * len(settings.data.datasets) * trained <= 2
+
+
 def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
-    """Return a curve an activation; one a dataset, depth and activation where that stays readable."""
+    """Return a curve an activation; one a dataset, depth and activation where that stays readable.
+
+    Networks that learn shuffled labels have curves of their own always: a mean with the others says nothing of either.
+    """
     groups: dict[tuple[str, ...], list[NDArray[np.float64]]] = defaultdict(list)
     grid, datasets = snapshot.plan.settings.networks, snapshot.plan.settings.data.datasets
-    whole = len(grid.activations) * len(grid.depths) * len(datasets) <= len(grid.activations) * 2
+    whole = _apart(snapshot)
+    shuffled: set[tuple[str, ...]] = set()
     for history in snapshot.histories.values():
         for network_id in history.networks if history.last else ():
             network = snapshot.networks[network_id].network
             extra: tuple[str, ...] = (f"{network.depth} layers",) if whole and len(grid.depths) > 1 else ()
             extra += (network.dataset,) if whole and len(datasets) > 1 else ()
-            groups[network.activation, *extra].append(history.curve(network_id, quantity))
+            extra += (network.control,) if network.control else ()
+            key = (network.activation, *extra)
+            groups[key].append(history.curve(network_id, quantity))
+            if network.control:
+                shuffled.add(key)
     found = []
     for key, values in sorted(groups.items(), key=lambda pair: activation_place(pair[0][0])):
         longest = max(len(one) for one in values)
@@ -64,7 +81,8 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(table, axis=0)
         x = np.arange(1, longest + 1, dtype=np.float64)
-        found.append(Curve(safe_text(" ".join(key), 40), x, mean, activation_place(key[0])))
+        place = activation_place(key[0]) + (_SHUFFLED_PLACE if key in shuffled else 0)
+        found.append(Curve(safe_text(" ".join(key), 40), x, mean, place))
     return found
 
 
