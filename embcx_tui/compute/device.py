@@ -86,6 +86,8 @@ def triton_kernels(device: torch.device, module: str) -> Any:
     try:
         kernels = importlib.import_module(f"embcx_tui.compute.{module}")
         kernels.probe(device)
+        # What fails on the device shows here. Not the whole device: another thread may be capturing a graph on it.
+        torch.cuda.current_stream(device).synchronize()
     except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none of them
         log.warning("%s: Triton cannot be used here (%s: %s)", module, type(error).__name__, error)
         return None

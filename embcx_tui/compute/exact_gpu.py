@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -78,14 +79,23 @@ def measure(
     if device.type != "cuda":
         yield from results
         return
-    # A stream of its own: on the one that all threads share, each step of a training beside would wait for a window.
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch gives it no types
+    stream = own_stream(device)
     while True:
         with torch.cuda.stream(stream):  # not around the yield: the stream is the thread's, and so the reader's as well
             result = next(results, None)
         if result is None:
             return
         yield result
+
+
+@cache
+def own_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all embeddings on `device`: on the one that all threads share, each step of a training
+    beside would wait for a window.
+
+    One for the process, as torch keeps freed memory for the stream that had it.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch gives it no types
 
 
 def _measure(

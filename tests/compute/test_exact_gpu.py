@@ -9,7 +9,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute import embedding, exact, exact_cpu, exact_gpu, exact_torch
+from embcx_tui.compute import (
+    embedding,
+    exact,
+    exact_cpu,
+    exact_gpu,
+    exact_torch,
+    neighbourhoods_gpu,
+    neighbourhoods_torch,
+)
 from embcx_tui.compute import neighbourhoods as on_cpu
 from embcx_tui.compute.complexity import Complexity, Measurement, measure
 from embcx_tui.study.errors import MeasureError
@@ -125,6 +133,19 @@ def test_a_stop_ends_the_results_and_loses_none_that_ended() -> None:
     given = [len(list(stop_after(most))) for most in range(3, 27, 3)]
     assert given == sorted(given)
     assert {0, 2} <= set(given)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_plain_torch_serves_where_triton_does_not_run(caplog: pytest.LogCaptureFixture) -> None:
+    nowhere = torch.device("cuda", 99)
+    assert exact_gpu.passes(nowhere) is exact_torch
+    assert neighbourhoods_gpu.pair_passes(nowhere) is neighbourhoods_torch
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "exact_triton",
+        "neighbourhoods_triton",
+    ]
+    exact_gpu.passes(nowhere)
+    assert len(caplog.records) == 2  # said once
 
 
 def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
