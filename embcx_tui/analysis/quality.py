@@ -14,10 +14,16 @@ Means = dict[str, dict[tuple[str, int], float]]
 
 
 def quality_means(selection: Selection, networks: tuple[Network, ...]) -> Means:
-    """Return, for each quality number, its mean over the networks that enter, by (method, layer)."""
+    """Return, for each quality number, its mean over the networks that enter, by (method, layer).
+
+    Degenerate layers never enter, whatever the method: the plane of equal rows says nothing of it.
+    """
     found: dict[str, dict[tuple[str, int], list[float]]] = {name: defaultdict(list) for name in QUALITY}
     for network in networks:
         for layer in range(network.depth + 1):
+            scored = selection.layer(network, layer)
+            if scored is not None and scored.degenerate:
+                continue
             for method in selection.snapshot.plan.settings.measure.methods:
                 measured = selection.layer(network, layer, method)
                 for name, value in (measured.quality if measured else {}).items():

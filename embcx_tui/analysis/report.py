@@ -250,7 +250,7 @@ def _quality(selection: Selection) -> list[str]:
     return [
         "## Embedding methods on the last hidden layer",
         "",
-        "Mean over runs; 1 is best.",
+        "Mean over runs; 1 is best. Degenerate layers are left out.",
         "",
         *table(head, body, 2),
     ]

@@ -220,5 +220,7 @@ def method_tables(
         panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
     gone = [f"{METHOD_NAMES[m]} {words}" for m in methods for words in missing(selection, every, m)]
     parts = ["mean over runs; 1 is best", *([f"missing: {in_words(gone)}"] if gone else [])]
+    scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
+    parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
     title = build.title_of(dataset, build.hidden_layers(depth), activation, "embedding methods")
     return Panels(title, tuple(panels), 1, " · ".join(parts))

@@ -175,6 +175,15 @@ def test_the_methods_table_holds_their_quality() -> None:
     assert np.allclose(first.values, [[0.98] * 6, [0.85] * 6])
 
 
+def test_degenerate_layers_are_in_no_mean_of_the_methods_table() -> None:
+    asked = small_study.settings(measure={"methods": ["tsne", "pca"]})
+    bad = frozenset(f"mnist-d5-relu-r{run}-l5" for run in range(3))
+    found = panels(small_study.write(asked, degenerate=bad), "methods-mnist-5-relu")
+    for one in found.figures:
+        assert isinstance(one, Heat) and np.isnan(one.values[:, 5]).all() and np.isfinite(one.values[:, :5]).all()
+    assert "degenerate layers left out" in found.note
+
+
 def test_the_numbers_beside_a_figure() -> None:
     study = small_study.write(skip=frozenset({"mnist-d5-relu-r1-l4"}), degenerate=frozenset({"mnist-d5-relu-r0-l5"}))
     rows = list(csv.DictReader(io.StringIO(figure_csv(bars(study, "fig2")))))

@@ -23,7 +23,7 @@ def test_the_numbers_panel_has_the_means_of_the_tables() -> None:
     for one in summarise(snapshot):
         networks = (n for n in snapshot.plan.networks if (n.activation, n.control) == (one.activation, one.control))
         found = over_runs(snapshot, next(networks), one.layer)
-        assert (len(found), fmean(found)) == (one.n, pytest.approx(one.kl_mean))
+        assert len(found) == one.n and fmean(found) == pytest.approx(one.kl_mean)
 
 
 def trained(**networks: Any) -> Snapshot:
