@@ -16,13 +16,14 @@ _ASCII_SHADES = " .:*#"
 def image_of(inputs: NDArray[Any], row: int, shape: tuple[int, int, int] | None) -> NDArray[np.float64] | None:
     """Return input `row` of `inputs` [n, d] as an image [rows, columns, channels] of 0 … 1; None where it is no image.
 
-    Bytes are scaled by 255, other numbers by the range of all inputs: so one image's brightness is another's.
+    Bytes are scaled by the largest of all inputs (255, but 16 for scikit-learn's digits), other numbers by their range:
+    so one image's brightness is another's.
     """
     if shape is None or inputs.shape[1] != shape[0] * shape[1] * shape[2] or shape[2] not in (1, 3):
         return None
     image = inputs[row].astype(np.float64).reshape(shape)
     if inputs.dtype == np.uint8:
-        return np.asarray(image / 255)
+        return np.asarray(image / max(int(inputs.max()), 1))
     low, high = float(np.nanmin(inputs)), float(np.nanmax(inputs))
     return np.asarray(np.clip(np.nan_to_num((image - low) / ((high - low) or 1.0)), 0, 1))
 

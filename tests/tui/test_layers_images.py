@@ -47,6 +47,9 @@ def test_bytes_and_other_numbers_become_brightness() -> None:
     grey = np.array([[0, 255, 51, 102], [1, 2, 3, 4]], dtype=np.uint8)
     found = image_of(grey, 0, (2, 2, 1))
     assert found is not None and np.allclose(found[:, :, 0], [[0.0, 1.0], [0.2, 0.4]])
+    digits = np.array([[0, 8, 4, 2], [16, 2, 3, 4]], dtype=np.uint8)  # the brightest of all is 16
+    found = image_of(digits, 0, (2, 2, 1))
+    assert found is not None and np.allclose(found[:, :, 0], [[0.0, 0.5], [0.25, 0.125]])
     given = np.array([[0.0, 16.0, 4.0, np.nan]])
     found = image_of(given, 0, (2, 2, 1))
     assert found is not None and np.allclose(found[:, :, 0], [[0.0, 1.0], [0.25, 0.0]])
