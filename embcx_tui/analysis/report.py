@@ -12,6 +12,7 @@ from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Architecture, Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
+from embcx_tui.analysis.wording import break_words, effect_words, p_words, signed
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.catalogue import facts
 from embcx_tui.study.settings import to_toml
@@ -146,10 +147,6 @@ def _cell(one: LayerSummary | None) -> str:
     return f"{text}<br>{known[0]:.3f} … {known[1]:.3f}" if known else text
 
 
-def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
-
-
 def _trends(found: Sequence[Trend]) -> list[str]:
     if not found:
         return []
@@ -157,19 +154,17 @@ def _trends(found: Sequence[Trend]) -> list[str]:
     rows = []
     for one in found:
         control = f" {one.control}" if one.control else ""
-        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
-        effect = "–" if one.effect is None else f"{one.effect:+.3f}".replace("-", "−")
         statistic = "–" if one.statistic is None else f"{one.statistic:g}"
         rows.append(
             (
                 f"{escaped(_title(one.dataset), 60)} {one.depth} {one.activation}{control}",
                 str(len(one.runs)),
                 statistic,
-                effect,
-                _p(one.p_value),
-                _p(one.p_holm),
-                _p(one.p_increase),
-                breaks,
+                effect_words(one),
+                p_words(one.p_value),
+                p_words(one.p_holm),
+                p_words(one.p_increase),
+                break_words(one),
                 escaped(one.reason or one.method or ""),
             )
         )
@@ -182,9 +177,9 @@ def _relations(found: Sequence[Relation]) -> list[str]:
         return []
     rows = []
     for one in found:
-        rho = escaped(one.reason or "") if one.rho is None else _signed(one.rho)
-        by_network = "–" if one.ci_low is None else f"{_signed(one.ci_low)} … {_signed(one.ci_high)}"
-        by_cluster = "–" if one.cluster_low is None else f"{_signed(one.cluster_low)} … {_signed(one.cluster_high)}"
+        rho = escaped(one.reason or "") if one.rho is None else signed(one.rho)
+        by_network = "–" if one.ci_low is None else f"{signed(one.ci_low)} … {signed(one.ci_high)}"
+        by_cluster = "–" if one.cluster_low is None else f"{signed(one.cluster_low)} … {signed(one.cluster_high)}"
         rows.append(
             (escaped(_title(one.dataset), 60), str(one.n), str(one.architectures), rho, by_network, by_cluster)
         )  # fmt: skip
@@ -196,10 +191,6 @@ def _relations(found: Sequence[Relation]) -> list[str]:
         "",
         *table(head, rows),
     ]
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def _metrics(selection: Selection) -> list[str]:

@@ -11,6 +11,7 @@ from embcx_tui.analysis.quality import quality_means
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, points, relations
 from embcx_tui.analysis.summary import earlier
+from embcx_tui.analysis.wording import signed
 from embcx_tui.figures import build
 from embcx_tui.figures.missing import in_words, missing
 from embcx_tui.figures.paper import METHOD_NAMES
@@ -49,7 +50,8 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     one = next((relation for relation in relations(selection) if relation.dataset == dataset), None)
     networks = [n for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
     parts = [relation_note(one)] if one else []
-    without = len(networks) - len(found)
+    asked_out = sum(one.id in selection.at_chance for one in networks) if selection.exclude_chance else 0
+    without = len(networks) - asked_out - len(found)
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
     parts += build.chance_words(selection, networks)
     parts += [build.how_words(selection, networks)]
@@ -63,17 +65,13 @@ def relation_note(one: Relation) -> str:
     if one.rho is None:
         return f"no correlation: {one.reason}"
     text = (
-        f"Spearman's ρ = {_signed(one.rho)}, 95 % interval {_signed(one.ci_low)} to {_signed(one.ci_high)} "
+        f"Spearman's ρ = {signed(one.rho)}, 95 % interval {signed(one.ci_low)} to {signed(one.ci_high)} "
         f"(n = {one.n} networks)"
     )
     if one.cluster_low is None or one.cluster_high is None:
         return text
-    low, high = _signed(one.cluster_low), _signed(one.cluster_high)
+    low, high = signed(one.cluster_low), signed(one.cluster_high)
     return f"{text}, {low} to {high} resampling its {one.architectures} architectures"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
@@ -138,6 +136,7 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
     gone = [words for a in settings.networks.activations for words in _epochs_missing(selection, dataset, depth, a)]
     parts = [f"mean KL (nats) over runs; {build.how_words(selection, every)}"]
     parts += [f"missing: {in_words(gone)}"] if gone else []
+    parts += build.chance_words(selection, every)
     title = build.title_of(dataset, build.hidden_layers(depth), "complexity over training")
     return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
 
@@ -222,5 +221,6 @@ def method_tables(
     parts = ["mean over runs; 1 is best", *([f"missing: {in_words(gone)}"] if gone else [])]
     scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
     parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
+    parts += build.chance_words(selection, every)
     title = build.title_of(dataset, build.hidden_layers(depth), activation, "embedding methods")
     return Panels(title, tuple(panels), 1, " · ".join(parts))

@@ -90,17 +90,22 @@ def measure_note(selection: Selection, dataset: str, networks: Sequence[Network]
     how = how_words(selection, networks, method)
     if not how:
         return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
-    parts = [how]
+    # The count before the names: these are cut where a line ends.
+    parts = [how, *chance_words(selection, networks)]
     gone = missing(selection, networks, method)
     if gone:
         parts.append(f"missing: {in_words(gone)}")
-    return " · ".join([*parts, *chance_words(selection, networks)])
+    return " · ".join(parts)
 
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
-    """Return the words for networks at chance that are in the figure; none where there are none."""
-    kept = [] if selection.exclude_chance else [one for one in networks if one.id in selection.at_chance]
-    return [f"at chance, included: {len(kept)} of {len(networks)} networks"] if kept else []
+    """Return the words for the networks at chance among these, in the figure or left out; none where there are none."""
+    count = sum(one.id in selection.at_chance for one in networks)
+    if not count:
+        return []
+    if selection.exclude_chance:
+        return [f"without {count} of {len(networks)} networks at chance"]
+    return [f"at chance, included: {count} of {len(networks)} networks"]
 
 
 def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True) -> str:
@@ -130,12 +135,13 @@ def layer_bars(
     method: str = "tsne",
     highlight: int | None = None,
     chosen_layer: int | None = None,
+    exclude_chance: bool = False,
 ) -> Bars:
     """Return the complexity of the input and every hidden layer of one architecture, every run a value.
 
     `highlight` is a run, `chosen_layer` the selected layer (0: the input).
     """
-    selection = select(snapshot)
+    selection = select(snapshot, exclude_chance)
     networks = networks_at(snapshot, dataset, depth, activation, control)
     bars = tuple(_bar(selection, networks, layer, method) for layer in range(depth + 1))
     group = BarGroup(safe_text(activation, 40), bars, activation_place(activation))

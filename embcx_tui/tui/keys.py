@@ -149,6 +149,7 @@ LAYERS: list[BindingType] = [
     _key("layers.filter", "slash", "filter", "Filter", "Filter the tree: words that its networks must hold"),
     _key("layers.chart", "b", "chart", "Chart", "Bars; complexity over epochs; complexity against accuracy"),
     _key("layers.method", "t", "method", "Method", "Points by another embedding method, where measured"),
+    _key("layers.chance", "w", "chance", "Chance", "Leave networks at chance out of all means and tests; again: in"),
     _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
     _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, chart, points, numbers"),
     _key("layers.panel-back", "shift+tab", "panel(-1)", "Panel before", "Panel before", show=False),

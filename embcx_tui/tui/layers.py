@@ -11,11 +11,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.content import Content
 from textual.events import ScreenResume
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Tree
+from textual.widgets import Static, Tree
 
+from embcx_tui.analysis.selection import select
 from embcx_tui.figures.values import Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
@@ -26,14 +28,15 @@ from embcx_tui.tui.canvas import Canvas, PointsCanvas
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.layers_charts import Chart
 from embcx_tui.tui.layers_filter import FilterLine
-from embcx_tui.tui.layers_numbers import Numbers
+from embcx_tui.tui.layers_numbers import Numbers, Subject
 from embcx_tui.tui.layers_point import PointPanel
 from embcx_tui.tui.layers_seeing import PointsSeeing
 from embcx_tui.tui.layers_shown import Shown, chart_shown, grid_shown, points_shown
+from embcx_tui.tui.layers_statistics import StudyStatistics
 from embcx_tui.tui.layers_tree import LayersTree
 from embcx_tui.tui.layers_view import View
 from embcx_tui.tui.layers_walking import PointsWalking
-from embcx_tui.tui.layers_words import NO_STUDY, READING
+from embcx_tui.tui.layers_words import NO_STUDY, READING, without_words
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.places import Place, place_of
 
@@ -55,6 +58,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         super().__init__()
         self._layer: int | None = None  # as wished for; a shallower network shows its last
         self._shown_place: Place | None = None
+        self._statistics = StudyStatistics(self._show_numbers)
 
     def compose_body(self) -> ComposeResult:
         yield Canvas(NO_STUDY, id="nothing")
@@ -65,6 +69,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
             yield PointPanel(id="point")
             yield Numbers(id="numbers")
             yield PointsCanvas(id="scatter")
+        yield Static(id="without")
         yield FilterLine(id="filter")
 
     # What comes down from the application
@@ -74,6 +79,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         self._layer = self._shown_place = None
         self.marked, self.pointing, self.view = (), False, View()
         self.chart: Chart = "bars"
+        self.exclude_chance = False
         if self.is_mounted:
             self.query_one(FilterLine).clear()
         self._update()
@@ -108,6 +114,30 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         shown = self.query_one(LayersTree).update_from(snapshot, self.marked, line.words)
         line.tell(shown, len(snapshot.plan.networks))
 
+    def show_all(self) -> None:
+        super().show_all()
+        self._show_numbers()
+
+    def _show_numbers(self) -> None:
+        """Show the numbers of the layer, and let those be counted that are not known yet."""
+        snapshot, network = self.open_snapshot, self.network
+        without, numbers = self.query_one("#without", Static), self.query_one(Numbers)
+        without.display = self.exclude_chance and snapshot is not None
+        if snapshot is None or network is None:
+            numbers.show(None)
+            return
+        if self.exclude_chance:
+            without.update(Content(without_words(select(snapshot, True))))
+        counted = self._statistics.known(snapshot, self.exclude_chance)
+        numbers.show(Subject(snapshot, network, self.layer_shown, self.view.method, self.exclude_chance, counted))
+        if snapshot.measured and self._statistics.wish(snapshot, self.exclude_chance):
+            self.run_worker(self._statistics.run(), group="statistics")
+
+    def action_chance(self) -> None:
+        """Leave networks at chance out of everything that is a mean or a test, or take them in again."""
+        self.exclude_chance = not self.exclude_chance
+        self.show_soon()
+
     @property
     def open_snapshot(self) -> Snapshot | None:
         return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
@@ -119,7 +149,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
             return {}
         place = {name: value for name, value in asdict(self._shown_place).items() if value is not None}
         layer = {} if self._layer is None else {"layer": self._layer}
-        return {**place, **layer, "chart": self.chart, **self.view.plain()}
+        return {**place, **layer, "chart": self.chart, "without_chance": self.exclude_chance, **self.view.plain()}
 
     def recall(self, state: Mapping[str, Any]) -> None:
         """Take up what `remember` returned; what does not fit this study is left as it is."""
@@ -132,6 +162,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         layer = state.get("layer")
         self._layer = layer if isinstance(layer, int) and layer >= 0 else None
         self.view = View.of_plain(state)
+        self.exclude_chance = state.get("without_chance") is True
         self.chart = next((one for one in get_args(Chart) if one == state.get("chart")), "bars")
         self.show_soon()
 

@@ -28,10 +28,14 @@ def charts_of(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
     return tuple(found)
 
 
-def place_bars(snapshot: Snapshot, place: Place | None, network: Network, layer: int) -> Bars:
+def place_bars(
+    snapshot: Snapshot, place: Place | None, network: Network, layer: int, exclude_chance: bool = False
+) -> Bars:
     """Return the bars of the selected node: one architecture, or a depth's activations side by side."""
     if place and place.activation is None:
-        bars = activation_bars(snapshot, network.dataset, network.depth, place.control)
+        bars = activation_bars(
+            snapshot, network.dataset, network.depth, place.control, exclude_chance=exclude_chance
+        )  # fmt: skip
         activations = snapshot.plan.settings.networks.activations
         return replace(bars, chosen=(activations.index(network.activation), layer))
     return layer_bars(
@@ -42,6 +46,7 @@ def place_bars(snapshot: Snapshot, place: Place | None, network: Network, layer:
         network.control,
         highlight=place.run if place else None,
         chosen_layer=layer,
+        exclude_chance=exclude_chance,
     )
 
 
@@ -60,7 +65,15 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         groups.append(BarGroup(names[place], tuple(bars), activation_place(network.activation) if distinct else place))
     chosen = (networks.index(shown), min(layer, shown.depth)) if shown in networks else None
     title = f"{len(networks)} marked networks"
-    note = "one run each: no mean, no spread · esc forgets the marks"
+    parts = ["one run each: no mean, no spread", "esc forgets the marks"]
+    states = [snapshot.networks[one.id] for one in networks]
+    for words, found in (
+        ("diverged", [s.status == "diverged" for s in states]),
+        ("at chance", [s.at_chance for s in states]),
+    ):
+        if named := ", ".join(name for name, holds in zip(names, found, strict=True) if holds):
+            parts.insert(0, f"{words}: {named}")
+    note = " · ".join(parts)
     return Bars(title, COMPLEXITY, tuple(groups), "layer", chosen=chosen, note=note)
 
 
@@ -79,20 +92,23 @@ def has_room(width: int, height: int) -> bool:
     return width >= _ALL_HEATS[0] and height >= _ALL_HEATS[1]
 
 
-def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, width: int, height: int) -> Figure:
+def slow_chart(
+    chart: Chart, snapshot: Snapshot, network: Network, width: int, height: int, exclude_chance: bool = False
+) -> Figure:
     """Return a chart that is counted over the whole study (up to 1 s: not on the loop)."""
     from embcx_tui.analysis.selection import select
     from embcx_tui.analysis.statistics import relations
+    from embcx_tui.analysis.wording import signed
     from embcx_tui.figures.beyond import accuracy_dots, epoch_heat
 
     if chart == "accuracy":
-        dots = accuracy_dots(snapshot, network.dataset)
-        found = [one.rho for one in relations(select(snapshot)) if one.dataset == network.dataset]
+        dots = accuracy_dots(snapshot, network.dataset, exclude_chance)
+        found = [one.rho for one in relations(select(snapshot, exclude_chance)) if one.dataset == network.dataset]
         # In the title too: the note is left out where there is little room.
-        rho = f" · ρ = {found[0]:.2f}".replace("-", "−") if found and found[0] is not None else ""
+        rho = f" · ρ = {signed(found[0])}" if found and found[0] is not None else ""
         y_label = dots.y_label if width >= _Y_LABEL else ""
         return replace(dots, title=dots.title + rho, y_label=y_label)
-    heats = epoch_heat(snapshot, network.dataset, network.depth)
+    heats = epoch_heat(snapshot, network.dataset, network.depth, exclude_chance)
     activations = snapshot.plan.settings.networks.activations
     if not has_room(width, height) and network.activation in activations:
         one = heats.figures[activations.index(network.activation)]

@@ -19,7 +19,6 @@ from embcx_tui.study.plan import Network
 from embcx_tui.tui.canvas import Canvas, PointsCanvas
 from embcx_tui.tui.layers_charts import Chart, charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
 from embcx_tui.tui.layers_clouds import Cloud, Clouds, files_of
-from embcx_tui.tui.layers_numbers import Numbers
 from embcx_tui.tui.layers_pictures import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers_point import NEIGHBOURS, PointFacts, PointPanel, facts_of
 from embcx_tui.tui.layers_reading import Reading
@@ -44,6 +43,8 @@ class PointsBrowsing(Screen[None]):
     pointing = False
     """Whether arrows walk from point to point."""
     chart: Chart = "bars"
+    exclude_chance = False
+    """Whether networks at chance are left out of every mean."""
 
     _pictures: Pictures | None = None
     _reading: Reading | None = None
@@ -102,7 +103,6 @@ class PointsBrowsing(Screen[None]):
     def show_all(self) -> None:
         """Show what is selected."""
         snapshot, network = self.open_snapshot, self.network
-        self.query_one(Numbers).show(snapshot, network, self.layer_shown, self.view.method)
         if snapshot is None or network is None:
             self.query_one("#bars", Canvas).show(None)
             self.query_one("#scatter", Canvas).show(None)
@@ -118,7 +118,7 @@ class PointsBrowsing(Screen[None]):
             canvas.show(None, nothing_yet(snapshot))
         elif self.chart != "bars":
             large = has_room(*canvas.content_size)
-            key = (self.chart, network.dataset, network.depth, network.activation, large)
+            key = (self.chart, network.dataset, network.depth, network.activation, large, self.exclude_chance)
             if self._charted and self._charted[0] == key and self._charted[1] is snapshot:
                 canvas.show(self._charted[2])
             else:
@@ -128,13 +128,15 @@ class PointsBrowsing(Screen[None]):
         elif len(self.marked) > 1:
             canvas.show(compared_bars(snapshot, self.marked, network, self.layer_shown))
         else:
-            canvas.show(place_bars(snapshot, self.place, network, self.layer_shown))
+            canvas.show(place_bars(snapshot, self.place, network, self.layer_shown, self.exclude_chance))
 
     @work(exclusive=True, group="chart")
     async def _count_chart(
         self, key: tuple[object, ...], snapshot: Snapshot, network: Network, width: int, height: int
     ) -> None:
-        figure = await asyncio.to_thread(slow_chart, self.chart, snapshot, network, width, height)
+        figure = await asyncio.to_thread(
+            slow_chart, self.chart, snapshot, network, width, height, self.exclude_chance
+        )  # fmt: skip
         self._charted = (key, snapshot, figure)
         if self.open_snapshot is snapshot and self.network:
             self._show_chart(snapshot, self.network)

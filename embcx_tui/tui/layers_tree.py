@@ -19,6 +19,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.live_networks import STATUS_SIGNS
 from embcx_tui.tui.places import Branch, Place, branches, place_of
+from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 
 class LayersTree(Tree[Place], inherit_bindings=False):
@@ -65,11 +66,25 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         for network_state in snapshot.networks.values():
             network = network_state.network
             self._label(place_of(network), _run_words(network_state), "✓ " if network in marked else "")
+        noted = [
+            state
+            for state in snapshot.networks.values()
+            if state.at_chance or state.status == "diverged" or state.network in marked
+        ]
         for place, node in self._by_place.items():
             if place.run is None:
-                under = sum(place.holds(network) for network in marked) if node.allow_expand else 0
-                self._label(place, self._names[place], "", f" ✓{under}" if under and not node.is_expanded else "")
+                self._label(place, self._names[place], "", "" if node.is_expanded else self._under(place, noted))
         return sum(1 for _ in self.leaves())
+
+    def _under(self, place: Place, noted: list[NetworkState]) -> str:
+        """Return how many networks of a closed node are marked, at chance and diverged, each by its sign."""
+        held = [state for state in noted if place.holds(state.network)]
+        counts = {
+            "✓": sum(state.network in self._marked for state in held),
+            AT_CHANCE_SIGN: sum(state.at_chance for state in held),
+            DIVERGED_SIGN: sum(state.status == "diverged" for state in held),
+        }
+        return "".join(f" {sign}{count}" for sign, count in counts.items() if count)
 
     def _label(self, place: Place, words: str, before: str, after: str = "") -> None:
         node, whole = self._by_place.get(place), before + words + after
@@ -154,4 +169,8 @@ def _filtered(branch: Branch, plan: Plan, words: tuple[str, ...]) -> Branch | No
 
 
 def _run_words(state: NetworkState) -> str:
-    return f"{STATUS_SIGNS[state.status]} run {state.network.run}"
+    name = f"run {state.network.run}"
+    if state.status == "diverged":
+        return f"{DIVERGED_SIGN} {name} diverged"
+    # Short: the whole word does not fit beside a scroll bar in 26 columns.
+    return f"{AT_CHANCE_SIGN} {name} chance" if state.at_chance else f"{STATUS_SIGNS[state.status]} {name}"

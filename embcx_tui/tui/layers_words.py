@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from embcx_tui.analysis.selection import Selection
 from embcx_tui.figures.paper import METHOD_NAMES
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
+from embcx_tui.tui import phrases
+from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
 READING = "Reading the study …"
@@ -49,6 +54,36 @@ def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
     if network.id in snapshot.diverged and not measured:
         return f"diverged in epoch {snapshot.diverged[network.id].epoch}: not measured"
     return ""
+
+
+def state_words(selection: Selection, network: Network) -> str:
+    """Return what keeps a network from counting like others, in one line; empty where nothing does."""
+    if network.id in selection.diverged:
+        return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: in no mean"
+    if network.id in selection.at_chance:
+        return f"{AT_CHANCE_SIGN} at chance, {'left out' if selection.exclude_chance else 'in means'}"
+    return ""
+
+
+def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, ...]:
+    """Return a line for the diverged among the runs of a mean and one for those at chance, where there are any."""
+    lines = []
+    if diverged := sum(one.id in selection.diverged for one in networks):
+        lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
+    if chance := sum(one.id in selection.at_chance for one in networks):
+        words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
+        lines.append(f"{AT_CHANCE_SIGN} {words}")
+    return tuple(lines)
+
+
+def without_words(selection: Selection) -> str:
+    """Return what is left out of everything that is shown, where a person asked for it; empty where nobody did."""
+    if not selection.exclude_chance:
+        return ""
+    if not selection.at_chance:
+        return f"{AT_CHANCE_SIGN} no network is at chance: none is left out"
+    count = phrases.several(len(selection.at_chance), "network")
+    return f"{AT_CHANCE_SIGN} means and tests without {count} at chance"
 
 
 def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:

@@ -16,6 +16,7 @@ from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.painted import RGB, Ink, fit, fit_right, span
 from embcx_tui.tui.scrolled import Scrolled
+from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 # Said by sign and by word: never by colour alone.
 STATUS_SIGNS: dict[Status, str] = {
@@ -24,7 +25,7 @@ STATUS_SIGNS: dict[Status, str] = {
     "stopped": "■",
     "trained": "◐",
     "measured": "●",
-    "diverged": "✗",
+    "diverged": DIVERGED_SIGN,
     "failed": "!",
 }
 NOT_KNOWN = "–"
@@ -263,7 +264,7 @@ def status_words(state: NetworkState) -> str:
     """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
     depth = state.network.depth
     if state.at_chance and state.status in ("trained", "measured"):
-        return "≈ at chance"
+        return f"{AT_CHANCE_SIGN} at chance"
     if state.status == "trained":
         return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
     return f"{STATUS_SIGNS[state.status]} {state.status}"

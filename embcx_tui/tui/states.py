@@ -27,6 +27,10 @@ LOOKS: dict[RowState, Look] = {
     "unreadable": Look("!", "unreadable", "$text-error"),
 }
 
+# Of networks, not of studies: trained, and no better than the largest class.
+AT_CHANCE_SIGN = "≈"
+DIVERGED_SIGN = "✗"
+
 
 def state_content(state: RowState) -> Content:
     """Return sign and word of `state` in its colour."""

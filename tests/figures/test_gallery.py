@@ -127,7 +127,11 @@ def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:
     assert f"ρ = {one.rho:.2f}".replace("-", "−") in found.note and "n = 6 networks" in found.note
     assert "at chance, included: 1 of 6 networks" in found.note
     without = figure(study, "accuracy-mnist", exclude_chance=True)
-    assert isinstance(without, Dots) and "n = 5 networks" in without.note and "1 of 6 networks without" in without.note
+    assert (
+        isinstance(without, Dots)
+        and "n = 5 networks" in without.note
+        and "without 1 of 6 networks at chance" in without.note
+    )
 
 
 def test_chance_is_left_out_of_bars_when_asked_and_the_note_says_so() -> None:

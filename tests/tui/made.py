@@ -143,6 +143,7 @@ def make_study(
     epochs: int | None = None,
     measured: int | None = None,
     diverged: Sequence[str] = (),
+    at_chance: Sequence[str] = (),
     broken: Sequence[str] = (),
     reason: str = "",
     arrays: bool = True,
@@ -151,8 +152,8 @@ def make_study(
     """Write a study created at `at` and let it get as far as asked: `epochs` trained, `measured` layers.
 
     Unless told, a complete study has everything, any other half of its epochs and no layer. `diverged` are ids of
-    networks, `broken` ids of layers that could not be measured. Without `arrays` the files that events announce do
-    not exist (quicker). `telemetry`: seconds of GPU and host samples.
+    networks, `at_chance` of those that learn nothing, `broken` ids of layers that could not be measured. Without
+    `arrays` the files that events announce do not exist (quicker). `telemetry`: seconds of GPU and host samples.
     """
     settings = settings or settings_of()
     with (
@@ -175,6 +176,7 @@ def make_study(
             epochs=settings.training.epochs if epochs is None and whole else epochs,
             measured=measured if measured is not None else (None if whole else 0),
             diverged=diverged,
+            at_chance=at_chance,
             broken=broken,
             arrays=arrays,
         )
@@ -216,6 +218,7 @@ def events_of(
     epochs: int | None = None,
     measured: int | None = None,
     diverged: Sequence[str] = (),
+    at_chance: Sequence[str] = (),
     broken: Sequence[str] = (),
     arrays: bool = True,
 ) -> Iterator[AnyEvent]:
@@ -237,6 +240,7 @@ def events_of(
             features=known.features,
             classes=known.classes,
             shape=known.shape,
+            chance=0.1,
         )
         points = plan.points(cohort.dataset) or 0
         for run in cohort.runs:
@@ -255,7 +259,8 @@ def events_of(
             return
         for network in cohort.networks + cohort.controls:
             if network.id not in diverged:
-                yield _trained(made.paths, network, training.epochs, points, clock, arrays)
+                learnt = network.control is None and network.id not in at_chance
+                yield _trained(made.paths, network, training.epochs, points, clock, arrays, learnt)
         by_id = {network.id: network for network in plan.networks}
         for layer in cohort_layers(cohort):
             if layer.network in diverged:
@@ -328,9 +333,11 @@ def _labels(points: int) -> NDArray[np.int64]:
     return np.arange(points, dtype=np.int64) % 10
 
 
-def _trained(paths: StudyPaths, network: Network, epochs: int, points: int, at: float, arrays: bool) -> NetworkTrained:
+def _trained(
+    paths: StudyPaths, network: Network, epochs: int, points: int, at: float, arrays: bool, learnt: bool
+) -> NetworkTrained:
     noise = _noise(network.id)
-    right = 0.10 if network.control else 0.94 + 0.03 * _PULL[network.activation]
+    right = 0.94 + 0.03 * _PULL[network.activation] if learnt else 0.10
     labels = _labels(points)
     wrong = noise.random(points) > right
     predicted = np.where(wrong, (labels + noise.integers(1, 10, points)) % 10, labels)

@@ -36,6 +36,12 @@ async def sees_no(pilot: Pilot[None], word: str) -> str:
     return await _until(pilot, lambda text: word not in text, f"still on the screen: {word!r}")
 
 
+async def counted(pilot: Pilot[None]) -> str:
+    """Wait until the numbers of the layer browser hold the statistics over runs; return the screen's text."""
+    await sees(pilot, "first break")
+    return await sees_no(pilot, "   …")
+
+
 async def _until(pilot: Pilot[None], holds: Callable[[str], bool], complaint: str) -> str:
     give_up = time.monotonic() + PATIENCE_S
     while True:

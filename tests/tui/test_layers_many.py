@@ -16,7 +16,7 @@ from embcx_tui.tui.app import make_app
 from embcx_tui.tui.canvas import Canvas
 from embcx_tui.tui.layers import LayersScreen
 from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.seeing import counted, opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
 
 
@@ -184,5 +184,7 @@ def test_picture_of_several(size: tuple[int, int], what: str, snap_compare: Any)
         else:
             await pilot.press("space", "down", "space", "p", "escape")
             await sees(pilot, "2 marked", "tanh · KL")
+        if what != "grid" or size[0] >= 120:
+            await counted(pilot)
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)

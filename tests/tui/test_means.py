@@ -1,29 +1,14 @@
-"""What screens average: the same networks as the tables and figures, and never trained ones with controls."""
+"""What Live averages: never trained networks with controls. (Layers: test_layers_statistics.py.)"""
 
 from __future__ import annotations
 
-from statistics import fmean
 from typing import Any
 
-import pytest
-
-from embcx_tui.analysis.summary import summarise
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.study.events import CohortStarted, EpochTrained
 from embcx_tui.study.plan import make_plan
-from embcx_tui.tui.layers_numbers import over_runs
 from embcx_tui.tui.live_curves import curves
 from tests.figures import small_study
-
-
-def test_the_numbers_panel_has_the_means_of_the_tables() -> None:
-    snapshot = small_study.write(
-        diverged=frozenset({"mnist-d5-relu-r1"}), degenerate=frozenset({"mnist-d5-logsig-r0-l2"})
-    ).snapshot
-    for one in summarise(snapshot):
-        networks = (n for n in snapshot.plan.networks if (n.activation, n.control) == (one.activation, one.control))
-        found = over_runs(snapshot, next(networks), one.layer)
-        assert len(found) == one.n and fmean(found) == pytest.approx(one.kl_mean)
 
 
 def trained(**networks: Any) -> Snapshot:
