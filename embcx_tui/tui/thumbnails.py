@@ -67,9 +67,9 @@ def _line(upper: NDArray[np.int64], lower: NDArray[np.int64], look: Look) -> Row
 
 def _resized(image: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
     """Return `image` at `width` × `height` pixels, each the mean over the area it covers."""
-    return np.asarray(
-        np.einsum("yr,rcz,xc->yxz", _weights(height, image.shape[0]), image, _weights(width, image.shape[1]))
-    )
+    # One axis after the other: both at once is 25 ms for a colour image.
+    lower = np.tensordot(_weights(height, image.shape[0]), image, axes=(1, 0))  # [rows, old columns, channels]
+    return np.tensordot(_weights(width, image.shape[1]), lower, axes=(1, 1)).transpose(1, 0, 2)
 
 
 def _weights(new: int, old: int) -> NDArray[np.float64]:
