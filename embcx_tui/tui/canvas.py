@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from embcx_tui.figures.terminal import Look, Part, Row, bar_at, data_at, draw, locate, part_at, parts
-from embcx_tui.figures.values import Bars, Figure, Scatter
+from embcx_tui.figures.values import Bars, Figure, Panels, Scatter
 from embcx_tui.tui.alignment import between
 from embcx_tui.tui.painted import Ink, Painted, ink_of, span
 from embcx_tui.tui.plane import nearest_cell, next_in_direction
@@ -26,6 +26,8 @@ _KEPT_PICTURES = 12
 # A flight from layer to layer: short enough not to be waited for; 20 frames a second are some 60 kB/s while it lasts.
 _FLIGHT_S = 0.2
 _FRAME_S = 0.05
+# A panel of 1,000 points is 3 ms to draw: with more of them a frame would be late, and a key behind it.
+_MOST_FLYING = 4
 # Keys nearer together than this are held: each goes straight to its layer.
 _HELD_S = 0.25
 # A click this many columns beside a point still means it.
@@ -104,6 +106,31 @@ def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def _pairs(one: Figure, other: Figure) -> tuple[tuple[Scatter, Scatter], ...]:
+    """Return the scatters of two figures place by place; none where they are not laid out alike."""
+    if isinstance(one, Scatter) and isinstance(other, Scatter):
+        return ((one, other),)
+    if not (isinstance(one, Panels) and isinstance(other, Panels)) or len(one.figures) != len(other.figures):
+        return ()
+    both = zip(one.figures, other.figures, strict=True)
+    return tuple((a, b) for a, b in both if isinstance(a, Scatter) and isinstance(b, Scatter))
+
+
+def _moves(one: Scatter, other: Scatter) -> bool:
+    """Tell whether two scatters show the same points in other places."""
+    same = one.labels is other.labels and one.points.shape == other.points.shape
+    return same and one.points is not other.points
+
+
+def _on_the_way(start: Figure, target: Scatter | Panels, share: float) -> Figure:
+    """Return `target`, those of its points that move at `share` (0 … 1) of the way from where `start` has them."""
+    moved = tuple(
+        replace(there, points=between(here.points, there.points, share)) if _moves(here, there) else there
+        for here, there in _pairs(start, target)
+    )
+    return replace(target, figures=moved) if isinstance(target, Panels) else moved[0]
+
+
 class PointsCanvas(Canvas):
     """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them.
 
@@ -130,8 +157,8 @@ class PointsCanvas(Canvas):
     def __init__(self, words: str = "", *, id: str | None = None) -> None:
         super().__init__(words, id=id)
         self._flight: Timer | None = None
-        self._start: Scatter | None = None  # where the points came from
-        self._target: Scatter | None = None
+        self._start: Figure | None = None  # where the points came from
+        self._target: Scatter | Panels | None = None
         self._left_at = 0.0
 
     def on_resize(self, event: Resize) -> None:
@@ -148,24 +175,21 @@ class PointsCanvas(Canvas):
         self._land()
         super().show(figure, words)
 
-    def fly(self, figure: Scatter) -> None:
+    def fly(self, figure: Scatter | Panels) -> None:
         """Show `figure`; where it has the points that are shown, in other places, they move there in a few frames."""
-        shown = self.figure
-        now = time.monotonic()
-        if self._target and self._target.points is figure.points:
+        shown, now = self.figure, time.monotonic()
+        going = _pairs(self._target, figure) if self._target else ()
+        if going and all(one.points is other.points for one, other in going):
             # Only words have changed: the flight goes on.
             self._target = figure
             return
         held = now - self._left_at < _HELD_S
         self._left_at = now
-        same = (
-            isinstance(shown, Scatter) and shown.labels is figure.labels and shown.points.shape == figure.points.shape
-        )
-        still = not same or held or self.app.animation_level == "none" or not self.is_on_screen
-        if still or (isinstance(shown, Scatter) and shown.points is figure.points):
+        still = held or self.app.animation_level == "none" or not self.is_on_screen
+        pairs = _pairs(shown, figure) if shown else ()
+        if still or shown is None or len(pairs) > _MOST_FLYING or not any(_moves(*pair) for pair in pairs):
             self.show(figure)
             return
-        assert isinstance(shown, Scatter)
         self._land()
         self._start, self._target = shown, figure
         self._left_at = now
@@ -180,8 +204,7 @@ class PointsCanvas(Canvas):
         if share >= 1:
             self.show(target)
             return
-        eased = 1 - (1 - share) ** 2
-        self._figure = replace(target, points=between(start.points, target.points, eased))
+        self._figure = _on_the_way(start, target, 1 - (1 - share) ** 2)
         self.repaint()
 
     def _land(self) -> None:
@@ -190,7 +213,7 @@ class PointsCanvas(Canvas):
         self._flight = self._start = self._target = None
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
-        if self._target is not None and isinstance(self._figure, Scatter):
+        if self._target is not None and self._figure is not None:
             return draw(self._figure, width, height, ink.look)  # seen once: not kept
         return super().paint(width, height, ink)
 

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
-from embcx_tui.figures.values import Figure, Panels, Scatter
+from embcx_tui.figures.values import Figure, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
@@ -149,10 +149,8 @@ class PointsBrowsing(Screen[None]):
             return
         self._follow(network)
         picture = self._picture(self._pictures, snapshot, network, *canvas.content_size)
-        if isinstance(picture.figure, Scatter):
+        if picture.figure:
             canvas.fly(picture.figure)
-        elif picture.figure:
-            canvas.show(picture.figure)
         elif picture.words:
             canvas.show(None, picture.words)
         else:

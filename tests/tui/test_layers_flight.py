@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from textual.pilot import Pilot
 
 from embcx_tui.figures.terminal import Look
-from embcx_tui.figures.values import Figure, Scatter
+from embcx_tui.figures.values import Figure, Panels, Scatter
 from embcx_tui.tui.canvas import PointsCanvas
 from tests.tui import made
 from tests.tui.seeing import opened, sees, stop_the_clock
@@ -23,14 +23,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def frames(monkeypatch: pytest.MonkeyPatch) -> list[Scatter]:
-    """Every scatter that is drawn."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure of points that is drawn."""
     from embcx_tui.figures import terminal
 
-    seen: list[Scatter] = []
+    seen: list[Figure] = []
 
     def watching(figure: Figure, width: int, height: int, look: Look) -> object:
-        if isinstance(figure, Scatter):
+        if isinstance(figure, Scatter | Panels):
             seen.append(figure)
         return terminal.draw(figure, width, height, look)
 
@@ -77,16 +77,17 @@ def seal(study: made.Made, layer_id: str, points: NDArray[np.float32]) -> None:
     study.append(event.model_copy(update={"file": file}))
 
 
-async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(frames: list[Scatter]) -> None:
+async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(drawn: list[Figure]) -> None:
     async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
         start = canvas_of(pilot).figure
-        frames.clear()
+        drawn.clear()
         await pilot.pause(0.3)
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3")
         await landed(pilot)
         end = canvas_of(pilot).figure
         assert isinstance(start, Scatter) and isinstance(end, Scatter)
+        frames = [one for one in drawn if isinstance(one, Scatter)]
         between = [one for one in frames if one.points is not start.points and one.points is not end.points]
         assert between, "no frame between"
         way = [float(np.abs(one.points - start.points).mean()) for one in between]
@@ -95,16 +96,16 @@ async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(frames:
 
 
 @pytest.mark.parametrize("how", ["held", "no animations"])
-async def test_no_frames_between_where_a_key_is_held_or_none_are_wanted(frames: list[Scatter], how: str) -> None:
+async def test_no_frames_between_where_a_key_is_held_or_none_are_wanted(drawn: list[Figure], how: str) -> None:
     async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
         if how == "no animations":
             pilot.app.animation_level = "none"
         else:
             canvas_of(pilot)._left_at = float("inf")  # another key came just now
-        frames.clear()
+        drawn.clear()
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3")
-        assert len({id(one.points) for one in frames}) == 1
+        assert len({id(one.points) for one in drawn if isinstance(one, Scatter)}) == 1
 
 
 async def test_keys_pressed_faster_than_drawn_all_count() -> None:
@@ -112,3 +113,42 @@ async def test_keys_pressed_faster_than_drawn_all_count() -> None:
         await pilot.press(*["left"] * 9, *["right"] * 2)
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
         await landed(pilot)
+
+
+@pytest.mark.parametrize("what", ["compared", "all layers", "all activations"])
+async def test_the_points_of_several_panels_fly_together(drawn: list[Figure], what: str) -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        keys = {"compared": ["space", "down", "space"], "all layers": ["g"], "all activations": ["g", "g"]}[what]
+        await pilot.press(*keys)
+        await sees(pilot, "tanh · KL" if what != "all layers" else "layer 3 · KL")
+        await pilot.pause(0.4)
+        start = canvas_of(pilot).figure
+        drawn.clear()
+        await pilot.press("down" if what == "all layers" else "left")
+        await sees(pilot, "All layers · relu" if what == "all layers" else "Layer 2 ")
+        await landed(pilot)
+        end = canvas_of(pilot).figure
+        assert isinstance(start, Panels) and isinstance(end, Panels)
+        frames = [one for one in drawn if isinstance(one, Panels) and one is not end and one is not start]
+        assert frames
+        last = len(start.figures) - 1
+        way = [distance(start, one, last) for one in frames]
+        assert way[0] > 0 and way == sorted(way) and way[-1] < distance(start, end, last)
+
+
+def distance(one: Panels, other: Panels, place: int) -> float:
+    """How far points have moved in one of several panels."""
+    a, b = one.figures[place], other.figures[place]
+    assert isinstance(a, Scatter) and isinstance(b, Scatter) and a.labels is b.labels
+    return float(np.abs(a.points - b.points).mean())
+
+
+async def test_another_number_of_panels_is_there_at_once(drawn: list[Figure]) -> None:
+    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("g")
+        await sees(pilot, "layer 3 · KL")
+        await pilot.pause(0.4)
+        drawn.clear()
+        await pilot.press("g")
+        await sees(pilot, "Layer 3 of 3 · run 0")
+        assert len({id(one) for one in drawn if isinstance(one, Panels)}) == 1
