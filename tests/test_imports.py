@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-NUMERICS = {"torch", "torchvision", "openTSNE", "sklearn", "matplotlib", "scipy", "numba"}
+NUMERICS = {"torch", "torchvision", "openTSNE", "sklearn", "matplotlib", "scipy", "numba", "PIL", "textual_image"}
 
 
 def loaded(code: str) -> set[str]:
@@ -25,6 +25,7 @@ def loaded(code: str) -> set[str]:
         "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.progress",
         "import embcx_tui.cli.start, embcx_tui.cli.studies, embcx_tui.cli.data",
         "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.application",
+        "import embcx_tui.tui.export, embcx_tui.cli.preview",
     ],
 )
 def test_the_terminal_process_loads_no_numerics(code: str) -> None:

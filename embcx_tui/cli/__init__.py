@@ -29,7 +29,9 @@ class LazyGroup(click.Group):
         "stop": "studies",
         "delete": "studies",
         "export": "figures",
-        "draw": "figures",  # the application's own: not among those that are listed
+        # The application's own: not among those that are listed.
+        "draw": "figures",
+        "preview": "preview",
         "report": "report",
         "data": "data",
         "doctor": "doctor",

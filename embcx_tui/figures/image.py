@@ -76,7 +76,7 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # it wants a Literal of every name
-        width = width_in or _width(figure)
+        width = width_in or width_of(figure)
         canvas = Canvas(figsize=(width, _height(figure, width)), dpi=dpi, layout="constrained")
         # Points, as everywhere in print: 2 pt around everything.
         canvas.get_layout_engine().set(w_pad=2 / 72, h_pad=2 / 72)  # type: ignore[union-attr, call-arg]
@@ -98,7 +98,7 @@ def _harmless(value: T) -> T:
     return value
 
 
-def _width(figure: Figure) -> float:
+def width_of(figure: Figure) -> float:
     """Return one column, or two for what does not read at one."""
     if isinstance(figure, Bars):
         return COLUMN_WIDTH_IN * (1 if sum(len(group.bars) for group in figure.groups) <= 12 else 2)
@@ -107,7 +107,7 @@ def _width(figure: Figure) -> float:
     if isinstance(figure, Panels):
         # Two embeddings stand side by side in a column; charts with axes do not.
         most = 2 if all(isinstance(one, Scatter) for one in figure.figures) else 1
-        wide = figure.columns > most or any(_width(one) > COLUMN_WIDTH_IN for one in figure.figures)
+        wide = figure.columns > most or any(width_of(one) > COLUMN_WIDTH_IN for one in figure.figures)
         return COLUMN_WIDTH_IN * (2 if wide else 1)
     return COLUMN_WIDTH_IN
 

@@ -26,6 +26,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.choices import Choices
 from embcx_tui.tui.layers_shown import Shown
+from embcx_tui.tui.preview import Preview
 from embcx_tui.tui.screenshot import screen_svg, screen_text
 
 WHAT = ("figure", "all figures", "screen (SVG)", "screen (text)")
@@ -140,28 +141,36 @@ class ExportDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content("Save a figure"), classes="dialog-title")
-            yield Static(id="about", classes="dialog-text")
-            for label, name, options in (
-                ("what", "what", (*self.shown, *WHAT)),
-                ("format", "format", tuple(kind.upper() for kind in FORMATS)),
-                ("size", "size", tuple(SIZES)),
-            ):
-                with Horizontal(classes="export-line"):
-                    yield Static(label, classes="export-label")
-                    yield _Pick(options, single=True, id=name)
-            with Horizontal(classes="export-line"):
-                yield Static("dpi", classes="export-label")
-                yield Input(id="dpi", compact=True, type="integer")
-            with Horizontal(classes="export-line"):
-                yield Static("folder", classes="export-label")
-                yield Input(id="folder", compact=True, placeholder="this study's exports")
-            yield Static(id="outcome")
+            with Horizontal(id="sides"):
+                with Vertical(id="form"):
+                    yield from self._form()
+                yield Preview(id="preview")
             with Horizontal(classes="dialog-answers"):
+                yield Static(id="why")
                 yield Button("Save", id="save")
                 yield Button("Cancel", id="close")
 
+    def _form(self) -> ComposeResult:
+        yield Static(id="about", classes="dialog-text")
+        for label, name, options in (
+            ("what", "what", (*self.shown, *WHAT)),
+            ("format", "format", tuple(kind.upper() for kind in FORMATS)),
+            ("size", "size", tuple(SIZES)),
+        ):
+            with Horizontal(classes="export-line"):
+                yield Static(label, classes="export-label")
+                yield _Pick(options, single=True, id=name)
+        with Horizontal(classes="export-line"):
+            yield Static("dpi", classes="export-label")
+            yield Input(id="dpi", compact=True, type="integer")
+        with Horizontal(classes="export-line"):
+            yield Static("folder", classes="export-label")
+            yield Input(id="folder", compact=True, placeholder="this study's exports")
+        yield Static(id="outcome")
+
     def on_mount(self) -> None:
         self.query_one("#outcome").display = False
+        self.query_one(".dialog").set_class(not self.query_one(Preview).why_not, "-seen")
         wish = Wish.of(getattr(self.app, "export_choices", {}))
         for name, option in (
             ("what", next(iter(self.shown), WHAT[0])),
@@ -171,11 +180,15 @@ class ExportDialog(ModalScreen[None]):
             self.query_one(f"#{name}", _Pick).take(option)
         self.query_one("#dpi", Input).value = str(wish.dpi)
         self.query_one("#folder", Input).value = wish.folder
-        self._tell()
+        # Once it is known how much room there is.
+        self.call_after_refresh(self._tell)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._tell)
 
     @on(Choices.Changed)
     def _tell(self) -> None:
-        """Say what the chosen thing is and what its file will be called."""
+        """Say what the chosen thing is and what its file will be called, and show it where that can be."""
         what = self._what
         about = self.shown[what].title if what in self.shown else _ABOUT.get(what, self._title)
         format = self.query_one("#format", _Pick).chosen[0].lower()
@@ -183,6 +196,14 @@ class ExportDialog(ModalScreen[None]):
         self.query_one("#about", Static).update(
             Content.assemble(about[:1].upper() + about[1:], "\n", (safe_text(name, 200), "$text-muted"))
         )
+        preview = self.query_one(Preview)
+        narrow = "" if preview.content_size else "A preview needs 120 columns"
+        self.query_one("#why", Static).update(Content(preview.why_not or narrow))
+        if what in self.shown or what == WHAT[0]:
+            size = SIZES[self.query_one("#size", _Pick).chosen[0]]
+            preview.ask(self._paths, self.shown.get(what, self._figure), size)
+        else:
+            preview.ask(self._paths, None, "")
 
     @property
     def _what(self) -> str:
