@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from embcx_tui.analysis.selection import Architecture, Selection, select
@@ -31,9 +31,11 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
     lines += ["", *_aligned([heads, *(_row(selection, key, layers, deepest) for key, layers in groups.items())])]
     lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
-    degenerate = sum(one.degenerate for layers in groups.values() for one in layers.values())
+    # Of layers, not of means: a run's input is in the mean of every architecture.
+    degenerate = sum(one.degenerate for one in snapshot.measured.values())
     if degenerate:
-        lines.append(f"{degenerate} degenerate layers are left out of the means (show --json lists them)")
+        words = "1 degenerate layer is" if degenerate == 1 else f"{degenerate:,} degenerate layers are"
+        lines.append(f"{words} left out of the means (show --json lists them)")
     if snapshot.failed:
         lines.append(f"{len(snapshot.failed)} layers could not be measured (show --json lists them)")
     if selection.words:
@@ -112,10 +114,16 @@ def _row(selection: Selection, key: Architecture, layers: dict[int, LayerSummary
     ]
     return [
         _label(selection.snapshot, key),
-        str(max(one.n for one in layers.values())),
+        _counts(layers.values()),
         f"{fmean(accuracies):.4f}" if accuracies else "",
         *(_cell(layers.get(layer)) for layer in range(deepest + 1)),
     ]
+
+
+def _counts(layers: Iterable[LayerSummary]) -> str:
+    """Return over how many runs the means of `layers` are, "2–5" where that differs."""
+    counts = {one.n for one in layers}
+    return str(*counts) if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
 
 
 def _cell(one: LayerSummary | None) -> str:
