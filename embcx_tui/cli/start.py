@@ -10,7 +10,7 @@ import click
 
 from embcx_tui.cli import OK
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.datafiles import absolute_dataset
+from embcx_tui.study.datafiles import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import StudySettings, apply_overrides, read_study_file, validate
@@ -28,22 +28,11 @@ def requested_settings(study: str, assignments: tuple[str, ...], name: str | Non
                 f"{safe_text(study, 60)!r} is no preset ({', '.join(preset_names())}) and no file; "
                 "embcx-tui presets lists the presets"
             )
-        values = _with_paths({"name": path.stem, **read_study_file(path)}, path.parent)
-    values = _with_paths(apply_overrides(values, assignments), Path())
+        values = with_absolute_datasets({"name": path.stem, **read_study_file(path)}, path.parent)
+    values = with_absolute_datasets(apply_overrides(values, assignments), Path())
     if name is not None:
         values["name"] = name
     return validate(values)
-
-
-def _with_paths(values: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Return `values` with relative `file:` datasets made absolute from `base`: the worker computes elsewhere."""
-    data = values.get("data")
-    names = data.get("datasets") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(names, (str, list)):
-        return values  # validation says what is wrong with it
-    listed = [names] if isinstance(names, str) else names
-    found = [absolute_dataset(name, base) if isinstance(name, str) else name for name in listed]
-    return {**values, "data": {**data, "datasets": found}}
 
 
 @click.command("presets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FILE_PREFIX = "file:"
 
@@ -75,3 +76,14 @@ def absolute_dataset(name: str, base: Path) -> str:
     with suppress(RuntimeError):  # "~nobody/": no such person
         path = path.expanduser()
     return FILE_PREFIX + str(base.absolute() / path)
+
+
+def with_absolute_datasets(values: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return the `values` of a study file with the paths of its `file:` datasets made absolute from `base`."""
+    data = values.get("data")
+    names = data.get("datasets") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(names, (str, list)):
+        return values  # validation says what is wrong with it
+    listed = [names] if isinstance(names, str) else names
+    found = [absolute_dataset(name, base) if isinstance(name, str) else name for name in listed]
+    return {**values, "data": {**data, "datasets": found}}

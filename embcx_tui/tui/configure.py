@@ -14,13 +14,14 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
+from embcx_tui.study.datafiles import with_absolute_datasets
 from embcx_tui.study.errors import RequestError, SettingsError
 from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import StudySettings, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.choices import Choices
-from embcx_tui.tui.configure_fields import FILES, SECTIONS, FieldRow, collect, row_of_mistake, value_at
+from embcx_tui.tui.configure_fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
 from embcx_tui.tui.dialogs import Answer, Ask, AskText
 from embcx_tui.tui.estimate import estimate
 from embcx_tui.tui.frame import ModeScreen
@@ -106,6 +107,8 @@ class ConfigureScreen(ModeScreen):
 
     def _check(self) -> None:
         values, mistakes = collect(self._fields)
+        # The worker computes in another folder than that in which the application was started.
+        values = with_absolute_datasets(values, Path())
         self._settings = None
         try:
             settings = validate(values)
@@ -114,6 +117,9 @@ class ConfigureScreen(ModeScreen):
         except SettingsError as error:
             for mistake in error.mistakes:
                 mistakes.setdefault(row_of_mistake(mistake.key, self._fields), mistake.text)
+        if missing := missing_file(values):
+            mistakes.setdefault(FILES, missing)
+            self._settings = None
         self._mistakes = mistakes
         for key, row in self._fields.items():
             row.say(mistakes.get(key, ""))
@@ -197,7 +203,7 @@ class ConfigureScreen(ModeScreen):
 
     def _load(self, path: Path) -> None:
         try:
-            values = read_study_file(path)
+            values = with_absolute_datasets(read_study_file(path), path.parent)
         except RequestError as error:
             self.post_message(Say(safe_text(error), "error"))
             return

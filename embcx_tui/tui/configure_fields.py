@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from textual.app import ComposeResult
@@ -14,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from embcx_tui.study.catalogue import CATALOGUE
+from embcx_tui.study.datafiles import FILE_PREFIX, is_there
 from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_value
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.choices import Choices
@@ -181,6 +183,14 @@ def collect(rows: Mapping[str, FieldRow]) -> tuple[dict[str, Any], dict[str, str
         section, _, name = key.rpartition(".")
         (values.setdefault(section, {}) if section else values)[name] = value
     return values, mistakes
+
+
+def missing_file(values: Mapping[str, Any]) -> str:
+    """Return which `file:` dataset of a study file is not there, its path absolute; "" where none is missing."""
+    for name in values["data"]["datasets"]:
+        if name.startswith(FILE_PREFIX) and not is_there(path := Path(name.removeprefix(FILE_PREFIX))):
+            return f"there is no file {safe_text(path, 2_000)}"
+    return ""
 
 
 def row_of_mistake(key: str, rows: Mapping[str, FieldRow]) -> str:

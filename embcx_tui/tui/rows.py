@@ -20,8 +20,9 @@ RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost",
 class StudyRow:
     """What the list and its details show of a study. Times in seconds since 1970, `fraction` 0 … 1.
 
-    `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `settings` is None
-    where the study's file cannot be read; `reason` says why then, or why its worker failed.
+    `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
+    `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
+    says why then, or why its worker failed.
     """
 
     paths: StudyPaths
@@ -37,6 +38,7 @@ class StudyRow:
     epoch: int = 0
     scores: tuple[tuple[str, float], ...] = ()
     diverged: int = 0
+    at_chance: int = 0
     failed: int = 0
     device: str = ""
     host: str = ""
@@ -63,6 +65,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         epoch=min((history.last for history in snapshot.histories.values()), default=0),
         scores=_scores(snapshot),
         diverged=len(snapshot.diverged),
+        at_chance=sum(state.at_chance for state in snapshot.networks.values()),
         failed=len(snapshot.failed),
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",

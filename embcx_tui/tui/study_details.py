@@ -13,7 +13,7 @@ from textual.widget import Widget
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import phrases
 from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.states import LOOKS
+from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS
 
 LABEL_WIDTH = 12
 SEPARATOR = " · "
@@ -36,7 +36,7 @@ def headline(row: StudyRow, now: float) -> Content:
             return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")
         case "complete":
             took = phrases.duration(max(row.updated - row.created, 1))
-            return Content.assemble(begin, f" {quiet}, {took} after it was asked for{_trouble(row)}")
+            return Content.assemble(begin, f" {quiet}, {took} after it was asked for")
         case "lost":
             return Content.assemble(begin, f": the worker ended without a word {quiet}; ", _key("r"), " resumes")
         case "failed":
@@ -56,13 +56,19 @@ def _stage(row: StudyRow) -> str:
     return "trained, measuring the layers"
 
 
-def _trouble(row: StudyRow) -> str:
+def _trouble(row: StudyRow) -> list[Content]:
+    """Return what a person should know before believing the numbers, each with its sign."""
     parts = []
     if row.diverged:
-        parts.append(f"{phrases.several(row.diverged, 'network')} diverged")
+        words = f"{DIVERGED_SIGN} {phrases.several(row.diverged, 'network')} diverged, in no mean"
+        parts.append(Content.styled(words, "$text-error"))
+    if row.at_chance:
+        words = f"{AT_CHANCE_SIGN} {phrases.several(row.at_chance, 'network')} at chance, in the means above"
+        parts.append(Content.styled(words, "$text-warning"))
     if row.failed:
-        parts.append(f"{phrases.several(row.failed, 'layer')} could not be measured")
-    return "; " + ", ".join(parts) if parts else ""
+        words = f"! {phrases.several(row.failed, 'layer')} could not be measured"
+        parts.append(Content.styled(words, "$text-error"))
+    return parts
 
 
 def details(row: StudyRow, now: float, width: int) -> Content:
@@ -92,6 +98,8 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
     if settings:
         yield "last KL", _scores(row)
+        if trouble := _trouble(row):
+            yield "trouble", trouble
         grid, measure, training = settings.networks, settings.measure, settings.training
         depths = ", ".join(str(depth) for depth in grid.depths[:_SOME])
         yield (

@@ -21,7 +21,7 @@ from textual.widgets.option_list import Option
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.states import LOOKS, state_content
+from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS, state_content
 
 GAP = 2
 POINTER = "▌"
@@ -42,7 +42,11 @@ class Column:
 
 
 def _name(row: StudyRow, width: int, now: float) -> Content:
-    return Content.styled(row.name, "$heading")
+    counts = ((DIVERGED_SIGN, row.diverged, "$text-error"), (AT_CHANCE_SIGN, row.at_chance, "$text-warning"))
+    signs = Content.assemble(*((f" {sign}{count}", colour) for sign, count, colour in counts if count))
+    # The signs stay where the name is cut.
+    name = Content.styled(row.name, "$heading").truncate(max(width - signs.cell_length, 1), ellipsis=True)
+    return name + signs
 
 
 def _state(row: StudyRow, width: int, now: float) -> Content:

@@ -15,6 +15,7 @@ from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.choices import Choices
+from embcx_tui.tui.configure import ConfigureScreen
 from embcx_tui.tui.configure_fields import FIELDS, editor_id
 from embcx_tui.tui.estimate import estimate
 from embcx_tui.worker import launch
@@ -169,3 +170,46 @@ def test_the_estimate_counts_what_the_plan_has(preset: str) -> None:
     assert (cost.networks + cost.controls, cost.embeddings) == (len(plan.networks), len(plan.layers))
     assert cost.seconds > 0
     assert "name" in to_toml(settings)
+
+
+async def test_a_file_is_looked_for_where_the_application_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[StudyPaths] = []
+    monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "some.npz").write_bytes(b"its content is the worker's concern")
+    monkeypatch.chdir(here)
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await _type(pilot, "data.files", "file:othr.npz")
+        await shows(pilot, "✗ there is no file")
+        screen = pilot.app.screen
+        assert isinstance(screen, ConfigureScreen)
+        assert screen._mistakes["data.files"] == f"there is no file {here / 'othr.npz'}"
+        await shows(pilot, "✗ 1 mistake at from files")
+        await pilot.press("ctrl+r")
+        await _type(pilot, "data.files", "file:some.npz")
+        await until(pilot, lambda: "mistake" not in text_of(pilot, "#cost"))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
+    assert len(started) == 1
+    assert f"file:{here / 'some.npz'}" in read_settings(started[0]).data.datasets
+
+
+async def test_a_loaded_files_paths_begin_at_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "own.npz").write_bytes(b"")
+    path = tmp_path / "own.toml"
+    path.write_text('name = "own"\n[data]\ndatasets = ["file:own.npz"]\n')
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await pilot.press("ctrl+o")
+        await shows(pilot, "Load a study file")
+        pilot.app.screen.query_one(Input).value = str(path)
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query(f"#{editor_id('data.files')}"))
+        field = pilot.app.screen.query_one(f"#{editor_id('data.files')}", Input)
+        await until(pilot, lambda: field.value == f"file:{tmp_path / 'own.npz'}")
+        assert "mistake" not in text_of(pilot, "#cost")

@@ -166,3 +166,19 @@ async def test_help_lists_the_keys_of_the_screen_and_closes() -> None:
         assert "Watch the open study train" in screen_text(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))
+
+
+async def test_diverged_networks_and_those_at_chance_are_counted_in_the_list_and_named_below() -> None:
+    made.make_study(
+        made.settings_of(networks__runs=2, networks__activations=["relu", "tanh"], name="a name that is much too long"),
+        at_chance=["digits-d3-relu-r0", "digits-d3-relu-r1"],
+        diverged=["digits-d3-tanh-r1"],
+        broken=["digits-d3-tanh-r0-l2"],
+        arrays=False,
+    )
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await shows(pilot, "… ✗1 ≈2")
+        await shows(pilot, "✗ 1 network diverged, in no mean")
+        await shows(pilot, "≈ 2 networks at chance, in the means above")
+        await shows(pilot, "! 1 layer could not be measured")
