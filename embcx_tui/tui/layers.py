@@ -13,8 +13,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.events import ScreenResume
-from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
@@ -41,7 +39,7 @@ from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.places import Place, place_of
 
 
-class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
+class LayersScreen(PointsWalking, PointsSeeing):
     """Browses what `snapshot` has measured; the application sets `snapshot` and `paths`."""
 
     MODE: ClassVar[Mode] = "layers"
@@ -50,14 +48,8 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, keys.hidden("p", "leave"), *keys.LAYERS]
 
-    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
-    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
-    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
-
     def __init__(self) -> None:
         super().__init__()
-        self._layer: int | None = None  # as wished for; a shallower network shows its last
-        self._shown_place: Place | None = None
         self._statistics = StudyStatistics(self._show_numbers)
 
     def compose_body(self) -> ComposeResult:
@@ -76,10 +68,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
     def watch_paths(self, paths: StudyPaths | None) -> None:
         self.open_shelf(paths)
-        self._layer = self._shown_place = None
-        self.marked, self.pointing, self.view = (), False, View()
-        self.chart: Chart = "bars"
-        self.exclude_chance = False
+        self.select_nothing()
         if self.is_mounted:
             self.query_one(FilterLine).clear()
         self._update()
@@ -104,9 +93,9 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         nothing.show(None, READING if self.paths else NO_STUDY)
         if snapshot:
             self._update_tree(snapshot)
-            if self._shown_place is None and (first := tree.first_activation()):
+            if self.place is None and (first := tree.first_activation()):
                 tree.select(first)
-                self._shown_place = first
+                self.place = first
         self.show_all()
 
     def _update_tree(self, snapshot: Snapshot) -> None:
@@ -138,17 +127,13 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         self.exclude_chance = not self.exclude_chance
         self.show_soon()
 
-    @property
-    def open_snapshot(self) -> Snapshot | None:
-        return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
-
     def remember(self) -> dict[str, Any]:
         """Return what should come back on the next start, as plain values."""
         network = self.network
-        if network is None or self._shown_place is None:
+        if network is None or self.place is None:
             return {}
-        place = {name: value for name, value in asdict(self._shown_place).items() if value is not None}
-        layer = {} if self._layer is None else {"layer": self._layer}
+        place = {name: value for name, value in asdict(self.place).items() if value is not None}
+        layer = {} if self.layer_wished is None else {"layer": self.layer_wished}
         return {**place, **layer, "chart": self.chart, "without_chance": self.exclude_chance, **self.view.plain()}
 
     def recall(self, state: Mapping[str, Any]) -> None:
@@ -158,9 +143,9 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         place = tree.known_place(given)
         if place:
             tree.select(place)
-            self._shown_place = place
+            self.place = place
         layer = state.get("layer")
-        self._layer = layer if isinstance(layer, int) and layer >= 0 else None
+        self.layer_wished = layer if isinstance(layer, int) and layer >= 0 else None
         self.view = View.of_plain(state)
         self.exclude_chance = state.get("without_chance") is True
         self.chart = next((one for one in get_args(Chart) if one == state.get("chart")), "bars")
@@ -168,29 +153,13 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
     # What is selected
 
-    @property
-    def place(self) -> Place | None:
-        return self._shown_place
-
-    @property
-    def network(self) -> Network | None:
-        snapshot = self.open_snapshot
-        return self._shown_place.network(snapshot.plan) if snapshot and self._shown_place else None
-
-    @property
-    def layer_shown(self) -> int:
-        network = self.network
-        if network is None:
-            return 0
-        return network.depth if self._layer is None else min(self._layer, network.depth)
-
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Place]) -> None:
         tree = self.query_one(LayersTree)
         # Of several nodes that were passed by, only where the cursor stands now counts.
         if not tree.is_here(event.node) or event.node is not tree.cursor_node:
             return
-        if event.node.data != self._shown_place:
-            self._shown_place = event.node.data
+        if event.node.data != self.place:
+            self.place = event.node.data
             self.show_soon()
 
     def on_tree_node_expanded(self) -> None:
@@ -202,7 +171,7 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
 
     def action_flip(self, by: int) -> None:
         if network := self.network:
-            self._layer = min(max(self.layer_shown + by, 0), network.depth)
+            self.layer_wished = min(max(self.layer_shown + by, 0), network.depth)
             self.show_soon()
 
     def action_walk(self, by: int) -> None:
@@ -219,15 +188,8 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         if (network := self.network) is None or place_of(network) not in leaves:
             return
         here = leaves.index(place_of(network))
-        is_leaf = self._shown_place is not None and self._shown_place.run is not None
+        is_leaf = self.place is not None and self.place.run is not None
         tree.select(leaves[min(max(here + by, 0), len(leaves) - 1) if is_leaf else here])
-
-    def go(self, place: Place | None, layer: int) -> None:
-        self._layer = layer
-        if place and place != self._shown_place:
-            self._shown_place = place
-            self.query_one(LayersTree).select(place)
-        self.show_soon()
 
     def action_mark(self) -> None:
         """Mark the network shown, or mark it no more."""
@@ -251,40 +213,15 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         tree, network = self.query_one(LayersTree), self.network
         leaves = list(tree.leaves())
         if leaves and (network is None or place_of(network) not in leaves):
-            self._shown_place = leaves[0]
+            self.place = leaves[0]
             self.show_soon()
-        if self._shown_place:
+        if self.place:
             # Once it has been laid out: a tree planted anew puts its cursor on the line it had before.
-            self.call_after_refresh(tree.select, self._shown_place)
+            self.call_after_refresh(tree.select, self.place)
 
     @on(FilterLine.Left)
     def filter_left(self) -> None:
         self.query_one(LayersTree).focus()
-
-    # Panels
-
-    @property
-    def _panels(self) -> list[Widget]:
-        return [self.query_one(f"#{name}") for name in ("tree", "bars", "scatter", "numbers")]
-
-    def action_panel(self, by: int) -> None:
-        zoomed = self.has_class("-zoomed")
-        panels = [one for one in self._panels if (isinstance(one, Canvas) if zoomed else one.display)]
-        at = panels.index(self.focused) if self.focused in panels else -1
-        self.bring(panels[(at + by) % len(panels)])
-
-    def action_zoom(self) -> None:
-        if self.has_class("-zoomed"):
-            self.unzoom()
-            return
-        panel = self.focused if isinstance(self.focused, Canvas) else self.query_one("#scatter", Canvas)
-        self._zoom(panel)
-        panel.focus()
-
-    def bring(self, panel: Widget) -> None:
-        if self.has_class("-zoomed"):
-            self._zoom(panel)
-        panel.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # While a filter is typed, no key of the screen can be meant.
@@ -292,14 +229,6 @@ class LayersScreen(PointsWalking, PointsSeeing, ModeScreen):
         if typing and hasattr(LayersScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
             return False
         return super().check_action(action, parameters)
-
-    def unzoom(self) -> None:
-        self.remove_class("-zoomed")
-
-    def _zoom(self, panel: Widget) -> None:
-        for one in self._panels:
-            one.set_class(one is panel, "-front")
-        self.add_class("-zoomed")
 
     def action_back(self) -> None:
         """Undo the outermost of what is set: full screen, grid, chosen point, marks, filter."""

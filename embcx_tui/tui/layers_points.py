@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from textual import on, work
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widget import Widget
 
 from embcx_tui.figures.values import Figure, Panels
 from embcx_tui.store.paths import StudyPaths
@@ -17,13 +15,15 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.canvas import Canvas, PointsCanvas
-from embcx_tui.tui.layers_charts import Chart, charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
+from embcx_tui.tui.layers_charts import charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
 from embcx_tui.tui.layers_clouds import Cloud, Clouds, files_of
+from embcx_tui.tui.layers_panels import LayersPanels
 from embcx_tui.tui.layers_pictures import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers_point import NEIGHBOURS, PointFacts, PointPanel, facts_of
 from embcx_tui.tui.layers_reading import Reading
+from embcx_tui.tui.layers_selection import LayersSelection
 from embcx_tui.tui.layers_tree import LayersTree
-from embcx_tui.tui.layers_view import View, extent
+from embcx_tui.tui.layers_view import extent
 from embcx_tui.tui.layers_words import caption, nothing_yet
 from embcx_tui.tui.places import Place
 from embcx_tui.tui.plane import nearest_to
@@ -34,17 +34,8 @@ _READING_SHOWN_AFTER_S = 0.3
 _ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 
 
-class PointsBrowsing(Screen[None]):
-    """Shows figures of what is selected; who derives from it selects, composes the widgets and calls `show_all`."""
-
-    paths: StudyPaths | None
-    view = View()
-    marked: tuple[Network, ...] = ()
-    pointing = False
-    """Whether arrows walk from point to point."""
-    chart: Chart = "bars"
-    exclude_chance = False
-    """Whether networks at chance are left out of every mean."""
+class PointsBrowsing(LayersSelection, LayersPanels):
+    """Shows what is selected; who derives from it composes the widgets and calls `show_all`."""
 
     _pictures: Pictures | None = None
     _reading: Reading | None = None
@@ -53,34 +44,6 @@ class PointsBrowsing(Screen[None]):
     _charted: tuple[tuple[object, ...], Snapshot, Figure] | None = None
     _alike: tuple[tuple[str, int], tuple[int, ...]] | None = None
     _followed: tuple[str, ...] = ()
-
-    @property
-    def open_snapshot(self) -> Snapshot | None:
-        """The snapshot, unless it is still that of the study open before."""
-        raise NotImplementedError
-
-    @property
-    def place(self) -> Place | None:
-        """The selected node of the tree."""
-        raise NotImplementedError
-
-    @property
-    def network(self) -> Network | None:
-        """The network whose layer is shown."""
-        raise NotImplementedError
-
-    @property
-    def layer_shown(self) -> int:
-        """The layer shown: the one wished for, or the last of a shallower network."""
-        raise NotImplementedError
-
-    def go(self, place: Place | None, layer: int) -> None:
-        """Select a node of the tree (None: the same) and a layer."""
-        raise NotImplementedError
-
-    def bring(self, panel: Widget) -> None:
-        """Focus a panel; while one has the whole screen, this one takes it."""
-        raise NotImplementedError
 
     def open_shelf(self, paths: StudyPaths | None) -> None:
         """Read arrays of this study from now on."""
@@ -95,6 +58,14 @@ class PointsBrowsing(Screen[None]):
         if not self._soon:
             self._soon = True
             self.call_later(self._show_now)
+
+    def go(self, place: Place | None, layer: int) -> None:
+        """Select a node of the tree (None: the same) and a layer."""
+        self.layer_wished = layer
+        if place and place != self.place:
+            self.place = place
+            self.query_one(LayersTree).select(place)
+        self.show_soon()
 
     def _show_now(self) -> None:
         self._soon = False
