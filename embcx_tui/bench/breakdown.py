@@ -27,7 +27,6 @@ _PARTS: tuple[tuple[str, object, str], ...] = (
     ("load", datasets, "load"),
     ("train", Block, "step"),
     ("test", Block, "evaluate"),
-    ("test", CohortTraining, "accuracies"),
     ("activations", CohortTraining, "measure"),
     ("P", complexity, "neighbourhoods"),
     ("descent and score", exact, "descend"),

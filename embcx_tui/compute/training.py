@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
@@ -244,19 +245,27 @@ class CohortTraining:
             self._data.standardise(x)
             return forward(self.weights(network), x)
 
-    def accuracies(self, network: Network) -> tuple[float, float]:
-        """Return the accuracies (0 … 1) of one network on all training and all test inputs: for untrained controls."""
-        weights = self.weights(network)
-        results = []
-        for x, y in ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test)):
-            correct = 0
-            for start in range(0, len(x), EVALUATION_BATCH):
-                part = x[start : start + EVALUATION_BATCH].to(torch.float32, copy=True)
-                self._data.standardise(part)
-                answers = forward(weights, part).logits.argmax(1)
-                correct += int((answers == y[start : start + EVALUATION_BATCH]).sum())
-            results.append(correct / len(x))
-        return results[0], results[1]
+    def control_accuracies(self, controls: Sequence[Network]) -> dict[str, tuple[float, float]]:
+        """Return the accuracies (0 … 1) of untrained `controls`, by id, on all training and on all test inputs.
+
+        All of them in one pass. As everywhere, float32 rounding depends on the company: ask for the same ones again.
+        """
+        sizes = self._blocks[0].sizes
+        with memory_guard(f"evaluating {len(controls)} untrained networks"), torch.no_grad():
+            blocks = []
+            for members in _blocks(controls, sizes, self.device):
+                block = Block(members, [0] * len(members), sizes, self.settings.training, self._data)
+                for place, network in enumerate(members):
+                    block.put(place, self.weights(network))
+                blocks.append(block)
+            parts = ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test))
+            with _threads(len(blocks), self.device) as pool:
+                results = list(pool.map(lambda block: [block.evaluate(x, y) for x, y in parts], blocks))
+        return {
+            network.id: (train, test)
+            for block, (trains, tests) in zip(blocks, results, strict=True)
+            for network, train, test in zip(block.networks, trains, tests, strict=True)
+        }
 
     def state(self) -> dict[str, Tensor]:
         """Return what resumes this training, as named tensors for safetensors (copies, in main memory).
@@ -331,7 +340,7 @@ def _blocks(networks: Sequence[Network], sizes: Sizes, device: torch.device) -> 
     """
     costs = {network.id: _parameters(network, sizes) for network in networks}
     total = sum(costs.values())
-    count = 1 if device.type == "cuda" else min(len(networks), torch.get_num_threads())
+    count = 1 if device.type == "cuda" else min(len(networks), _cpu_threads())
     blocks: list[list[Network]] = [[] for _ in range(count)]
     before = 0
     for network in sorted(networks, key=lambda network: network.run):
@@ -350,7 +359,7 @@ def _threads(blocks: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
     Blocks need nothing of each other, so a thread for each beats several threads for every operation: no barriers,
     at which on a busy machine all wait for the slowest (docs/training.md has the figures).
     """
-    threads = torch.get_num_threads()
+    threads = _cpu_threads()
     if device.type != "cuda":
         torch.set_num_threads(1)
     try:
@@ -358,6 +367,12 @@ def _threads(blocks: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+@functools.cache
+def _cpu_threads() -> int:
+    """Return how many threads torch may use, as at the first call: `_threads` changes what torch says meanwhile."""
+    return torch.get_num_threads()
 
 
 def _prepare_thread(device: torch.device) -> None:

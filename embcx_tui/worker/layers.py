@@ -160,9 +160,11 @@ class Measuring:
         trained = {network.id for network in training.networks}
         train = training.train_accuracies() if any(one.id in trained for one in new) else {}
         test = training.test_accuracies() if train else {}
+        # Of all controls, whichever are new: what rounds differently in other company would tell on a resumed study.
+        control = training.control_accuracies(self._controls(training)) if {one.id for one in new} - trained else {}
         for network in new:
             own = network.id in trained
-            accuracies = (train[network.id], test[network.id]) if own else training.accuracies(network)
+            accuracies = (train[network.id], test[network.id]) if own else control[network.id]
             predicted = training.measure(network, self._dataset.x_train[self._sample(network.run)[0]]).predictions
             sealed = write_arrays(self._paths.arrays, f"{network.id}.npz", {"predicted": predicted})
             self._journal.tell(
