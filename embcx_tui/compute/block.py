@@ -10,6 +10,7 @@ step cost 5 % of the time on a CPU; on a GPU the same list is what a CUDA graph 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ _ALIGN = 16
 EVALUATION_BATCH = 1_000
 # Steps taken before a CUDA graph is captured, so that libraries have allocated what they keep.
 _GRAPH_WARMUP = 3
+_CAPTURING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,7 +232,12 @@ class Block:
         Warm-up and capture share a stream, so what cuBLAS keeps for a stream is there before the capture, and that
         stream is on this device (torch's own is on the one that captured first). thread_local: layers may be embedded
         in another thread meanwhile, and with the default an allocation there would break the capture, or be refused.
+        One capture at a time: torch synchronises the whole device when one begins, which another under way forbids.
         """
+        with _CAPTURING:
+            return self._capture(workspace)
+
+    def _capture(self, workspace: _Workspace) -> torch.cuda.CUDAGraph:
         kept = [workspace.inputs, self.parameters, self.velocities, self.loss, self.correct]
         before = [each.clone() for each in kept]
         current = torch.cuda.current_stream(self.device)
