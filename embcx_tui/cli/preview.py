@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embcx_tui.cli.figures import SIZES, figures_of, widths
+from embcx_tui.cli.studies import EXCLUDE_CHANCE
 from embcx_tui.study.errors import RequestError
 
 if TYPE_CHECKING:
@@ -42,18 +43,25 @@ class Pair(click.ParamType[tuple[int, int]]):
 @click.option("--sixel", is_flag=True, help="As Sixel (needs textual-image), else as PNG.")
 @click.option("--study", help="Draw --figure of this study, not what stands on standard input.")
 @click.option("--figure")
+@EXCLUDE_CHANCE
 def preview_command(
-    room: tuple[int, int], cell: tuple[int, int], size: str, sixel: bool, study: str | None, figure: str | None
+    room: tuple[int, int],
+    cell: tuple[int, int],
+    size: str,
+    sixel: bool,
+    study: str | None,
+    figure: str | None,
+    exclude_chance: bool,
 ) -> None:
     """Print a figure as JSON: `columns` and `rows` it takes, and its `png` (base64) or `sixel`."""
-    drawn = _figure(study, figure)
+    drawn = _figure(study, figure, exclude_chance)
     width_in = widths()[size]
     columns, rows, png = draw_into(drawn, room, cell, width_in)
     data = {"sixel": _sixel(png, columns, rows, cell)} if sixel else {"png": b64encode(png).decode("ascii")}
     click.echo(json.dumps({"columns": columns, "rows": rows, **data}))
 
 
-def _figure(study: str | None, name: str | None) -> Figure:
+def _figure(study: str | None, name: str | None, exclude_chance: bool) -> Figure:
     from embcx_tui.figures.wire import figure_of
 
     if study is None or name is None:
@@ -62,7 +70,7 @@ def _figure(study: str | None, name: str | None) -> Figure:
     from embcx_tui.store.reader import read_study
 
     paths = find_study(study)
-    figures = figures_of(paths, read_study(paths), exclude_chance=False)
+    figures = figures_of(paths, read_study(paths), exclude_chance)
     if name not in figures:
         raise RequestError(f"study {paths.id} has no such figure yet")
     return figures[name]()

@@ -95,7 +95,8 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
         names = ("input", *(str(layer) for layer in range(1, depth + 1)))
         panels.append(Curves(activation, "layer", "KL (nats)", tuple(lines), "", zero=True, x_names=names))
     gone = missing(selection, every)
-    parts = [build.how_words(selection, every), *([f"missing: {in_words(gone)}"] if gone else [])]
+    how = build.how_words(selection, every)
+    parts = [f"{how}, a line each" if how else "", *([f"missing: {in_words(gone)}"] if gone else [])]
     parts += build.chance_words(selection, every)
     title = build.title_of(dataset, build.hidden_layers(depth), "trained against controls")
     return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
@@ -218,7 +219,12 @@ def method_tables(
         )  # fmt: skip
         panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
     gone = [f"{METHOD_NAMES[m]} {words}" for m in methods for words in missing(selection, every, m)]
-    parts = ["mean over runs; 1 is best", *([f"missing: {in_words(gone)}"] if gone else [])]
+    how = (build.how_words(selection, every, method) for method in methods)
+    parts = [
+        "mean over runs; 1 is best",
+        next(filter(None, how), ""),
+        *([f"missing: {in_words(gone)}"] if gone else []),
+    ]
     scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
     parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
     parts += build.chance_words(selection, every)

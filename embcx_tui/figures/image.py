@@ -167,8 +167,9 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         axes = canvas.add_subplot(rows, columns, place + 1)
         _draw_one(axes, one, width / columns, legend=not shared)
     from_zero = [axes for axes, one in zip(canvas.axes, figure.figures, strict=True) if _from_zero(one)]
+    top = 1.12 * max((axes.get_ylim()[1] for axes in from_zero), default=1.0)
     for axes in from_zero:  # what is compared has one scale
-        axes.set_ylim(0, 1.12 * max(one.get_ylim()[1] for one in from_zero))
+        axes.set_ylim(0, top)
     if shared and scatters[0].classes:
         handles = [marker(place) for place in range(len(scatters[0].classes))]
         title = canvas.legend(

@@ -16,6 +16,9 @@ from embcx_tui.figures.values import Bar, Bars, Curves, Scatter
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Line and mark of the first, second, … kind of lines.
+_LINE_SIGNS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+
 
 def draw_bars(axes: Axes, bars: Bars) -> None:
     values = [value for group in bars.groups for bar in group.bars for value in bar.values]
@@ -135,14 +138,17 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         say(axes, curves.note or "nothing to draw yet")
         return
     named: set[tuple[str, int]] = set()
+    order = {label: place for place, label in enumerate(dict.fromkeys(line.label for line in curves.lines))}
     for line, y in cleaned:
         key = (line.label, line.place)
         label = line.label if key not in named else None
         named.add(key)
         single = np.isfinite(y).sum() == 1
+        # Few places have room for dashes and marks, so that lines are told apart without colour too.
+        sign = _LINE_SIGNS[order[line.label] % len(_LINE_SIGNS)] if curves.x_names else ("-", "o")
         axes.plot(
             line.x, y, color=hex_of(colour(line.place)), linewidth=0.9, label=label, solid_capstyle="round",
-            marker="o" if single or curves.x_names else "", markersize=2.5 if single else 1.8,
+            linestyle=sign[0], marker=sign[1] if single or curves.x_names else "", markersize=2.5 if single else 1.8,
         )  # fmt: skip
     axes.set_xlabel(curves.x_label, labelpad=2)
     axes.set_ylabel(curves.y_label)
@@ -155,6 +161,6 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         axes.set_ylim(bottom=0)
     if any(label for label, _ in named):
         axes.legend(
-            frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, handlelength=1.2, labelspacing=0.3,
-            borderaxespad=0.2,
+            frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, labelspacing=0.3,
+            handlelength=2.0 if curves.x_names else 1.2, borderaxespad=0.2,
         )  # fmt: skip

@@ -68,24 +68,26 @@ class Wish:
         return Path(self.folder).expanduser().absolute() if self.folder else paths.exports
 
 
-def export_command(paths: StudyPaths, figure: str | Shown, wish: Wish) -> tuple[str, ...]:
+def export_command(paths: StudyPaths, figure: str | Shown, wish: Wish, exclude_chance: bool = False) -> tuple[str, ...]:
     """Return the command that draws `figure` of a study as wished and prints the file's path.
 
-    A named figure is built anew from the study; what is shown is read from the command's standard input, as it is.
+    A named figure is built anew from the study, without networks at chance where they are to be left out; what is
+    shown is read from the command's standard input, as it is.
     Another process: matplotlib takes half a second to import and has no place in the application.
     """
     # -P: a file named like one of our modules in the current directory must not be imported instead.
     command = (sys.executable, "-P", "-m", "embcx_tui")
-    what = ("export", paths.id, "--figure", figure) if isinstance(figure, str) else ("draw", figure.name)
+    without = ("--exclude-chance",) if exclude_chance else ()
+    what = ("export", paths.id, "--figure", figure, *without) if isinstance(figure, str) else ("draw", figure.name)
     options = ("--format", wish.format, "--size", SIZES[wish.size], "--dpi", str(wish.dpi))
     return (*command, *what, *options, "--out", str(wish.target(paths)))
 
 
-async def export(paths: StudyPaths, figure: str | Shown, wish: Wish) -> tuple[str, bool]:
+async def export(paths: StudyPaths, figure: str | Shown, wish: Wish, exclude_chance: bool = False) -> tuple[str, bool]:
     """Draw and write a figure; return the file's path and True, or what went wrong in one line and False."""
     values = b"" if isinstance(figure, str) else (await asyncio.to_thread(figure_text, figure.figure)).encode("ascii")
     process = await asyncio.create_subprocess_exec(
-        *export_command(paths, figure, wish),
+        *export_command(paths, figure, wish, exclude_chance),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -118,7 +120,8 @@ class ExportDialog(ModalScreen[None]):
     """Asks what to save and how, draws it, and stays until the file's path was read.
 
     `figure` is a name of `embcx-tui export`, `title` what a person calls it; `shown`, by its name in the window, what
-    is on the screen below: the first of these is what is meant unless another is chosen.
+    is on the screen below: the first of these is what is meant unless another is chosen. With `exclude_chance` named
+    figures are drawn without networks at chance, as the screen is.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["dialogs.tcss", "export.tcss"]
@@ -130,8 +133,16 @@ class ExportDialog(ModalScreen[None]):
     ]
     AUTO_FOCUS = "#format"
 
-    def __init__(self, paths: StudyPaths, figure: str, title: str, shown: Mapping[str, Shown] | None = None) -> None:
+    def __init__(
+        self,
+        paths: StudyPaths,
+        figure: str,
+        title: str,
+        shown: Mapping[str, Shown] | None = None,
+        exclude_chance: bool = False,
+    ) -> None:
         super().__init__()
+        self._exclude_chance = exclude_chance
         self._paths = paths
         self._figure = figure
         self._title = title
@@ -201,7 +212,7 @@ class ExportDialog(ModalScreen[None]):
         self.query_one("#why", Static).update(Content(preview.why_not or narrow))
         if what in self.shown or what == WHAT[0]:
             size = SIZES[self.query_one("#size", _Pick).chosen[0]]
-            preview.ask(self._paths, self.shown.get(what, self._figure), size)
+            preview.ask(self._paths, self.shown.get(what, self._figure), size, self._exclude_chance)
         else:
             preview.ask(self._paths, None, "")
 
@@ -279,7 +290,7 @@ class ExportDialog(ModalScreen[None]):
             text, written = await self._save_screen(file)
         else:
             named = self._figure if self._what == WHAT[0] else "all"
-            text, written = await export(self._paths, self.shown.get(self._what, named), wish)
+            text, written = await export(self._paths, self.shown.get(self._what, named), wish, self._exclude_chance)
         self._asked = None
         if written and self._what == WHAT[1]:
             text = safe_text(wish.target(self._paths), _LONGEST_PATH)

@@ -258,12 +258,15 @@ class LayersScreen(PointsWalking, PointsSeeing):
         chart, points = self._chart_shown(snapshot, network), await self._points_shown(snapshot, network)
         shown = [("chart shown", chart), ("points shown", points)]
         ordered = shown if chart_first else shown[::-1]
-        self.app.push_screen(ExportDialog(self.paths, name, title, {what: one for what, one in ordered if one}))
+        named = {what: one for what, one in ordered if one}
+        self.app.push_screen(ExportDialog(self.paths, name, title, named, self.exclude_chance))
 
     def _chart_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
         figure = self.query_one("#bars", Canvas).figure
         whole = self.place is not None and self.place.activation is None
-        return chart_shown(figure, self.chart, snapshot, network, whole, self.marked) if figure else None
+        if figure is None:
+            return None
+        return chart_shown(figure, self.chart, snapshot, network, whole, self.marked, self.exclude_chance)
 
     async def _points_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
         figure, cloud = self.query_one("#scatter", PointsCanvas).target, self._cloud()

@@ -37,9 +37,19 @@ class Shown:
 
 
 def chart_shown(
-    figure: Figure, chart: Chart, snapshot: Snapshot, network: Network, depth_only: bool, marked: Sequence[Network]
+    figure: Figure,
+    chart: Chart,
+    snapshot: Snapshot,
+    network: Network,
+    depth_only: bool,
+    marked: Sequence[Network],
+    exclude_chance: bool = False,
 ) -> Shown:
-    """Return the chart `figure` of the upper panel; `depth_only`: of all activations of a depth."""
+    """Return the chart `figure` of the upper panel; `depth_only`: of all activations of a depth.
+
+    `exclude_chance`: networks at chance are not in it, which its note says; the name does too.
+    """
+    without = "-without-chance" if exclude_chance else ""
     key = ids.dataset_key(network.dataset)
     control = f"-{network.control}" if network.control else ""
     if isinstance(figure, Bars):
@@ -49,14 +59,14 @@ def chart_shown(
             figure = replace(figure, title=_common(marked), note=" · ".join(filter(None, words)))
             return Shown(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
         if depth_only:
-            return Shown(f"complexity-{key}-{network.depth}{control}", "complexity of all activations", figure)
-        name = f"complexity-{key}-{network.depth}-{network.activation}{control}"
+            return Shown(f"complexity-{key}-{network.depth}{control}{without}", "complexity of all activations", figure)
+        name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
         return Shown(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
     if chart == "accuracy" and isinstance(figure, Dots):
         # A narrow panel leaves the axis' words out.
-        return Shown(f"accuracy-{key}", "complexity against accuracy", replace(figure, y_label=_ACCURACY))
+        return Shown(f"accuracy-{key}{without}", "complexity against accuracy", replace(figure, y_label=_ACCURACY))
     one = f"-{network.activation}" if isinstance(figure, Panels) and len(figure.figures) == 1 else ""
-    return Shown(f"{chart}-{key}-{network.depth}{one}", f"complexity over {chart}", figure)
+    return Shown(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
 
 
 def points_shown(figure: Scatter, cloud: Cloud, snapshot: Snapshot, network: Network, layer: int, view: View) -> Shown:

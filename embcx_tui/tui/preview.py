@@ -61,7 +61,7 @@ class Preview(Static):
     def on_unmount(self) -> None:
         self._forget()
 
-    def ask(self, paths: StudyPaths, figure: str | Shown | None, size: str) -> None:
+    def ask(self, paths: StudyPaths, figure: str | Shown | None, size: str, exclude_chance: bool = False) -> None:
         """Show a figure at a `--size`, soon; None: there is nothing to preview."""
         named = figure if isinstance(figure, str) or figure is None else figure.name
         asked = (named, size, self.content_size)
@@ -73,10 +73,10 @@ class Preview(Static):
         self._forget()
         self.update(Content("Drawing …") if figure else "")
         if figure is not None:
-            self._wait = self.set_timer(_PAUSE_S, lambda: self._draw(paths, figure, size))
+            self._wait = self.set_timer(_PAUSE_S, lambda: self._draw(paths, figure, size, exclude_chance))
 
     @work(exclusive=True)
-    async def _draw(self, paths: StudyPaths, figure: str | Shown, size: str) -> None:
+    async def _draw(self, paths: StudyPaths, figure: str | Shown, size: str, exclude_chance: bool) -> None:
         width, height = (min(room, _MOST_CELLS) for room in self.content_size)
         if not width or not height:
             return
@@ -85,7 +85,7 @@ class Preview(Static):
         command += ["--cell", f"{cell[0]}x{cell[1]}", *(("--sixel",) if self._way == "sixel" else ())]
         values = b""
         if isinstance(figure, str):
-            command += ["--study", paths.id, "--figure", figure]
+            command += ["--study", paths.id, "--figure", figure, *(("--exclude-chance",) if exclude_chance else ())]
         else:
             values = (await asyncio.to_thread(figure_text, figure.figure)).encode("ascii")
         pipe = asyncio.subprocess.PIPE

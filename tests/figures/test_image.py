@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -127,6 +128,26 @@ def test_a_heat_map_has_each_value_and_leaves_what_is_missing_empty() -> None:
     styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
     for share in (0, 0.25, 0.5, 0.75, 1):
         assert any("fill: #{:02x}{:02x}{:02x}".format(*ramp(share)) in style for style in styles)
+
+
+def test_curves_that_are_compared_have_one_scale_and_differ_without_colour() -> None:
+    x = np.arange(3.0)
+    panels = Panels(
+        "controls",
+        tuple(
+            Curves(str(top), "layer", "KL", (Curve("trained", x, x * 0 + 0.2), Curve("untrained", x, x * top / 2, 1)),
+                   zero=True, x_names=("input", "1", "2"))
+            for top in (0.5, 1.0, 1.5)
+        ),
+        2,
+    )  # fmt: skip
+    root = ElementTree.fromstring(render(panels, "svg"))
+    words = ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    ticks = {word: words.count(word) for word in words if re.fullmatch(r"\d\.\d+", word) and word not in "0.5 1.0 1.5"}
+    assert ticks and set(ticks.values()) == {3}
+    styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
+    lines = [style for style in styles if "stroke-width: 0.9" in style and "fill: none" in style]
+    assert {("dasharray" in style, "#af0087" in style) for style in lines} == {(False, False), (True, True)}
 
 
 def test_long_titles_and_notes_stay_inside_the_picture() -> None:

@@ -28,7 +28,7 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
     asked: list[tuple[str, str]] = []
 
-    def command(paths: object, figure: str | Shown, wish: export_module.Wish) -> tuple[str, ...]:
+    def command(paths: object, figure: str | Shown, wish: export_module.Wish, exclude_chance: bool) -> tuple[str, ...]:
         asked.append((figure if isinstance(figure, str) else figure.name, wish.format))
         return (sys.executable, "-S", "-c", code)
 

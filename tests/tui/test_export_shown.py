@@ -174,3 +174,19 @@ async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> Non
         assert dots.name == "accuracy-digits" and isinstance(dots.figure, Dots) and dots.figure.y_label
         image, _ = await saved(study, dots, tmp_path, "svg")
         assert b"test accuracy" in image and b"Spearman" in image
+
+
+async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp_path: Path) -> None:
+    study = made.make_study(small(), at_chance=("digits-d3-tanh-r1",))
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("w")
+        await sees(pilot, "without 1 of 2 networks at chance")
+        bars = (await shown(pilot))["chart shown"]
+        assert bars.name == "complexity-digits-3-tanh-without-chance"
+        assert "without 1 of 2 networks at chance" in bars.figure.note
+        _, rows = await saved(study, bars, tmp_path, "svg")
+        assert {row["state"] for row in rows if row["run"] == "1"} == {"missing"}
+    text, written = await export(study.paths, "complexity-digits-3", Wish("svg", "fitting", 100, str(tmp_path)), True)
+    assert written
+    rows = list(csv.DictReader(io.StringIO(Path(text).with_suffix(".csv").read_text())))
+    assert {row["state"] for row in rows if (row["group"], row["run"]) == ("tanh", "1")} == {"missing"}
