@@ -235,9 +235,10 @@ class EmbcxApp(PersonalApp):
 
     def deliver(self) -> None:
         """Hand what is known to the mode that is shown; the others get it when they are."""
-        screen = self.screen_stack[0]
-        if not screen.is_mounted:
+        # What the feed posted last may come when the application closes, and has no screen any more.
+        if not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
+        screen = self.screen_stack[0]
         for name in ("paths", "snapshot", "telemetry", "rows_complete", "rows"):
             if name in screen._reactives:
                 setattr(screen, name, getattr(self, name))
