@@ -232,6 +232,7 @@ def _draw_bar(
             break
         if not cells.look.colours:
             cells.chars[row, across] = brush.sign(float(cover[up].mean()))
+            cells.fg[row, across] = brush.shade(lower)
             continue
         # Several edges in one row share it: the one edge drawn stands at their average.
         part = round(float((cover[up] - upper).sum()) / (lower - upper)) if lower > upper else 8

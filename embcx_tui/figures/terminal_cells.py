@@ -32,12 +32,14 @@ Row = tuple[Span, ...]
 class Look:
     """What the terminal can show, and the theme's colours (None: plain ones that suit `dark`).
 
-    Without `colours` no span has a colour and signs tell things apart; without `unicode` all text is ASCII.
+    Without `colours` signs tell things apart and no span has a colour; with `hues` (16 colours, where some of ten look
+    alike) what is not grey keeps its own. Without `unicode` all text is ASCII.
     """
 
     dark: bool = True
     colours: bool = True
     unicode: bool = True
+    hues: bool = False
     foreground: Rgb | None = None
     background: Rgb | None = None
     muted: Rgb | None = None
@@ -189,7 +191,8 @@ class Cells:
     def rows(self) -> tuple[Row, ...]:
         """Return the rows as spans; each is exactly `width` cells wide."""
         if not self.look.colours:
-            self.fg.fill(-1)
+            grey = (self.fg >> 16 == (self.fg >> 8 & 255)) & ((self.fg >> 8 & 255) == (self.fg & 255))
+            self.fg[grey if self.look.hues else ...] = -1
             self.bg.fill(-1)
         if self._wide:
             self._mend_halves()

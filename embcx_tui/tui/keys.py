@@ -37,7 +37,7 @@ APP: list[BindingType] = [
     _key("app.suspend", "ctrl+z", "suspend_process", "Suspend", "Back to the shell; fg returns here", show=False),
     _key("app.palette", "ctrl+p", "command_palette", "Commands", "Find any action or study by typing", show=False),
     _key("app.help", "question_mark", "help", "Help", "All keys of this screen"),
-    _key("app.quit", "q", "quit", "Quit", "Leave the application; a study that trains can go on without it"),
+    _key("app.quit", "q", "quit", "Quit", "Leave the application; what trains can go on"),
     _key(
         "app.quit-now", "ctrl+q", "quit", "Quit", "Leave the application, also while typing", show=False, priority=True
     ),
@@ -98,13 +98,13 @@ LOG: list[BindingType] = [
 # What works while points are walked in Layers: it stands before the screen's other keys and takes theirs.
 WALKING: list[BindingType] = [
     _shown_as(
-        _key("layers.point-right", "right", "step(1,0)", "Point", "Walking points: the next to the right"), "← ↑ → ↓"
+        _key("layers.point-right", "right", "step(1,0)", "Point", "Walking points: the next one that way"), "← ↑ → ↓"
     ),
     _key("layers.point-left", "left", "step(-1,0)", "Point left", "Walking points: the next to the left", show=False),
     _key("layers.point-up", "up", "step(0,-1)", "Point above", "Walking points: the next above", show=False),
     _key("layers.point-down", "down", "step(0,1)", "Point below", "Walking points: the next below", show=False),
     _shown_as(
-        _key("layers.turn-on", "full_stop", "turn(1)", "Layer", "Walking points: the next layer, toward the output"),
+        _key("layers.turn-on", "full_stop", "turn(1)", "Layer", "Walking points: a layer back toward the input, or on"),
         ", .",
     ),
     _key("layers.turn-back", "comma", "turn(-1)", "Layer before", "Walking points: the layer before", show=False),
@@ -112,9 +112,12 @@ WALKING: list[BindingType] = [
 ]
 
 LAYERS: list[BindingType] = [
-    _shown_as(_key("layers.next", "right", "flip(1)", "Layer", "Next layer, toward the output"), "← →"),
+    _shown_as(
+        _key("layers.next", "right", "flip(1)", "Layer", "A layer back toward the input, or on toward the output"),
+        "← →",
+    ),
     _key("layers.previous", "left", "flip(-1)", "Layer before", "Layer before, toward the input", show=False),
-    _shown_as(_key("layers.down", "down", "walk(1)", "Network", "Next line of the tree"), "↑ ↓"),
+    _shown_as(_key("layers.down", "down", "walk(1)", "Network", "Up and down the tree"), "↑ ↓"),
     _key("layers.up", "up", "walk(-1)", "Network above", "Line above in the tree", show=False),
     _key(
         "layers.point", "p", "point", "Point", "Choose a point and see its image; arrows then walk from point to point"
@@ -123,7 +126,7 @@ LAYERS: list[BindingType] = [
     _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
     _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen, and back"),
     _shown_as(
-        _key("layers.class-0", "0", "isolate(0)", "Class", "Show only class 0 of the legend; again: all classes"),
+        _key("layers.class-0", "0", "isolate(0)", "Class", "Show only this class of the legend; again: all classes"),
         "0–9",
     ),
     *(
@@ -139,7 +142,7 @@ LAYERS: list[BindingType] = [
     ),
     _key("layers.missed", "m", "missed", "Missed", "Show only what the network misclassifies; again: all"),
     _key("layers.all", "a", "all", "All", "Show all classes, and what is classified rightly too", show=False),
-    _shown_as(_key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in, about the chosen point"), "+ -"),
+    _shown_as(_key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in or out, about the chosen point"), "+ -"),
     _key("layers.farther", "minus", "magnify(-1)", "Zoom out", "Zoom out", show=False),
     _key("layers.fit", "equals_sign", "fit", "Fit", "Fit all points in", show=False),
     _key("layers.pan-right", "shift+right", "pan(1,0)", "Pan right", "Look further to the right", show=False),

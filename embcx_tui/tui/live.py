@@ -97,7 +97,7 @@ class LiveScreen(ModeScreen):
         self._update()
 
     def _tick(self) -> None:
-        if self.is_current and self.snapshot and self.snapshot.state == "lost":
+        if self.is_current and self.snapshot and self.snapshot.state in ("lost", "running"):
             self.query_one(LiveHead).repaint()
 
     @property

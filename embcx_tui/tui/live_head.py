@@ -16,6 +16,8 @@ from embcx_tui.tui.painted import RGB, Ink, Painted, fit_row, row_width, span
 from embcx_tui.tui.states import LOOKS
 
 _LEAST_BAR = 12
+# A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
+QUIET_S = 180.0
 
 
 class LiveHead(Painted):
@@ -81,6 +83,10 @@ def state_words(snapshot: Snapshot) -> str:
         case "queued":
             return "not started yet"
         case "running":
+            silence = phrases.now() - snapshot.updated
+            if snapshot.updated and silence > QUIET_S:
+                # Short, so that the epoch is still read at 80 columns; the title says that it runs.
+                return f"quiet for {phrases.duration(silence)}: {_doing(snapshot).removeprefix('training on ')}"
             return f"running: {_doing(snapshot)}"
         case "stopped":
             return "stopped; nothing is lost"

@@ -58,7 +58,7 @@ def _blend(one: RGB, other: RGB, share: float) -> RGB:
 def ink_of(app: App[object]) -> Ink:
     """Return the colours of the application's theme."""
     can: Abilities = getattr(app, "abilities", Abilities())
-    return _ink(app.theme, can._replace(colours=can.colours and not app.no_color), id(app), _Variables(app))
+    return _ink(app.theme, can, not app.no_color, id(app), _Variables(app))
 
 
 class _Variables:
@@ -75,7 +75,7 @@ class _Variables:
 
 
 @lru_cache(maxsize=16)
-def _ink(theme: str, can: Abilities, app_id: int, variables: _Variables) -> Ink:
+def _ink(theme: str, can: Abilities, hues: bool, app_id: int, variables: _Variables) -> Ink:
     app = variables.app
     values = app.theme_variables
     dark = app.current_theme.dark
@@ -87,8 +87,9 @@ def _ink(theme: str, can: Abilities, app_id: int, variables: _Variables) -> Ink:
     # In 16 colours some of ten classes look alike: there, as without colours or lines, figures tell them by sign.
     look = Look(
         dark=dark,
-        colours=can.colours and can.unicode,
+        colours=hues and can.colours and can.unicode,
         unicode=can.unicode,
+        hues=hues,
         foreground=text,
         background=ground,
         muted=muted,

@@ -288,3 +288,15 @@ def test_a_heat_map_has_the_colour_and_number_of_each_value() -> None:
     plain = text(draw(heat, 40, 12, Look(colours=False, unicode=False)))
     assert any("1.000" in line and "#" in line for line in plain) and all(line.isascii() for line in plain)
     assert "too small" in "".join(text(draw(heat, 20, 3, Look())))
+
+
+def test_in_sixteen_colours_classes_have_both_a_sign_and_a_colour() -> None:
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
+    scatter = Scatter("points", points, np.array([0, 1, 2]), ("a", "b", "c"))
+    rows = draw(scatter, 40, 12, Look(colours=False, hues=True))
+    coloured = {(one.text.strip(), one.fg) for row in rows for one in row if one.fg}
+    signs = {text for text, _ in coloured}
+    assert {"a", "b", "c"} <= signs or {"0", "1", "2"} <= signs
+    assert len({fg for _, fg in coloured}) == 3, "a colour each, and no grey"
+    plain = draw(scatter, 40, 12, Look(colours=False))
+    assert not any(one.fg for row in plain for one in row)

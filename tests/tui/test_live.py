@@ -15,7 +15,7 @@ from embcx_tui.study.events import NetworkDiverged, Noted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.live_head import state_words
+from embcx_tui.tui.live_head import LiveHead, state_words
 from embcx_tui.tui.live_log import LogPanel
 from embcx_tui.tui.live_machine import history
 from embcx_tui.tui.live_networks import NetworksTable
@@ -51,7 +51,7 @@ async def test_without_a_study_it_says_what_to_press() -> None:
 
 
 async def test_a_running_study_shows_progress_networks_and_curves() -> None:
-    async with opened(running(), "live", expect="running: training on digits, epoch 5 of 8") as pilot:
+    async with opened(running(), "live", expect="digits, epoch 5 of 8") as pilot:
         text = text_of(pilot.app)
         for words in ("16 of 32 epochs", "0 of 18 embeddings", "left", "x stops after this epoch"):
             assert words in text
@@ -235,7 +235,8 @@ def test_the_log_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture_while_training(size: tuple[int, int], snap_compare: Any) -> None:
+def test_picture_while_training(size: tuple[int, int], snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch, made.START + 17)
     study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False, telemetry=200)
 
     async def look(pilot: Pilot[None]) -> None:
@@ -243,6 +244,15 @@ def test_picture_while_training(size: tuple[int, int], snap_compare: Any) -> Non
         await sees(pilot, "Training loss", "epoch 15 of 30")
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)
+
+
+async def test_a_worker_that_writes_nothing_is_said_to_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False)
+    stop_the_clock(monkeypatch, made.START + 60)
+    async with opened(study, "live", expect="running: training") as pilot:
+        stop_the_clock(monkeypatch, made.START + 16 + 5 * 60)
+        pilot.app.screen.query_one(LiveHead).repaint()
+        await sees(pilot, "quiet for 5 min: digits, epoch 15 of 30")
 
 
 def test_picture_of_a_lost_study(snap_compare: Any) -> None:
