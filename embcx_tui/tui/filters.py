@@ -58,7 +58,7 @@ _ALIKE = {
     "+": "┌┐└┘╭╮╰╯├┤┬┴┼▒±✓",
     "_": "▁▂",
     "o": "●◐°",
-    ".": "○◌□…",
+    ".": "○◌□",
     "#": "▄▅▆▇█▀▓■",
     ":": "▃░",
     ">": "▸→▶",
@@ -67,7 +67,7 @@ _ALIKE = {
     "v": "▾↓▼",
     "*": "◆",
     "x": "✗×",
-    "~": "≈",
+    "~": "≈…",
     '"': "“”",
     "'": "\u2018\u2019",
 }
@@ -79,7 +79,8 @@ def ascii_of(text: str) -> str:
     """Return `text` in ASCII, as many cells wide: signs by like ones, letters without their marks, else `?`."""
     if text.isascii():
         return text
-    return "".join(_ascii_sign(sign) for sign in text)
+    # "0.63 + 0.01" would be read as a sum.
+    return "".join(_ascii_sign(sign) for sign in text.replace(" ± ", " +-"))
 
 
 def _ascii_sign(sign: str) -> str:

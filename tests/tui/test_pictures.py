@@ -65,7 +65,8 @@ def test_picture_of_the_form(size: tuple[int, int], snap_compare: Any) -> None:
         await pilot.press("c")
         await shows(pilot, "about ")
         await pilot.press("down", "down", "right", "space", "down", *"mnsit")
-        await shows(pilot, "did you mean")
+        await shows(pilot, "'mnsit' is not a dataset")
+        await shows(pilot, "1 mistake")
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)
 
