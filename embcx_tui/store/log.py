@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
@@ -42,13 +43,13 @@ class LogLine:
         return f"{datetime.fromtimestamp(self.at):%H:%M:%S} {mark} {self.text}"
 
 
-def log_line(event: AnyEvent, plan: Plan) -> LogLine | None:
-    """Return the line that tells people of `event`; None for bookkeeping."""
-    told = _tell(event, plan)
+def log_line(event: AnyEvent, plan: Plan, networks: Sequence[str] = ()) -> LogLine | None:
+    """Return the line that tells people of `event`; None for bookkeeping. `networks`: whose epoch it is, in order."""
+    told = _tell(event, plan, networks)
     return LogLine(event.at, told[0], safe_text(told[1])) if told else None
 
 
-def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
+def _tell(event: AnyEvent, plan: Plan, networks: Sequence[str]) -> tuple[Level, str] | None:
     match event:
         case StudyCreated():
             trained = sum(len(cohort.networks) for cohort in plan.cohorts)
@@ -65,7 +66,7 @@ def _tell(event: AnyEvent, plan: Plan) -> tuple[Level, str] | None:
         case CohortSplit():
             return "warning", f"{event.cohort}: out of memory; going on in {len(event.into)} smaller cohorts"
         case EpochTrained():
-            return "info", _epoch(event, plan.settings.training.epochs)
+            return "info", _epoch(event, plan.settings.training.epochs, networks)
         case NetworkDiverged():
             return "warning", f"{event.network} diverged in epoch {event.epoch}; its layers will not be measured"
         case NetworkTrained():
@@ -100,9 +101,13 @@ def _remarks(event: LayerMeasured) -> tuple[tuple[str, bool], ...]:
     )
 
 
-def _epoch(event: EpochTrained, epochs: int) -> str:
+def _epoch(event: EpochTrained, epochs: int, networks: Sequence[str]) -> str:
+    # A mean over networks that learn shuffled labels too says nothing of either.
+    true = [not name.endswith("-shuffled") for name in networks]
+    counted = true if any(true) and len(true) == len(event.loss) else [True] * len(event.loss)
+
     def mean(values: tuple[float | None, ...]) -> str:
-        known = [value for value in values if value is not None]
+        known = [value for value, counts in zip(values, counted, strict=False) if counts and value is not None]
         return f"{fmean(known):.4f}" if known else "?"
 
     done = f"epoch {event.epoch}/{epochs}"

@@ -211,7 +211,7 @@ class _Draft:
 
     def add(self, event: AnyEvent) -> None:
         self._changes["updated"] = event.at
-        line = log_line(event, self._before.plan)
+        line = log_line(event, self._before.plan, self._networks_of(event))
         if line:
             self._log.append(line)
         match event:
@@ -255,6 +255,13 @@ class _Draft:
                 self._mapping("failed")[event.layer_id, event.method] = event
             case _:
                 pass
+
+    def _networks_of(self, event: AnyEvent) -> tuple[str, ...]:
+        """Return the networks that an epoch's vectors are of."""
+        histories = self._changes.get("histories", self._before.histories)
+        assert isinstance(histories, Mapping)
+        known = histories.get(event.cohort) if isinstance(event, EpochTrained) else None
+        return known.networks if isinstance(known, History) else ()
 
     def _start_cohort(self, event: CohortStarted) -> None:
         histories = self._mapping("histories")

@@ -39,3 +39,7 @@ def test_a_mean_over_depths_says_so() -> None:
     assert shown.title == "Training loss, mean of 6 networks"
     one = curves(trained(runs=1, depths=[1, 2, 3]), (), None, "loss")
     assert one.title == "Training loss, mean of 3 networks"
+
+
+def test_the_log_tells_of_networks_with_true_labels() -> None:
+    assert "loss 1.5000, test 1.5000" in trained(runs=2).log[-1].text
