@@ -13,8 +13,8 @@ from embcx_tui.analysis.statistics import Relation, points, relations
 from embcx_tui.analysis.summary import earlier
 from embcx_tui.analysis.wording import signed
 from embcx_tui.figures import build
+from embcx_tui.figures.build import METHOD_NAMES
 from embcx_tui.figures.missing import in_words, missing
-from embcx_tui.figures.paper import METHOD_NAMES
 from embcx_tui.figures.values import Curve, Curves, DotGroup, Dots, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network

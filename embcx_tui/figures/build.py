@@ -15,12 +15,13 @@ from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import LayerMeasured, SealedFile
 from embcx_tui.study.plan import Network
-from embcx_tui.study.settings import ACTIVATIONS
+from embcx_tui.study.settings import ACTIVATIONS, Method
 from embcx_tui.study.text import safe_text
 
 Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
 
 COMPLEXITY = "embedding complexity (KL, nats)"
+METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
 # Title and y axis of each.
 QUANTITIES: dict[Quantity, tuple[str, str]] = {
     "loss": ("loss", "cross-entropy (nats)"),
@@ -120,8 +121,10 @@ def how_words(selection: Selection, networks: Sequence[Network], method: str = "
 
 def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
     runs = snapshot.plan.settings.networks.runs
-    name = "t-SNE" if one.method == "tsne" else safe_text(one.method, 20)
-    words = f"{name}, perplexity {one.perplexity:g}, {one.points:,} points"
+    name = next((words for method, words in METHOD_NAMES.items() if method == one.method), safe_text(one.method, 20))
+    # The other methods know no perplexity.
+    how = f", perplexity {one.perplexity:g}" if one.method == "tsne" else ""
+    words = f"{name}{how}, {one.points:,} points"
     return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
 
 

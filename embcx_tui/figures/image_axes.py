@@ -32,9 +32,7 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
         for bar in group.bars:
             _draw_bar(axes, bar, at, hex_of(colour(group.place)), top)
             if bars.highlight is not None and bars.highlight < len(bar.values):
-                value = bar.values[bars.highlight]
-                if math.isfinite(value):
-                    axes.plot([at], [min(max(value, 0.0), top)], marker="o", markersize=2.6, color=INK, zorder=3)
+                _draw_dot(axes, at, bar.values[bars.highlight], top)
             labels.append(bar.label)
             places.append(at)
             at += 1.0
@@ -78,6 +76,15 @@ def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
         axes.text(at, 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
     if bar.mean is not None:
         axes.hlines(min(max(bar.mean, 0.0), top), at - width / 2, at + width / 2, color=INK, linewidth=1.6)
+
+
+def _draw_dot(axes: Axes, at: float, value: float, top: float) -> None:
+    """Draw the run that stands out, white on the dark mean."""
+    if math.isfinite(value):
+        height = min(max(value, 0.0), top)
+        axes.plot(
+            [at], [height], "o", markersize=3.2, color="white", zorder=3, markeredgecolor=INK, markeredgewidth=0.7
+        )
 
 
 def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:

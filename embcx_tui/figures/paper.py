@@ -17,7 +17,6 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, Method
 
-METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
 # The order of the paper's list, "of increasing sophistication".
 _METHOD_ORDER: tuple[Method, ...] = ("pca", "lle", "mds", "isomap", "tsne")
 _PAPER_RUNS = 5
@@ -190,13 +189,13 @@ def _methods(selection: Selection, figure: PaperFigure, dataset: str, load: buil
     panels = []
     for method in figure.methods:
         if method in asked:
-            name = METHOD_NAMES[method]
+            name = build.METHOD_NAMES[method]
             measured = selection.layer(network, network.depth, method)
             right = measured.quality.get("knn_2d") if measured else None
             panel = build.embedding(selection.snapshot, network, network.depth, load, method, name)
             title = panel.title if right is None else f"{panel.title} · k-NN {right:.2f}"
             panels.append(replace(panel, title=title))
-    gone = [METHOD_NAMES[method] for method in figure.methods if method not in asked]
+    gone = [build.METHOD_NAMES[method] for method in figure.methods if method not in asked]
     parts = [_note(selection, figure, dataset, networks, [network.depth])]
     parts += [f"methods not in this study: {', '.join(gone)}"] if gone else []
     title = _run_title(figure, dataset, networks, network.activation, f"layer {network.depth}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embcx_tui.analysis.selection import Selection
-from embcx_tui.figures.paper import METHOD_NAMES
+from embcx_tui.figures.build import METHOD_NAMES
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text

@@ -179,6 +179,14 @@ def test_the_methods_table_holds_their_quality() -> None:
     assert np.allclose(first.values, [[0.98] * 6, [0.85] * 6])
 
 
+def test_only_tsne_is_told_with_a_perplexity() -> None:
+    snapshot = small_study.write(small_study.settings(measure={"methods": ["tsne", "pca"]})).snapshot
+    networks = build.networks_at(snapshot, "mnist", 5, "relu")
+    points = 10 * small_study.PER_CLASS
+    assert build.how_words(select(snapshot), networks, "tsne", runs=False) == f"t-SNE, perplexity 30, {points} points"
+    assert build.how_words(select(snapshot), networks, "pca", runs=False) == f"PCA, {points} points"
+
+
 def test_degenerate_layers_are_in_no_mean_of_the_methods_table() -> None:
     asked = small_study.settings(measure={"methods": ["tsne", "pca"]})
     bad = frozenset(f"mnist-d5-relu-r{run}-l5" for run in range(3))

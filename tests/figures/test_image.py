@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -128,6 +129,15 @@ def test_a_heat_map_has_each_value_and_leaves_what_is_missing_empty() -> None:
     styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
     for share in (0, 0.25, 0.5, 0.75, 1):
         assert any("fill: #{:02x}{:02x}{:02x}".format(*ramp(share)) in style for style in styles)
+
+
+def test_the_run_that_stands_out_has_a_dot_on_every_bar_it_is_in() -> None:
+    def dots(highlight: int | None) -> int:
+        svg = render(replace(bars(), highlight=highlight), "svg")
+        return svg.count(b"fill: #ffffff; stroke: #262626; stroke-width: 0.7")
+
+    assert (dots(None), dots(0), dots(2)) == (0, 2, 0)  # run 2 is not measured
+    assert b"dot: run 0" in render(replace(bars(), highlight=0), "svg")
 
 
 def test_curves_that_are_compared_have_one_scale_and_differ_without_colour() -> None:
