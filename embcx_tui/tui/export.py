@@ -15,6 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -28,6 +29,7 @@ from embcx_tui.tui.choices import Choices
 from embcx_tui.tui.layers_shown import Shown
 from embcx_tui.tui.preview import Preview
 from embcx_tui.tui.screenshot import screen_svg, screen_text
+from embcx_tui.tui.small import Steady
 
 WHAT = ("figure", "all figures", "screen (SVG)", "screen (text)")
 _ABOUT = {
@@ -116,7 +118,7 @@ class _Pick(Choices):
         self.chosen, self.cursor = (option,), self._options.index(option)
 
 
-class ExportDialog(ModalScreen[None]):
+class ExportDialog(Steady, ModalScreen[None]):
     """Asks what to save and how, draws it, and stays until the file's path was read.
 
     `figure` is a name of `embcx-tui export`, `title` what a person calls it; `shown`, by its name in the window, what
@@ -194,7 +196,7 @@ class ExportDialog(ModalScreen[None]):
         # Once it is known how much room there is.
         self.call_after_refresh(self._tell)
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         self.call_after_refresh(self._tell)
 
     @on(Choices.Changed)

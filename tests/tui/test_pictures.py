@@ -178,3 +178,24 @@ def test_picture_of_help_in_layers(size: tuple[int, int], snap_compare: Any) -> 
         await shows(pilot, "toward the output")
 
     assert snap_compare(make_app(complete().paths), terminal_size=size, run_before=look)
+
+
+@SIZES
+def test_picture_of_the_export_window(size: tuple[int, int], snap_compare: Any) -> None:
+    async def look(pilot: Pilot[None]) -> None:
+        await shows(pilot, "10-NN")
+        await pilot.press("e")
+        await shows(pilot, "this study's exports")
+
+    assert snap_compare(make_app(complete().paths), terminal_size=size, run_before=look)
+
+
+@SIZES
+def test_picture_of_complexity_against_accuracy(size: tuple[int, int], snap_compare: Any) -> None:
+    async def look(pilot: Pilot[None]) -> None:
+        await shows(pilot, "10-NN")
+        await pilot.press("b")
+        await shows(pilot, "complexity against accuracy")
+        await shows(pilot, "ρ = ")
+
+    assert snap_compare(make_app(complete().paths), terminal_size=size, run_before=look)
