@@ -47,7 +47,7 @@ def export_command(
     study: str, name: str, kind: str, size: str, dpi: int, out: Path | None, listing: bool, exclude_chance: bool
 ) -> None:
     """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
-    from embcx_tui.figures.gallery import resolve, why_not
+    from embcx_tui.figures.gallery import lacking, resolve, why_not
 
     paths = find_study(study)
     snapshot = read_study(paths)
@@ -65,6 +65,8 @@ def export_command(
     folder = (out.expanduser() if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
     names = figures if chosen == "all" else (chosen,)
+    if chosen == "all" and (without := lacking(figures)):
+        click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
     for _, target in write_figures(figures, names, kind, folder, widths()[size], dpi):
         click.echo(str(target))
 

@@ -124,6 +124,15 @@ def resolve(figures: Mapping[str, object], name: str) -> str | None:
     return others[0] if len(others) == 1 else None
 
 
+def lacking(figures: Mapping[str, object]) -> tuple[str, ...]:
+    """Return which of the paper's figures a study cannot serve for any dataset, each with what it needs."""
+    return tuple(
+        f"{one.name} ({one.needs})"
+        for one in paper.FIGURES
+        if not any(known.partition("-")[0] == one.name for known in figures)
+    )
+
+
 def why_not(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str:
     """Return in words what a study lacks to serve the figure `name`, or which figures it has."""
     figure = paper.BY_NAME.get(name.partition("-")[0])

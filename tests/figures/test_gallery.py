@@ -222,3 +222,14 @@ def test_a_degenerate_layer_without_a_score_is_named_and_marked() -> None:
     words = draw_text(found, 80, 20, Look(colours=False))
     assert "!" in words
     assert b">!<" in render(found, "svg")
+
+
+def test_figures_of_the_paper_that_no_dataset_serves_are_named_with_what_they_need() -> None:
+    study = small_study.write()
+    figures = gallery.study_figures(study.snapshot, study.load)
+    lacking = gallery.lacking(figures)
+    served = {name.partition("-")[0] for name in figures}
+    assert "fig2" in served and not any(words.startswith("fig2 ") for words in lacking)
+    assert [words.partition(" ")[0] for words in lacking] == [f.name for f in paper.FIGURES if f.name not in served]
+    assert "fig3 (networks of at least 2 of the depths 3, 4, 5 with relu)" in lacking
+    assert not any(words.startswith("fig4 ") for words in gallery.lacking({"fig4-file-ab12": None}))
