@@ -31,6 +31,10 @@ class Steady(Screen[Any]):
         small = too_small(event.size)
         if small and not self._small:
             self._focused_before = self.focused
+            # Hidden before Textual lays it out, which it does first: text of no width at all cannot be wrapped.
+            self.set_class(event.size.width < LEAST_WIDTH, "-tiny")
+            self.set_class(event.size.height < LEAST_HEIGHT, "-flat")
+            self.update_node_styles(animate=False)
         elif self._small and not small:
             self.call_after_refresh(self._restore_focus)
         self._small = small
