@@ -75,7 +75,7 @@ class EmbedBench:
                 "seconds": ours.seconds,
                 "cpu_seconds": ours.cpu_seconds,
                 "exact_kl": fmean(ours_kl for ours_kl, _ in kls),
-                "settings": f"{AT_ONCE * cores()} layers at once on {self._device}, to the certificate (at most 1,500)",
+                "settings": f"{AT_ONCE * cores()} layers at once on {self._device}, to the certificate (at most 5,000)",
             },
             "reference": {
                 "name": library_name(),

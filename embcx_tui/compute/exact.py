@@ -30,7 +30,7 @@ class Phase:
 class Descent:
     """How the points of one set were found; docs/embedding-engine.md says how these numbers were chosen."""
 
-    phases: tuple[Phase, ...] = (Phase(75, 2.0, 0.5, 0.8), Phase(50, 1.0, 1.0, 0.8), Phase(1375, 1.0, 0.5, 0.93))
+    phases: tuple[Phase, ...] = (Phase(75, 2.0, 0.5, 0.8), Phase(50, 1.0, 1.0, 0.8), Phase(4875, 1.0, 0.5, 0.93))
     """One after another; the first ones run to their end, the last until the certificate or its iterations, the cap."""
     least_gain: float = 0.5
     window: int = 50
