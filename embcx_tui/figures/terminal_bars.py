@@ -369,7 +369,7 @@ def _draw_group_names(cells: Cells, bars: Bars, row: int, columns: _Columns) -> 
 
 def _draw_key(cells: Cells, bars: Bars, row: int, columns: _Columns, numbers: bool) -> None:
     every = [bar for group in bars.groups for bar in group.bars]
-    runs = max(len(bar.values) for bar in every)
+    runs = max(int(np.isfinite(np.asarray(bar.values, dtype=np.float64)).sum()) for bar in every)
     parts = ["━ mean", f"{'▇' if cells.look.unicode else '#'} one translucent bar a run ({runs})"]
     if bars.highlight is not None:
         parts.append(f"● run {bars.highlight}")
