@@ -20,12 +20,13 @@ def loaded(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import embcx_tui.tui.app, embcx_tui.tui.live, embcx_tui.tui.layers, embcx_tui.tui.configure",
+        "import embcx_tui.tui.app, embcx_tui.tui.live.screen, embcx_tui.tui.layers.screen",
+        "import embcx_tui.tui.studies.screen, embcx_tui.tui.configure.screen, embcx_tui.tui.export.dialog",
         "import embcx_tui.figures.build, embcx_tui.figures.terminal",
         "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.progress",
         "import embcx_tui.cli.start, embcx_tui.cli.studies, embcx_tui.cli.data",
         "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.application",
-        "import embcx_tui.tui.export, embcx_tui.cli.preview",
+        "import embcx_tui.tui.export.dialog, embcx_tui.cli.preview",
     ],
 )
 def test_the_terminal_process_loads_no_numerics(code: str) -> None:

@@ -19,7 +19,6 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
-from embcx_tui.tui.dialogs import Answer, Ask
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import (
     Mode,
@@ -35,8 +34,9 @@ from embcx_tui.tui.messages import (
 from embcx_tui.tui.personal import PersonalApp
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.small import LEAST_HEIGHT, LEAST_WIDTH, too_small
-from embcx_tui.tui.studies import StudiesScreen
+from embcx_tui.tui.studies.screen import StudiesScreen
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
+from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # As long as a path can be.
 _LONGEST_PASTE = 4_096
@@ -53,19 +53,19 @@ def _feed() -> ModuleType:
 
 
 def _configure() -> Screen[None]:
-    from embcx_tui.tui.configure import ConfigureScreen  # imported when first shown, for a quick first frame
+    from embcx_tui.tui.configure.screen import ConfigureScreen  # imported when first shown, for a quick first frame
 
     return ConfigureScreen()
 
 
 def _live() -> Screen[None]:
-    from embcx_tui.tui.live import LiveScreen
+    from embcx_tui.tui.live.screen import LiveScreen
 
     return LiveScreen()
 
 
 def _layers() -> Screen[None]:
-    from embcx_tui.tui.layers import LayersScreen
+    from embcx_tui.tui.layers.screen import LayersScreen
 
     return LayersScreen()
 

@@ -62,7 +62,7 @@ def keys_of(screen: Screen[object]) -> dict[str, list[tuple[str, Binding]]]:
 class HelpScreen(Steady, ModalScreen[None]):
     """A window with the keys of the screen below it."""
 
-    CSS_PATH = "dialogs.tcss"
+    CSS_PATH = "widgets/dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.DIALOG, keys.hidden("question_mark,q,enter", "cancel")]
     AUTO_FOCUS = "#help"
 

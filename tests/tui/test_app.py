@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.dialogs import Ask
 from embcx_tui.tui.frame import TABS
+from embcx_tui.tui.widgets.dialogs import Ask
 from tests.tui import made
 from tests.tui.pressing import AppPilot, app_of, listed, screen_text, shows, until
 

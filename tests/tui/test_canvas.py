@@ -15,8 +15,8 @@ from textual.geometry import Region
 from embcx_tui.figures import terminal
 from embcx_tui.figures.terminal import Row, Span
 from embcx_tui.figures.values import Scatter
-from embcx_tui.tui.canvas import Canvas
-from embcx_tui.tui.painted import difference, fit, fit_right, fit_row, row_width
+from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.painted import difference, fit, fit_right, fit_row, row_width
 
 
 def cells_of(row: Row) -> list[tuple[str, object]]:
@@ -85,7 +85,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
         figures.append(figure)
         return draw(figure, *arguments)
 
-    monkeypatch.setattr("embcx_tui.tui.canvas.draw", counting)
+    monkeypatch.setattr("embcx_tui.tui.widgets.canvas.draw", counting)
     yield figures
 
 

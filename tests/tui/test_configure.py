@@ -14,10 +14,10 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.preset import load_preset, preset_names
 from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.choices import Choices
-from embcx_tui.tui.configure import ConfigureScreen
-from embcx_tui.tui.configure_fields import FIELDS, editor_id
-from embcx_tui.tui.estimate import estimate
+from embcx_tui.tui.configure.estimate import estimate
+from embcx_tui.tui.configure.fields import FIELDS, editor_id
+from embcx_tui.tui.configure.screen import ConfigureScreen
+from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.worker import launch
 from tests.tui import made
 from tests.tui.pressing import AppPilot, app_of, listed, said, screen_text, shows, text_of, until

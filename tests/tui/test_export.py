@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from embcx_tui.tui import export as export_module
-from embcx_tui.tui.layers_shown import Shown
+from embcx_tui.tui.export import dialog as export_module
+from embcx_tui.tui.layers.shown import Shown
 from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no

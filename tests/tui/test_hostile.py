@@ -18,14 +18,14 @@ from embcx_tui.study.events import LayerFailed, MachineDescribed, Noted, WorkerE
 from embcx_tui.tui import notify
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.filters import ascii_of
-from embcx_tui.tui.live_head import LiveHead
-from embcx_tui.tui.live_log import LogPanel
-from embcx_tui.tui.live_machine import MachinePanel
-from embcx_tui.tui.live_networks import NetworksTable
-from embcx_tui.tui.painted import ink_of
+from embcx_tui.tui.live.head import LiveHead
+from embcx_tui.tui.live.log import LogPanel
+from embcx_tui.tui.live.machine import MachinePanel
+from embcx_tui.tui.live.networks import NetworksTable
 from embcx_tui.tui.rows import row_of
-from embcx_tui.tui.study_details import details
-from embcx_tui.tui.study_table import draw_row, layout
+from embcx_tui.tui.studies.details import details
+from embcx_tui.tui.studies.table import draw_row, layout
+from embcx_tui.tui.widgets.painted import ink_of
 from tests.terminal import Terminal
 from tests.test_journeys import PROGRAM
 from tests.tui import made

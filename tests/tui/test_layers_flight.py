@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from embcx_tui.figures.terminal import Look
 from embcx_tui.figures.values import Figure, Panels, Scatter
-from embcx_tui.tui.canvas import PointsCanvas
+from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.tui import made
 from tests.tui.seeing import opened, sees, stop_the_clock
 from tests.tui.test_layers import small
@@ -34,7 +34,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             seen.append(figure)
         return terminal.draw(figure, width, height, look)
 
-    monkeypatch.setattr("embcx_tui.tui.canvas.draw", watching)
+    monkeypatch.setattr("embcx_tui.tui.widgets.canvas.draw", watching)
     return seen
 
 

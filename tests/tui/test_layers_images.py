@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embcx_tui.figures.terminal import Look
-from embcx_tui.tui.thumbnails import half_blocks, image_of
+from embcx_tui.tui.layers.thumbnails import half_blocks, image_of
 
 
 @pytest.mark.parametrize("room", [(28, 14), (24, 12), (60, 40), (5, 3), (1, 1)])

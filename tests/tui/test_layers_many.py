@@ -13,8 +13,8 @@ from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.canvas import Canvas
-from embcx_tui.tui.layers import LayersScreen
+from embcx_tui.tui.layers.screen import LayersScreen
+from embcx_tui.tui.widgets.canvas import Canvas
 from tests.tui import made
 from tests.tui.seeing import counted, opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small

@@ -12,8 +12,8 @@ from embcx_tui.figures.terminal import Look, Part, bar_at, locate, parts
 from embcx_tui.figures.values import Bars, Panels, Scatter
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.reader import read_study
-from embcx_tui.tui.canvas import Canvas, PointsCanvas
-from embcx_tui.tui.layers import LayersScreen
+from embcx_tui.tui.layers.screen import LayersScreen
+from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, stop_the_clock
 from tests.tui.test_layers import small

@@ -14,10 +14,10 @@ from embcx_tui.figures.values import Scatter
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.canvas import PointsCanvas
-from embcx_tui.tui.layers import LayersScreen
-from embcx_tui.tui.layers_point import PointFacts, PointPanel
-from embcx_tui.tui.plane import nearest_to
+from embcx_tui.tui.layers.plane import nearest_to
+from embcx_tui.tui.layers.point import PointFacts, PointPanel
+from embcx_tui.tui.layers.screen import LayersScreen
+from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small

@@ -15,10 +15,10 @@ from embcx_tui.analysis.wording import break_words, effect_words, p_words
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.settings import StudySettings
-from embcx_tui.tui import layers_statistics
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.layers import LayersScreen
-from embcx_tui.tui.layers_numbers import Numbers
+from embcx_tui.tui.layers import statistics as layers_statistics
+from embcx_tui.tui.layers.numbers import Numbers
+from embcx_tui.tui.layers.screen import LayersScreen
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 

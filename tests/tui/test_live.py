@@ -15,11 +15,11 @@ from embcx_tui.study.events import NetworkDiverged, Noted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.live_head import LiveHead, state_words
-from embcx_tui.tui.live_log import LogPanel
-from embcx_tui.tui.live_machine import history
-from embcx_tui.tui.live_networks import NetworksTable
-from embcx_tui.tui.live_pace import pace, short
+from embcx_tui.tui.live.head import LiveHead, state_words
+from embcx_tui.tui.live.log import LogPanel
+from embcx_tui.tui.live.machine import history
+from embcx_tui.tui.live.networks import NetworksTable
+from embcx_tui.tui.live.pace import pace, short
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 

@@ -7,7 +7,7 @@ from typing import Any
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.study.events import CohortStarted, EpochTrained
 from embcx_tui.study.plan import make_plan
-from embcx_tui.tui.live_curves import curves
+from embcx_tui.tui.live.curves import curves
 from tests.figures import small_study
 
 

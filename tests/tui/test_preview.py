@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from embcx_tui.figures.palette import quantise
-from embcx_tui.tui import images
+from embcx_tui.tui.export import images
 from tests.terminal import Terminal
 from tests.tui import made
 from tests.tui.seeing import opened, sees

@@ -7,8 +7,8 @@ import pytest
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import StoreError
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.dialogs import Ask
 from embcx_tui.tui.help import HelpScreen
+from embcx_tui.tui.widgets.dialogs import Ask
 from embcx_tui.worker import launch
 from tests.tui import made
 from tests.tui.pressing import app_of, listed, said, screen_text, shows, until

@@ -1,0 +1,1 @@
+"""The form over a study file, and what the study would cost."""

@@ -1,0 +1,218 @@
+"""The form over a study file: what is wrong shows while typing, and so does what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from embcx_tui.store.calibration import ROUGH, Calibration, stored
+from embcx_tui.study.datafiles import with_absolute_datasets
+from embcx_tui.study.errors import RequestError, SettingsError
+from embcx_tui.study.preset import load_preset, preset_names
+from embcx_tui.study.settings import StudySettings, read_study_file, to_toml, validate
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import keys, phrases
+from embcx_tui.tui.configure.estimate import estimate
+from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
+from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.messages import CreateStudy, Mode, ReuseStudy, Say
+from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.widgets.choices import Choices
+from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
+
+# What an empty form begins with: the quickest study there is.
+FIRST_PRESET = "demo"
+
+
+class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The fields; arrows move between them, so the container must not scroll by arrows itself."""
+
+
+class ConfigureScreen(ModeScreen):
+    """Edits one study file; `rows` (set by the application) tell how fast this machine is."""
+
+    CSS_PATH = "configure.tcss"
+    MODE: ClassVar[Mode] = "configure"
+    BINDINGS: ClassVar[list[BindingType]] = keys.CONFIGURE
+    AUTO_FOCUS = "#presets"
+
+    rows: reactive[tuple[StudyRow, ...]] = reactive[tuple[StudyRow, ...]]((), init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields: dict[str, FieldRow] = {}
+        self._settings: StudySettings | None = None
+        self._mistakes: dict[str, str] = {}
+        self._calibration: Calibration | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Form(id="form"):
+            with Horizontal(id="start-from"):
+                yield Static("start from", classes="label")
+                yield Choices(preset_names(), single=True, id="presets")
+            for title, fields in SECTIONS:
+                yield Static(Content(title), classes="section")
+                for field in fields:
+                    row = FieldRow(field)
+                    self._fields[field.key] = row
+                    yield row
+        yield Static(id="cost")
+
+    def on_mount(self) -> None:
+        self._fill(load_preset(FIRST_PRESET).settings.model_dump(mode="json"))
+        self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
+
+    def watch_rows(self) -> None:
+        # A study that began may have measured this machine.
+        if self._settings and stored(self._settings.machine.device) != self._calibration:
+            self._tell()
+
+    # Filling
+
+    def _fill(self, values: dict[str, Any]) -> None:
+        for key, row in self._fields.items():
+            if key == FILES:
+                continue
+            value = value_at(values, key)
+            if key == "data.datasets":
+                typed = [one for one in value if isinstance(one, str) and one not in row.field.options]
+                self._fields[FILES].fill(typed)
+            row.fill(value)
+        self._check()
+
+    @on(Choices.Changed, "#presets")
+    def preset_chosen(self, event: Choices.Changed) -> None:
+        name = event.choices.chosen[0]
+        self._fill(load_preset(name).settings.model_dump(mode="json"))
+
+    @on(ReuseStudy)
+    def reuse(self, event: ReuseStudy) -> None:
+        self.query_one("#presets", Choices).chosen = ()
+        self._fill(event.settings.model_dump(mode="json"))
+
+    # Checking
+
+    @on(FieldRow.Changed)
+    def changed(self) -> None:
+        self.query_one("#presets", Choices).chosen = ()
+        self._check()
+
+    def _check(self) -> None:
+        values, mistakes = collect(self._fields)
+        # The worker computes in another folder than that in which the application was started.
+        values = with_absolute_datasets(values, Path())
+        self._settings = None
+        try:
+            settings = validate(values)
+            if not mistakes:
+                self._settings = settings
+        except SettingsError as error:
+            for mistake in error.mistakes:
+                mistakes.setdefault(row_of_mistake(mistake.key, self._fields), mistake.text)
+        if missing := missing_file(values):
+            mistakes.setdefault(FILES, missing)
+            self._settings = None
+        self._mistakes = mistakes
+        for key, row in self._fields.items():
+            row.say(mistakes.get(key, ""))
+        self._tell()
+        self.refresh_bindings()
+
+    def _tell(self) -> None:
+        if self._settings is None:
+            labels = [self._fields[key].field.label for key in self._fields if key in self._mistakes]
+            text = Content.assemble(
+                (f"✗ {phrases.several(len(self._mistakes), 'mistake')}", "$text-error bold"),
+                f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
+            )
+        else:
+            self._calibration = stored(self._settings.machine.device)
+            cost = estimate(self._settings, self._calibration or ROUGH)
+            controls = f" + {phrases.several(cost.controls, 'control')}" if cost.controls else ""
+            where = "on this machine" if self._calibration else "on two CPU cores"
+            text = Content.assemble(
+                (f"{phrases.several(cost.networks, 'network')}{controls}", "bold $heading"),
+                (" · ", "$text-disabled"),
+                (phrases.several(cost.embeddings, "embedding"), "bold $heading"),
+                (f" of {cost.points:,} points" if self.size.width >= 100 else "", "$text-muted"),
+                (" · ", "$text-disabled"),
+                (f"about {phrases.duration(cost.seconds)}", "bold $heading"),
+                (f" {where}", "$text-muted"),
+            )
+        self.query_one("#cost", Static).update(text)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("start", "save"):
+            return True if self._settings else None
+        if action == "leave":
+            return self.focused is not None
+        return True
+
+    # Doing
+
+    def action_leave(self) -> None:
+        self.set_focus(None)
+
+    def action_start(self) -> None:
+        if self._settings:
+            self.post_message(CreateStudy(self._settings))
+
+    def action_save(self) -> None:
+        if self._settings is None:
+            return
+        text = to_toml(self._settings)
+        plain = "".join(char if char.isalnum() or char in "-_" else "-" for char in self._settings.name.lower())
+        self.app.push_screen(
+            AskText("Save as a study file", "Path of the TOML file:", f"{plain or 'study'}.toml", "Save"),
+            lambda path: self._save(Path(path).expanduser(), text, False) if path else None,
+        )
+
+    def _save(self, path: Path, text: str, replace: bool) -> None:
+        from embcx_tui.store.files import publish
+
+        try:
+            publish(path, text.encode(), replace=replace)
+        except FileExistsError:
+            self.app.push_screen(
+                Ask(
+                    "Replace the file?",
+                    f"{safe_text(path)} exists already.",
+                    (Answer("keep", "Keep it"), Answer("replace", "Replace", harmful=True)),
+                    cancel=None,
+                ),
+                lambda answer: self._save(path, text, True) if answer == "replace" else None,
+            )
+        except OSError as error:
+            self.post_message(Say(f"{safe_text(path)}: cannot be written ({error.strerror})", "error"))
+        else:
+            self.post_message(Say(f"saved {safe_text(path)}; embcx-tui run takes it"))
+
+    def action_load(self) -> None:
+        self.app.push_screen(
+            AskText("Load a study file", "Path of the TOML file:", "", "Load"),
+            lambda path: self._load(Path(path).expanduser()) if path else None,
+        )
+
+    def _load(self, path: Path) -> None:
+        try:
+            values = with_absolute_datasets(read_study_file(path), path.parent)
+        except RequestError as error:
+            self.post_message(Say(safe_text(error), "error"))
+            return
+        self.query_one("#presets", Choices).chosen = ()
+        try:
+            validate(values)
+        except SettingsError as error:
+            # What no field can show is said once.
+            lost = [str(mistake) for mistake in error.mistakes if not row_of_mistake(mistake.key, self._fields)]
+            if lost:
+                self.post_message(Say(f"left out: {safe_text('; '.join(lost))}", "warning"))
+        self._fill(values)

@@ -1,0 +1,1 @@
+"""The window that saves a figure or the screen."""

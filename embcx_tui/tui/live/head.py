@@ -1,0 +1,150 @@
+"""The state of a study in words and how far it is: two lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from embcx_tui.analysis.progress import progress
+from embcx_tui.figures.build import dataset_title
+from embcx_tui.figures.terminal import Row
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import phrases
+from embcx_tui.tui.keymap import written
+from embcx_tui.tui.live.pace import pace, pace_words
+from embcx_tui.tui.states import LOOKS
+from embcx_tui.tui.widgets.painted import RGB, Ink, Painted, fit_row, row_width, span
+
+_LEAST_BAR = 12
+# A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
+QUIET_S = 180.0
+
+
+class LiveHead(Painted):
+    """Two rows: the state with what to do about it, and the progress with what is left."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot | None) -> None:
+        self._snapshot = snapshot
+        self.repaint()
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return ()
+        next_step = next_words(snapshot, lambda id: written(self.app, id))
+        return _state_row(snapshot, next_step, width, ink), _progress_row(snapshot, width, ink)
+
+
+def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
+    colour = state_colour(snapshot, ink)
+    left: Row = (
+        span(f"{LOOKS[snapshot.state].sign} ", colour, bold=True),
+        span(state_words(snapshot), colour, bold=True),
+    )
+    right: Row = (span(f"  {next_step}", ink.muted),)
+    # What to do is never cut off: it is the way out of a bad state.
+    return (*fit_row(left, max(width - row_width(right), 0)), *right)
+
+
+def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
+    done = progress(snapshot)
+    settings = snapshot.plan.settings
+    parts = [
+        f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs",
+        f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
+    ]
+    if snapshot.state == "running" and done.seconds_left is not None:
+        parts.append(f"{phrases.duration(done.seconds_left)} left")
+    elif snapshot.state == "complete" and snapshot.ended and snapshot.created:
+        parts.append(f"took {phrases.duration(snapshot.ended.at - snapshot.created)}")
+    if width >= 110:
+        parts.insert(0, phrases.several(settings.network_count, "network"))
+    if width >= 150:
+        parts[:0] = pace_words(pace(snapshot))
+    # The time left is said before all else where there is little room.
+    while len(parts) > 1 and len(" · ".join(parts)) + _LEAST_BAR + 8 > width:
+        parts.pop(0)
+    text = f"  {phrases.percent(done.fraction):>4}  {' · '.join(parts)}"
+    room = max(width - len(text), _LEAST_BAR)
+    cells = min(max(done.fraction, 0.0), 1.0) * room
+    # Only what is wholly done looks so.
+    heavy = min(int(cells), room - (done.fraction < 1))
+    bar: Row = (span("━" * heavy, state_colour(snapshot, ink)), span("─" * (room - heavy), ink.faint))
+    return (*bar, span(text, ink.text))
+
+
+def state_words(snapshot: Snapshot) -> str:
+    """Return a study's state as a sentence without its end."""
+    match snapshot.state:
+        case "queued":
+            return "not started yet"
+        case "running":
+            silence = phrases.now() - snapshot.updated
+            if snapshot.updated and silence > QUIET_S:
+                # Short, so that the epoch is still read at 80 columns; the title says that it runs.
+                return f"quiet for {phrases.duration(silence)}: {_doing(snapshot).removeprefix('training on ')}"
+            return f"running: {_doing(snapshot)}"
+        case "stopped":
+            return "stopped; nothing is lost"
+        case "complete":
+            return f"complete, but {_losses(snapshot)}" if snapshot.partly_failed else "complete"
+        case "failed":
+            reason = safe_text(snapshot.ended.reason, 200) if snapshot.ended else ""
+            return f"failed: {reason}" if reason else "failed"
+        case "lost":
+            return f"the worker ended without a word {phrases.ago(snapshot.updated, phrases.now())}"
+
+
+def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
+    """Return what a person can do now; `key` gives the key of a binding's id."""
+    match snapshot.state:
+        case "queued":
+            return f"{key('live.resume')} starts it"
+        case "running":
+            if snapshot.measured:
+                return f"{key('mode.layers')} browses what is measured"
+            return f"{key('live.stop')} stops after this epoch"
+        case "complete":
+            return f"press {key('mode.layers')} for the layers"
+        case _:
+            return f"{key('live.resume')} resumes"
+
+
+def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
+    """Return the colour that goes with a state; its sign and words say the same."""
+    named = {
+        "$text-muted": ink.muted,
+        "$text-accent": ink.accent,
+        "$text-success": ink.success,
+        "$text-warning": ink.warning,
+        "$text-error": ink.error,
+    }
+    if snapshot.state == "complete" and snapshot.partly_failed:
+        return ink.warning
+    return named.get(LOOKS[snapshot.state].colour, ink.text)
+
+
+def _doing(snapshot: Snapshot) -> str:
+    if snapshot.machine is None:
+        return "the worker is getting ready"
+    if not snapshot.histories:
+        return "loading data"
+    epochs = snapshot.plan.settings.training.epochs
+    for cohort in snapshot.plan.cohorts:
+        history = snapshot.histories.get(cohort.id)
+        if history and history.last < epochs and len(history.networks) > len(snapshot.diverged):
+            return f"training on {dataset_title(cohort.dataset)}, epoch {history.last + 1} of {epochs}"
+    return "measuring layers"
+
+
+def _losses(snapshot: Snapshot) -> str:
+    parts = []
+    if snapshot.diverged:
+        parts.append(f"{phrases.several(len(snapshot.diverged), 'network')} diverged")
+    if snapshot.failed:
+        parts.append(f"{phrases.several(len(snapshot.failed), 'layer')} failed")
+    return ", ".join(parts)

@@ -1,0 +1,374 @@
+"""Watching a study train: how far it is, every network, curves, the machine, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.events import Resize, ScreenResume
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
+
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Quantity, Snapshot, State
+from embcx_tui.store.telemetry import Telemetry
+from embcx_tui.study import ids
+from embcx_tui.tui import keys, phrases
+from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.layers.words import NO_STUDY, READING
+from embcx_tui.tui.live.curves import ORDER, curves
+from embcx_tui.tui.live.head import LiveHead
+from embcx_tui.tui.live.log import LEVELS, LogPanel
+from embcx_tui.tui.live.machine import MachinePanel
+from embcx_tui.tui.live.networks import ORDERS, NetworksTable
+from embcx_tui.tui.live.tabs import PanelTabs
+from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
+from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.dialogs import Answer, Ask
+from embcx_tui.tui.widgets.painted import Painted
+
+# "3 min ago" grows old by itself; painting it again sends only what differs.
+_CLOCK_EVERY_S = 5.0
+# The networks get the rows they fill, within these: at least so many, at most such a share of the screen.
+_LEAST_NETWORKS = 14
+_MOST_NETWORKS = 0.55
+# Where only one of these fits at a time, it is the first one.
+PAGES = ("curves", "machine", "log")
+
+
+class LiveScreen(ModeScreen):
+    """Shows the open study as its worker writes it; the application sets `snapshot`, `paths` and `telemetry`."""
+
+    MODE: ClassVar[Mode] = "live"
+    CSS_PATH = "live.tcss"
+    AUTO_FOCUS = "#networks"
+    BINDINGS: ClassVar[list[BindingType]] = keys.LIVE
+
+    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
+    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
+    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
+    telemetry: reactive[tuple[Telemetry, ...]] = reactive[tuple[Telemetry, ...]]((), repaint=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quantity: Quantity = "loss"
+        self._drawn: tuple[object, ...] = ()
+        self._rows: str | None = None
+        self._state: State | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield LiveHead(id="head")
+        yield Canvas(NO_STUDY, id="nothing")
+        with Container(id="panels"):
+            yield NetworksTable(id="networks")
+            yield PanelTabs(PAGES, id="pages")
+            yield MachinePanel(id="machine", classes="page")
+            yield Canvas(id="curves", classes="page")
+            with Container(id="log-page", classes="page"):
+                yield LogPanel(id="log")
+                yield Input(id="filter", compact=True)
+                yield Input(id="find", compact=True)
+
+    def on_mount(self) -> None:
+        for field in self.query(Input):
+            field.display = False
+        self._turn_to("curves")
+        self.set_interval(_CLOCK_EVERY_S, self._tick)
+        self._update()
+
+    # What comes down from the application
+
+    def watch_paths(self, paths: StudyPaths | None) -> None:
+        self._update()
+
+    def watch_snapshot(self) -> None:
+        self._update()
+
+    def watch_telemetry(self) -> None:
+        if self.is_mounted and self.is_current:
+            self.query_one(MachinePanel).show(self._open_snapshot, self.telemetry)
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        self._update()
+
+    def _tick(self) -> None:
+        if self.is_current and self.snapshot and self.snapshot.state in ("lost", "running"):
+            self.query_one(LiveHead).repaint()
+
+    @property
+    def _open_snapshot(self) -> Snapshot | None:
+        """The snapshot, unless it is still that of the study open before."""
+        return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
+
+    def _update(self) -> None:
+        """Show the newest snapshot; while another screen is in front, that waits for `on_screen_resume`."""
+        if not self.is_mounted or not self.is_current:
+            return
+        snapshot = self._open_snapshot
+        self.query_one("#panels").display = self.query_one("#head").display = snapshot is not None
+        nothing = self.query_one("#nothing", Canvas)
+        nothing.display = snapshot is None
+        nothing.show(None, READING if self.paths else NO_STUDY)
+        state = snapshot.state if snapshot else None
+        if state != self._state:
+            # Which of stop and resume can be pressed depends on it.
+            self._state = state
+            self.refresh_bindings()
+        self.query_one(LiveHead).show(snapshot)
+        self.query_one(NetworksTable).show(snapshot)
+        self.query_one(LogPanel).show(snapshot)
+        self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
+        self._share_height(snapshot)
+        self._draw_curves()
+
+    def on_resize(self, event: Resize) -> None:
+        self._share_height(self._open_snapshot)
+
+    def _share_height(self, snapshot: Snapshot | None) -> None:
+        """Where all panels are on the screen, give the networks the rows they fill, at most a good half."""
+        rows: str | None = None
+        if snapshot and (self.has_class("-wide") or self.has_class("-huge")) and not self.has_class("-zoomed"):
+            lines = min(len(snapshot.networks) + 1, round(self.size.height * _MOST_NETWORKS))
+            rows = f"{max(lines, _LEAST_NETWORKS)} 1fr"
+        # Setting it, even to the same, lays the whole screen out anew.
+        if rows != self._rows:
+            self._rows = rows
+            self.query_one("#panels").styles.grid_rows = rows
+
+    @on(NetworksTable.Chosen)
+    def _draw_curves(self) -> None:
+        snapshot, canvas, table = self._open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
+        if snapshot is None:
+            canvas.show(None)
+            return
+        epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
+        if not any(last for _, last in epochs):
+            canvas.show(None, "No epoch is trained yet.\nCurves begin with the first.")
+            self._drawn = ()
+            return
+        marked = tuple(sorted(table.marked))
+        # New log lines or layers change no curve: nothing is drawn, nothing is sent.
+        wanted = (snapshot.id, epochs, marked, table.chosen, self._quantity)
+        if wanted != self._drawn:
+            self._drawn = wanted
+            canvas.show(curves(snapshot, marked, table.chosen, self._quantity))
+
+    # Panels
+
+    @property
+    def _panels(self) -> list[Widget]:
+        return [self.query_one(f"#{name}") for name in ("networks", *PAGES)]
+
+    def _page(self, panel: Widget) -> Widget:
+        """Return what is shown or hidden for a panel: the log has its filter below it."""
+        return self.query_one("#log-page") if panel.id == "log" else panel
+
+    def _turn_to(self, name: str) -> None:
+        for page in PAGES:
+            self._page(self.query_one(f"#{page}")).set_class(page == name, "-front")
+        self.query_one(PanelTabs).show(name)
+
+    @on(PanelTabs.Picked)
+    def _picked(self, event: PanelTabs.Picked) -> None:
+        self._go_to(self.query_one(f"#{event.name}"))
+
+    def _go_to(self, panel: Widget) -> None:
+        if panel.id in PAGES:
+            self._turn_to(panel.id)
+        if self.has_class("-zoomed"):
+            self._zoom(panel)
+        # A panel that was hidden can take the focus only after the layout.
+        self.call_after_refresh(panel.focus)
+
+    def action_panel(self, by: int) -> None:
+        panels = self._panels
+        at = next((place for place, panel in enumerate(panels) if panel.has_focus), -1)
+        self._go_to(panels[(at + by) % len(panels)])
+
+    def action_zoom(self) -> None:
+        if self.has_class("-zoomed"):
+            self._unzoom()
+        else:
+            panel = next((panel for panel in self._panels if panel.has_focus), self.query_one("#curves"))
+            self._zoom(panel)
+
+    def _zoom(self, panel: Widget) -> None:
+        for one in self._panels:
+            self._page(one).set_class(one is panel, "-alone")
+        self.add_class("-zoomed")
+        self._share_height(self._open_snapshot)
+
+    def _unzoom(self) -> None:
+        self.remove_class("-zoomed")
+        self._share_height(self._open_snapshot)
+
+    def action_back(self) -> None:
+        log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
+        if self.query_one("#find").display:
+            self.query_one("#find").display = False
+            log.focus()
+        elif log.selecting:
+            log.clear_selection()
+        elif self.query_one("#filter").display or log.words:
+            self._end_filter("")
+        elif self.has_class("-zoomed"):
+            self._unzoom()
+        elif table.marked or table.chosen:
+            table.clear_marks()
+
+    # Curves and marks
+
+    def action_mark(self) -> None:
+        self.query_one(NetworksTable).mark()
+
+    def action_order(self) -> None:
+        self._go_to(self.query_one(NetworksTable))
+        self.query_one(NetworksTable).next_order()
+
+    def action_quantity(self) -> None:
+        self._quantity = ORDER[(ORDER.index(self._quantity) + 1) % len(ORDER)]
+        self._turn_to("curves")
+        self._draw_curves()
+
+    # Log
+
+    def action_follow(self) -> None:
+        self._turn_to("log")
+        self.query_one(LogPanel).toggle_follow()
+
+    def action_level(self) -> None:
+        self._turn_to("log")
+        self.query_one(LogPanel).next_level()
+
+    def action_filter(self) -> None:
+        self._ask_words("filter", "words that a line must hold")
+
+    def action_find(self) -> None:
+        self._ask_words("find", "words to find; n and N go on")
+
+    def action_find_next(self, by: int) -> None:
+        log = self.query_one(LogPanel)
+        self._turn_to("log")
+        if log.sought:
+            log.find(log.sought, by)
+        else:
+            self.action_find()
+
+    def _ask_words(self, name: str, words: str) -> None:
+        self._turn_to("log")
+        field = self.query_one(f"#{name}", Input)
+        for other in self.query(Input):
+            other.display = other is field
+        field.placeholder = words
+        self.call_after_refresh(field.focus)
+
+    @on(Input.Changed, "#filter")
+    def _filtered(self, event: Input.Changed) -> None:
+        self.query_one(LogPanel).filter(event.value)
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self._end_filter(self.query_one("#filter", Input).value)
+
+    @on(Input.Submitted, "#find")
+    def _find_done(self, event: Input.Submitted) -> None:
+        event.input.display = False
+        log = self.query_one(LogPanel)
+        log.focus()
+        log.find(event.value)
+
+    def _end_filter(self, words: str) -> None:
+        field, log = self.query_one("#filter", Input), self.query_one(LogPanel)
+        field.value = words
+        field.display = False
+        log.filter(words)
+        log.focus()
+
+    def action_copy(self) -> None:
+        """Copy what the focused panel shows: the terminal puts it into the clipboard (OSC 52), also over SSH."""
+        log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
+        if self.focused is table:
+            text = table.as_text()
+            words = phrases.several(text.count("\n"), "network")
+        elif isinstance(self.focused, Painted) and self.focused is not log:
+            text = self.focused.shown_text
+            words = f"the {self.focused.id}"
+        else:
+            text, count = log.text_to_copy()
+            words = phrases.several(count, "line")
+            log.clear_selection()
+        self.app.copy_to_clipboard(text)
+        self.post_message(Say(f"Copied {words}"))
+
+    # Coming back
+
+    def remember(self) -> dict[str, Any]:
+        table = self.query_one(NetworksTable)
+        return {
+            "quantity": self._quantity,
+            "order": table.order,
+            "marked": sorted(table.marked),
+            "level": self.query_one(LogPanel).level,
+        }
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        table, log = self.query_one(NetworksTable), self.query_one(LogPanel)
+        snapshot = self._open_snapshot
+        if state["quantity"] in ORDER:
+            self._quantity = state["quantity"]
+        if state["order"] in ORDERS:
+            table.order = state["order"]
+        if state["level"] in dict(LEVELS):
+            log.filter_level(state["level"])
+        if snapshot:
+            table.marked = frozenset(snapshot.networks.keys() & set(state["marked"]))
+        self._update()
+
+    # The worker
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        snapshot = self._open_snapshot
+        if action == "stop":
+            return bool(snapshot and snapshot.state == "running")
+        if action == "resume":
+            return bool(snapshot and snapshot.state in ("queued", "stopped", "failed", "lost"))
+        return True
+
+    def action_resume(self) -> None:
+        if self.paths:
+            self.post_message(StartStudy(self.paths))
+
+    def action_stop(self) -> None:
+        paths = self.paths
+        if paths is None:
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer:
+                self.post_message(StopStudy(paths, at_once=answer == "now"))
+
+        self.app.push_screen(
+            Ask(
+                "Stop this study?",
+                "After this epoch nothing is lost; at once, the epoch begun is trained again. r resumes it later.",
+                (Answer("epoch", "Stop after this epoch"), Answer("now", "Stop at once")),
+            ),
+            answered,
+        )
+
+    def action_export(self) -> None:
+        from embcx_tui.tui.export.dialog import ExportDialog
+
+        snapshot = self._open_snapshot
+        if snapshot is None or self.paths is None or not any(one.last for one in snapshot.histories.values()):
+            self.post_message(Say("No epoch is trained yet: there is no figure to save", "warning"))
+            return
+        dataset = next(cohort.dataset for cohort in snapshot.plan.cohorts if snapshot.histories.get(cohort.id))
+        self.app.push_screen(
+            ExportDialog(self.paths, f"training-{ids.dataset_key(dataset)}", "Loss and accuracy over epochs")
+        )

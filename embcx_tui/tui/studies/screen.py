@@ -1,0 +1,141 @@
+"""The first screen: all studies, what they are doing, and what can be done with them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import keys, phrases
+from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.messages import DeleteStudy, Mode, OpenStudy, ReuseStudy, Say, StartDemo, StartStudy, StopStudy
+from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.studies.details import StudyDetails
+from embcx_tui.tui.studies.table import StudyTable
+from embcx_tui.tui.widgets.dialogs import Answer, Ask
+
+KEY = "$footer-key-foreground bold"
+EMPTY = Content.assemble(
+    ("No studies yet", "bold $heading"),
+    "\n\npress ",
+    ("n", KEY),
+    " to configure one,\nor ",
+    ("d", KEY),
+    " for the one-minute demo\n\n",
+    ("A study trains a grid of small networks and measures\nhow hard each hidden layer is to embed.", "$text-muted"),
+)
+# What can be done in which state; what cannot is neither shown nor done.
+_ALLOWED = {
+    "resume": ("queued", "stopped", "failed", "lost"),
+    "stop": ("running",),
+    "delete": ("queued", "stopped", "complete", "failed", "lost", "unreadable"),
+    "reuse": ("queued", "running", "stopped", "complete", "failed", "lost"),
+}
+
+
+class StudiesScreen(ModeScreen):
+    """Shows `rows`, which the application sets, newest first."""
+
+    CSS_PATH = "studies.tcss"
+    MODE: ClassVar[Mode] = "studies"
+    BINDINGS: ClassVar[list[BindingType]] = keys.STUDIES
+    AUTO_FOCUS = "#list"
+
+    rows: reactive[tuple[StudyRow, ...]] = reactive[tuple[StudyRow, ...]](())
+    rows_complete: reactive[bool] = reactive(False)
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(Content.styled("looking for studies …", "$text-muted"), id="empty")
+        with Container(id="body"):
+            yield StudyTable()
+            with VerticalScroll(id="details", can_focus=False):
+                yield StudyDetails()
+
+    def watch_rows(self) -> None:
+        self._show()
+
+    def watch_rows_complete(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        self.query_one(StudyTable).show(self.rows)
+        self.set_class(bool(self.rows), "-some")
+        if self.rows_complete and not self.rows:
+            self.query_one("#empty", Static).update(EMPTY)
+        self._show_details()
+
+    @on(StudyTable.Chosen)
+    def chosen(self) -> None:
+        self._show_details()
+
+    def _show_details(self) -> None:
+        row = self._row
+        pane = self.query_one("#details")
+        pane.border_title = Content(f" {row.name} ") if row else None
+        self.query_one(StudyDetails).row = row
+        self.refresh_bindings()
+
+    @property
+    def _row(self) -> StudyRow | None:
+        return self.query_one(StudyTable).chosen if self.is_mounted else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = _ALLOWED.get(action)
+        row = self._row
+        if action == "demo":
+            return True
+        return True if allowed is None else row is not None and row.state in allowed
+
+    @on(StudyTable.Entered)
+    def entered(self, event: StudyTable.Entered) -> None:
+        if event.row.state == "unreadable":
+            self.post_message(Say(event.row.reason, "error"))
+        else:
+            self.post_message(OpenStudy(event.row.paths))
+
+    async def action_new(self) -> None:
+        await self.run_action("app.mode('configure')")
+
+    def action_demo(self) -> None:
+        self.post_message(StartDemo())
+
+    def action_resume(self) -> None:
+        if row := self._row:
+            self.post_message(StartStudy(row.paths))
+
+    def action_stop(self) -> None:
+        if row := self._row:
+            self.post_message(StopStudy(row.paths))
+
+    def action_reuse(self) -> None:
+        if (row := self._row) and row.settings:
+            self.post_message(ReuseStudy(row.settings))
+
+    def action_delete(self) -> None:
+        row = self._row
+        if row is None:
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "delete":
+                self.post_message(DeleteStudy(row.paths))
+
+        self.app.push_screen(
+            Ask(
+                f"Delete “{row.name}”?",
+                f"{phrases.several(row.networks, 'network')}, {phrases.several(row.embeddings, 'embedding')} and their"
+                f" figures go for good.\n\n{safe_text(phrases.short_path(row.paths.root))}",
+                (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
+                cancel=None,
+            ),
+            answered,
+        )

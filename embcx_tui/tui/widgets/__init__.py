@@ -1,0 +1,1 @@
+"""Widgets that several screens share: painted lines, figures, choices, small windows."""

@@ -1,0 +1,274 @@
+"""A widget that shows one figure, drawn in cells by `figures.terminal`."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from textual.content import Content
+from textual.events import Click, MouseEvent, MouseScrollDown, MouseScrollUp, Resize
+from textual.message import Message
+from textual.timer import Timer
+
+from embcx_tui.figures.terminal import Look, Part, Row, bar_at, data_at, draw, locate, part_at, parts
+from embcx_tui.figures.values import Bars, Figure, Panels, Scatter
+from embcx_tui.tui.layers.alignment import between
+from embcx_tui.tui.layers.plane import nearest_cell, next_in_direction
+from embcx_tui.tui.widgets.painted import Ink, Painted, ink_of, span
+
+# Flipping back and forth between neighbouring layers finds both drawn; a picture of 200×60 is about 1 MB of spans.
+_KEPT_PICTURES = 12
+
+# A flight from layer to layer: short enough not to be waited for; 20 frames a second are some 60 kB/s while it lasts.
+_FLIGHT_S = 0.2
+_FRAME_S = 0.05
+# A panel of 1,000 points is 3 ms to draw: with more of them a frame would be late, and a key behind it.
+_MOST_FLYING = 4
+# Keys nearer together than this are held: each goes straight to its layer.
+_HELD_S = 0.25
+# A click this many columns beside a point still means it.
+_NEAR_CLICK = 4.0
+
+
+class Canvas(Painted, can_focus=True):
+    """Shows `figure`, or `words` where there is none; a drawn picture is kept by (figure, size, look)."""
+
+    class BarPicked(Message):
+        """A bar was clicked: its places in the figure."""
+
+        def __init__(self, group: int, bar: int) -> None:
+            self.group, self.bar = group, bar
+            super().__init__()
+
+    def __init__(self, words: str = "", *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._figure: Figure | None = None
+        self._words = words
+        # The figure stands in the value too: while it does, no other object can have its id.
+        self._drawn: OrderedDict[tuple[int, int, int, Look], tuple[Figure, tuple[Row, ...]]] = OrderedDict()
+
+    @property
+    def figure(self) -> Figure | None:
+        return self._figure
+
+    @property
+    def words(self) -> str:
+        return self._words
+
+    def show(self, figure: Figure | None, words: str = "") -> None:
+        """Show `figure`, or `words` in its place; nothing is drawn where neither changed."""
+        # By identity: figures hold arrays, and the screens keep theirs while nothing in them changes.
+        if figure is self._figure and words == self._words:
+            return
+        self._figure, self._words = figure, words
+        self.repaint()
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        if self._figure is None:
+            return _said(self._words, width, height, ink)
+        key = (id(self._figure), width, height, ink.look)
+        known = self._drawn.get(key)
+        if known:
+            self._drawn.move_to_end(key)
+            return known[1]
+        rows = draw(self._figure, width, height, ink.look)
+        self._drawn[key] = (self._figure, rows)
+        if len(self._drawn) > _KEPT_PICTURES:
+            self._drawn.popitem(last=False)
+        return rows
+
+    def on_click(self, event: Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or not isinstance(self._figure, Bars):
+            return
+        found = bar_at(self._figure, *self.content_size, offset.x, offset.y)
+        if found:
+            event.stop()
+            self.post_message(self.BarPicked(*found))
+
+
+def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+    """Return `words` (lines of plain text), wrapped and centred; the first line stands out."""
+    lines = [
+        (line.plain.strip(), number == 0)
+        for number, text in enumerate(words.splitlines())
+        for line in Content(text).wrap(max(width - 4, 1))
+    ]
+    above = max((height - len(lines)) // 2, 0)
+    rows: list[Row] = [()] * above
+    for text, first in lines:
+        indent = " " * max((width - cell_len(text)) // 2, 0)
+        rows.append((span(indent), span(text, ink.text if first else ink.muted)))
+    return tuple(rows)
+
+
+def _pairs(one: Figure, other: Figure) -> tuple[tuple[Scatter, Scatter], ...]:
+    """Return the scatters of two figures place by place; none where they are not laid out alike."""
+    if isinstance(one, Scatter) and isinstance(other, Scatter):
+        return ((one, other),)
+    if not (isinstance(one, Panels) and isinstance(other, Panels)) or len(one.figures) != len(other.figures):
+        return ()
+    both = zip(one.figures, other.figures, strict=True)
+    return tuple((a, b) for a, b in both if isinstance(a, Scatter) and isinstance(b, Scatter))
+
+
+def _moves(one: Scatter, other: Scatter) -> bool:
+    """Tell whether two scatters show the same points in other places."""
+    same = one.labels is other.labels and one.points.shape == other.points.shape
+    return same and one.points is not other.points
+
+
+def _on_the_way(start: Figure, target: Scatter | Panels, share: float) -> Figure:
+    """Return `target`, those of its points that move at `share` (0 … 1) of the way from where `start` has them."""
+    moved = tuple(
+        replace(there, points=between(here.points, there.points, share)) if _moves(here, there) else there
+        for here, there in _pairs(start, target)
+    )
+    return replace(target, figures=moved) if isinstance(target, Panels) else moved[0]
+
+
+class PointsCanvas(Canvas):
+    """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them.
+
+    `place` is that of a panel where there are several, else 0.
+    """
+
+    class Picked(Message):
+        """A panel was clicked, and perhaps a point in it: `row` of its figure."""
+
+        def __init__(self, place: int, row: int | None) -> None:
+            self.place, self.row = place, row
+            super().__init__()
+
+    class Wheeled(Message):
+        """The wheel was turned over a panel, `steps` 1 (nearer) or -1, the pointer `at` (x, y) in its plane."""
+
+        def __init__(self, place: int, at: tuple[float, float], steps: int) -> None:
+            self.place, self.at, self.steps = place, at, steps
+            super().__init__()
+
+    class Sized(Message):
+        """The canvas has another size."""
+
+    def __init__(self, words: str = "", *, id: str | None = None) -> None:
+        super().__init__(words, id=id)
+        self._flight: Timer | None = None
+        self._start: Figure | None = None  # where the points came from
+        self._target: Scatter | Panels | None = None
+        self._left_at = 0.0
+
+    def on_resize(self, event: Resize) -> None:
+        super().on_resize(event)
+        self.post_message(self.Sized())
+
+    @property
+    def target(self) -> Figure | None:
+        """The figure shown, or the one that is flown to."""
+        return self._target or self.figure
+
+    def show(self, figure: Figure | None, words: str = "") -> None:
+        """Show `figure` at once; a flight under way ends."""
+        self._land()
+        super().show(figure, words)
+
+    def fly(self, figure: Scatter | Panels) -> None:
+        """Show `figure`; where it has the points that are shown, in other places, they move there in a few frames."""
+        shown, now = self.figure, time.monotonic()
+        going = _pairs(self._target, figure) if self._target else ()
+        if going and all(one.points is other.points for one, other in going):
+            # Only words have changed: the flight goes on.
+            self._target = figure
+            return
+        held = now - self._left_at < _HELD_S
+        self._left_at = now
+        still = held or self.app.animation_level == "none" or not self.is_on_screen
+        pairs = _pairs(shown, figure) if shown else ()
+        if still or shown is None or len(pairs) > _MOST_FLYING or not any(_moves(*pair) for pair in pairs):
+            self.show(figure)
+            return
+        self._land()
+        self._start, self._target = shown, figure
+        self._left_at = now
+        self._frame()
+        self._flight = self.set_interval(_FRAME_S, self._frame)
+
+    def _frame(self) -> None:
+        start, target = self._start, self._target
+        if start is None or target is None:
+            return
+        share = (time.monotonic() - self._left_at + _FRAME_S) / _FLIGHT_S
+        if share >= 1:
+            self.show(target)
+            return
+        self._figure = _on_the_way(start, target, 1 - (1 - share) ** 2)
+        self.repaint()
+
+    def _land(self) -> None:
+        if self._flight:
+            self._flight.stop()
+        self._flight = self._start = self._target = None
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        if self._target is not None and self._figure is not None:
+            return draw(self._figure, width, height, ink.look)  # seen once: not kept
+        return super().paint(width, height, ink)
+
+    # Points
+
+    def _cells(self, part: Part) -> NDArray[np.int64]:
+        """Return where the points of a part are [n, 2], in its own cells."""
+        assert isinstance(part.figure, Scatter)
+        return locate(part.figure, part.width, part.height, ink_of(self.app).look, legend=part.legend)
+
+    def _part(self, place: int) -> Part | None:
+        figure = self.target
+        found = parts(figure, *self.content_size) if figure else ()
+        part = found[place] if place < len(found) else None
+        return part if part and isinstance(part.figure, Scatter) else None
+
+    def step(self, start: int, dx: int, dy: int, place: int = 0) -> int | None:
+        """Return the point next to point `start` in a direction on the screen; None where there is none."""
+        part = self._part(place)
+        if part is None:
+            return None
+        cells = self._cells(part)
+        return next_in_direction(cells, start, dx, dy) if cells[start, 0] >= 0 else self.first(place)
+
+    def first(self, place: int = 0) -> int | None:
+        """Return the point to begin with: the one nearest to the middle of the picture."""
+        part = self._part(place)
+        return nearest_cell(self._cells(part), part.width // 2, part.height // 2, float("inf")) if part else None
+
+    def _under(self, event: MouseEvent) -> tuple[Part, int, int] | None:
+        """Return the part under the pointer, and the pointer's cell in it; None where no points are."""
+        figure, offset = self.target, event.get_content_offset(self)
+        part = part_at(figure, *self.content_size, offset.x, offset.y) if figure and offset is not None else None
+        if part is None or offset is None or not isinstance(part.figure, Scatter):
+            return None
+        return part, offset.x - part.column, offset.y - part.row
+
+    def on_click(self, event: Click) -> None:
+        if under := self._under(event):
+            part, column, row = under
+            event.stop()
+            self.post_message(self.Picked(part.place, nearest_cell(self._cells(part), column, row, _NEAR_CLICK)))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        self._wheel(event, -1)
+
+    def _wheel(self, event: MouseEvent, steps: int) -> None:
+        if under := self._under(event):
+            part, column, row = under
+            assert isinstance(part.figure, Scatter)
+            look = ink_of(self.app).look
+            at = data_at(part.figure, part.width, part.height, column, row, look, legend=part.legend)
+            if at:
+                event.stop()
+                self.post_message(self.Wheeled(part.place, at, steps))
