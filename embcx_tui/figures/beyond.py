@@ -61,17 +61,17 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
 
 
 def relation_note(one: Relation) -> str:
-    """Return ρ and its intervals in a few words."""
+    """Return ρ and its intervals, resampling networks and whole architectures, in words that fit a terminal."""
     if one.rho is None:
         return f"no correlation: {one.reason}"
-    text = (
-        f"Spearman's ρ = {signed(one.rho)}, 95 % interval {signed(one.ci_low)} to {signed(one.ci_high)} "
-        f"(n = {one.n} networks)"
-    )
+
+    def interval(low: float | None, high: float | None, count: int, what: str) -> str:
+        return f"{signed(low)} to {signed(high)} ({count} {what})"
+
+    text = f"Spearman's ρ = {signed(one.rho)}; 95 %: {interval(one.ci_low, one.ci_high, one.n, 'networks')}"
     if one.cluster_low is None or one.cluster_high is None:
         return text
-    low, high = signed(one.cluster_low), signed(one.cluster_high)
-    return f"{text}, {low} to {high} resampling its {one.architectures} architectures"
+    return f"{text}, {interval(one.cluster_low, one.cluster_high, one.architectures, 'architectures')}"
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:

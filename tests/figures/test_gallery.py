@@ -124,12 +124,12 @@ def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:
     assert {(group.label, group.mark, group.place) for group in found.groups} == {("logsig", 5, 0), ("relu", 5, 3)}
     selection = select(study.snapshot)
     (one,) = relations(selection)
-    assert f"ρ = {one.rho:.2f}".replace("-", "−") in found.note and "n = 6 networks" in found.note
+    assert f"ρ = {one.rho:.2f}".replace("-", "−") in found.note and "(6 networks)" in found.note
     assert "at chance, included: 1 of 6 networks" in found.note
     without = figure(study, "accuracy-mnist", exclude_chance=True)
     assert (
         isinstance(without, Dots)
-        and "n = 5 networks" in without.note
+        and "(5 networks)" in without.note
         and "without 1 of 6 networks at chance" in without.note
     )
 
