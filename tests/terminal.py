@@ -25,6 +25,8 @@ KEYS = {
     "down": "\x1b[B",
     "right": "\x1b[C",
     "left": "\x1b[D",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
     "shift+right": "\x1b[1;2C",
     "space": " ",
     "delete": "\x1b[3~",

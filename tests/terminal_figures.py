@@ -60,10 +60,10 @@ class Watched(Terminal):
         self._stream.feed(bytes(unseen).replace(b"\x1b[>", b"\x1b["))
         return first, last
 
-    def latency(self, key: str, count: int) -> tuple[list[float], list[float]]:
-        """Press `key` `count` times; return milliseconds to the first and to the last byte of each answer."""
+    def latency(self, *keys: str) -> tuple[list[float], list[float]]:
+        """Press `keys` one after the other; return milliseconds to the first and to the last byte of each answer."""
         firsts, lasts = [], []
-        for _ in range(count):
+        for key in keys:
             pressed = time.perf_counter()
             self.send(key)
             first, last = self.wait_for_answer(2.0)
@@ -133,40 +133,48 @@ def first_frames(home: Path, size: tuple[int, int]) -> None:
     say(f"first frame, {STUDIES} studies", f"median {statistics.median(frames):.2f} s, max {max(frames):.2f} s")
 
 
-def opening(home: Path, size: tuple[int, int], study: str) -> None:
+def opening(home: Path, size: tuple[int, int]) -> None:
     times = []
     for _ in range(5):
+        (home / "state.toml").unlink(missing_ok=True)  # or it comes up with the study that was open
         with application(home, size, False) as terminal:
-            terminal.expect(study, 20)
+            terminal.expect(LARGE, 20)
             terminal.settle()
+            while f"▌ ✓ complete  {LARGE}" not in terminal.text():
+                terminal.press("down")
             last: float | None = None
             pressed = time.perf_counter()
             terminal.send("enter")
-            while "run 0" not in terminal.text():
+            while "no study open" in terminal.text():
                 _, last = terminal.wait_for_answer(20)
                 assert last is not None, terminal.text()
             times.append((last or pressed) - pressed)
+            assert "embedding complexity" in terminal.text(), terminal.text()
     say("opening 280 networks × 100 epochs, to its last byte", f"median {statistics.median(times):.2f} s")
 
 
-def keys(home: Path, size: tuple[int, int], animate: bool, study: str) -> None:
+def keys(home: Path, size: tuple[int, int], animate: bool) -> None:
     with application(home, size, animate) as terminal:
-        terminal.expect(study, 20)
+        terminal.expect(LARGE, 20)
         terminal.settle()
-        report("Studies, down", terminal.latency("down", 30))
+        report("Studies, down", terminal.latency(*["down"] * 30))
         say("Studies, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
         terminal.send("q")
-    with application(home, size, animate, "open", study) as terminal:
-        terminal.expect("KL", 20)
+    with application(home, size, animate, "open", LARGE) as terminal:
+        terminal.expect("embedding complexity", 20)
         terminal.settle()
-        terminal.press("end", "up", "up")
-        for key, words in (("right", "layer"), ("down", "tree"), ("m", "misclassified"), ("g", "grid")):
-            report(f"Layers, {words}", terminal.latency(key, 20))
+        terminal.press("home", *["down"] * 12, *["left"] * 7)
+        assert "7 hidden layers" in terminal.text(), terminal.text()
+        for key, words in (("right", "there"), ("left", "back"), ("right", "there again")):
+            report(f"Layers, layer by layer {words}", terminal.latency(*[key] * 7))
+        report("Layers, tree", terminal.latency(*["down"] * 10, *["up"] * 10))
+        report("Layers, misclassified", terminal.latency(*["m"] * 20))
+        report("Layers, grid", terminal.latency(*["g"] * 12))
         terminal.press("p")
-        report("Layers, walking the points", terminal.latency("right", 20))
+        report("Layers, walking the points", terminal.latency(*["right", "up", "left", "down"] * 5))
         say("Layers, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
         terminal.press("escape", "v")
-        report("Live of 280 networks, down", terminal.latency("down", 20))
+        report("Live of 280 networks, down", terminal.latency(*["down"] * 20))
 
 
 def live(home: Path, size: tuple[int, int], study: str) -> None:
@@ -175,7 +183,7 @@ def live(home: Path, size: tuple[int, int], study: str) -> None:
         terminal.settle()
         sent, share = terminal.idle(20)
         say("Live while it trains, nothing pressed, 20 s", f"{sent / 1000:.1f} kB/s, {share:.0%} of a core")
-        report("Live while it trains, down", terminal.latency("down", 20))
+        report("Live while it trains, down", terminal.latency(*["down"] * 20))
 
 
 def main() -> None:
@@ -195,8 +203,8 @@ def main() -> None:
             time.sleep(0 if asked.calm else 15)
             say(f"{asked.size}, load {os.getloadavg()[0]:.1f}", "calm" if asked.calm else "a study trains beside")
             first_frames(home, size)
-            keys(home, size, asked.animate, LARGE)
-            opening(home, size, LARGE)
+            opening(home, size)
+            keys(home, size, asked.animate)
             if busy is not None:
                 live(home, size, busy.id)
         finally:
