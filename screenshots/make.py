@@ -1,6 +1,7 @@
 """Makes the pictures of this folder from a real study, on a real pseudo-terminal: `python screenshots/make.py STUDY`.
 
-STUDY is a complete study of MNIST with five layers, such as `fig2` makes. Needs the `dev` extra.
+STUDY is a complete study of MNIST of some depths up to five, as docs/results.md makes it: the last line of its tree is
+the deepest. Needs the `dev` extra.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def film(terminal: Terminal, name: str, keys: list[str]) -> None:
         end = time.monotonic() + 0.9
         while time.monotonic() < end:
             terminal.watch(1 / 12)
-            frames.append(picture(terminal.screen).resize((800, 480)).quantize(64))
+            frames.append(picture(terminal.screen).resize((800, 480)).quantize(255))
     frames[0].save(HERE / f"{name}.gif", save_all=True, append_images=frames[1:], duration=83, loop=0, optimize=True)
     print(HERE / f"{name}.gif")
 
@@ -108,9 +109,10 @@ def main(study: str) -> None:
     with Terminal((*program, "open", study), 120, 40) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
-        terminal.press("down", "down", "down")
+        terminal.press("end", *["right"] * 5)
+        time.sleep(3)  # scipy comes, and the statistics with it
         shoot(terminal, "layers")
-        terminal.press("p", "right", "right")
+        terminal.press("left", "left", "p", "right", "right")
         shoot(terminal, "point")
         terminal.press("escape", "g")
         shoot(terminal, "grid")
@@ -118,7 +120,7 @@ def main(study: str) -> None:
     with Terminal((*program, "open", study), 100, 30) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
-        terminal.press("down", "down", "down", *["left"] * 5)
+        terminal.press("end", *["left"] * 5)
         time.sleep(1)
         film(terminal, "flight", ["right"] * 5 + ["left"] * 5)
     with Terminal((*program, "open", study), 120, 40) as terminal:
@@ -130,6 +132,8 @@ def main(study: str) -> None:
     with Terminal((*program, "open", study), 80, 24) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
+        terminal.press("end", *["right"] * 5)
+        time.sleep(3)
         shoot(terminal, "layers-80x24")
     with Terminal((*program, "run", "demo", "--detach"), 80, 24) as terminal:
         terminal.wait(60)
