@@ -217,7 +217,7 @@ async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations(
     async with opened(study, "layers", (200, 60), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await pilot.press("w", "b")
         await sees(
-            pilot, f"ρ = {found['rho']:.2f}".replace("-", "−"), "without 3 of 10 networks at chance", "n = 7 networks"
+            pilot, f"ρ = {found['rho']:.2f}".replace("-", "−"), "without 3 of 10 networks at chance", "(7 networks)"
         )
         await pilot.press("b", "up")
         await sees(pilot, "digits · 3 hidden layers  ", "without 3 of 10 networks at chance")
