@@ -271,7 +271,7 @@ def test_a_resize_storm_leaves_the_screen_as_it_was(key: str, shown: str, measur
 
 @pytest.mark.parametrize(
     ("keys", "shown"),
-    [((), "complete"), (("?",), "Keys"), (("ctrl+p",), "New"), (("down", "delete"), "go for good")],
+    [((), "complete"), (("?",), "Keys"), (("ctrl+p",), "Configure a new study"), (("down", "delete"), "go for good")],
     ids=["no window", "help", "palette", "question"],
 )
 def test_too_small_a_terminal_is_one_line_and_q_works(keys: tuple[str, ...], shown: str, measured: made.Made) -> None:
