@@ -23,6 +23,13 @@ from tests.tui import made
 from tests.tui.pressing import AppPilot, app_of, listed, said, screen_text, shows, text_of, until
 
 
+async def _load(pilot: Pilot[None], path: Path) -> None:
+    await pilot.press("ctrl+o")
+    await shows(pilot, "Load a study file")
+    pilot.app.screen.query_one(Input).value = str(path)
+    await pilot.press("enter")
+
+
 async def _open_form(pilot: AppPilot) -> None:
     await listed(pilot)
     await pilot.press("c")
@@ -131,16 +138,10 @@ async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> N
     path.write_text('name = "odd"\n[networks]\nruns = 0\nwidht = 3\n')
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)
-        await pilot.press("ctrl+o")
-        await shows(pilot, "Load a study file")
-        pilot.app.screen.query_one(Input).value = str(path)
-        await pilot.press("enter")
+        await _load(pilot, path)
         await shows(pilot, "must be greater than or equal to 1, not 0")
         assert "did you mean networks.width?" in said(pilot)
-        await pilot.press("ctrl+o")
-        await shows(pilot, "Load a study file")
-        pilot.app.screen.query_one(Input).value = str(tmp_path / "none.toml")
-        await pilot.press("enter")
+        await _load(pilot, tmp_path / "none.toml")
         await until(pilot, lambda: "cannot be read" in said(pilot))
 
 
@@ -205,10 +206,7 @@ async def test_a_loaded_files_paths_begin_at_its_folder(tmp_path: Path) -> None:
     path.write_text('name = "own"\n[data]\ndatasets = ["file:own.npz"]\n')
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)
-        await pilot.press("ctrl+o")
-        await shows(pilot, "Load a study file")
-        pilot.app.screen.query_one(Input).value = str(path)
-        await pilot.press("enter")
+        await _load(pilot, path)
         await until(pilot, lambda: pilot.app.screen.query(f"#{editor_id('data.files')}"))
         field = pilot.app.screen.query_one(f"#{editor_id('data.files')}", Input)
         await until(pilot, lambda: field.value == f"file:{tmp_path / 'own.npz'}")

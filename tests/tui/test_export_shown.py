@@ -155,15 +155,7 @@ async def test_the_run_of_the_tree_has_its_dot(study: made.Made, tmp_path: Path)
 
 async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> None:
     study = made.make_study(small(measure__epochs=[1, 2]))
-    known = read_study(study.paths).measured
-    study.append(
-        *(
-            event.model_copy(update={"epoch": epoch, "kl": 1.5 - epoch / 10})
-            for (layer_id, _), event in known.items()
-            for epoch in (1, 2)
-            if event.network and "untrained" not in layer_id
-        )
-    )
+    study.measure_after(1, 2)
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("b")
         await sees(pilot, "complexity over training")

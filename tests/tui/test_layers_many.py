@@ -123,15 +123,7 @@ async def test_one_method_alone_says_so() -> None:
 
 async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
     study = made.make_study(small(measure__epochs=[1, 3]))
-    known = read_study(study.paths).measured
-    study.append(
-        *(
-            event.model_copy(update={"epoch": epoch, "kl": 1.5 - epoch / 10})
-            for (layer_id, _), event in known.items()
-            for epoch in (1, 3)
-            if event.network and "untrained" not in layer_id
-        )
-    )
+    study.measure_after(1, 3)
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("b")
         await sees(pilot, "complexity over training", "1.400", "1.200", "epoch (across)")
