@@ -15,6 +15,7 @@ from typing import Any
 from embcx_tui.bench.stopwatch import timed
 from embcx_tui.compute import complexity, datasets, exact
 from embcx_tui.compute.block import Block
+from embcx_tui.compute.solo import Solo
 from embcx_tui.compute.training import CohortTraining
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import data_folder
@@ -25,8 +26,10 @@ from embcx_tui.worker.study import Journal
 # Part, and the functions whose own time it is: what they call that is listed too counts there.
 _PARTS: tuple[tuple[str, object, str], ...] = (
     ("load", datasets, "load"),
-    ("train", Block, "step"),
+    ("train", Block, "train"),
+    ("train", Solo, "train"),
     ("test", Block, "evaluate"),
+    ("test", Solo, "evaluate"),
     ("activations", CohortTraining, "measure"),
     ("P", complexity, "neighbourhoods"),
     ("descent and score", exact, "descend"),

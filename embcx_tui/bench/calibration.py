@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from embcx_tui.analysis.forecast import CALIBRATED_POINTS, step_parts
 from embcx_tui.bench.material import cohort, noise_dataset, settings_for
 from embcx_tui.bench.stopwatch import Timing, medians, timed
+from embcx_tui.compute.blas import one_blas_thread
 from embcx_tui.compute.complexity import Measurement, cores, measure
 from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.metrics import METRICS, layer_metrics
@@ -107,7 +107,7 @@ def _embedding(device: torch.device) -> tuple[float, float]:
             layer_metrics(layers[place], labels, METRICS, place)
             embedding_quality(layers[place], found[place].points, labels)
 
-    with threadpool_limits(1, user_api="blas"):  # as in a study: one thread a layer
+    with one_blas_thread():  # as in a study: one thread a layer
         describe(range(1))
         _, beside = timed(lambda: describe(range(cores())))
     # One layer a core: processor time is what counts, stretched as the machine is busy.

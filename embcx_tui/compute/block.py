@@ -11,8 +11,7 @@ step cost 5 % of the time on a CPU; on a GPU the same list is what a CUDA graph 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
-from embcx_tui.compute.networks import Weights, activate_, backpropagate_
+from embcx_tui.compute.learner import DeviceData, Learner, Sizes
+from embcx_tui.compute.networks import activate_, backpropagate_
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
 
@@ -31,29 +31,6 @@ EVALUATION_BATCH = 1_000
 # Steps taken before a CUDA graph is captured, so that libraries have allocated what they keep.
 _GRAPH_WARMUP = 3
 _CAPTURING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceData:
-    """A dataset on the device: raw `x` [n, F], `labels` [variants, n] (int64; row 0 the true ones), mean and 1/std."""
-
-    x: Tensor
-    labels: Tensor
-    mean: float
-    scale: float
-
-    def standardise(self, x: Tensor) -> None:
-        """Standardise float32 `x`, in place."""
-        x.sub_(self.mean).mul_(self.scale)
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Features of an input, units of a hidden layer, classes."""
-
-    features: int
-    width: int
-    classes: int
 
 
 class _Workspace:
@@ -100,7 +77,7 @@ class _Workspace:
             call()
 
 
-class Block:
+class Block(Learner):
     """A set of networks (any depths, activations, runs) trained in one step.
 
     `networks` must come deepest first; those of one depth with equal activations side by side are handled at once.
@@ -172,7 +149,6 @@ class Block:
         self.biases, self.bias_velocities = (list(part) for part in zip(*views[half:], strict=True))
 
     def parts(self, place: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield (name, parameter, velocity) views of network `place`: matrix.1, bias.1, …, output layer last."""
         depth = self.networks[place].depth
         for layer in range(1, depth + 2):
             entry = layer - 1 if layer <= depth else -1
@@ -180,35 +156,19 @@ class Block:
             yield f"matrix.{layer}", self.matrices[entry][row], self.matrix_velocities[entry][row]
             yield f"bias.{layer}", self.biases[entry][row], self.bias_velocities[entry][row]
 
-    def put(self, place: int, weights: Weights) -> None:
-        """Set the weights of network `place`; its velocities become zero."""
-        values = [each for pair in zip(weights.matrices, weights.biases, strict=True) for each in pair]
-        for (_, parameter, velocity), value in zip(self.parts(place), values, strict=True):
-            parameter.copy_(value)
-            velocity.zero_()
-
-    def get(self, place: int) -> Weights:
-        """Return a copy of the weights of network `place`, on the device."""
-        values = [parameter.clone() for _, parameter, _ in self.parts(place)]
-        return Weights(self.networks[place].activation, tuple(values[::2]), tuple(values[1::2]))
-
-    @torch.no_grad()
-    def stop(self, place: int) -> None:
-        """Zero network `place` and train it no further."""
-        self.alive[place] = 0.0
-        for _, parameter, velocity in self.parts(place):
-            parameter.zero_()
-            velocity.zero_()
-
     @torch.no_grad()
     def finite(self) -> list[bool]:
-        """Return for each network whether all its parameters are finite."""
         largest = torch.zeros(len(self.networks), device=self.device)
         for layers in (self.matrices, self.biases):
             for place, parameters in enumerate(layers):
                 norms = torch.linalg.vector_norm(parameters.flatten(1), torch.inf, dim=1)
                 largest[: len(norms)] += norms if place else norms[self._from_rows]
         return torch.isfinite(largest).tolist()
+
+    def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
+        batch = self.training.batch_size
+        for step in range(first, last):
+            self.step(torch.stack([orders[run][step * batch : (step + 1) * batch] for run in self.runs]))
 
     @torch.no_grad()
     def step(self, index: Tensor) -> None:
@@ -368,7 +328,6 @@ class Block:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
-        """Return each network's accuracy on raw inputs `x` [n, F] with labels `y` [n]."""
         correct = torch.zeros_like(self.correct)
         for start in range(0, len(x), EVALUATION_BATCH):
             part, labels = x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,10 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embcx_tui.compute.block import EVALUATION_BATCH, Block, DeviceData, Sizes
+from embcx_tui.compute.blas import one_blas_thread
+from embcx_tui.compute.block import EVALUATION_BATCH, Block
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
 from embcx_tui.compute.device import memory_guard
+from embcx_tui.compute.learner import DeviceData, Learner, Sizes
 from embcx_tui.compute.networks import Pass, Weights, forward, initial_weights
+from embcx_tui.compute.solo import Solo
 from embcx_tui.study import ids
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.plan import Network
@@ -26,7 +29,9 @@ from embcx_tui.study.settings import StudySettings
 
 # A control that is trained, on labels permuted once a run.
 SHUFFLED = "shuffled"
-# How often a caller hears of an epoch under way, and how long a wish to stop waits at most, beside one minibatch.
+# Training inputs of a learner's turn on a thread: 20 ms of MNIST, so that the cache is filled anew rarely.
+_INPUTS_A_TURN = 3_200
+# How often a caller hears of an epoch under way, and how long a wish to stop waits at most, beside a turn.
 _PULSE_SECONDS = 0.1
 
 
@@ -83,15 +88,13 @@ class CohortTraining:
             self._data = DeviceData(torch.from_numpy(dataset.x_train).to(device), labels.to(device), mean, scale)
             self._x_test = torch.from_numpy(dataset.x_test).to(device)
             self._y_test = torch.from_numpy(dataset.y_test).to(device)
-            self._blocks: list[Block] = []
-            self._places: dict[str, tuple[Block, int]] = {}
-            for members in _blocks(self.networks, sizes, device):
-                rows = [label_rows[network.id] for network in members]
-                block = Block(members, rows, sizes, settings.training, self._data)
-                self._blocks.append(block)
-                for place, network in enumerate(members):
-                    self._places[network.id] = (block, place)
-                    block.put(place, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed))
+            self._sizes = sizes
+            self._learners = _learners(self.networks, label_rows, sizes, settings, self._data)
+            self._places: dict[str, tuple[Learner, int]] = {}
+            for learner in self._learners:
+                for place, network in enumerate(learner.networks):
+                    self._places[network.id] = (learner, place)
+                    learner.put(place, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed))
         self._diverged: dict[str, int] = dict.fromkeys(self._places, 0)
 
     @property
@@ -106,11 +109,15 @@ class CohortTraining:
 
     def minibatch(self, run: int, step: int) -> Tensor:
         """Return the indices of training inputs of minibatch `step` (from 0) of `run` in the coming epoch."""
+        size = self.settings.training.batch_size
+        return self._orders()[run][step * size : (step + 1) * size]
+
+    def _orders(self) -> dict[int, Tensor]:
+        """Return the shuffle of the training inputs that each run takes in the coming epoch."""
         if self._order[0] != self.epochs_done:
             runs = sorted({network.run for network in self.networks})
             self._order = self.epochs_done, {each: self._shuffle(each) for each in runs}
-        size = self.settings.training.batch_size
-        return self._order[1][run][step * size : (step + 1) * size]
+        return self._order[1]
 
     def _shuffle(self, run: int) -> Tensor:
         key = ids.seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
@@ -119,86 +126,90 @@ class CohortTraining:
 
     def step(self, step: int) -> None:
         """Train every network on minibatch `step` of the coming epoch; `epoch` does this for all of them."""
-        for block in self._blocks:
-            self._step(block, step)
-
-    def _step(self, block: Block, step: int) -> None:
-        block.step(torch.stack([self.minibatch(run, step) for run in block.runs]))
+        with one_blas_thread():
+            for learner in self._learners:
+                learner.train(self._orders(), step, step + 1)
 
     def epoch(self, pulse: Callable[[int, int], bool] | None = None) -> EpochReport:
         """Train one epoch and return what it did.
 
         `pulse` is called in this thread, some times a second, with (minibatches done, minibatches of the epoch), both
-        counted over all blocks; where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory, the
+        counted over all learners; where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory, the
         epoch undone as well.
         """
         begun = time.perf_counter()
         with memory_guard(f"training a cohort of {len(self.networks)} networks"):
-            before = [(block.parameters.clone(), block.velocities.clone()) for block in self._blocks]
+            before = [(learner.parameters.clone(), learner.velocities.clone()) for learner in self._learners]
             try:
                 accounts = self._train(pulse)
             except BaseException:
-                for block, (parameters, velocities) in zip(self._blocks, before, strict=True):
-                    block.parameters.copy_(parameters)
-                    block.velocities.copy_(velocities)
+                for learner, (parameters, velocities) in zip(self._learners, before, strict=True):
+                    learner.parameters.copy_(parameters)
+                    learner.velocities.copy_(velocities)
                 raise
         self.epochs_done += 1
         found: dict[str, NetworkEpoch] = {}
-        for block, account in zip(self._blocks, accounts, strict=True):
+        for learner, account in zip(self._learners, accounts, strict=True):
             for place, entry in enumerate(account):
                 found[entry.network.id] = entry
                 if entry.diverged and not self._diverged[entry.network.id]:
                     self._diverged[entry.network.id] = self.epochs_done
-                    block.stop(place)
+                    learner.stop(place)
         entries = tuple(found[network.id] for network in self.networks)
         return EpochReport(self.epochs_done, time.perf_counter() - begun, entries)
 
     def _train(self, pulse: Callable[[int, int], bool] | None) -> list[list[NetworkEpoch]]:
-        """Train one epoch, each block in a thread of its own; return their accounts."""
+        """Train one epoch, the learners in turns of some steps on the threads; return their accounts."""
+        orders = self._orders()
         stop = threading.Event()
-        self.minibatch(self.networks[0].run, 0)  # the shuffles, before the threads ask for them
-        progress = [0] * len(self._blocks)
+        waiting = deque(range(len(self._learners)))
+        progress = [0] * len(self._learners)
+        accounts: dict[int, list[NetworkEpoch]] = {}
+        turn = max(1, _INPUTS_A_TURN // self.settings.training.batch_size)
 
-        def train(place: int) -> list[NetworkEpoch]:
-            block = self._blocks[place]
-            block.loss.zero_()
-            block.correct.zero_()
-            for step in range(self.steps):
-                if stop.is_set():
-                    raise Aborted
-                self._step(block, step)
-                progress[place] = step + 1
-            return self._account(block)
+        def train() -> None:
+            # A thread leaves where no learner waits: each of the others then has one in hand.
+            while waiting and not stop.is_set():
+                try:
+                    place = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                learner = self._learners[place]
+                if not progress[place]:
+                    learner.loss.zero_()
+                    learner.correct.zero_()
+                last = min(progress[place] + turn, self.steps)
+                learner.train(orders, progress[place], last)
+                progress[place] = last
+                if last < self.steps:
+                    waiting.append(place)
+                else:
+                    accounts[place] = self._account(learner)
 
-        with _threads(len(self._blocks), self.device) as pool:
+        with _threads(len(self._learners), self.device) as (threads, pool):
             try:
-                futures = [pool.submit(train, place) for place in range(len(self._blocks))]
-                waiting = set(futures)
-                while waiting:
-                    finished, waiting = wait(waiting, _PULSE_SECONDS, FIRST_EXCEPTION)
+                running = {pool.submit(train) for _ in range(threads)}
+                while running:
+                    finished, running = wait(running, _PULSE_SECONDS, FIRST_EXCEPTION)
+                    for future in finished:
+                        future.result()
                     if pulse and pulse(sum(progress), self.steps * len(progress)):
                         raise Aborted
-                    if any(future.exception() for future in finished):
-                        break
             finally:
                 stop.set()
-        failed = [future.exception() for future in futures if future.exception()]
-        for error in sorted(failed, key=lambda error: isinstance(error, Aborted)):
-            if error:  # the cause, not those that it stopped
-                raise error
-        return [future.result() for future in futures]
+        return [accounts[place] for place in range(len(self._learners))]
 
-    def _account(self, block: Block) -> list[NetworkEpoch]:
+    def _account(self, learner: Learner) -> list[NetworkEpoch]:
         n = len(self.dataset.x_train)
-        losses = [loss / n for loss in block.loss.tolist()]
-        accuracies = [count / n for count in block.correct.tolist()]
-        tests = block.evaluate(self._x_test, self._y_test)
+        losses = [loss / n for loss in learner.loss.tolist()]
+        accuracies = [count / n for count in learner.correct.tolist()]
+        tests = learner.evaluate(self._x_test, self._y_test)
         return [
             NetworkEpoch(network, loss, train, test, False)
             if finite and math.isfinite(loss) and not self._diverged[network.id]
             else NetworkEpoch(network, math.nan, math.nan, math.nan, True)
             for network, finite, loss, train, test in zip(
-                block.networks, block.finite(), losses, accuracies, tests, strict=True
+                learner.networks, learner.finite(), losses, accuracies, tests, strict=True
             )
         ]
 
@@ -216,21 +227,21 @@ class CohortTraining:
     def _accuracies(self, x: Tensor, y: Tensor) -> dict[str, float]:
         found = {}
         with memory_guard(f"evaluating a cohort of {len(self.networks)} networks"):
-            with _threads(len(self._blocks), self.device) as pool:
-                results = list(pool.map(lambda block: block.evaluate(x, y), self._blocks))
-            for block, accuracies in zip(self._blocks, results, strict=True):
-                for network, accuracy in zip(block.networks, accuracies, strict=True):
+            with _threads(len(self._learners), self.device) as (_, pool):
+                results = list(pool.map(lambda learner: learner.evaluate(x, y), self._learners))
+            for learner, accuracies in zip(self._learners, results, strict=True):
+                for network, accuracy in zip(learner.networks, accuracies, strict=True):
                     found[network.id] = math.nan if self._diverged[network.id] else accuracy
         return {network.id: found[network.id] for network in self.networks}
 
     def weights(self, network: Network) -> Weights:
         """Return a copy of the present weights of `network`; of an untrained control, those its sibling began with."""
         if network.control == "untrained":
-            sizes = self._blocks[0].sizes
+            sizes = self._sizes
             start = initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
             return start.to(self.device)
-        block, place = self._places[network.id]
-        return block.get(place)
+        learner, place = self._places[network.id]
+        return learner.get(place)
 
     def measure(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
@@ -248,23 +259,21 @@ class CohortTraining:
     def control_accuracies(self, controls: Sequence[Network]) -> dict[str, tuple[float, float]]:
         """Return the accuracies (0 … 1) of untrained `controls`, by id, on all training and on all test inputs.
 
-        All of them in one pass. As everywhere, float32 rounding depends on the company: ask for the same ones again.
+        On a GPU all of them in one pass, and float32 rounding depends on the company: ask for the same ones again.
         """
-        sizes = self._blocks[0].sizes
         with memory_guard(f"evaluating {len(controls)} untrained networks"), torch.no_grad():
-            blocks = []
-            for members in _blocks(controls, sizes, self.device):
-                block = Block(members, [0] * len(members), sizes, self.settings.training, self._data)
-                for place, network in enumerate(members):
-                    block.put(place, self.weights(network))
-                blocks.append(block)
+            true_labels = dict.fromkeys((network.id for network in controls), 0)
+            learners = _learners(controls, true_labels, self._sizes, self.settings, self._data)
+            for learner in learners:
+                for place, network in enumerate(learner.networks):
+                    learner.put(place, self.weights(network))
             parts = ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test))
-            with _threads(len(blocks), self.device) as pool:
-                results = list(pool.map(lambda block: [block.evaluate(x, y) for x, y in parts], blocks))
+            with _threads(len(learners), self.device) as (_, pool):
+                results = list(pool.map(lambda learner: [learner.evaluate(x, y) for x, y in parts], learners))
         return {
             network.id: (train, test)
-            for block, (trains, tests) in zip(blocks, results, strict=True)
-            for network, train, test in zip(block.networks, trains, tests, strict=True)
+            for learner, (trains, tests) in zip(learners, results, strict=True)
+            for network, train, test in zip(learner.networks, trains, tests, strict=True)
         }
 
     def state(self) -> dict[str, Tensor]:
@@ -273,11 +282,11 @@ class CohortTraining:
         Names are `<network id>/<part>` and `.../velocity`: networks may be spread over other cohorts at resumption.
         """
         state = {"epoch": torch.tensor([self.epochs_done])}
-        for name, (block, place) in self._places.items():
+        for name, (learner, place) in self._places.items():
             state[f"{name}/diverged"] = torch.tensor([self._diverged[name]])
-            for part, parameter, velocity in block.parts(place):
-                state[f"{name}/{part}"] = parameter.detach().to("cpu", copy=True)
-                state[f"{name}/{part}/velocity"] = velocity.detach().to("cpu", copy=True)
+            for part, parameter, velocity in learner.parts(place):
+                state[f"{name}/{part}"] = _copy(parameter)
+                state[f"{name}/{part}/velocity"] = _copy(velocity)
         return state
 
     @torch.no_grad()
@@ -298,17 +307,17 @@ class CohortTraining:
 
         epoch = int(take("epoch", None, (1,), torch.int64).item())
         diverged = {}
-        for name, (block, place) in self._places.items():
+        for name, (learner, place) in self._places.items():
             diverged[name] = int(take(f"{name}/diverged", None, (1,), torch.int64).item())
-            for part, parameter, velocity in block.parts(place):
+            for part, parameter, velocity in learner.parts(place):
                 take(f"{name}/{part}", parameter, tuple(parameter.shape), torch.float32)
                 take(f"{name}/{part}/velocity", velocity, tuple(velocity.shape), torch.float32)
         for target, value in copies:
             target.copy_(value)
         self.epochs_done = epoch
         self._diverged = diverged
-        for name, (block, place) in self._places.items():
-            block.alive[place] = 0.0 if diverged[name] else 1.0
+        for name, (learner, place) in self._places.items():
+            learner.alive[place] = 0.0 if diverged[name] else 1.0
 
 
 def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> tuple[dict[str, int], Tensor]:
@@ -332,47 +341,35 @@ def _parameters(network: Network, sizes: Sizes) -> int:
     return sizes.width * (sizes.features + 1) + hidden + sizes.classes * (sizes.width + 1)
 
 
-def _blocks(networks: Sequence[Network], sizes: Sizes, device: torch.device) -> list[tuple[Network, ...]]:
-    """Return the networks in blocks that step together, deepest first within; on a GPU all in one.
+def _learners(
+    networks: Sequence[Network], label_rows: Mapping[str, int], sizes: Sizes, settings: StudySettings, data: DeviceData
+) -> list[Learner]:
+    """Return what trains `networks`: on a GPU one block of all of them, on a CPU each by itself.
 
-    On a CPU one block a thread, of equal cost, neighbouring runs together. Smaller blocks, which a cache holds,
-    gained nothing from 4 networks to 80.
+    A core that keeps to one network for some steps has it in its cache, and no barrier makes it wait for another.
     """
-    costs = {network.id: _parameters(network, sizes) for network in networks}
-    total = sum(costs.values())
-    count = 1 if device.type == "cuda" else min(len(networks), _cpu_threads())
-    blocks: list[list[Network]] = [[] for _ in range(count)]
-    before = 0
-    for network in sorted(networks, key=lambda network: network.run):
-        blocks[int((before + costs[network.id] / 2) * count / total)].append(network)
-        before += costs[network.id]
+    if not _in_one_step(data.x.device):
+        return [Solo(network, label_rows[network.id], sizes, settings.training, data) for network in networks]
     place = {network.id: number for number, network in enumerate(networks)}
-    return [
-        tuple(sorted(members, key=lambda network: (-network.depth, place[network.id]))) for members in blocks if members
-    ]
+    members = sorted(networks, key=lambda network: (-network.depth, place[network.id]))
+    return [Block(members, [label_rows[network.id] for network in members], sizes, settings.training, data)]
+
+
+def _in_one_step(device: torch.device) -> bool:
+    return device.type == "cuda"
 
 
 @contextmanager
-def _threads(blocks: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """Give threads for `blocks` blocks, as many as torch may use, each of which computes alone.
-
-    Blocks need nothing of each other, so a thread for each beats several threads for every operation: no barriers,
-    at which on a busy machine all wait for the slowest (docs/training.md has the figures).
-    """
-    threads = _cpu_threads()
-    if device.type != "cuda":
-        torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(min(blocks, threads), "train", lambda: _prepare_thread(device)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
+def _threads(learners: int, device: torch.device) -> Iterator[tuple[int, ThreadPoolExecutor]]:
+    """Give threads for `learners`, at most as many as torch uses, each of which computes alone; and their number."""
+    count = min(learners, torch.get_num_threads())
+    with one_blas_thread(), ThreadPoolExecutor(count, "train", lambda: _prepare_thread(device)) as pool:
+        yield count, pool
 
 
-@functools.cache
-def _cpu_threads() -> int:
-    """Return how many threads torch may use, as at the first call: `_threads` changes what torch says meanwhile."""
-    return torch.get_num_threads()
+def _copy(tensor: Tensor) -> Tensor:
+    """Return a copy in main memory, in the order of its indices: what a file can hold."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
 def _prepare_thread(device: torch.device) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from embcx_tui.compute import methods
+from embcx_tui.compute.blas import one_blas_thread
 from embcx_tui.compute.complexity import Complexity, Measurement, cores, measure
 from embcx_tui.compute.metrics import layer_metrics
 from embcx_tui.compute.quality import Neighbours, quality_and_neighbours
@@ -75,7 +75,7 @@ def _embed(
     threads = cores()
     running: deque[Future[Result]] = deque()
     # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads, thread_name_prefix="embed") as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads, thread_name_prefix="embed") as pool:
         # The metrics of a measured layer are computed beside the descents of the next ones.
         for found in _score(scored, measurement, stop):
             if found.complexity is None:

@@ -11,10 +11,10 @@ from embcx_tui.bench.breakdown import ORDER, breakdown
 from embcx_tui.bench.material import Trained, choose_dataset, cohort, noise_dataset, settings_for
 from embcx_tui.bench.reference import LibrarySetting, LoopSetting, PlainLoop, library_embed
 from embcx_tui.bench.train import PartialEpochs
-from embcx_tui.compute.block import Block
 from embcx_tui.compute.complexity import exact_kl
 from embcx_tui.compute.neighbourhoods import joint_probabilities
 from embcx_tui.compute.networks import initial_weights
+from embcx_tui.compute.solo import Solo
 from embcx_tui.study.preset import load_preset
 from tests.compute.plain import plain_network, plain_train
 
@@ -77,7 +77,7 @@ def test_made_up_data_has_the_real_sizes() -> None:
 
 
 def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
-    step = Block.step
+    train = Solo.train
     demo = load_preset("demo").settings
     settings = demo.model_copy(
         update={
@@ -87,7 +87,7 @@ def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
         }
     )
     found = breakdown("demo", settings)
-    assert Block.step is step
+    assert Solo.train is train
     assert [part["part"] for part in found["parts"]] == list(ORDER)
     assert all(part["seconds"] > 0 for part in found["parts"])
     assert sum(part["share"] for part in found["parts"]) == pytest.approx(1.0)

@@ -19,6 +19,7 @@ from embcx_tui.compute import (
     neighbourhoods_triton,
     networks,
     networks_triton,
+    training,
 )
 from embcx_tui.compute.datasets import load
 from embcx_tui.compute.training import CohortTraining
@@ -114,11 +115,15 @@ def cohort() -> None:
     """Steps and accuracies of a cohort whose activations are mixed in one launch, beside one launch a slice."""
     grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 1}
     asked = validate({"data": {"datasets": ["digits"]}, "networks": grid})
-    torch.set_num_threads(1)  # one block, one thread: the interpreter is not made for more
+    torch.set_num_threads(1)  # the interpreter is not made for more
     digits = load("digits", Path("/nowhere"))
     members = make_plan(asked).cohorts[0].networks
-    plain = CohortTraining(members, digits, asked, torch.device("cpu"))
-    with patch.object(block, "triton_kernels", return_value=networks_triton):  # as a GPU would give
+    with patch.object(training, "_in_one_step", return_value=True):
+        plain = CohortTraining(members, digits, asked, torch.device("cpu"))
+    with (
+        patch.object(training, "_in_one_step", return_value=True),
+        patch.object(block, "triton_kernels", return_value=networks_triton),  # as a GPU would give
+    ):
         mixed = CohortTraining(members, digits, asked, torch.device("cpu"))
     for step in range(3):
         plain.step(step)

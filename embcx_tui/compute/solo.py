@@ -1,0 +1,78 @@
+"""A network trained by itself, on one core of a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embcx_tui.compute import networks_cpu
+from embcx_tui.compute.learner import DeviceData, Learner, Sizes
+from embcx_tui.compute.networks import layer_sizes
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import TrainingSettings
+
+# Inputs of an evaluation pass: with MNIST's sizes they and a network stay in a cache of 1 MB.
+_EVALUATION_BATCH = 200
+
+
+class Solo(Learner):
+    """One network, trained and tested by the kernels of `networks_cpu`: alone, so bit for bit the same in any company.
+
+    `label_row` is the row of `data.labels` that it learns. Call it from one thread at a time, with one BLAS thread.
+    """
+
+    def __init__(
+        self, network: Network, label_row: int, sizes: Sizes, training: TrainingSettings, data: DeviceData
+    ) -> None:
+        self.networks = (network,)
+        self._training = training
+        self._data = data
+        self._labels = data.labels[label_row].numpy()
+        self._shapes = layer_sizes(sizes.features, sizes.width, network.depth, sizes.classes)
+        self._kind = networks_cpu.KINDS[network.activation], network.depth, sizes.width, sizes.classes
+        self._scaling = np.float32(data.mean), np.float32(data.scale)
+        count = sum(units * (inputs + 1) for units, inputs in self._shapes)
+        self.parameters = torch.zeros(count)
+        self.velocities = torch.zeros(count)
+        self.loss = torch.zeros(1, dtype=torch.float64)
+        self.correct = torch.zeros(1, dtype=torch.int64)
+        self.alive = torch.ones(1)
+
+    def parts(self, place: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+        if place:
+            raise IndexError(f"one network, not {place + 1}")
+        matrix = 0
+        bias = sum(units * inputs for units, inputs in self._shapes)
+        for layer, (units, inputs) in enumerate(self._shapes, 1):
+            end = matrix + units * inputs
+            parameter, velocity = (
+                vector[matrix:end].view(inputs, units).t() for vector in (self.parameters, self.velocities)
+            )
+            yield f"matrix.{layer}", parameter, velocity
+            yield f"bias.{layer}", self.parameters[bias : bias + units], self.velocities[bias : bias + units]
+            matrix, bias = end, bias + units
+
+    def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
+        if not self.alive[0]:
+            return
+        training = self._training
+        order = orders[self.networks[0].run].numpy()
+        loss, correct = networks_cpu.train(
+            self._data.x.numpy(), *self._scaling, self._labels, order, first, last, training.batch_size, *self._kind,
+            self.parameters.numpy(), self.velocities.numpy(),
+            np.float32(training.learning_rate), np.float32(training.momentum),
+        )  # fmt: skip
+        self.loss += loss
+        self.correct += correct
+
+    def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
+        correct = networks_cpu.count_correct(
+            x.numpy(), *self._scaling, y.numpy(), _EVALUATION_BATCH, *self._kind, self.parameters.numpy()
+        )
+        return [correct / len(x)]
+
+    def finite(self) -> list[bool]:
+        return [bool(torch.isfinite(self.parameters).all())]
