@@ -375,6 +375,7 @@ def _copy(tensor: Tensor) -> Tensor:
 def _prepare_thread(device: torch.device) -> None:
     # Velocities of dead units decay into denormals, which some processors compute a hundred times slower.
     torch.set_flush_denormal(True)
+    one_blas_thread()  # for as long as the thread lives, where it has a limit of its own
     if device.type == "cuda":
         torch.cuda.set_device(device)
 

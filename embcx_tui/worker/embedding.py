@@ -75,7 +75,7 @@ def _embed(
     threads = cores()
     running: deque[Future[Result]] = deque()
     # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.
-    with one_blas_thread(), ThreadPoolExecutor(threads, thread_name_prefix="embed") as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
         # The metrics of a measured layer are computed beside the descents of the next ones.
         for found in _score(scored, measurement, stop):
             if found.complexity is None:

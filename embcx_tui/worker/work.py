@@ -16,6 +16,7 @@ import torch
 from embcx_tui import __version__
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
+from embcx_tui.compute.blas import one_blas_thread
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, describe
 from embcx_tui.compute.samples import run_sample
@@ -50,7 +51,7 @@ def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple
     shelf.accept()
     _describe(journal, device)
     gpu = device.index or 0 if device.type == "cuda" else None
-    with telemetry(paths.telemetry, gpu), Beside(worthwhile(device), device) as beside:
+    with one_blas_thread(), telemetry(paths.telemetry, gpu), Beside(worthwhile(device), device) as beside:
 
         def end_training() -> bool:
             return stop() or beside.failed
