@@ -224,7 +224,7 @@ class EmbedBench:
 
     def _first_call(self) -> dict[str, float]:
         self._say("first call: compiling, then from the cache")
-        return first_calls()
+        return first_calls("embedding")
 
 
 def bench_embed(quick: bool, large: bool, device: str, say: Say) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def loop_cost(dataset: Dataset, plan: Plan, device: torch.device, quick: bool) -
             network, dataset.features, plan.settings.networks.width, len(dataset.classes), plan.settings.machine.seed
         )
         some = [step.to(device) for step in steps[:count]]
-        return plain.train(weights, some, setting)[1].seconds / len(some)
+        return plain.train(weights, some, setting).timing.seconds / len(some)
 
     count = 5 if quick else _TRIAL_STEPS
     settings = loop_settings(device)

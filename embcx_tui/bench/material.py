@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.networks import Weights, initial_weights
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.training import CohortTraining
 from embcx_tui.store.paths import data_folder
@@ -74,6 +75,12 @@ def settings_for(
         training=TrainingSettings(epochs=epochs, batch_size=batch_size),
         measure=MeasureSettings(perplexity=30.0),
     )
+
+
+def start(network: Network, dataset: Dataset, settings: StudySettings) -> Weights:
+    """Return the weights that `network` starts from in a study of these settings."""
+    width, seed = settings.networks.width, settings.machine.seed
+    return initial_weights(network, dataset.features, width, len(dataset.classes), seed)
 
 
 def cohort(dataset: Dataset, settings: StudySettings, device: torch.device) -> CohortTraining:

@@ -80,6 +80,15 @@ def loop_settings(device: torch.device) -> tuple[LoopSetting, ...]:
     return tuple(LoopSetting(count, form) for count in threads for form in ("for loop", "foreach", "fused"))
 
 
+@dataclass(frozen=True, slots=True)
+class LoopResult:
+    """What the plain loop made of a network: its accuracy (0 … 1) on the test inputs, its weights, the steps' time."""
+
+    test_accuracy: float
+    weights: Weights
+    timing: Timing
+
+
 class PlainLoop:
     """nn.Sequential, autograd and torch.optim.SGD over data that lies ready: float32, standardised, on the device."""
 
@@ -91,10 +100,8 @@ class PlainLoop:
         self._x_test = torch.from_numpy(dataset.standardised(dataset.x_test)).to(device)
         self._y_test = torch.from_numpy(dataset.y_test).to(device)
 
-    def train(self, weights: Weights, minibatches: Sequence[Tensor], setting: LoopSetting) -> tuple[float, Timing]:
-        """Train a network from `weights` on minibatches of training indices; return its accuracy on the test inputs
-        and the time of the steps alone.
-        """
+    def train(self, weights: Weights, minibatches: Sequence[Tensor], setting: LoopSetting) -> LoopResult:
+        """Train a network from `weights` on minibatches of training indices; the time is that of the steps alone."""
         model = _network(weights).to(self._device)
         optimiser = torch.optim.SGD(
             model.parameters(),
@@ -119,7 +126,7 @@ class PlainLoop:
                 right = (model(self._x_test).argmax(1) == self._y_test).float().mean()
         finally:
             torch.set_num_threads(before)
-        return float(right), timing
+        return LoopResult(float(right), _weights(model, weights.activation), timing)
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
@@ -135,3 +142,12 @@ def _network(weights: Weights) -> nn.Sequential:
             linear.bias.copy_(bias)
         modules += [linear, MODULES[weights.activation]()]
     return nn.Sequential(*modules[:-1])
+
+
+def _weights(model: nn.Sequential, activation: str) -> Weights:
+    linears = [module for module in model if isinstance(module, nn.Linear)]
+    return Weights(
+        activation,
+        tuple(linear.weight.detach() for linear in linears),
+        tuple(linear.bias.detach() for linear in linears),
+    )

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from embcx_tui.bench.agreement import agreement, shortened
+from embcx_tui.bench.first_call import first_calls
 from embcx_tui.bench.machine import describe_machine
-from embcx_tui.bench.material import choose_dataset, cohort, settings_for
+from embcx_tui.bench.material import choose_dataset, cohort, settings_for, start
 from embcx_tui.bench.reference import LoopSetting, PlainLoop, loop_settings
 from embcx_tui.bench.stopwatch import Say, Timing, idle_ratio, medians, timed, with_peak
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
-from embcx_tui.compute.networks import initial_weights
 from embcx_tui.compute.training import CohortTraining, memory_estimate
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
@@ -26,8 +27,8 @@ COHORTS = ((1, 1), (4, 1), (4, RUNS), (4, 2 * RUNS))
 # Steps of one measurement: a fifth of an epoch of MNIST, long enough that starting threads does not count.
 STEPS, QUICK_STEPS = 100, 5
 ROUNDS, QUICK_ROUNDS = 5, 1
-# Equal training for the accuracies: inputs and epochs.
-LEARNING, QUICK_LEARNING = (10_000, 3), (500, 2)
+# Equal training, to compare what is learnt: inputs, epochs, runs, points a class that are embedded.
+LEARNING, QUICK_LEARNING = (10_000, 3, RUNS, 100), (500, 2, 1, 12)
 
 
 class PartialEpochs(CohortTraining):
@@ -72,7 +73,8 @@ class TrainBench:
         training = self._cohort(dataset, settings)
         loop = self._loop(dataset, training)
         ours, theirs = self._compare(dataset, training, loop)
-        accuracy = self._accuracies(dataset, loop.setting)
+        learnt = self._agreement(dataset, loop.setting)
+        how = "in one step" if self._device.type == "cuda" else f"each on a core, {torch.get_num_threads()} at a time,"
         names = "logsig, tanh, softsign, relu"
         result: dict[str, Any] = {
             "ratio": theirs.seconds / ours.seconds,
@@ -84,23 +86,26 @@ class TrainBench:
                 "name": "cohort",
                 "seconds": ours.seconds,
                 "cpu_seconds": ours.cpu_seconds,
-                "test_accuracy": accuracy["ours"],
-                "settings": f"{len(training.networks)} networks in one step on {self._device}",
+                "test_accuracy": learnt["test_accuracy"]["ours"],
+                "exact_kl": learnt["exact_kl"]["ours"],
+                "settings": f"{len(training.networks)} networks, {how} on {self._device}",
             },
             "reference": {
                 "name": f"plain PyTorch loop, torch {torch.__version__}",
                 "seconds": theirs.seconds,
                 "cpu_seconds": theirs.cpu_seconds,
-                "test_accuracy": accuracy["reference"],
+                "test_accuracy": learnt["test_accuracy"]["reference"],
+                "exact_kl": learnt["exact_kl"]["reference"],
                 "settings": f"{loop.setting.words}, data resident in float32, one network after another",
             },
             "machine": machine,
             "material": f"{dataset.name}, {len(dataset.x_train):,} inputs, {DEPTH} layers of 100 units ({names})"
             f", batches of 100; seconds a network and epoch, from {self._steps} steps of it",
-            "accuracy": accuracy,
+            "agreement": learnt,
             "settings_tried": loop.tried,
             "rows": self._rows(dataset, loop),
             "memory": {"reference": self._plain_peak},
+            "first_call": self._first_call(),
         }
         machine["load_after"] = describe_machine(self._device)["load"]
         return result
@@ -124,9 +129,9 @@ class TrainBench:
     def _plain(
         self, dataset: Dataset, training: CohortTraining, plain: PlainLoop, network: Network, setting: LoopSetting
     ) -> Timing:
-        weights = _start(network, dataset, training.settings)
+        weights = start(network, dataset, training.settings)
         minibatches = [training.minibatch(network.run, step) for step in range(training.steps)]
-        _, timing = plain.train(weights, minibatches, setting)
+        timing = plain.train(weights, minibatches, setting).timing
         return self._per_network_epoch(dataset, timing, 1, len(minibatches))
 
     def _loop(self, dataset: Dataset, training: CohortTraining) -> Loop:
@@ -164,28 +169,17 @@ class TrainBench:
             theirs.append(Timing(fmean(t.seconds for t in times), fmean(t.cpu_seconds for t in times)))
         return medians(ours), medians(theirs)
 
-    def _accuracies(self, dataset: Dataset, setting: LoopSetting) -> dict[str, Any]:
-        """Train one network of each activation equally on both sides and return its accuracies on all test inputs."""
-        inputs, epochs = QUICK_LEARNING if self._quick else LEARNING
-        self._say(f"accuracy after {epochs} epochs on {inputs:,} inputs, both sides")
-        small = replace(dataset, x_train=dataset.x_train[:inputs], y_train=dataset.y_train[:inputs])
-        settings = self._settings(small, 4, 1)
-        training = cohort(small, settings, self._device)
-        minibatches = []
-        for _ in range(epochs):
-            minibatches += [training.minibatch(0, step) for step in range(training.steps)]
-            training.epoch()
-        ours = training.test_accuracies()
-        plain = PlainLoop(small, settings.training, self._device)
-        theirs = {
-            one.id: plain.train(_start(one, small, settings), minibatches, setting)[0] for one in training.networks
-        }
-        return {
-            "ours": fmean(ours.values()),
-            "reference": fmean(theirs.values()),
-            "what": f"mean over four activations, {epochs} epochs on {inputs:,} inputs; same weights, same batches",
-            "by_activation": {one.activation: [ours[one.id], theirs[one.id]] for one in training.networks},
-        }
+    def _agreement(self, dataset: Dataset, setting: LoopSetting) -> dict[str, Any]:
+        inputs, epochs, runs, per_class = QUICK_LEARNING if self._quick else LEARNING
+        self._say(f"accuracy and KL after {epochs} epochs on {inputs:,} inputs, both sides")
+        small = shortened(dataset, inputs)
+        return agreement(small, setting, DEPTH, runs, epochs, per_class, self._device)
+
+    def _first_call(self) -> dict[str, float] | None:
+        if self._quick or self._device.type != "cpu":
+            return None
+        self._say("first call: compiling, then from the cache")
+        return first_calls("training")
 
     def _rows(self, dataset: Dataset, loop: Loop) -> list[dict[str, Any]]:
         """Time cohorts of growing size, with their memory; the plain loop trains one network at a time."""
@@ -211,11 +205,6 @@ class TrainBench:
         training = self._cohort(dataset, settings)
         training.epoch()
         return training
-
-
-def _start(network: Network, dataset: Dataset, settings: StudySettings) -> Any:
-    width, seed = settings.networks.width, settings.machine.seed
-    return initial_weights(network, dataset.features, width, len(dataset.classes), seed)
 
 
 def bench_train(quick: bool, device: str, say: Say) -> dict[str, Any]:

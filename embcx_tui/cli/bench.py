@@ -110,10 +110,7 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
     lines += ["", *_aligned([["openTSNE's settings", "s", "CPU s"], *rows])]
     memory = result["memory"]
     lines += ["", f"peak memory: {_memory(memory['ours'])} (ours), {_memory(memory['reference'])} (openTSNE)"]
-    if result["first_call"]:
-        first = result["first_call"]
-        lines.append(f"first call: {first['compiling']:.1f} s compiling, {first['cached']:.2f} s in later processes")
-    return lines
+    return lines + _first_call(result)
 
 
 def _train_lines(result: dict[str, Any]) -> list[str]:
@@ -136,7 +133,21 @@ def _train_lines(result: dict[str, Any]) -> list[str]:
         [one["settings"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["settings_tried"]
     ]
     lines += ["", *_aligned([["the plain loop's settings (relu)", "s", "CPU s"], *rows])]
-    return [*lines, f"test accuracy: {safe_text(result['accuracy']['what'], 200)}"]
+    learnt = result["agreement"]
+    rows = [
+        [words, *(f"{learnt[name][key]:.4f}" for key in ("ours", "reference", "difference", "standard_error"))]
+        for name, words in (("test_accuracy", "test accuracy"), ("exact_kl", "exact KL, last layer"))
+    ]
+    heads = ["learnt the same", "ours", "plain loop", "difference", "its standard error"]
+    lines += ["", *_aligned([heads, *rows], left=(0,)), safe_text(learnt["what"], 200)]
+    return lines + _first_call(result)
+
+
+def _first_call(result: dict[str, Any]) -> list[str]:
+    first = result["first_call"]
+    if not first:
+        return []
+    return [f"first call: {first['compiling']:.1f} s compiling, {first['cached']:.2f} s in later processes"]
 
 
 def _paper_lines(result: dict[str, Any]) -> list[str]:

@@ -30,7 +30,8 @@ def test_the_plain_loop_is_the_plain_loop_of_the_tests() -> None:
     minibatches = [training.minibatch(0, step) for step in range(10)]
     loop = PlainLoop(dataset, settings.training, CPU)
     accuracies = {
-        loop.train(weights, minibatches, LoopSetting(1, form))[0] for form in ("for loop", "foreach", "fused")
+        loop.train(weights, minibatches, LoopSetting(1, form)).test_accuracy
+        for form in ("for loop", "foreach", "fused")
     }
     model = plain_network(weights)
     plain_train(model, dataset, minibatches, settings.training.learning_rate, settings.training.momentum)
