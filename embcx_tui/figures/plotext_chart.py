@@ -21,13 +21,17 @@ _STYLED = re.compile(r"\x1b\[([0-9;]*)m")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines (x, y: finite, equally long; colour; the sign that marks it without colour), limits and ticks."""
+    """Lines (x, y: finite, equally long; colour; the sign that marks it without colour), limits and ticks.
+
+    With `x_names` the ticks of x are places in them.
+    """
 
     lines: tuple[tuple[list[float], list[float], Rgb, str], ...]
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
     x_ticks: tuple[float, ...]
     y_ticks: tuple[float, ...]
+    x_names: tuple[str, ...] = ()
 
 
 def render(chart: Chart, width: int, height: int, look: Look) -> Cells:
@@ -56,7 +60,8 @@ def _build(chart: Chart, width: int, height: int, look: Look) -> str:
         ruler = figure.ruler(axis, 0)
         ruler.pixel(faint)
         ruler.lim(*limits)
-        ruler.ticks(list(marks), list(tick_labels(marks)))
+        named = axis == "x" and chart.x_names
+        ruler.ticks(list(marks), [chart.x_names[int(mark)] for mark in marks] if named else list(tick_labels(marks)))
     plain = not (look.colours and look.unicode)
     for x, y, rgb, sign in chart.lines:
         marker = plotext.marker(sign if plain else "braille", plotext.pixel(rgb, "default"))

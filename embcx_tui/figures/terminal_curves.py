@@ -48,15 +48,18 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     label = int(bool(curves.x_label) and height >= 10)
     box = (width, height - title - legend - note - label)
     x_low, x_high = ticks.bounds(value for (xs, _), _ in pieces for value in xs)
-    y_low, y_high = ticks.bounds(value for (_, ys), _ in pieces for value in ys)
+    y_low, y_high = ticks.bounds((value for (_, ys), _ in pieces for value in ys), zero=curves.zero)
     if 0 < y_low < 0.25 * y_high:  # what falls towards zero, such as a loss, shows its zero
         y_low = 0.0
     chart = plotext_chart.Chart(
         lines=tuple((xs, ys, colour(place), _sign(place)) for (xs, ys), place in pieces),
         x_limits=(x_low, x_high),
         y_limits=(y_low, y_high),
-        x_ticks=ticks.ticks(x_low, x_high, max(min(width // 12, 8), 1)),
+        x_ticks=_named_places(curves.x_names, width)
+        if curves.x_names
+        else ticks.ticks(x_low, x_high, max(min(width // 12, 8), 1)),
         y_ticks=ticks.ticks(y_low, y_high, max(min(box[1] // 3, 6), 1)),
+        x_names=curves.x_names,
     )
     cells.paste(plotext_chart.render(chart, *box, look), 0, title + legend)
     if title:
@@ -70,6 +73,13 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     if note:
         cells.muted(0, height - 1, curves.note)
     return cells
+
+
+def _named_places(names: tuple[str, ...], width: int) -> tuple[float, ...]:
+    """Return the places whose names fit side by side: every one, or every second, third, …"""
+    longest = max(len(name) for name in names)
+    every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_WIDTH // 2, 1)))
+    return tuple(float(place) for place in range(0, len(names), every))
 
 
 def _sign(place: int) -> str:

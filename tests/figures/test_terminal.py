@@ -300,3 +300,14 @@ def test_in_sixteen_colours_classes_have_both_a_sign_and_a_colour() -> None:
     assert len({fg for _, fg in coloured}) == 3, "a colour each, and no grey"
     plain = draw(scatter, 40, 12, Look(colours=False))
     assert not any(one.fg for row in plain for one in row)
+
+
+def test_named_places_and_zero_are_on_the_axes() -> None:
+    names = ("250", "500", "1,000", "2,000", "5,000")
+    lines = (Curve("ours", np.arange(5.0), np.array([5.0, 5.2, 5.1, 6.0, 7.0]), 0),)
+    rows = text(draw(Curves("cost", "points", "s", lines, zero=True, x_names=names), 80, 14))
+    assert rows[-2].split() == list(names), rows
+    assert any(row.startswith(("0┤", "0.0┤")) for row in rows), rows
+    narrow = text(draw(Curves("cost", "points", "s", lines, x_names=names), 24, 14))
+    assert set(narrow[-2].split()) < set(names), narrow
+    assert not any(row.startswith(("0┤", "0.0┤")) for row in narrow), narrow
