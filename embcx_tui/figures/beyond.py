@@ -130,7 +130,16 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
     scale = (float(finite.min()), float(finite.max())) if finite.size else None
     names = ("input", *(str(layer) for layer in range(1, depth + 1)))
     panels = tuple(
-        Heat(activation, "epoch", "layer", tuple(str(epoch) for epoch in epochs), names, values, scale)
+        Heat(
+            activation,
+            "epoch",
+            "layer",
+            tuple(str(epoch) for epoch in epochs),
+            names,
+            values,
+            scale,
+            note="" if np.isfinite(values).any() else _why_empty(selection, dataset, depth, activation),
+        )
         for activation, epochs, values, _ in maps
     )
     every = build.networks_at(snapshot, dataset, depth)
@@ -140,6 +149,17 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
     parts += build.chance_words(selection, every)
     title = build.title_of(dataset, build.hidden_layers(depth), "complexity over training")
     return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
+
+
+def _why_empty(selection: Selection, dataset: str, depth: int, activation: str) -> str:
+    """Return why a heat map shows nothing, in words; empty where nothing is measured yet."""
+    networks = build.networks_at(selection.snapshot, dataset, depth, activation)
+    diverged = sum(one.id in selection.diverged for one in networks)
+    chance = sum(one.id in selection.left_out for one in networks) - diverged
+    if not networks or diverged + chance < len(networks):
+        return ""
+    counts = ((diverged, "diverged"), (chance, "at chance, left out as asked"))
+    return ", ".join(f"{count} of {len(networks)} runs {words}" for count, words in counts if count)
 
 
 def _over_epochs(

@@ -11,13 +11,27 @@ from embcx_tui.figures.palette import Rgb, quantise
 from embcx_tui.figures.terminal_bars import bars_at, draw_bars
 from embcx_tui.figures.terminal_cells import Cells, Look, Row, Span
 from embcx_tui.figures.terminal_curves import draw_curves
-from embcx_tui.figures.terminal_dots import draw_dots
-from embcx_tui.figures.terminal_heat import draw_heat
+from embcx_tui.figures.terminal_dots import dot_cells, draw_dots
+from embcx_tui.figures.terminal_heat import draw_heat, heat_row
 from embcx_tui.figures.terminal_parts import Part, grid_of, part_at, parts
 from embcx_tui.figures.terminal_scatter import draw_legend, draw_scatter, scatter_cells, scatter_data
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 
-__all__ = ["Look", "Part", "Row", "Span", "bar_at", "data_at", "draw", "draw_text", "locate", "part_at", "parts"]
+__all__ = [
+    "Look",
+    "Part",
+    "Row",
+    "Span",
+    "bar_at",
+    "data_at",
+    "dot_cells",
+    "draw",
+    "draw_text",
+    "heat_row",
+    "locate",
+    "part_at",
+    "parts",
+]
 
 
 def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> tuple[Row, ...]:

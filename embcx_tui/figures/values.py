@@ -145,6 +145,7 @@ class Dots:
     groups: tuple[DotGroup, ...]
     mark_label: str = ""
     note: str = ""
+    chosen: tuple[int, int] | None = None  # (group, dot) that the screen has selected
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Heat:
     values: NDArray[np.float64]
     scale: tuple[float, float] | None = None
     note: str = ""
+    chosen: int | None = None  # the row that the screen has selected
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from textual.content import Content
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+# A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
+QUIET_S = 180.0
 
 
 def now() -> float:
@@ -24,6 +26,18 @@ def duration(seconds: float) -> str:
     if seconds < 2 * DAY:
         return f"{seconds / HOUR:.0f} h"
     return f"{seconds / DAY:.0f} d"
+
+
+def left(seconds: float, told: float, at: float) -> str:
+    """Return what is left at `at` of `seconds` that were left when the worker last wrote, at `told`.
+
+    It runs down between two lines of the worker; once these stop coming nothing is known of it any more.
+    """
+    silence = max(at - told, 0.0)
+    if silence > QUIET_S:
+        return f"no news for {duration(silence)}"
+    remaining = seconds - silence
+    return f"{duration(remaining)} left" if remaining > 0 else "due now"
 
 
 def ago(then: float, at: float) -> str:

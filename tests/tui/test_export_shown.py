@@ -182,3 +182,26 @@ async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp
     assert written
     rows = list(csv.DictReader(io.StringIO(Path(text).with_suffix(".csv").read_text())))
     assert {row["state"] for row in rows if (row["group"], row["run"]) == ("tanh", "1")} == {"missing"}
+
+
+async def test_a_saved_comparison_says_who_is_at_chance_and_who_diverged() -> None:
+    study = made.make_study(small(), at_chance=("digits-d3-tanh-r0",), diverged=("digits-d3-relu-r0",))
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space", "down", "space")
+        await sees(pilot, "2 marked networks")
+        note = (await shown(pilot))["chart shown"].figure.note
+        assert note.startswith("at chance: tanh · diverged: relu · one run each") and "esc" not in note
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_epochs_with_all_networks_left_out_say_so(size: tuple[int, int]) -> None:
+    every = [f"digits-d3-{name}-r{run}" for name in ("tanh", "relu") for run in (0, 1)]
+    study = made.make_study(small(measure__epochs=[1, 2]), at_chance=every)
+    study.measure_after(1, 2)
+    async with opened(study, "layers", size, expect="10-NN ") as pilot:
+        await pilot.press("b")
+        text = await sees(pilot, "complexity over training")
+        assert "left out" not in text
+        await pilot.press("w")
+        text = await sees(pilot, "2 of 2 runs at chance, left out as asked")
+        assert "nothing measured yet" not in text

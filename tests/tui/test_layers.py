@@ -11,7 +11,7 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
 from tests.tui import made
-from tests.tui.seeing import counted, opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -168,20 +168,6 @@ async def test_hostile_names_are_shown_harmless() -> None:
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         text = text_of(pilot.app)
         assert "[red]evil[/]" in text and "\x1b" not in text
-
-
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-def test_picture_of_a_measured_study(size: tuple[int, int], snap_compare: Any) -> None:
-    study = made.make_study(made.settings_of())
-
-    async def look(pilot: Pilot[None]) -> None:
-        pilot.app.animation_level = "none"
-        await show(pilot, study, "layers")
-        await pilot.press("down", "left")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0", " %")
-        await counted(pilot)
-
-    assert snap_compare(make_app(), terminal_size=size, run_before=look)
 
 
 def test_picture_of_a_zoomed_scatter(snap_compare: Any) -> None:

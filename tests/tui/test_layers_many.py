@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from textual.pilot import Pilot
@@ -12,11 +10,10 @@ from embcx_tui.figures.values import Bars, Dots, Panels, Scatter
 from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import LayerMeasured
-from embcx_tui.tui.app import make_app
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas
 from tests.tui import made
-from tests.tui.seeing import counted, opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.seeing import opened, sees, sees_no, stop_the_clock, text_of
 from tests.tui.test_layers import small
 
 
@@ -159,24 +156,3 @@ async def test_nothing_measured_answers_every_key() -> None:
     async with opened(None, "layers", expect="No study is open.") as pilot:
         await pilot.press("p", "g", "t", "b", "m", "plus", "space", "a", "3", "slash", "escape", "e")
         assert "No study is open." in text_of(pilot.app)
-
-
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("what", ["grid", "compare"])
-def test_picture_of_several(size: tuple[int, int], what: str, snap_compare: Any) -> None:
-    study = made.make_study(made.settings_of())
-
-    async def look(pilot: Pilot[None]) -> None:
-        pilot.app.animation_level = "none"
-        await show(pilot, study, "layers")
-        await sees(pilot, "Layer 3 of 3 · logsig, run 0", " %")
-        if what == "grid":
-            await pilot.press("g")
-            await sees(pilot, "All layers", "layer 3 · KL")
-        else:
-            await pilot.press("space", "down", "space", "p", "escape")
-            await sees(pilot, "2 marked", "tanh · KL")
-        if what != "grid" or size[0] >= 120:
-            await counted(pilot)
-
-    assert snap_compare(make_app(), terminal_size=size, run_before=look)

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
-from embcx_tui.figures.terminal import Look, Part, bar_at, locate, parts
-from embcx_tui.figures.values import Bars, Panels, Scatter
+from embcx_tui.figures.terminal import Look, Part, bar_at, dot_cells, heat_row, locate, parts
+from embcx_tui.figures.values import Bars, Dots, Heat, Panels, Scatter
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 from tests.tui import made
+from tests.tui.scenes import over_epochs
 from tests.tui.seeing import opened, sees, sees_no, stop_the_clock
 from tests.tui.test_layers import small
 
@@ -201,3 +202,75 @@ async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
         assert isinstance(figure, Panels)
         views = {one.view for one in figure.figures if isinstance(one, Scatter)}
         assert len(views) == 1 and views != {None}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int]) -> None:
+    async with opened(over_epochs(), "layers", size, expect="10-NN ") as pilot:
+        await pilot.press("b")
+        await sees(pilot, "complexity over training")
+        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        assert await click_row(pilot, canvas, 0, 2)
+        await sees(pilot, "Layer 2 of 3 · logsig, run 0")
+        assert place_of(pilot) == ("logsig", None, 2)
+        assert isinstance(canvas.figure, Panels)
+        chosen = [one.chosen for one in canvas.figure.figures if isinstance(one, Heat)]
+        assert [row for row in chosen if row is not None] == [2]
+        assert await click_row(pilot, canvas, 0, 0)
+        await sees(pilot, "Input · run 0")
+
+
+async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
+    async with opened(over_epochs(), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("b", "tab", "z")
+        await sees(pilot, "complexity over training", "relu")
+        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        assert isinstance(canvas.figure, Panels) and len(canvas.figure.figures) == 4
+        assert await click_row(pilot, canvas, 3, 1)
+        await pilot.press("escape")
+        await sees(pilot, "Layer 1 of 3 · relu, run 0")
+        assert place_of(pilot) == ("relu", None, 1)
+        # Beside the maps nothing is picked.
+        before = place_of(pilot)
+        await point_at(pilot, canvas, canvas.content_size.width - 1, canvas.content_size.height - 1)
+        assert place_of(pilot) == before
+
+
+@pytest.mark.parametrize("coloured", [True, False], ids=["colour", "no colour"])
+async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not coloured:
+        monkeypatch.setenv("NO_COLOR", "1")
+    study = made.make_study(small(networks__depths=[2, 3]))
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("b")
+        await sees(pilot, "complexity against accuracy")
+        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        assert isinstance(canvas.figure, Dots)
+        group = next(one for one, found in enumerate(canvas.figure.groups) if (found.label, found.mark) == ("relu", 2))
+        cells, owners = dot_cells(canvas.figure, *canvas.content_size)
+        await point_at(pilot, canvas, *cells[owners.index((group, 1))].tolist())
+        await sees(pilot, "Layer 2 of 2 · relu, run 1")
+        assert place_of(pilot) == ("relu", 1, 2)
+        assert isinstance(canvas.figure, Dots) and canvas.figure.chosen == (group, 1)
+        column, row = cells[owners.index((group, 1))].tolist()
+        assert canvas.shown_text.splitlines()[row][column - 1] == ("▐" if coloured else "[")
+        # Far from all dots nothing is picked.
+        await point_at(pilot, canvas, 0, 0)
+        assert place_of(pilot) == ("relu", 1, 2)
+
+
+async def click_row(pilot: Pilot[None], canvas: Canvas, place: int, row: int) -> bool:
+    """Click a row of one of the heat maps shown, on its last value."""
+    assert canvas.figure is not None
+    part = parts(canvas.figure, *canvas.content_size)[place]
+    assert isinstance(part.figure, Heat)
+    for line in range(part.height):
+        columns = [
+            column
+            for column in range(part.width)
+            if heat_row(part.figure, part.width, part.height, column, line, LOOK) == row
+        ]
+        if columns:
+            await point_at(pilot, canvas, part.column + columns[-1], part.row + line)
+            return True
+    return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from embcx_tui.store.log import LogLine
 from embcx_tui.store.reader import read_study
@@ -21,7 +20,7 @@ from embcx_tui.tui.live.machine import history
 from embcx_tui.tui.live.networks import NetworksTable
 from embcx_tui.tui.live.pace import pace, short
 from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.seeing import opened, sees, sees_no, stop_the_clock, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +49,8 @@ async def test_without_a_study_it_says_what_to_press() -> None:
         assert "Press s for your studies" in text_of(pilot.app)
 
 
-async def test_a_running_study_shows_progress_networks_and_curves() -> None:
+async def test_a_running_study_shows_progress_networks_and_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_the_clock(monkeypatch, made.START + 7)
     async with opened(running(), "live", expect="digits, epoch 5 of 8") as pilot:
         text = text_of(pilot.app)
         for words in ("16 of 32 epochs", "0 of 18 embeddings", "left", "x stops after this epoch"):
@@ -234,35 +234,34 @@ def test_the_log_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert panel.line_count == 1
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture_while_training(size: tuple[int, int], snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_the_clock(monkeypatch, made.START + 17)
-    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False, telemetry=200)
-
-    async def look(pilot: Pilot[None]) -> None:
-        await show(pilot, study, "live")
-        await sees(pilot, "Training loss", "epoch 15 of 30")
-
-    assert snap_compare(make_app(), terminal_size=size, run_before=look)
-
-
 async def test_a_worker_that_writes_nothing_is_said_to_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False)
     stop_the_clock(monkeypatch, made.START + 60)
     async with opened(study, "live", expect="running: training") as pilot:
         stop_the_clock(monkeypatch, made.START + 16 + 5 * 60)
         pilot.app.screen.query_one(LiveHead).repaint()
-        await sees(pilot, "quiet for 5 min: digits, epoch 15 of 30")
+        text = await sees(pilot, "quiet for 5 min: digits, epoch 15 of 30", "of 75 embeddings")
+        assert " left" not in text
 
 
-def test_picture_of_a_lost_study(snap_compare: Any) -> None:
-    study = made.make_study(made.settings_of(), "lost", epochs=14, arrays=False)
+async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False)
+    last = made.START + 16
+    stop_the_clock(monkeypatch, last)
+    async with opened(study, "live", expect="46 s left") as pilot:
+        for later, words in ((20, "26 s left"), (60, "due now")):
+            stop_the_clock(monkeypatch, last + later)
+            pilot.app.screen.query_one(LiveHead).repaint()
+            await sees(pilot, words)
 
-    async def look(pilot: Pilot[None]) -> None:
-        await show(pilot, study, "live")
-        await sees(pilot, "without a word", "Training loss")
 
-    assert snap_compare(make_app(), terminal_size=(80, 24), run_before=look)
+async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made.make_study(small(), arrays=False, at_chance=["digits-d2-relu-r1"], diverged=["digits-d2-tanh-r0"])
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await sees(pilot, "Training loss, mean of 2 runs · 1 at chance counted · 1 diverged: until then")
+        await pilot.press("space")
+        await sees(pilot, "Training loss of the marked networks")
+        await sees_no(pilot, "at chance counted")
 
 
 async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:

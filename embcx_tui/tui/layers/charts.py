@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Literal
 
 from embcx_tui.figures.build import COMPLEXITY, activation_bars, activation_place, dataset_title, layer_bars
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Figure, Panels
+from embcx_tui.figures.terminal import parts
+from embcx_tui.figures.values import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.places import Place
 
 Chart = Literal["bars", "epochs", "accuracy"]
-# Smaller than this, only the heat map of the activation that is selected is shown.
-_ALL_HEATS = (100, 18)
+# Cells that a value of a heat map takes with its number, and rows that are no values: the title, the epochs.
+_LEAST_BLOCK = 5
+_BESIDE_ROWS = 2
+NO_MEAN = "one run each: no mean, no spread"
 _Y_LABEL = 70
 
 
@@ -65,16 +68,19 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         groups.append(BarGroup(names[place], tuple(bars), activation_place(network.activation) if distinct else place))
     chosen = (networks.index(shown), min(layer, shown.depth)) if shown in networks else None
     title = f"{len(networks)} marked networks"
-    parts = ["one run each: no mean, no spread", "esc forgets the marks"]
-    states = [snapshot.networks[one.id] for one in networks]
-    for words, found in (
-        ("diverged", [s.status == "diverged" for s in states]),
-        ("at chance", [s.at_chance for s in states]),
-    ):
-        if named := ", ".join(name for name, holds in zip(names, found, strict=True) if holds):
-            parts.insert(0, f"{words}: {named}")
-    note = " · ".join(parts)
+    note = " · ".join([*flaws(snapshot, networks), NO_MEAN, "esc forgets the marks"])
     return Bars(title, COMPLEXITY, tuple(groups), "layer", chosen=chosen, note=note)
+
+
+def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
+    """Return which of the networks of a comparison are at chance and which diverged, in words."""
+    names, states = short_names(networks), [snapshot.networks[one.id] for one in networks]
+    found = (
+        ("at chance", [one.at_chance for one in states]),
+        ("diverged", [one.status == "diverged" for one in states]),
+    )
+    named = ((words, [name for name, holds in zip(names, flags, strict=True) if holds]) for words, flags in found)
+    return [f"{words}: {', '.join(some)}" for words, some in named if some]
 
 
 def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
@@ -87,30 +93,59 @@ def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
     return tuple(" ".join(filter(None, (part[place] for place in differ))) or "trained" for part in parts)
 
 
-def has_room(width: int, height: int) -> bool:
-    """Tell whether the heat maps of all activations can be read at this size."""
-    return width >= _ALL_HEATS[0] and height >= _ALL_HEATS[1]
-
-
-def slow_chart(
-    chart: Chart, snapshot: Snapshot, network: Network, width: int, height: int, exclude_chance: bool = False
-) -> Figure:
+def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, exclude_chance: bool = False) -> Figure:
     """Return a chart that is counted over the whole study (up to 1 s: not on the loop)."""
     from embcx_tui.analysis.selection import select
     from embcx_tui.analysis.statistics import relations
     from embcx_tui.analysis.wording import signed
     from embcx_tui.figures.beyond import accuracy_dots, epoch_heat
 
-    if chart == "accuracy":
-        dots = accuracy_dots(snapshot, network.dataset, exclude_chance)
-        found = [one.rho for one in relations(select(snapshot, exclude_chance)) if one.dataset == network.dataset]
-        # In the title too: the note is left out where there is little room.
-        rho = f" · ρ = {signed(found[0])}" if found and found[0] is not None else ""
-        y_label = dots.y_label if width >= _Y_LABEL else ""
-        return replace(dots, title=dots.title + rho, y_label=y_label)
-    heats = epoch_heat(snapshot, network.dataset, network.depth, exclude_chance)
-    activations = snapshot.plan.settings.networks.activations
-    if not has_room(width, height) and network.activation in activations:
-        one = heats.figures[activations.index(network.activation)]
-        return Panels(f"{heats.title} · {network.activation}", (replace(one, title=""),), 1, heats.note)
-    return heats
+    if chart == "epochs":
+        return epoch_heat(snapshot, network.dataset, network.depth, exclude_chance)
+    dots = accuracy_dots(snapshot, network.dataset, exclude_chance)
+    found = [one.rho for one in relations(select(snapshot, exclude_chance)) if one.dataset == network.dataset]
+    # In the title too: the note is left out where there is little room.
+    rho = f" · ρ = {signed(found[0])}" if found and found[0] is not None else ""
+    return replace(dots, title=dots.title + rho)
+
+
+def fitted(figure: Figure, network: Network, layer: int, width: int, height: int) -> Figure:
+    """Return a chart of the whole study for a panel of this size, what is selected marked in it.
+
+    Where the heat maps of all activations cannot be read, that of the selected one stands alone.
+    """
+    if isinstance(figure, Dots):
+        places = (
+            (place, number)
+            for place, group in enumerate(figure.groups)
+            for number, name in enumerate(group.names)
+            if name == network.label
+        )
+        return replace(figure, chosen=next(places, None), y_label=figure.y_label if width >= _Y_LABEL else "")
+    if not isinstance(figure, Panels):
+        return figure
+    place = next((at for at, one in enumerate(figure.figures) if one.title == network.activation), None)
+    # Only trained networks are measured before their end.
+    row = layer if network.control is None else None
+    heats = tuple(
+        replace(one, chosen=row) if at == place and isinstance(one, Heat) else one
+        for at, one in enumerate(figure.figures)
+    )
+    if _readable(figure, width, height) or place is None:
+        return replace(figure, figures=heats, chosen=None if row is None else place)
+    title = f"{figure.title} · {network.activation}"
+    if len(title) > width:
+        # The tree says the rest.
+        title = f"{figure.title.rpartition(' · ')[2]} · {network.activation}"
+    return Panels(title, (replace(heats[place], title=""),), 1, figure.note)
+
+
+def _readable(heats: Panels, width: int, height: int) -> bool:
+    """Tell whether all of `heats` fit, every value with its number."""
+    shown = parts(heats, width, height)
+    return len(shown) == len(heats.figures) and all(
+        part.height >= len(part.figure.rows) + _BESIDE_ROWS
+        and part.width >= len(part.figure.columns) * _LEAST_BLOCK + max(len(name) for name in part.figure.rows) + 1
+        for part in shown
+        if isinstance(part.figure, Heat)
+    )

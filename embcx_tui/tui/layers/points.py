@@ -15,7 +15,14 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.arrays import Shelf
-from embcx_tui.tui.layers.charts import charts_of, compared_bars, has_room, place_bars, short_names, slow_chart
+from embcx_tui.tui.layers.charts import (
+    charts_of,
+    compared_bars,
+    fitted,
+    place_bars,
+    short_names,
+    slow_chart,
+)
 from embcx_tui.tui.layers.clouds import Cloud, Clouds, files_of
 from embcx_tui.tui.layers.panels import LayersPanels
 from embcx_tui.tui.layers.pictures import Count, Picture, Pictures, Shot
@@ -42,6 +49,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
     _slow: Timer | None = None
     _soon = False
     _charted: tuple[tuple[object, ...], Snapshot, Figure] | None = None
+    _marked_chart: tuple[Figure, tuple[object, ...], Figure] | None = None
     _alike: tuple[tuple[str, int], tuple[int, ...]] | None = None
     _followed: tuple[str, ...] = ()
 
@@ -88,26 +96,28 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         if not snapshot.measured:
             canvas.show(None, nothing_yet(snapshot))
         elif self.chart != "bars":
-            large = has_room(*canvas.content_size)
-            key = (self.chart, network.dataset, network.depth, network.activation, large, self.exclude_chance)
+            key = (self.chart, network.dataset, network.depth, self.exclude_chance)
             if self._charted and self._charted[0] == key and self._charted[1] is snapshot:
-                canvas.show(self._charted[2])
+                canvas.show(self._fitted(self._charted[2], network, canvas.content_size))
             else:
                 if not (self._charted and self._charted[0] == key):
                     canvas.show(None, "Counting …")
-                self._count_chart(key, snapshot, network, *canvas.content_size)
+                self._count_chart(key, snapshot, network)
         elif len(self.marked) > 1:
             canvas.show(compared_bars(snapshot, self.marked, network, self.layer_shown))
         else:
             canvas.show(place_bars(snapshot, self.place, network, self.layer_shown, self.exclude_chance))
 
+    def _fitted(self, figure: Figure, network: Network, size: tuple[int, int]) -> Figure:
+        """Return a counted chart for this size with what is selected marked; the same again while that is the same."""
+        wanted, known = (network, self.layer_shown, size), self._marked_chart
+        if known is None or known[0] is not figure or known[1] != wanted:
+            known = self._marked_chart = (figure, wanted, fitted(figure, network, self.layer_shown, *size))
+        return known[2]
+
     @work(exclusive=True, group="chart")
-    async def _count_chart(
-        self, key: tuple[object, ...], snapshot: Snapshot, network: Network, width: int, height: int
-    ) -> None:
-        figure = await asyncio.to_thread(
-            slow_chart, self.chart, snapshot, network, width, height, self.exclude_chance
-        )  # fmt: skip
+    async def _count_chart(self, key: tuple[object, ...], snapshot: Snapshot, network: Network) -> None:
+        figure = await asyncio.to_thread(slow_chart, self.chart, snapshot, network, self.exclude_chance)
         self._charted = (key, snapshot, figure)
         if self.open_snapshot is snapshot and self.network:
             self._show_chart(snapshot, self.network)
@@ -145,9 +155,9 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         self.refresh_bindings()
         self.show_soon()
 
-    @on(PointsCanvas.Sized)
+    @on(Canvas.Sized)
     def sized(self) -> None:
-        """A grid and the zoom depend on the room there is."""
+        """A grid, the zoom and a chart of the whole study depend on the room there is."""
         self.show_soon()
 
     def _arrived(self) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.figures.build import dataset_title, hidden_layers, how_words, title_of
-from embcx_tui.figures.values import Bars, Dots, Figure, Panels, Scatter
+from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.charts import Chart
+from embcx_tui.tui.layers.charts import NO_MEAN, Chart, flaws
 from embcx_tui.tui.layers.clouds import Cloud
 from embcx_tui.tui.layers.plane import VOTERS, neighbour_accuracy
 from embcx_tui.tui.layers.view import View, extent
@@ -55,7 +55,7 @@ def chart_shown(
     if isinstance(figure, Bars):
         figure = replace(figure, chosen=None)
         if len(marked) > 1:
-            words = ["one run each: no mean, no spread", how_words(select(snapshot), marked, runs=False)]
+            words = [*flaws(snapshot, marked), NO_MEAN, how_words(select(snapshot), marked, runs=False)]
             figure = replace(figure, title=_common(marked), note=" · ".join(filter(None, words)))
             return Shown(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
         if depth_only:
@@ -64,8 +64,16 @@ def chart_shown(
         return Shown(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
     if chart == "accuracy" and isinstance(figure, Dots):
         # A narrow panel leaves the axis' words out.
-        return Shown(f"accuracy-{key}{without}", "complexity against accuracy", replace(figure, y_label=_ACCURACY))
-    one = f"-{network.activation}" if isinstance(figure, Panels) and len(figure.figures) == 1 else ""
+        figure = replace(figure, y_label=_ACCURACY, chosen=None)
+        return Shown(f"accuracy-{key}{without}", "complexity against accuracy", figure)
+    if isinstance(figure, Panels):
+        heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
+        figure = replace(figure, figures=tuple(heats), chosen=None)
+    one = ""
+    if isinstance(figure, Panels) and len(figure.figures) == 1:
+        # A narrow panel leaves out what the tree says.
+        over = title_of(network.dataset, hidden_layers(network.depth), "complexity over training", network.activation)
+        figure, one = replace(figure, title=over), f"-{network.activation}"
     return Shown(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
 
 

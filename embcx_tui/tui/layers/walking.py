@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from textual import on
 
+from embcx_tui.figures.values import Dots, Panels
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.clouds import Cloud
 from embcx_tui.tui.layers.places import Place, place_of
@@ -111,3 +112,27 @@ class PointsWalking(PointsBrowsing):
             activation = snapshot.plan.settings.networks.activations[event.group]
             owner = Place(network.dataset, network.depth, activation, control=place.control)
         self.go(owner, event.bar)
+
+    @on(Canvas.RowPicked)
+    def row_picked(self, event: Canvas.RowPicked) -> None:
+        """Go to the layer whose row of a heat map was clicked, of the activation that the map is of."""
+        snapshot, network = self.open_snapshot, self.network
+        if snapshot is None or network is None:
+            return
+        heats = self.query_one("#bars", Canvas).figure
+        owner: Place | None = None
+        if isinstance(heats, Panels) and len(heats.figures) > 1:
+            activation = snapshot.plan.settings.networks.activations[event.place]
+            if (activation, None) != (network.activation, network.control):
+                owner = self._like(replace(network, activation=activation, control=None))
+        self.go(owner, event.row)
+
+    @on(Canvas.DotPicked)
+    def dot_picked(self, event: Canvas.DotPicked) -> None:
+        """Go to the network whose dot was clicked, to its last layer: the one the dot is of."""
+        snapshot, dots = self.open_snapshot, self.query_one("#bars", Canvas).figure
+        if snapshot is None or not isinstance(dots, Dots):
+            return
+        name = dots.groups[event.group].names[event.dot]
+        if owner := next((one for one in snapshot.plan.networks if one.label == name), None):
+            self.go(place_of(owner), owner.depth)

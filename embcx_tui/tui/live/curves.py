@@ -41,7 +41,15 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
     runs, mixed = plan.networks.runs, 1 if _apart(snapshot) else len(plan.networks.depths) * len(plan.data.datasets)
     count, kind = (runs, "runs") if mixed == 1 else (mixed * runs, "networks")
     words = "" if count == 1 else f", mean of {count:,} {kind}"
-    return Curves(f"{title}{words}", "epoch", unit, tuple(lines), "")
+    return Curves(f"{title}{words}{_counted(snapshot)}", "epoch", unit, tuple(lines), "")
+
+
+def _counted(snapshot: Snapshot) -> str:
+    """Return what is in the means that a person might not expect there, in words."""
+    chance = sum(state.at_chance for state in snapshot.networks.values())
+    parts = [f"{chance:,} at chance counted"] if chance else []
+    parts += [f"{len(snapshot.diverged):,} diverged: until then"] if snapshot.diverged else []
+    return "".join(f" · {part}" for part in parts)
 
 
 def _apart(snapshot: Snapshot) -> bool:

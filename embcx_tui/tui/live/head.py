@@ -16,8 +16,6 @@ from embcx_tui.tui.states import LOOKS
 from embcx_tui.tui.widgets.painted import RGB, Ink, Painted, fit_row, row_width, span
 
 _LEAST_BAR = 12
-# A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
-QUIET_S = 180.0
 
 
 class LiveHead(Painted):
@@ -58,7 +56,9 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
         f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
     ]
     if snapshot.state == "running" and done.seconds_left is not None:
-        parts.append(f"{phrases.duration(done.seconds_left)} left")
+        # The state says for how long there was no news.
+        if not _silence(snapshot):
+            parts.append(phrases.left(done.seconds_left, snapshot.updated, phrases.now()))
     elif snapshot.state == "complete" and snapshot.ended and snapshot.created:
         parts.append(f"took {phrases.duration(snapshot.ended.at - snapshot.created)}")
     if width >= 110:
@@ -83,8 +83,7 @@ def state_words(snapshot: Snapshot) -> str:
         case "queued":
             return "not started yet"
         case "running":
-            silence = phrases.now() - snapshot.updated
-            if snapshot.updated and silence > QUIET_S:
+            if silence := _silence(snapshot):
                 # Short, so that the epoch is still read at 80 columns; the title says that it runs.
                 return f"quiet for {phrases.duration(silence)}: {_doing(snapshot).removeprefix('training on ')}"
             return f"running: {_doing(snapshot)}"
@@ -97,6 +96,12 @@ def state_words(snapshot: Snapshot) -> str:
             return f"failed: {reason}" if reason else "failed"
         case "lost":
             return f"the worker ended without a word {phrases.ago(snapshot.updated, phrases.now())}"
+
+
+def _silence(snapshot: Snapshot) -> float:
+    """Return for how long a worker has been quiet, in seconds; 0 where its last line is not long ago."""
+    silence = phrases.now() - snapshot.updated
+    return silence if snapshot.updated and silence > phrases.QUIET_S else 0.0
 
 
 def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:

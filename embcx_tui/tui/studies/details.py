@@ -30,7 +30,8 @@ def headline(row: StudyRow, now: float) -> Content:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")
         case "running":
-            left = f", about {phrases.duration(row.seconds_left)} left" if row.seconds_left is not None else ""
+            words = "" if row.seconds_left is None else phrases.left(row.seconds_left, row.updated, now)
+            left = f", about {words}" if words.endswith(" left") else f", {words}" if words else ""
             return Content.assemble(begin, f", {_stage(row)}{left}")
         case "stopped":
             return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")

@@ -66,7 +66,9 @@ def _when(row: StudyRow, width: int, now: float) -> Content:
     if row.state == "running":
         if row.seconds_left is None:
             return Content.styled("just begun", "$text-accent")
-        return Content.styled(f"{phrases.duration(row.seconds_left)} left", "$text-accent")
+        if now - row.updated > phrases.QUIET_S:
+            return Content.styled("no news", "$text-warning")
+        return Content.styled(phrases.left(row.seconds_left, row.updated, now), "$text-accent")
     return Content.styled(phrases.ago(row.created, now), "$text-muted")
 
 

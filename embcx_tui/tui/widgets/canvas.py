@@ -14,8 +14,20 @@ from textual.events import Click, MouseEvent, MouseScrollDown, MouseScrollUp, Re
 from textual.message import Message
 from textual.timer import Timer
 
-from embcx_tui.figures.terminal import Look, Part, Row, bar_at, data_at, draw, locate, part_at, parts
-from embcx_tui.figures.values import Bars, Figure, Panels, Scatter
+from embcx_tui.figures.terminal import (
+    Look,
+    Part,
+    Row,
+    bar_at,
+    data_at,
+    dot_cells,
+    draw,
+    heat_row,
+    locate,
+    part_at,
+    parts,
+)
+from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.tui.layers.alignment import between
 from embcx_tui.tui.layers.plane import nearest_cell, next_in_direction
 from embcx_tui.tui.widgets.painted import Ink, Painted, ink_of, span
@@ -44,12 +56,33 @@ class Canvas(Painted, can_focus=True):
             self.group, self.bar = group, bar
             super().__init__()
 
+    class Sized(Message):
+        """The canvas has another size."""
+
+    class RowPicked(Message):
+        """A row of a heat map was clicked: the map's place among several (else 0), and the row."""
+
+        def __init__(self, place: int, row: int) -> None:
+            self.place, self.row = place, row
+            super().__init__()
+
+    class DotPicked(Message):
+        """A dot was clicked: its places in the figure."""
+
+        def __init__(self, group: int, dot: int) -> None:
+            self.group, self.dot = group, dot
+            super().__init__()
+
     def __init__(self, words: str = "", *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._figure: Figure | None = None
         self._words = words
         # The figure stands in the value too: while it does, no other object can have its id.
         self._drawn: OrderedDict[tuple[int, int, int, Look], tuple[Figure, tuple[Row, ...]]] = OrderedDict()
+
+    def on_resize(self, event: Resize) -> None:
+        super().on_resize(event)
+        self.post_message(self.Sized())
 
     @property
     def figure(self) -> Figure | None:
@@ -83,12 +116,26 @@ class Canvas(Painted, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or not isinstance(self._figure, Bars):
-            return
-        found = bar_at(self._figure, *self.content_size, offset.x, offset.y)
-        if found:
+        if offset is not None and (found := self._picked_at(offset.x, offset.y)):
             event.stop()
-            self.post_message(self.BarPicked(*found))
+            self.post_message(found)
+
+    def _picked_at(self, column: int, row: int) -> Message | None:
+        """Return what a click on a cell picks; None where there is nothing to pick."""
+        figure, (width, height) = self._figure, self.content_size
+        if isinstance(figure, Bars):
+            bar = bar_at(figure, width, height, column, row)
+            return self.BarPicked(*bar) if bar else None
+        if isinstance(figure, Dots):
+            cells, owners = dot_cells(figure, width, height)
+            near = nearest_cell(cells, column, row, _NEAR_CLICK)
+            return None if near is None else self.DotPicked(*owners[near])
+        part = part_at(figure, width, height, column, row) if figure else None
+        if part is None or not isinstance(part.figure, Heat):
+            return None
+        inside = column - part.column, row - part.row
+        line = heat_row(part.figure, part.width, part.height, *inside, ink_of(self.app).look)
+        return None if line is None else self.RowPicked(part.place, line)
 
 
 def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
@@ -151,19 +198,12 @@ class PointsCanvas(Canvas):
             self.place, self.at, self.steps = place, at, steps
             super().__init__()
 
-    class Sized(Message):
-        """The canvas has another size."""
-
     def __init__(self, words: str = "", *, id: str | None = None) -> None:
         super().__init__(words, id=id)
         self._flight: Timer | None = None
         self._start: Figure | None = None  # where the points came from
         self._target: Scatter | Panels | None = None
         self._left_at = 0.0
-
-    def on_resize(self, event: Resize) -> None:
-        super().on_resize(event)
-        self.post_message(self.Sized())
 
     @property
     def target(self) -> Figure | None:
