@@ -30,6 +30,7 @@ KEYS = {
     "shift+right": "\x1b[1;2C",
     "space": " ",
     "delete": "\x1b[3~",
+    "f3": "\x1bOR",
 }
 # pyte prints private sequences that it does not know: modes with '<', '>', '=' or '$', and device control strings.
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP[^\x1b]*\x1b\\")

@@ -116,6 +116,24 @@ def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Pane
     return Panels(build.title_of(dataset, "training"), panels, 1, "")
 
 
+_ABOUT = {
+    "accuracy": "complexity against test accuracy",
+    "complexity": "complexity over layers, all activations",
+    "controls": "trained networks against their controls",
+    "embedding": "points of all layers",
+    "epochs": "complexity over layer and epoch",
+    "methods": "quality of the embedding methods",
+    "training": "loss and accuracy over epochs",
+}
+
+
+def about(name: str) -> str:
+    """Return what the figure of a name shows, in a few words; empty where the name is none of ours."""
+    kind = name.partition("-")[0]
+    figure = paper.BY_NAME.get(kind)
+    return f"the paper's: {figure.about}" if figure else _ABOUT.get(kind, "")
+
+
 def resolve(figures: Mapping[str, object], name: str) -> str | None:
     """Return the figure that `name` means: itself, or the one of the paper's figure `name` for another dataset."""
     if name in figures:

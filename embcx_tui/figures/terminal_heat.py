@@ -47,7 +47,9 @@ def draw_heat(heat: Heat, width: int, height: int, look: Look) -> Cells:
         used = cells.put(0, 0, heat.title, look.ink, bold=True)
         low, most = heat.limits
         cells.muted(used + 3, 0, f"dark {low:.3g} … light {most:.3g}")
-    if layout.label:
+    if not layout.label:
+        cells.muted(gutter + columns * wide + 1, top + rows * high, heat.x_label)
+    else:
         across = f"{heat.x_label} (across), {heat.y_label} (down)" if heat.y_label else heat.x_label
         cells.muted(gutter, top + rows * high + 1, across)
     if layout.note:
@@ -91,6 +93,9 @@ def _lay_out(heat: Heat, width: int, height: int, look: Look) -> _Layout | None:
     note = bool(heat.note) and height >= title + heads + rows + 3
     label = bool(heat.x_label) and height >= title + heads + rows + 1 + note
     high_room = height - title - heads - note - label
+    if label and (high_room + 1) // rows > high_room // rows and high_room // rows < _MOST_BLOCK[1]:
+        # Higher blocks are worth more than a line of words; the axis is named beside its numbers then.
+        label, high_room = False, high_room + 1
     wide = min((width - gutter) // columns, _MOST_BLOCK[0])
     if wide < 1 or high_room < rows:
         return None

@@ -179,6 +179,10 @@ CHOICES: list[BindingType] = [
     _key("choices.previous", "left", "move(-1)", "Choice before", "Choice before in the field", show=False),
 ]
 
+EXPORT: list[BindingType] = [
+    _key("export.preview", "f3", "preview", "Preview", "See the figure on the whole screen before it is saved"),
+]
+
 DIALOG: list[BindingType] = [
     _key("dialog.cancel", "escape", "cancel", "Cancel", "Close this and change nothing"),
 ]
@@ -193,9 +197,9 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (LAYERS, APP),
     (WALKING, APP),
     (LAYERS_FILTER,),
-    (DIALOG,),
+    (EXPORT, DIALOG),
 )
-_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LAYERS, WALKING, LAYERS_FILTER, DIALOG, APP)
+_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LAYERS, WALKING, LAYERS_FILTER, EXPORT, DIALOG, APP)
 
 
 def by_id() -> dict[str, Binding]:

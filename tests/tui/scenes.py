@@ -111,7 +111,7 @@ SCENES: dict[str, Scene] = {
     "flawed": Scene(flawed, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "at chance")),
     "log": Scene(flawed, "live", _WITH_CURVES, ("f",), ("failed",)),
     "log filter": Scene(flawed, "live", _WITH_CURVES, ("slash", *_TYPED), ("relu",)),
-    "log on the whole screen": Scene(flawed, "live", _WITH_CURVES, ("f", "tab", "z"), ("failed",)),
+    "log on the whole screen": Scene(flawed, "live", _WITH_CURVES, ("f", "tab", "tab", "tab", "z"), ("failed",)),
     "machine": Scene(training, "live", _WITH_CURVES, ("tab", "tab", "z"), ("host mem",), _MEANWHILE),
     "stop": Scene(training, "live", _WITH_CURVES, ("x",), ("Stop this study?",), _MEANWHILE),
     "help in live": Scene(training, "live", _WITH_CURVES, ("question_mark",), ("Mark",), _MEANWHILE),
@@ -132,5 +132,13 @@ SCENES: dict[str, Scene] = {
     "accuracy on the whole screen": Scene(complete, "layers", _IN_LAYERS, ("b", "tab", "z"), ("ρ = ", "hidden layers")),
     "filter": Scene(complete, "layers", _IN_LAYERS, ("slash", *_TYPED), ("of ",)),
     "export": Scene(complete, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
+    "export by name": Scene(
+        complete,
+        "layers",
+        _IN_LAYERS,
+        ("e", "up", "right", "right", "down", *"fig", "down"),
+        ("like", "fig3-digits.png"),
+    ),
+    "preview": Scene(complete, "layers", _IN_LAYERS, ("e", "f3"), ("drawn in cells", "Procrustes")),
     "help in layers": Scene(complete, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
 }

@@ -12,7 +12,7 @@ from embcx_tui.tui.export import dialog as export_module
 from embcx_tui.tui.layers.shown import Shown
 from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no
+from tests.tui.seeing import opened, sees, sees_no, text_of
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_an_error_is_one_line(study: made.Made, monkeypatch: pytest.Monkey
     instead(monkeypatch, code)
     async with opened(study, "live", expect="Training loss") as pilot:
         await pilot.press("e")
-        await sees(pilot, "Loss and accuracy over epochs")
+        await sees(pilot, "Loss and accuracy over epochs", "training-digits.png")
         await pilot.press("enter")
         text = await sees(pilot, "disk full : /somewhere cannot be written")
         assert "\x1b" not in text
@@ -105,7 +105,7 @@ async def test_the_screen_is_saved(study: made.Made, tmp_path: Path, steps: int,
     async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
-        await pilot.press("up", *["right"] * steps)
+        await pilot.press("shift+tab", "shift+tab", *["right"] * steps)
         pilot.app.screen.query_one("#folder", Input).value = str(tmp_path / "mine")
         await pilot.press("enter")
         await sees(pilot, "Saved:", "Close")
@@ -133,3 +133,67 @@ async def test_a_dpi_that_cannot_be_is_said(study: made.Made, monkeypatch: pytes
         await pilot.press("down", "down", *"0", "enter")
         await sees(pilot, "dpi is a number from 50 to 1200")
         assert not asked
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_any_named_figure_is_found_by_typing_and_saved(
+    size: tuple[int, int], study: made.Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = instead(monkeypatch, "print('/somewhere/figure.png')")
+    async with opened(study, "layers", size, expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure", "points shown")
+        assert "type to narrow" not in text_of(pilot.app)
+        await pilot.press("up", "right", "right")
+        # The network's own stands first among all that the study can serve.
+        await sees(pilot, "type to narrow", "embedding-digits-3-relu-run0.png", "Points of all layers")
+        await pilot.press("down", *"over")
+        text = await sees(pilot, "training-digits ", "complexity-digits-3-untrained")
+        assert "embedding-digits" not in text
+        await pilot.press("down")
+        await sees(pilot, "complexity-digits-3-untrained.png")
+        await pilot.press("enter")
+        await sees(pilot, "Saved: /somewhere/figure.png", "Close")
+        assert asked == [("complexity-digits-3-untrained", "png")]
+
+
+async def test_what_no_figure_is_called_saves_nothing(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = instead(monkeypatch, "print('x')")
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "training-digits.png")
+        await pilot.press("up", *"zebra")
+        await sees(pilot, "No figure is called that")
+        await pilot.press("enter", "f3")
+        assert not asked and "No figure is called that" in text_of(pilot.app)
+        for _ in "zebra":
+            await pilot.press("backspace")
+        await sees(pilot, "training-digits ")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_f3_shows_the_figure_whole_before_it_is_saved(size: tuple[int, int], study: made.Made) -> None:
+    async with opened(study, "layers", size, expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("f3")
+        await sees(pilot, "embedding-digits-3-relu-run0-layer3", "drawn in cells", "Procrustes")
+        await pilot.press("escape")
+        await sees(pilot, "Save a figure")
+        await pilot.press("up", "right", "right", "down", *"complexity-digits-3")
+        await sees(pilot, "complexity-digits-3.png")
+        await pilot.press("f3")
+        await sees(pilot, "digits · 3 hidden layers", "drawn in cells")
+        await pilot.press("f3")
+        await sees(pilot, "Save a figure", "complexity-digits-3.png")
+
+
+async def test_a_preview_names_the_file_that_is_damaged(study: made.Made) -> None:
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        (study.paths.arrays / "digits-d3-relu-r0-l2.npz").write_bytes(b"no array")
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        await pilot.press("up", "right", "right")
+        await sees(pilot, "embedding-digits-3-relu-run0.png", "Points of all layers")
+        await pilot.press("f3")
+        await sees(pilot, "layer 3 · KL", "digits-d3-relu-r0-l2.np…", "drawn in cells")

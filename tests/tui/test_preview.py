@@ -98,8 +98,9 @@ def test_foot_is_sent_sixel() -> None:
 )
 def test_other_terminals_are_sent_none_and_told_so(environment: dict[str, str]) -> None:
     with window(made.make_study(small()), {"TEXTUAL_COLOR_SYSTEM": "256"} | environment) as terminal:
-        terminal.expect("No preview")
         terminal.watch(1.5)
+        terminal.press("f3")
+        terminal.expect("drawn in cells")
         assert not _IMAGE.search(bytes(terminal.raw)) and "\U0010eeee".encode() not in terminal.raw
         # Nothing was asked either: a reply would come as keys.
         assert b"\x1b[c" not in terminal.raw and b"\x1b[16t" not in terminal.raw
@@ -155,4 +156,17 @@ def test_only_images_are_passed_on() -> None:
 async def test_a_window_that_is_no_terminal_shows_none() -> None:
     async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
         await pilot.press("e")
-        await sees(pilot, "Save a figure", "No preview: this terminal shows no images")
+        await sees(pilot, "Save a figure")
+        await pilot.press("f3")
+        await sees(pilot, "drawn in cells: this terminal shows no images")
+
+
+def test_below_120_columns_the_image_has_the_whole_screen() -> None:
+    with window(made.make_study(small()), {"TERM_PROGRAM": "iTerm.app"}, (80, 24)) as terminal:
+        assert not _IMAGE.search(bytes(terminal.raw))
+        terminal.press("f3")
+        raw = wait_for(terminal, b"\x1b]1337;File=inline=1")
+        width, height = (int(one) for one in re.findall(rb"(?:width|height)=(\d+)", raw)[:2])
+        assert 40 < width <= 78 and 15 < height <= 22
+        terminal.press("escape")
+        terminal.expect("Save a figure")

@@ -22,16 +22,19 @@ from textual.widgets import Button, Input, Static
 from embcx_tui.figures.wire import figure_text
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
+from embcx_tui.tui.export.named import NamedFigures
 from embcx_tui.tui.export.preview import Preview
 from embcx_tui.tui.export.screenshot import screen_svg, screen_text
+from embcx_tui.tui.keymap import written
 from embcx_tui.tui.layers.shown import Shown
 from embcx_tui.tui.small import Steady
 from embcx_tui.tui.widgets.choices import Choices
 
-WHAT = ("figure", "all figures", "screen (SVG)", "screen (text)")
+WHAT = ("a figure of the study", "all figures", "screen (SVG)", "screen (text)")
 _ABOUT = {
     WHAT[1]: "Every figure that this study can serve",
     WHAT[2]: "The screen below this window, as a picture of text",
@@ -121,14 +124,15 @@ class _Pick(Choices):
 class ExportDialog(Steady, ModalScreen[None]):
     """Asks what to save and how, draws it, and stays until the file's path was read.
 
-    `figure` is a name of `embcx-tui export`, `title` what a person calls it; `shown`, by its name in the window, what
-    is on the screen below: the first of these is what is meant unless another is chosen. With `exclude_chance` named
-    figures are drawn without networks at chance, as the screen is.
+    `figure` is the name of `embcx-tui export` to begin with among those of `snapshot`; `shown`, by its name in the
+    window, what is on the screen below: the first of these is what is meant unless another is chosen. With
+    `exclude_chance` named figures are drawn without networks at chance, as the screen is.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/dialogs.tcss", "export.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         *keys.DIALOG,
+        *keys.EXPORT,
         keys.hidden("enter", "save"),
         keys.hidden("up", "app.focus_previous"),
         keys.hidden("down", "app.focus_next"),
@@ -138,17 +142,18 @@ class ExportDialog(Steady, ModalScreen[None]):
     def __init__(
         self,
         paths: StudyPaths,
+        snapshot: Snapshot,
         figure: str,
-        title: str,
         shown: Mapping[str, Shown] | None = None,
         exclude_chance: bool = False,
     ) -> None:
         super().__init__()
         self._exclude_chance = exclude_chance
         self._paths = paths
+        self._snapshot = snapshot
         self._figure = figure
-        self._title = title
         self.shown = dict(shown or {})
+        self._drawing = False
         self._asked: Path | None = None  # there already, and said so: saved over when asked again
 
     def compose(self) -> ComposeResult:
@@ -159,7 +164,7 @@ class ExportDialog(Steady, ModalScreen[None]):
                     yield from self._form()
                 yield Preview(id="preview")
             with Horizontal(classes="dialog-answers"):
-                yield Static(id="why")
+                yield Button(f"Preview {written(self.app, 'export.preview')}", id="whole-preview")
                 yield Button("Save", id="save")
                 yield Button("Cancel", id="close")
 
@@ -173,6 +178,8 @@ class ExportDialog(Steady, ModalScreen[None]):
             with Horizontal(classes="export-line"):
                 yield Static(label, classes="export-label")
                 yield _Pick(options, single=True, id=name)
+            if name == "what":
+                yield NamedFigures(self._figure, id="named")
         with Horizontal(classes="export-line"):
             yield Static("dpi", classes="export-label")
             yield Input(id="dpi", compact=True, type="integer")
@@ -183,7 +190,9 @@ class ExportDialog(Steady, ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#outcome").display = False
+        self.query_one(NamedFigures).display = not self.shown
         self.query_one(".dialog").set_class(not self.query_one(Preview).why_not, "-seen")
+        self.query_one(NamedFigures).gather(self._paths, self._snapshot, self._exclude_chance)
         wish = Wish.of(getattr(self.app, "export_choices", {}))
         for name, option in (
             ("what", next(iter(self.shown), WHAT[0])),
@@ -200,27 +209,49 @@ class ExportDialog(Steady, ModalScreen[None]):
         self.call_after_refresh(self._tell)
 
     @on(Choices.Changed)
+    @on(NamedFigures.Changed)
     def _tell(self) -> None:
         """Say what the chosen thing is and what its file will be called, and show it where that can be."""
-        what = self._what
-        about = self.shown[what].title if what in self.shown else _ABOUT.get(what, self._title)
+        what, named = self._what, self.query_one(NamedFigures)
+        named.display = what == WHAT[0]
+        if what in self.shown:
+            about = self.shown[what].title
+        elif what == WHAT[0]:
+            about = named.about or ("No figure is called that" if named.chosen is None else "…")
+        else:
+            about = _ABOUT[what]
         format = self.query_one("#format", _Pick).chosen[0].lower()
         name = f"*.{format}" if what == WHAT[1] else self._file_name(format)
         self.query_one("#about", Static).update(
             Content.assemble(about[:1].upper() + about[1:], "\n", (safe_text(name, 200), "$text-muted"))
         )
-        preview = self.query_one(Preview)
-        narrow = "" if preview.content_size else "A preview needs 120 columns"
-        self.query_one("#why", Static).update(Content(preview.why_not or narrow))
-        if what in self.shown or what == WHAT[0]:
-            size = SIZES[self.query_one("#size", _Pick).chosen[0]]
-            preview.ask(self._paths, self.shown.get(what, self._figure), size, self._exclude_chance)
-        else:
-            preview.ask(self._paths, None, "")
+        figure = self._one_figure
+        self.query_one("#whole-preview", Button).disabled = figure is None
+        self.query_one("#save", Button).disabled = self._drawing or (what == WHAT[0] and figure is None)
+        self.query_one(Preview).ask(self._paths, figure, self._wide_as if figure else "", self._exclude_chance)
 
     @property
     def _what(self) -> str:
         return self.query_one("#what", _Pick).chosen[0]
+
+    @property
+    def _wide_as(self) -> str:
+        """How wide the figure is to be, as `--size` names it."""
+        return SIZES[self.query_one("#size", _Pick).chosen[0]]
+
+    @property
+    def _one_figure(self) -> str | Shown | None:
+        """The one figure that is chosen; None for several, for the screen, and while no name fits what is typed."""
+        if self._what == WHAT[0]:
+            return self.query_one(NamedFigures).chosen
+        return self.shown.get(self._what)
+
+    @on(Button.Pressed, "#whole-preview")
+    def action_preview(self) -> None:
+        from embcx_tui.tui.export.whole import WholePreview
+
+        if figure := self._one_figure:
+            self.app.push_screen(WholePreview(self._paths, self._snapshot, figure, self._wide_as, self._exclude_chance))
 
     def _wish(self) -> Wish | None:
         """Return what is asked for; None where the dpi cannot be."""
@@ -244,7 +275,8 @@ class ExportDialog(Steady, ModalScreen[None]):
         if what in WHAT[2:]:
             mode = re.sub(r"[^a-z]", "", self.app.current_mode)
             return f"screen-{mode}.{'svg' if what == WHAT[2] else 'txt'}"
-        name = self.shown[what].name if what in self.shown else self._figure
+        one = self._one_figure
+        name = one.name if isinstance(one, Shown) else one or "*"
         # As the command names it.
         return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
 
@@ -279,26 +311,26 @@ class ExportDialog(Steady, ModalScreen[None]):
         outcome = self.query_one("#outcome", Static)
         outcome.display = True
         outcome.update(Content(text) if isinstance(text, str) else text)
+        self.add_class("-told")
         self.set_class(failed, "-failed")
         self.set_class(asks, "-asks")
 
     @work(exclusive=True)
     async def _save(self, wish: Wish, file: Path | None) -> None:
         save, close = self.query_one("#save", Button), self.query_one("#close", Button)
-        save.disabled = True
+        save.disabled = self._drawing = True
         self._say("Drawing …")
         if self._what in WHAT[2:]:
             assert file is not None
-            text, written = await self._save_screen(file)
+            text, saved = await self._save_screen(file)
         else:
-            named = self._figure if self._what == WHAT[0] else "all"
-            text, written = await export(self._paths, self.shown.get(self._what, named), wish, self._exclude_chance)
+            text, saved = await export(self._paths, self._one_figure or "all", wish, self._exclude_chance)
         self._asked = None
-        if written and self._what == WHAT[1]:
+        if saved and self._what == WHAT[1]:
             text = safe_text(wish.target(self._paths), _LONGEST_PATH)
-        self._say(Content.assemble(("Saved: ", "$text-success"), text) if written else text, failed=not written)
+        self._say(Content.assemble(("Saved: ", "$text-success"), text) if saved else text, failed=not saved)
         close.label = "Close"
-        save.disabled = False
+        save.disabled = self._drawing = False
         close.focus()
 
     async def _save_screen(self, file: Path) -> tuple[str, bool]:

@@ -251,15 +251,14 @@ class LayersScreen(PointsWalking, PointsSeeing):
         control = f"-{network.control}" if network.control else ""
         chart_first = self.query_one("#bars").has_focus
         if chart_first:
-            name, title = f"complexity-{key}-{network.depth}{control}", "The complexity of all layers and activations"
+            name = f"complexity-{key}-{network.depth}{control}"
         else:
             name = f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
-            title = f"The points of all layers of {network.activation}, run {network.run}"
         chart, points = self._chart_shown(snapshot, network), await self._points_shown(snapshot, network)
         shown = [("chart shown", chart), ("points shown", points)]
         ordered = shown if chart_first else shown[::-1]
         named = {what: one for what, one in ordered if one}
-        self.app.push_screen(ExportDialog(self.paths, name, title, named, self.exclude_chance))
+        self.app.push_screen(ExportDialog(self.paths, snapshot, name, named, self.exclude_chance))
 
     def _chart_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
         figure = self.query_one("#bars", Canvas).figure

@@ -369,6 +369,4 @@ class LiveScreen(ModeScreen):
             self.post_message(Say("No epoch is trained yet: there is no figure to save", "warning"))
             return
         dataset = next(cohort.dataset for cohort in snapshot.plan.cohorts if snapshot.histories.get(cohort.id))
-        self.app.push_screen(
-            ExportDialog(self.paths, f"training-{ids.dataset_key(dataset)}", "Loss and accuracy over epochs")
-        )
+        self.app.push_screen(ExportDialog(self.paths, snapshot, f"training-{ids.dataset_key(dataset)}"))

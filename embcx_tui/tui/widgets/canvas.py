@@ -81,7 +81,7 @@ class Canvas(Painted, can_focus=True):
         self._drawn: OrderedDict[tuple[int, int, int, Look], tuple[Figure, tuple[Row, ...]]] = OrderedDict()
 
     def on_resize(self, event: Resize) -> None:
-        super().on_resize(event)
+        # What Painted does then, Textual calls by itself.
         self.post_message(self.Sized())
 
     @property
