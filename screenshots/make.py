@@ -1,7 +1,9 @@
-"""Makes the pictures of this folder from a real study, on a real pseudo-terminal: `python screenshots/make.py STUDY`.
+"""Makes the pictures of this folder from real studies, on a real pseudo-terminal.
 
-STUDY is a complete study of MNIST of some depths up to five, as docs/results.md makes it: the last line of its tree is
-the deepest. Needs the `dev` extra.
+`python screenshots/make.py STUDY [OVER_EPOCHS]`: STUDY is a complete study of MNIST of some depths up to five, as
+docs/results.md makes it: the last line of its tree is the deepest. OVER_EPOCHS was measured while it trained, too:
+`embcx-tui run fig2 --set networks.runs=2 --set training.epochs=20 --set 'measure.epochs=[1, 2, 5, 10]'`. Needs the
+`dev` extra.
 """
 
 from __future__ import annotations
@@ -104,9 +106,26 @@ def film(terminal: Terminal, name: str, keys: list[str]) -> None:
     print(HERE / f"{name}.gif")
 
 
+PROGRAM = (sys.executable, "-m", "embcx_tui")
+
+
+def over_epochs(study: str) -> None:
+    """Take the picture of complexity over layer and epoch."""
+    with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
+        terminal.expect("Layer", 60)
+        time.sleep(1)
+        # The chart that was left comes back: it may be this one.
+        for _ in range(3):
+            if "complexity over training" in terminal.text():
+                break
+            terminal.press("b")
+            terminal.watch(2)
+        terminal.press("tab", "z", *["left"] * 2)
+        shoot(terminal, "epochs")
+
+
 def main(study: str) -> None:
-    program = (sys.executable, "-m", "embcx_tui")
-    with Terminal((*program, "open", study), 120, 40) as terminal:
+    with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
         terminal.press("end", *["right"] * 5)
@@ -117,33 +136,35 @@ def main(study: str) -> None:
         terminal.press("escape", "g")
         shoot(terminal, "grid")
         terminal.press("g", "g")
-    with Terminal((*program, "open", study), 100, 30) as terminal:
+    with Terminal((*PROGRAM, "open", study), 100, 30) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
         terminal.press("end", *["left"] * 5)
         time.sleep(1)
         film(terminal, "flight", ["right"] * 5 + ["left"] * 5)
-    with Terminal((*program, "open", study), 120, 40) as terminal:
+    with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
         terminal.expect("Layer", 60)
         terminal.press("s")
         shoot(terminal, "studies")
         terminal.press("c")
         shoot(terminal, "configure")
-    with Terminal((*program, "open", study), 80, 24) as terminal:
+    with Terminal((*PROGRAM, "open", study), 80, 24) as terminal:
         terminal.expect("Layer", 60)
         time.sleep(1)
         terminal.press("end", *["right"] * 5)
         time.sleep(3)
         shoot(terminal, "layers-80x24")
-    with Terminal((*program, "run", "demo", "--detach"), 80, 24) as terminal:
+    with Terminal((*PROGRAM, "run", "demo", "--detach"), 80, 24) as terminal:
         terminal.wait(60)
-    with Terminal((*program, "open", "last"), 120, 40) as terminal:
+    with Terminal((*PROGRAM, "open", "last"), 120, 40) as terminal:
         terminal.expect("epoch", 60)
         time.sleep(4)
         shoot(terminal, "live")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     main(sys.argv[1])
+    if len(sys.argv) == 3:
+        over_epochs(sys.argv[2])

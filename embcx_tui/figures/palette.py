@@ -61,6 +61,26 @@ def ramp(share: float) -> Rgb:
     return blend(_RAMP[place], _RAMP[place + 1], at - place)
 
 
+# As viridis goes, in colours that a terminal of 256 has: what is quantised from a finer ramp changes its hue back and
+# forth, and values that differ look alike.
+_TERMINAL_RAMP: tuple[Rgb, ...] = (
+    (95, 0, 95),
+    (95, 0, 175),
+    (95, 95, 175),
+    (0, 135, 175),
+    (0, 175, 135),
+    (95, 215, 135),
+    (175, 215, 95),
+    (215, 215, 95),
+    (255, 255, 135),
+)
+
+
+def terminal_ramp(share: float) -> Rgb:
+    """Return the colour of `share` (0 … 1, clipped) of a heat map's scale in cells: one of nine, darkest first."""
+    return _TERMINAL_RAMP[min(int(min(max(share, 0.0), 1.0) * len(_TERMINAL_RAMP)), len(_TERMINAL_RAMP) - 1)]
+
+
 def ink_on(paper: Rgb) -> Rgb:
     """Return black or white, whichever reads better on `paper` (by its relative luminance, ITU-R BT.709)."""
     red, green, blue = paper

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.palette import ink_on, ramp
+from embcx_tui.figures.palette import ink_on, terminal_ramp
 from embcx_tui.figures.terminal_cells import Cells, Look, split_cells
 from embcx_tui.figures.values import Heat
 
@@ -131,7 +131,7 @@ def _draw_block(cells: Cells, heat: Heat, value: float | None, text: str, box: t
         if text:
             cells.put(column, middle, text, width=wide - 1, align=0.5)
         return
-    fill = ramp(share)
+    fill = terminal_ramp(share)
     ink = ink_on(fill)
     for line in range(row, row + high):
         cells.put(column, line, " " * wide, ink, bg=fill)

@@ -22,6 +22,8 @@ HEADINGS = {
     "choices": "A field with choices",
     "live": "Live",
     "log": "The log",
+    "log-filter": "While filtering the log",
+    "log-find": "While finding words",
     "layers": "Layers",
     "filter": "While filtering",
     "mode": "Modes",

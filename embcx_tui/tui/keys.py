@@ -95,6 +95,16 @@ LOG: list[BindingType] = [
     _key("log.back", "shift+up", "select_by(-1)", "Select up", "Select a line more above", show=False),
 ]
 
+LOG_FILTER: list[BindingType] = [
+    _shown_as(_key("log-filter.keep", "enter,down,up,tab", "submit", "Keep", "Back to the log, filtered"), "enter"),
+    _key("log-filter.clear", "escape", "screen.back", "Clear", "Show all lines of the log again"),
+]
+
+LOG_FIND: list[BindingType] = [
+    _shown_as(_key("log-find.find", "enter,down,up,tab", "submit", "Find", "Go to the next such line"), "enter"),
+    _key("log-find.close", "escape", "screen.back", "Close", "Back to the log"),
+]
+
 # What works while points are walked in Layers: it stands before the screen's other keys and takes theirs.
 WALKING: list[BindingType] = [
     _shown_as(
@@ -194,12 +204,17 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (CONFIGURE, CHOICES, APP),
     (LIVE, APP),
     (LOG, APP),
+    (LOG_FILTER,),
+    (LOG_FIND,),
     (LAYERS, APP),
     (WALKING, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
 )
-_TABLES = (STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LAYERS, WALKING, LAYERS_FILTER, EXPORT, DIALOG, APP)
+_TABLES = (
+    *(STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
+    *(LAYERS, WALKING, LAYERS_FILTER, EXPORT, DIALOG, APP),
+)
 
 
 def by_id() -> dict[str, Binding]:

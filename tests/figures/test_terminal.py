@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from embcx_tui.figures.palette import PLACES, blend, colour, quantise, ramp, stack_opacity, terminal_rgb
+from embcx_tui.figures.palette import PLACES, blend, colour, quantise, stack_opacity, terminal_ramp, terminal_rgb
 from embcx_tui.figures.terminal import Look, Row, draw, draw_text, locate
 from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter
 from tests.figures import hostile
@@ -280,7 +280,7 @@ def test_a_heat_map_has_the_colour_and_number_of_each_value() -> None:
     rows = draw(heat, 40, 12, Look())
     by_text = {span.text.strip(): span for row in rows for span in row if span.bg}
     found = {span.bg for row in rows for span in row if span.bg}
-    assert found == {ramp(0.0), ramp(0.5), ramp(1.0)}
+    assert found == {terminal_ramp(0.0), terminal_ramp(0.5), terminal_ramp(1.0)}
     assert any("1.000" in words for words in by_text) and any("5.000" in words for words in by_text)
     lines = text(rows)
     assert "dark 1 … light 5" in lines[0] and any("–" in line and "5.000" in line for line in lines)
@@ -311,3 +311,11 @@ def test_named_places_and_zero_are_on_the_axes() -> None:
     narrow = text(draw(Curves("cost", "points", "s", lines, x_names=names), 24, 14))
     assert set(narrow[-2].split()) < set(names), narrow
     assert not any(row.startswith(("0┤", "0.0┤")) for row in narrow), narrow
+
+
+def test_the_scale_of_a_heat_map_in_cells_grows_lighter_in_colours_that_terminals_have() -> None:
+    steps = list(dict.fromkeys(terminal_ramp(place / 200) for place in range(201)))
+    light = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in steps]
+    assert len(steps) == 9 and light == sorted(light)
+    assert all(terminal_rgb(quantise(one)) == one for one in steps)
+    assert terminal_ramp(-1.0) == steps[0] and terminal_ramp(2.0) == steps[-1]

@@ -41,6 +41,14 @@ _MOST_NETWORKS = 0.55
 PAGES = ("curves", "machine", "log")
 
 
+class _FilterField(Input):
+    BINDINGS: ClassVar[list[BindingType]] = keys.LOG_FILTER
+
+
+class _FindField(Input):
+    BINDINGS: ClassVar[list[BindingType]] = keys.LOG_FIND
+
+
 class LiveScreen(ModeScreen):
     """Shows the open study as its worker writes it; the application sets `snapshot`, `paths` and `telemetry`."""
 
@@ -71,8 +79,8 @@ class LiveScreen(ModeScreen):
             yield Canvas(id="curves", classes="page")
             with Container(id="log-page", classes="page"):
                 yield LogPanel(id="log")
-                yield Input(id="filter", compact=True)
-                yield Input(id="find", compact=True)
+                yield _FilterField(id="filter", compact=True)
+                yield _FindField(id="find", compact=True)
 
     def on_mount(self) -> None:
         for field in self.query(Input):
@@ -332,6 +340,10 @@ class LiveScreen(ModeScreen):
     # The worker
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # While words are typed, no key of the screen can be meant, but the way back.
+        typing = isinstance(self.focused, Input) and action != "back"
+        if typing and hasattr(LiveScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
+            return False
         snapshot = self._open_snapshot
         if action == "stop":
             return bool(snapshot and snapshot.state == "running")
