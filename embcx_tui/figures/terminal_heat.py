@@ -20,7 +20,7 @@ _ASCII_SHADES = "#+:. "
 
 
 def draw_heat(heat: Heat, width: int, height: int, look: Look) -> Cells:
-    """Return `heat` painted on `width` × `height` cells; without colours dark shades are low values, as in colour."""
+    """Return `heat` painted on `width` × `height` cells; without colours full ones are low values."""
     cells = Cells(width, height, look)
     finite = _finite(heat)
     if not finite.any():
@@ -46,9 +46,13 @@ def draw_heat(heat: Heat, width: int, height: int, look: Look) -> Cells:
     if top:
         used = cells.put(0, 0, heat.title, look.ink, bold=True)
         low, most = heat.limits
-        cells.muted(used + 3, 0, f"dark {low:.3g} … light {most:.3g}")
+        # A full block is light on one terminal and dark on another.
+        ends = ("dark", "light") if look.colours else ("full", "empty")
+        cells.muted(used + 3, 0, f"{ends[0]} {low:.3g} … {ends[1]} {most:.3g}")
     if not layout.label:
-        cells.muted(gutter + columns * wide + 1, top + rows * high, heat.x_label)
+        beside = gutter + columns * wide + 1
+        if beside + len(split_cells(heat.x_label, look.unicode)) <= width:
+            cells.muted(beside, top + rows * high, heat.x_label)
     else:
         across = f"{heat.x_label} (across), {heat.y_label} (down)" if heat.y_label else heat.x_label
         cells.muted(gutter, top + rows * high + 1, across)

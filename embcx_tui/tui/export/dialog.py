@@ -220,12 +220,13 @@ class ExportDialog(Steady, ModalScreen[None]):
             about = named.about or ("No figure is called that" if named.chosen is None else "…")
         else:
             about = _ABOUT[what]
-        format = self.query_one("#format", _Pick).chosen[0].lower()
+        format, figure = self.query_one("#format", _Pick).chosen[0].lower(), self._one_figure
         name = f"*.{format}" if what == WHAT[1] else self._file_name(format)
+        if what == WHAT[0] and figure is None:
+            name = ""
         self.query_one("#about", Static).update(
             Content.assemble(about[:1].upper() + about[1:], "\n", (safe_text(name, 200), "$text-muted"))
         )
-        figure = self._one_figure
         self.query_one("#whole-preview", Button).disabled = figure is None
         self.query_one("#save", Button).disabled = self._drawing or (what == WHAT[0] and figure is None)
         self.query_one(Preview).ask(self._paths, figure, self._wide_as if figure else "", self._exclude_chance)
@@ -276,7 +277,7 @@ class ExportDialog(Steady, ModalScreen[None]):
             mode = re.sub(r"[^a-z]", "", self.app.current_mode)
             return f"screen-{mode}.{'svg' if what == WHAT[2] else 'txt'}"
         one = self._one_figure
-        name = one.name if isinstance(one, Shown) else one or "*"
+        name = one.name if isinstance(one, Shown) else one or ""
         # As the command names it.
         return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
 

@@ -47,9 +47,10 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
 def _counted(snapshot: Snapshot) -> str:
     """Return what is in the means that a person might not expect there, in words."""
     chance = sum(state.at_chance for state in snapshot.networks.values())
-    parts = [f"{chance:,} at chance counted"] if chance else []
-    parts += [f"{len(snapshot.diverged):,} diverged: until then"] if snapshot.diverged else []
-    return "".join(f" · {part}" for part in parts)
+    parts = [f"{chance:,} at chance"] if chance else []
+    # These have no numbers after the epoch in which they diverged.
+    parts += [f"{len(snapshot.diverged):,} diverged"] if snapshot.diverged else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _apart(snapshot: Snapshot) -> bool:

@@ -78,7 +78,7 @@ class MachinePanel(Painted, can_focus=True):
 
 def _heading(snapshot: Snapshot, now: Telemetry, machine: str, ink: Ink) -> Row:
     if snapshot.state != "running":
-        said = f"  {phrases.ago(now.at, phrases.now())}, when it last ran"
+        said = f"  as of {phrases.ago(now.at, phrases.now())}"
     elif not now.gpu_name:
         said = "  no GPU: host load"
     else:
