@@ -22,9 +22,9 @@ print(time.perf_counter() - begun)
 import time
 import torch
 from embcx_tui.bench.material import cohort, noise_dataset, settings_for
-training = cohort(noise_dataset("digits", 200, 100), settings_for("digits", depths=(2,), runs=1), torch.device("cpu"))
+data, settings = noise_dataset("digits", 200, 100), settings_for("digits", depths=(2,), runs=1)
 begun = time.perf_counter()
-training.epoch()
+cohort(data, settings, torch.device("cpu")).epoch()
 print(time.perf_counter() - begun)
 """,
 }

@@ -69,10 +69,18 @@ class Solo(Learner):
         self.correct += correct
 
     def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
-        correct = networks_cpu.count_correct(
+        return [self._count_correct(x, y) / len(x)]
+
+    def _count_correct(self, x: Tensor, y: Tensor) -> int:
+        return networks_cpu.count_correct(
             x.numpy(), *self._scaling, y.numpy(), _EVALUATION_BATCH, *self._kind, self.parameters.numpy()
         )
-        return [correct / len(x)]
+
+    def prepare(self) -> None:
+        """Have the kernels compiled, or loaded: so that the first epoch's time is that of its steps."""
+        nothing = torch.empty(0, dtype=torch.int64)
+        self.train({self.networks[0].run: nothing}, 0, 0)
+        self._count_correct(self._data.x[:0], nothing)
 
     def finite(self) -> list[bool]:
         return [bool(torch.isfinite(self.parameters).all())]

@@ -349,7 +349,10 @@ def _learners(
     A core that keeps to one network for some steps has it in its cache, and no barrier makes it wait for another.
     """
     if not _in_one_step(data.x.device):
-        return [Solo(network, label_rows[network.id], sizes, settings.training, data) for network in networks]
+        alone = [Solo(network, label_rows[network.id], sizes, settings.training, data) for network in networks]
+        for one in alone[:1]:
+            one.prepare()
+        return [*alone]
     place = {network.id: number for number, network in enumerate(networks)}
     members = sorted(networks, key=lambda network: (-network.depth, place[network.id]))
     return [Block(members, [label_rows[network.id] for network in members], sizes, settings.training, data)]
