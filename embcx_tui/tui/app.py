@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,10 +37,13 @@ from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.small import LEAST_HEIGHT, LEAST_WIDTH, too_small
 from embcx_tui.tui.studies.screen import StudiesScreen
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
+from embcx_tui.tui.tidy import collect_when_quiet
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # As long as a path can be.
 _LONGEST_PASTE = 4_096
+# Between pieces of work that nobody waits for: keys are taken.
+_BETWEEN_S = 0.02
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -76,11 +80,17 @@ def _fetch_screens() -> None:
     import embcx_tui.tui.live.screen  # noqa: F401  # imported for the sake of it
 
 
+def style_sheets() -> tuple[Path, ...]:
+    """Return the style sheets of all screens and windows."""
+    return tuple(sorted(Path(__file__).parent.rglob("*.tcss")))
+
+
 class EmbcxApp(PersonalApp):
     """Holds what all modes share: the rows of the list and the open study's snapshot and telemetry."""
 
     TITLE = "embcx-tui"
-    CSS_PATH = "app.tcss"
+    # The first screen's too: Textual reads all styles again for each that a screen brings.
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "studies/studies.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = keys.APP
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
@@ -114,6 +124,7 @@ class EmbcxApp(PersonalApp):
         self._choose_mode = False
         self._shown = False
         self._screens_fetched = False
+        self._styles = self._read_styles()
         self._first_mode: Mode | None = None
         self._mode: Mode = "studies"
 
@@ -166,7 +177,24 @@ class EmbcxApp(PersonalApp):
         self.deliver()
         if event.complete and not self._screens_fetched:
             self._screens_fetched = True
-            self.run_worker(asyncio.to_thread(_fetch_screens), group="screens")
+            self.run_worker(self._fetch_screens(), group="screens")
+
+    async def _fetch_screens(self) -> None:
+        """Bring what the other screens need, in small pieces: keys come between."""
+        await asyncio.to_thread(_fetch_screens)
+        for _ in self._styles:
+            await asyncio.sleep(_BETWEEN_S)
+
+    def _read_styles(self) -> Iterator[None]:
+        """Read the style sheets that are not known yet, one at a time.
+
+        Textual would read all there are, its own too, three times when a screen first comes: 0.1 s on a quiet machine.
+        """
+        for path in style_sheets():
+            if not self.stylesheet.has_source(str(path)):
+                self.stylesheet.read(path)
+                self.stylesheet.parse()
+                yield
 
     @on(StudyRead)
     def study_read(self, event: StudyRead) -> None:
@@ -262,6 +290,8 @@ class EmbcxApp(PersonalApp):
             # Textual hangs where a mode is left before its screen is there: a key typed while the program starts.
             self._first_mode = mode
             return
+        for _ in self._styles:
+            pass  # what is not read yet
         # Not awaited here: the new screen's mounting may wait for this handler.
         self.run_worker(self._arrive(mode, self.switch_mode(mode)), group="mode")
 
@@ -335,6 +365,7 @@ def run_app(study: StudyPaths | None = None) -> int:
     if reason:
         print(reason, file=sys.stderr)
         return 2
+    collect_when_quiet()
     app = make_app(study, abilities())
     TerminalWatch(app.leave_now).start()
     app.run()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from textual import on
-from textual.app import App
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
@@ -25,12 +24,13 @@ from embcx_tui.tui.messages import (
     StudyGone,
 )
 from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.tidy import TidyApp
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-class DoingApp(App[None]):
+class DoingApp(TidyApp):
     """An application that can do these things; what comes of each is posted as a message."""
 
     last_words = ""

@@ -154,6 +154,11 @@ class ModeScreen(Steady):
     snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
     paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None)
 
+    def __init__(self) -> None:
+        super().__init__()
+        # A new screen is styled as the theme is now: without this Textual reads all style sheets anew, twice.
+        self._css_update_count = self.app._css_update_count
+
     def compose(self) -> ComposeResult:
         yield TitleBar(self.MODE).data_bind(ModeScreen.snapshot)
         yield from self.compose_body()
