@@ -22,6 +22,7 @@ from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
 from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import (
+    LookedAt,
     Mode,
     OpenStudy,
     ReuseStudy,
@@ -48,6 +49,7 @@ _BETWEEN_S = 0.02
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.store.telemetry import Telemetry
+    from embcx_tui.tui.feed import Readers
 
 
 def _feed() -> ModuleType:
@@ -123,6 +125,7 @@ class EmbcxApp(PersonalApp):
         self._wanted = study
         self._choose_mode = False
         self._shown = False
+        self._readers: Readers | None = None
         self._screens_fetched = False
         self._styles = self._read_styles()
         self._first_mode: Mode | None = None
@@ -166,7 +169,13 @@ class EmbcxApp(PersonalApp):
 
     async def _follow_study(self, paths: StudyPaths) -> None:
         feed = await asyncio.to_thread(_feed)
-        await feed.follow_study(paths, self.post_message, self._wake)
+        self._readers = self._readers or feed.Readers()
+        await feed.follow_study(paths, self.post_message, self._wake, self._readers)
+
+    async def _look_ahead(self, paths: StudyPaths) -> None:
+        feed = await asyncio.to_thread(_feed)
+        self._readers = self._readers or feed.Readers()
+        await asyncio.to_thread(self._readers.look_ahead, paths)
 
     # Facts
 
@@ -245,6 +254,11 @@ class EmbcxApp(PersonalApp):
             self.action_mode("live" if self.snapshot.state in ("running", "queued") else "layers")
         else:
             self._choose_mode = True
+
+    @on(LookedAt)
+    def looked_at(self, event: LookedAt) -> None:
+        if event.paths != self.paths:
+            self.run_worker(self._look_ahead(event.paths), group="ahead")
 
     def close_study(self) -> None:
         """Follow no study any more and go back to the list."""

@@ -30,6 +30,14 @@ class OpenStudy(Message):
         super().__init__()
 
 
+class LookedAt(Message):
+    """The cursor rests on a study: it may be opened next."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self.paths = paths
+        super().__init__()
+
+
 class StartStudy(Message):
     """Start a study's worker, or resume it."""
 

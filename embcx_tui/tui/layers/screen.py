@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.events import ScreenResume
+from textual.timer import Timer
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
@@ -38,6 +39,9 @@ from embcx_tui.tui.layers.words import NO_STUDY, READING, without_words
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
+# Statistics over runs are begun once the keys rest so long: to import scipy is a second in which keys are slower.
+_COUNT_AFTER_S = 0.4
+
 
 class LayersScreen(PointsWalking, PointsSeeing):
     """Browses what `snapshot` has measured; the application sets `snapshot` and `paths`."""
@@ -51,6 +55,7 @@ class LayersScreen(PointsWalking, PointsSeeing):
     def __init__(self) -> None:
         super().__init__()
         self._statistics = StudyStatistics(self._show_numbers)
+        self._count_later: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Canvas(NO_STUDY, id="nothing")
@@ -119,7 +124,13 @@ class LayersScreen(PointsWalking, PointsSeeing):
             without.update(Content(without_words(select(snapshot, True))))
         counted = self._statistics.known(snapshot, self.exclude_chance)
         numbers.show(Subject(snapshot, network, self.layer_shown, self.view.method, self.exclude_chance, counted))
+        if self._count_later:
+            self._count_later.stop()
         if snapshot.measured and self._statistics.wish(snapshot, self.exclude_chance):
+            self._count_later = self.set_timer(_COUNT_AFTER_S, self._count)
+
+    def _count(self) -> None:
+        if self._statistics.may_run:
             self.run_worker(self._statistics.run(), group="statistics")
 
     def action_chance(self) -> None:
@@ -162,12 +173,11 @@ class LayersScreen(PointsWalking, PointsSeeing):
             self.place = event.node.data
             self.show_soon()
 
-    def on_tree_node_expanded(self) -> None:
-        if snapshot := self.open_snapshot:
-            self._update_tree(snapshot)
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Place]) -> None:
+        self.query_one(LayersTree).name_anew(event.node)
 
-    def on_tree_node_collapsed(self) -> None:
-        self.on_tree_node_expanded()
+    def on_tree_node_collapsed(self, event: Tree.NodeCollapsed[Place]) -> None:
+        self.query_one(LayersTree).name_anew(event.node)
 
     def action_flip(self, by: int) -> None:
         if network := self.network:

@@ -79,6 +79,11 @@ class StudyStatistics:
         self._wish = (snapshot, exclude_chance)
         return self._under_way is None
 
+    @property
+    def may_run(self) -> bool:
+        """Tell whether something is wished for and nothing is being counted."""
+        return self._wish is not None and self._under_way is None
+
     async def run(self) -> None:
         """Count until nothing is wished for."""
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from rich.style import Style
 from rich.text import Text
 from textual.binding import BindingType
+from textual.geometry import Region
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
@@ -37,6 +38,8 @@ class LayersTree(Tree[Place], inherit_bindings=False):
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
 
+    _planting = False
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("study", id=id)
         self.show_root = False
@@ -49,6 +52,8 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         self._names: dict[Place, str] = {}
         self._filter: tuple[str, ...] = ()
         self._marked: tuple[Network, ...] = ()
+        self._states: dict[Place, NetworkState] = {}
+        self._noted: list[NetworkState] = []
 
     def update_from(self, snapshot: Snapshot, marked: tuple[Network, ...] = (), words: str = "") -> int:
         """Show the networks of `snapshot` whose names hold all `words`, those `marked` with a sign; return how many.
@@ -56,25 +61,38 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         Rebuilt for another study or filter, else only labels that changed.
         """
         wanted = tuple(words.lower().split())
+        self._marked = marked
+        self._states = {place_of(state.network): state for state in snapshot.networks.values()}
+        self._noted = [
+            state
+            for state in self._states.values()
+            if state.at_chance or state.status == "diverged" or state.network in marked
+        ]
         if self._plan is None or self._plan.settings != snapshot.plan.settings or wanted != self._filter:
             place = self.place if self._plan and self._plan.settings == snapshot.plan.settings else None
             self._plan, self._filter = snapshot.plan, wanted
             self._plant(snapshot)
             if place:
                 self.select(place)
-        self._marked = marked
-        for network_state in snapshot.networks.values():
-            network = network_state.network
-            self._label(place_of(network), _run_words(network_state), "✓ " if network in marked else "")
-        noted = [
-            state
-            for state in snapshot.networks.values()
-            if state.at_chance or state.status == "diverged" or state.network in marked
-        ]
-        for place, node in self._by_place.items():
-            if place.run is None:
-                self._label(place, self._names[place], "", "" if node.is_expanded else self._under(place, noted))
+        for node in self._by_place.values():
+            self.name_anew(node)
         return sum(1 for _ in self.leaves())
+
+    def name_anew(self, node: TreeNode[Place]) -> None:
+        """Write what a node is and, while it is closed, what of it needs a look."""
+        place = node.data
+        if place is None or self._by_place.get(place) is not node:
+            return
+        whole = self._label(place, closed=not node.is_expanded)
+        if self._words[place] != whole:
+            self._words[place] = whole
+            node.set_label(Text(whole))
+
+    def _label(self, place: Place, *, closed: bool) -> str:
+        if place.run is None:
+            return self._names[place] + (self._under(place, self._noted) if closed else "")
+        state = self._states[place]
+        return ("✓ " if state.network in self._marked else "") + _run_words(state)
 
     def _under(self, place: Place, noted: list[NetworkState]) -> str:
         """Return how many networks of a closed node are marked, at chance and diverged, each by its sign."""
@@ -86,21 +104,18 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         }
         return "".join(f" {sign}{count}" for sign, count in counts.items() if count)
 
-    def _label(self, place: Place, words: str, before: str, after: str = "") -> None:
-        node, whole = self._by_place.get(place), before + words + after
-        if node and self._words.get(place) != whole:
-            self._words[place] = whole
-            node.set_label(Text(whole))
-
     def _plant(self, snapshot: Snapshot) -> None:
         self.clear()
         self._by_place.clear()
         self._words.clear()
         self._names.clear()
+        self._planting = True
         for branch in branches(snapshot.plan):
             kept = branch if not self._filter else _filtered(branch, snapshot.plan, self._filter)
             if kept:
                 self._grow(self.root, kept, level=0)
+        self._planting = False
+        self.refresh(layout=True)
         if self._filter:
             self.root.expand_all()
             return
@@ -113,10 +128,18 @@ class LayersTree(Tree[Place], inherit_bindings=False):
     def _grow(self, parent: TreeNode[Place], branch: Branch, level: int) -> None:
         words = dataset_title(branch.words) if level == 0 else safe_text(branch.words)
         self._names[branch.place] = words
-        node = parent.add(Text(words), branch.place, allow_expand=bool(branch.under))
+        # With its whole label from the start: each that is changed later is a message of its own.
+        self._words[branch.place] = self._label(branch.place, closed=True)
+        node = parent.add(Text(self._words[branch.place]), branch.place, allow_expand=bool(branch.under))
         self._by_place[branch.place] = node
         for under in branch.under:
             self._grow(node, under, level + 1)
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Refresh the widget; not for each of some hundred nodes while it is planted."""
+        return (
+            self if self._planting else super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        )
 
     def render_label(self, node: TreeNode[Place], base_style: Style, style: Style) -> Text:
         label = super().render_label(node, base_style, style)

@@ -10,17 +10,31 @@ from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
+from textual.timer import Timer
 from textual.widgets import Static
 
+from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, phrases
 from embcx_tui.tui.frame import ModeScreen
-from embcx_tui.tui.messages import DeleteStudy, Mode, OpenStudy, ReuseStudy, Say, StartDemo, StartStudy, StopStudy
+from embcx_tui.tui.messages import (
+    DeleteStudy,
+    LookedAt,
+    Mode,
+    OpenStudy,
+    ReuseStudy,
+    Say,
+    StartDemo,
+    StartStudy,
+    StopStudy,
+)
 from embcx_tui.tui.rows import StudyRow
 from embcx_tui.tui.studies.details import StudyDetails
 from embcx_tui.tui.studies.table import StudyTable
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
+# Who holds an arrow key passes by.
+_RESTS_AFTER_S = 0.15
 KEY = "$footer-key-foreground bold"
 EMPTY = Content.assemble(
     ("No studies yet", "bold $heading"),
@@ -50,6 +64,11 @@ class StudiesScreen(ModeScreen):
 
     rows: reactive[tuple[StudyRow, ...]] = reactive[tuple[StudyRow, ...]](())
     rows_complete: reactive[bool] = reactive(False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rests_on: StudyPaths | None = None
+        self._resting: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Static(Content.styled("looking for studies …", "$text-muted"), id="empty")
@@ -83,6 +102,17 @@ class StudiesScreen(ModeScreen):
         pane.border_title = Content(f" {row.name} ") if row else None
         self.query_one(StudyDetails).row = row
         self.refresh_bindings()
+        self._rest_on(row.paths if row and row.state != "unreadable" and self.rows_complete else None)
+
+    def _rest_on(self, paths: StudyPaths | None) -> None:
+        """Tell once the cursor rests on a study."""
+        if paths == self._rests_on:
+            return
+        self._rests_on = paths
+        if self._resting:
+            self._resting.stop()
+        if paths:
+            self._resting = self.set_timer(_RESTS_AFTER_S, lambda: self.post_message(LookedAt(paths)))
 
     @property
     def _row(self) -> StudyRow | None:
