@@ -34,6 +34,12 @@ class Chart:
     x_names: tuple[str, ...] = ()
 
 
+def load() -> None:
+    """Import plotext now, for a program that has a moment to spare before its first chart."""
+    with _LOCK:
+        import plotext  # noqa: F401
+
+
 def render(chart: Chart, width: int, height: int, look: Look) -> Cells:
     """Return `chart` with its axes on `width` × `height` cells."""
     with _LOCK:

@@ -77,14 +77,17 @@ class LogPanel(Scrolled):
         return self._step if self.following else 0
 
     def _wrap(self, lines: Iterable[LogLine]) -> None:
-        # Kept, since it is 0 while the panel is hidden: what is wrapped then is wrapped again when it shows.
+        # Kept, since it is 0 while the panel is hidden: it is wrapped when it shows.
         self._wrapped_for = self.content_size.width
-        width = max(self._wrapped_for - 1 - _MARGIN, _LEAST_TEXT)
+        width = max(self._wrapped_for - 1 - _MARGIN, _LEAST_TEXT) if self._wrapped_for else None
         for line in lines:
             if self._lets_through(line):
-                pieces = [line.text] if cell_len(line.text) <= width else Content(line.text).wrap(width)
+                if width is None or _fits(line.text, width):
+                    pieces = [line.text]
+                else:
+                    pieces = [str(piece).rstrip() for piece in Content(line.text).wrap(width)]
                 for place, piece in enumerate(pieces):
-                    self._pieces.append((len(self._shown), str(piece).rstrip(), place == 0))
+                    self._pieces.append((len(self._shown), piece, place == 0))
                 self._shown.append(line)
 
     def _wrap_again(self) -> None:
@@ -92,7 +95,7 @@ class LogPanel(Scrolled):
         self._wrap(self._lines)
 
     def _lets_through(self, line: LogLine) -> bool:
-        return _RANK[line.level] >= _RANK[self.level] and _holds(line, self.words)
+        return _RANK[line.level] >= _RANK[self.level] and (not self.words or _holds(line, self.words))
 
     # What is shown
 
@@ -261,6 +264,10 @@ class LogPanel(Scrolled):
             span(f"{mark:2}", colour, ground, bold=True),
             span(text, colour, ground, bold=bool(self.sought) and chosen),
         )
+
+
+def _fits(text: str, width: int) -> bool:
+    return len(text) <= width if text.isascii() else cell_len(text) <= width
 
 
 def _holds(line: LogLine, words: str) -> bool:
