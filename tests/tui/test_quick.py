@@ -1,0 +1,142 @@
+"""What keeps keys quick, as far as it is not a matter of time: what is read, styled and collected, and when."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+import pytest
+from textual.app import App
+from textual.css.stylesheet import Stylesheet
+
+from embcx_tui.store.library import delete_study
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.tui import feed, tidy
+from embcx_tui.tui.app import EmbcxApp, make_app, style_sheets
+from embcx_tui.tui.feed import Readers
+from embcx_tui.tui.messages import OpenStudy
+from tests.tui import made
+from tests.tui.pressing import listed, shows, until
+
+SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+ONE, OTHER = "a" * 10, "b" * 10
+
+
+def knows_all_styles(app: EmbcxApp) -> bool:
+    return all(app.stylesheet.has_source(str(path)) for path in style_sheets())
+
+
+async def test_no_screen_and_no_window_lets_all_styles_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made.make_study(SMALL, "complete", study_id=ONE)
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await until(pilot, lambda: knows_all_styles(app))
+        again: list[str] = []
+        monkeypatch.setattr(Stylesheet, "reparse", lambda self: again.append(app.current_mode))
+        monkeypatch.setattr(App, "refresh_css", lambda self, animate=True: again.append(app.current_mode))
+        await pilot.press("enter")
+        await shows(pilot, "embedding complexity")
+        await pilot.press("e")
+        await shows(pilot, "PNG")
+        await pilot.press("escape", "v")
+        await shows(pilot, "Machine")
+        await pilot.press("c")
+        await until(pilot, lambda: app.current_mode == "configure")
+        await pilot.press("escape", "s")
+        await until(pilot, lambda: app.current_mode == "studies")
+        await pilot.press("question_mark")
+        await shows(pilot, "The list of all studies")
+        assert again == []
+
+
+async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        dark = app.screen.styles.background
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: app.screen.styles.background != dark)
+        light = app.screen.styles.background
+        for key, mode in (("l", "layers"), ("v", "live")):
+            await pilot.press(key)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)  # type: ignore[misc]
+            assert app.screen.styles.background == light
+        await pilot.press("ctrl+t", "ctrl+t", "s")
+        await until(pilot, lambda: app.current_mode == "studies" and app.screen.styles.background == dark)
+
+
+async def test_a_study_the_pointer_rests_on_is_read_once_and_as_it_stands_when_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made.make_study(SMALL, study_id=ONE, arrays=False)
+    study = made.make_study(SMALL, "running", study_id=OTHER, at=made.START + 1, epochs=1, arrays=False)
+    opened: list[str] = []
+
+    class Noted(feed._Shared):
+        def __init__(self, paths: StudyPaths) -> None:
+            opened.append(paths.id)
+            super().__init__(paths)
+
+    monkeypatch.setattr(feed, "_Shared", Noted)
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: opened == [OTHER])
+        await pilot.press("down")
+        await until(pilot, lambda: opened == [OTHER, ONE])
+        await pilot.press("up")
+        study.append(*(event for event in made.events_of(study, epochs=3, arrays=False) if event.kind == "epoch"))
+        await pilot.press("enter")
+        await shows(pilot, "3/4")
+        assert opened == [OTHER, ONE], "nothing is read twice"
+
+
+async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone() -> None:
+    study = made.make_study(SMALL, study_id=ONE, arrays=False)
+    made.make_study(SMALL, study_id=OTHER, at=made.START - 1, arrays=False)
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await listed(pilot)
+        await until(pilot, lambda: app._readers is not None and ONE in app._readers._kept)
+        delete_study(study.paths)
+        app.post_message(OpenStudy(study.paths))
+        await shows(pilot, "no study")
+        assert app.paths is None
+
+
+def test_only_the_readers_of_the_last_studies_are_kept() -> None:
+    studies = [made.make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
+    readers = Readers()
+    snapshots: dict[str, Snapshot] = {}
+    for study in studies:
+        readers.look_ahead(study.paths)
+        snapshots[study.paths.id] = readers.open(study.paths).poll()
+    last, first = studies[-1].paths, studies[0].paths
+    assert readers.open(last).poll() is snapshots[last.id]
+    assert readers.open(first).poll() is not snapshots[first.id]
+
+
+async def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    collected: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
+    count = [0, 0, 0]
+    monkeypatch.setattr(gc, "get_count", lambda: tuple(count))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("down")
+        count[2] = 10
+        assert not app.tidy() and collected == [], "a key was pressed just now"
+        app._pressed_at = time.monotonic() - 60
+        assert app.tidy() and collected == [True]
+        count[2] = 0
+        assert not app.tidy() and collected == [True], "there is nothing to collect"
+
+
+def test_no_full_collection_begins_by_itself() -> None:
+    before = gc.get_threshold()
+    try:
+        tidy.collect_when_quiet()
+        assert gc.get_threshold()[:2] == before[:2] and gc.get_threshold()[2] > 1_000_000
+    finally:
+        gc.set_threshold(*before)
