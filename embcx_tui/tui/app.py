@@ -88,8 +88,10 @@ def _fetch_screens() -> None:
 
 
 def style_sheets() -> tuple[Path, ...]:
-    """Return the style sheets of all screens and windows."""
-    return tuple(sorted(Path(__file__).parent.rglob("*.tcss")))
+    """Return the style sheets of all screens, then of windows, whose rules prevail: last of the one with its own."""
+    order = {"widgets": 1, "export": 2}
+    found = Path(__file__).parent.rglob("*.tcss")
+    return tuple(sorted(found, key=lambda path: (order.get(path.parent.name, 0), path)))
 
 
 class EmbcxApp(PersonalApp):
