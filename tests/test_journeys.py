@@ -167,6 +167,7 @@ def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: made.Ma
         assert terminal.echoes() and terminal.modes_left_on() == []
         terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id}\r")
         terminal.expect("Layer 3 of 3")
+        terminal.expect("first break       none")  # the statistics, counted when keys rest
         terminal.settle()
         before = terminal.text()
         assert terminal.modes_left_on() and not terminal.echoes()

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from embcx_tui.tui.messages import Mode
 from tests.tui import made
-from tests.tui.seeing import counted, sees
+from tests.tui.seeing import counted, sees, sees_no
 
 # Ten minutes after the made studies began; a training one is looked at while it trains.
 _LATER, _MEANWHILE = made.START + 600, made.START + 17
@@ -76,6 +76,8 @@ class Scene:
         await sees(pilot, *self.words)
         if self.counts:
             await counted(pilot)
+        elif self.mode == "layers":
+            await sees_no(pilot, "   …")  # numbers that are still being counted
 
 
 def _none() -> None:

@@ -39,6 +39,7 @@ async def sees_no(pilot: Pilot[None], word: str) -> str:
 async def counted(pilot: Pilot[None]) -> str:
     """Wait until the numbers of the layer browser hold the statistics over runs; return the screen's text."""
     await sees(pilot, "first break")
+    await sees_no(pilot, "   ~")  # where the output is not UTF-8
     return await sees_no(pilot, "   …")
 
 

@@ -11,7 +11,7 @@ from embcx_tui.tui.app import make_app
 from embcx_tui.tui.terminal import Abilities
 from tests.tui import made
 from tests.tui.scenes import SCENES, Scene, complete
-from tests.tui.seeing import sees, show, stop_the_clock
+from tests.tui.seeing import counted, sees, show, stop_the_clock
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 COLOURS = pytest.mark.parametrize("coloured", [True, False], ids=["colour", "no colour"])
@@ -52,6 +52,7 @@ def app_of_kind(kind: str, study: made.Made | None) -> Any:
 @KINDS
 def test_picture_of_layers_elsewhere(kind: str, snap_compare: Any) -> None:
     async def look(pilot: Pilot[None]) -> None:
+        await counted(pilot)
         await sees(pilot, "10-NN ")
 
     assert snap_compare(app_of_kind(kind, complete()), terminal_size=(80, 24), run_before=look)

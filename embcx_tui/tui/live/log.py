@@ -145,8 +145,12 @@ class LogPanel(Scrolled):
             self.scroll_lines(min(self.top, self.last_top) + by)
 
     def on_resize(self, event: Resize) -> None:
-        if self.content_size.width != self._wrapped_for:
+        if self.content_size.width != self._wrapped_for and self._pieces:
+            # Who stays where they are keeps their line, and the end if they had that.
+            at_end = self.top >= self.last_top
+            kept = self._pieces[min(self.top, self.line_count - 1)][0]
             self._wrap_again()
+            self.top = self.last_top if at_end else next(n for n, piece in enumerate(self._pieces) if piece[0] == kept)
         self._keep_place()
 
     # Finding
