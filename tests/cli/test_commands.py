@@ -45,6 +45,10 @@ def embcx(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+# Minutes of training, however fast the machine: for what happens in its midst.
+LONG = ("--set", "training.epochs=10000", "--set", "training.batch_size=1")
+
+
 def refused(done: subprocess.CompletedProcess[str]) -> str:
     """Return the one line that says what is wrong."""
     assert done.returncode == 2, done
@@ -119,14 +123,14 @@ def test_a_file_dataset_is_found_from_the_study_files_folder_and_noticed_when_it
     assert shown["networks"][0]["dataset"] == f"file:{tmp_path}/mine.npz"
     assert shown["networks"][0]["layers"][0]["units"] == 5
 
-    running = embcx("run", str(study), "--detach", "--set", "training.epochs=9000").stdout.strip()
+    running = embcx("run", str(study), "--detach", *LONG).stdout.strip()
     embcx("stop", running)
     np.savez(tmp_path / "mine.npz", X=points + 1, y=labels)
     assert "has changed since this study began" in refused(embcx("resume", running))
 
 
 def test_detach_stop_resume(study_file: str) -> None:
-    study = embcx("run", study_file, "--detach", "--set", "training.epochs=3000").stdout.strip()
+    study = embcx("run", study_file, "--detach", *LONG).stdout.strip()
     assert json.loads(embcx("list", "--json").stdout)[0]["state"] == "running"
     assert "stop it first" in refused(embcx("delete", study, "--yes"))
     assert embcx("stop", study).stdout.startswith("stopped")
@@ -139,7 +143,7 @@ def test_detach_stop_resume(study_file: str) -> None:
 
 def test_ctrl_c_stops_the_study_cleanly_and_says_how_to_go_on(study_file: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "embcx_tui", "run", study_file, "--set", "training.epochs=5000"],
+        [sys.executable, "-m", "embcx_tui", "run", study_file, *LONG],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -279,7 +279,7 @@ def test_an_unknown_name_is_one_line() -> None:
 
 
 # Taken when the tests are collected: while they run, the environment is theirs alone.
-DATA_DIR = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere"))
+DATA_DIR = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere")).absolute()
 
 
 @pytest.mark.skipif(not (DATA_DIR / "MNIST" / "raw").is_dir(), reason="EMBCX_DATA_DIR names no folder with MNIST/raw")

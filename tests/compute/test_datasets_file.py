@@ -156,7 +156,7 @@ def test_groups_that_are_single_are_no_groups() -> None:
 
 
 # Taken when the tests are collected: while they run, the environment is theirs alone.
-SVHN_PIECE = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere")) / "svhn" / "svhn_train_first1083_32x32.npz"
+SVHN_PIECE = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere")).absolute() / "svhn" / "svhn_train_first1083_32x32.npz"
 
 
 @pytest.mark.skipif(not SVHN_PIECE.is_file(), reason="EMBCX_DATA_DIR holds no piece of SVHN")

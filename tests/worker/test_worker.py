@@ -191,7 +191,7 @@ def test_a_damaged_result_is_made_again_and_comes_out_the_same(uninterrupted: di
 
 
 def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
-    paths = create_study(small(epochs=2000))
+    paths = create_study(small(epochs=10_000, batch_size=1))
     pid = launch.start(paths)
     assert os.getsid(pid) == pid, "its own session: a closed terminal does not reach it"
     wait_for(paths, lambda s: bool(s.histories))
