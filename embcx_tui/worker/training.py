@@ -5,6 +5,7 @@ The device trains on while epochs are told and checkpoints are written: one thre
 
 from __future__ import annotations
 
+import glob
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -207,10 +208,14 @@ class _Scribe:
                 self._journal.tell(NetworkDiverged(network=network, epoch=epoch))
 
     def _save(self, state: dict[str, Tensor], epoch: int, begun: float) -> None:
-        file = f"{self._name}.safetensors"
-        digest = publish(self._paths.checkpoints / file, save_tensors(state))
-        sealed = SealedFile(name=f"{self._paths.checkpoints.name}/{file}", sha256=digest)
+        # The older file goes only after the newer one's line: whenever a crash comes, the last line has its file whole.
+        path = self._paths.checkpoints / f"{self._name}.epoch{epoch}.safetensors"
+        digest = publish(path, save_tensors(state))
+        sealed = SealedFile(name=f"{path.parent.name}/{path.name}", sha256=digest)
         self._journal.tell(CheckpointSaved(cohort=self._name, epoch=epoch, file=sealed))
+        for older in path.parent.glob(f"{glob.escape(self._name)}.epoch*.safetensors"):
+            if older != path:
+                older.unlink(missing_ok=True)
         self._saving_s = time.monotonic() - begun
 
 
@@ -227,8 +232,6 @@ def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTra
         return  # removed with a cohort that was measured, of which a file was damaged later: it is trained again
     if any(task.epoch is not None and task.epoch < saved.epoch for task in measuring.left()):
         return  # a result of an earlier epoch was damaged: only training again leads there
-    # The journal's line follows its file: a crash between the two leaves a newer file than the line, which is sound
-    # too, but cannot be told from a damaged one. Training again gives the same weights.
     if not is_intact(paths.root, saved.file):
         journal.tell(Noted(level="warning", text=f"checkpoint {path.name} is damaged; training its networks again"))
         return

@@ -38,6 +38,21 @@ from embcx_tui.worker.study import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
+# The same, killed at the worst moment: its third checkpoint is written, but the journal has no line of it yet.
+KILLED_IN_BETWEEN = EAGER.replace(
+    "from embcx_tui.worker.study",
+    """
+import os, signal
+whole = training.publish
+def publish(path, data):
+    digest = whole(path, data)
+    if "epoch3" in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return digest
+training.publish = publish
+from embcx_tui.worker.study""",
+)
+
 
 def small(**training: Any) -> StudySettings:
     return validate(
@@ -162,6 +177,26 @@ def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[st
     # The checkpoint after the first epoch was there: no worker trained that epoch again.
     first = [event for event in events if isinstance(event, EpochTrained) and event.epoch == 1]
     assert len(first) == 1
+
+
+def test_a_worker_killed_between_a_checkpoint_and_its_line_goes_on_from_the_one_before(
+    uninterrupted: dict[str, Any],
+) -> None:
+    paths = create_study(small())
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_BETWEEN, str(paths.root)], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert [event.epoch for event in read_study(paths).checkpoints.values()] == [2]
+    assert sorted(path.name for path in paths.checkpoints.iterdir()) == [
+        "digits.epoch2.safetensors",
+        "digits.epoch3.safetensors",
+    ]
+    snapshot = run_to_the_end(paths)
+    assert snapshot.state == "complete"
+    assert numbers(paths) == uninterrupted
+    epochs = Counter(event.epoch for event in read_journal(paths.journal).events if isinstance(event, EpochTrained))
+    assert epochs[1] == epochs[2] == 1, "what the checkpoint holds is not trained again"
+    assert not any("damaged" in str(line) for line in snapshot.log)
+    assert not list(paths.checkpoints.iterdir()), "nothing is left of either"
 
 
 def test_a_cohort_that_memory_does_not_hold_is_halved_until_it_does(uninterrupted: dict[str, Any]) -> None:
