@@ -364,9 +364,14 @@ def _in_one_step(device: torch.device) -> bool:
 
 @contextmanager
 def _threads(learners: int, device: torch.device) -> Iterator[tuple[int, ThreadPoolExecutor]]:
-    """Give threads for `learners`, at most as many as torch uses, each of which computes alone; and their number."""
+    """Give threads for `learners`, at most as many as torch uses, each of which computes alone; and their number.
+
+    On a GPU they issue their work on the caller's stream: controls are evaluated on another than the training's, and
+    what their weights are copied on must come before what reads them.
+    """
     count = min(learners, torch.get_num_threads())
-    with one_blas_thread(), ThreadPoolExecutor(count, "train", lambda: _prepare_thread(device)) as pool:
+    stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+    with one_blas_thread(), ThreadPoolExecutor(count, "train", lambda: _prepare_thread(stream)) as pool:
         yield count, pool
 
 
@@ -375,12 +380,12 @@ def _copy(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
-def _prepare_thread(device: torch.device) -> None:
+def _prepare_thread(stream: torch.cuda.Stream | None) -> None:
     # Velocities of dead units decay into denormals, which some processors compute a hundred times slower.
     torch.set_flush_denormal(True)
     one_blas_thread()  # for as long as the thread lives, where it has a limit of its own
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    if stream is not None:
+        torch.cuda.set_stream(stream)  # and its device
 
 
 def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: StudySettings) -> int:

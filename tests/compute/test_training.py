@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -478,6 +479,18 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     x, y = torch.from_numpy(digits.x_test), torch.from_numpy(digits.y_test)
     assert ours.evaluate(x, y) == theirs.evaluate(x, y)
     assert len(made) == 3
+
+
+def test_threads_issue_their_work_on_the_stream_of_their_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: on another, controls would be evaluated while their weights are still being copied."""
+    own = threading.local()
+    streams = {device: object() for device in (torch.device("cuda", 0), torch.device("cuda", 1))}
+    monkeypatch.setattr(torch.cuda, "current_stream", streams.get)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(own, "stream", stream))
+    for device, stream in streams.items():
+        with training_module._threads(2, device) as (count, pool):
+            assert [pool.submit(lambda: own.stream).result() for _ in range(count)] == [stream] * count
+    assert not hasattr(own, "stream"), "the caller's own is left as it was"
 
 
 def test_large_cohorts_are_split_by_run(digits: Dataset) -> None:
