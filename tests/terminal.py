@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -13,8 +14,10 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 
+import psutil
 import pyte
 
 KEYS = {
@@ -34,8 +37,10 @@ KEYS = {
 }
 # pyte prints private sequences that it does not know: modes with '<', '>', '=' or '$', and device control strings.
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP[^\x1b]*\x1b\\")
-# No byte for this long: the program has finished drawing.
+# No byte for this long while none of its threads wants a processor: the program has finished drawing.
 _SETTLED_S = 0.25
+# Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
+PATIENCE_S = 120.0
 # What a program may switch on and must switch off again: how the mouse, the focus and what is pasted are reported.
 ALTERNATE_SCREEN = 1049
 REPORTS = (1000, 1002, 1003, 1004, 1006, 1015, 1016, 2004, 2048)
@@ -116,10 +121,24 @@ class Terminal:
         return True
 
     def settle(self, limit: float = 3.0) -> None:
-        """Let the program draw until it is quiet, at most `limit` seconds."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end and self._pump(_SETTLED_S):
-            pass
+        """Let the program draw until it is quiet and idle; at most `limit` seconds where it prints all the time."""
+        begun = time.monotonic()
+        while (spent := time.monotonic() - begun) < PATIENCE_S:
+            if self._pump(_SETTLED_S):
+                if spent > limit:
+                    return
+            elif not self._at_work():
+                return
+
+    def _at_work(self) -> bool:
+        """Return whether a thread of the program, or of what it started on this terminal, has a processor or waits for
+        one: on a crowded machine silence alone does not mean that it has finished.
+        """
+        with contextlib.suppress(psutil.Error):
+            family = [self.pid, *(one.pid for one in psutil.Process(self.pid).children(recursive=True))]
+            # A worker has a session of its own: it is at work for hours.
+            return any(_wants_processor(pid, session=self.pid) for pid in family)
+        return False
 
     def send(self, key: str) -> None:
         """Press a key, named as in KEYS, `ctrl+x`, or a single character, and do not wait."""
@@ -132,7 +151,7 @@ class Terminal:
             self._pump(left)
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other, each when the screen has settled."""
+        """Press keys one after the other, letting the screen settle after each."""
         for key in keys:
             self.send(key)
             self.settle(1.5)
@@ -161,15 +180,15 @@ class Terminal:
         self.watch(seconds)
         return len(self.raw) == before
 
-    def expect(self, wanted: str, seconds: float = 30.0) -> None:
+    def expect(self, wanted: str, seconds: float = PATIENCE_S) -> None:
         """Wait until `wanted` is on the screen; fails with the screen where it does not come."""
         self.until(lambda: wanted in self.text(), f"{wanted!r} is not on the screen", seconds)
 
-    def shows(self, whole: str, seconds: float = 30.0) -> None:
+    def shows(self, whole: str, seconds: float = PATIENCE_S) -> None:
         """Wait until the screen shows exactly `whole`."""
         self.until(lambda: self.text() == whole, f"not the screen that was expected:\n{whole}\n\nbut", seconds)
 
-    def until(self, holds: Callable[[], bool], complaint: str, seconds: float = 30.0) -> None:
+    def until(self, holds: Callable[[], bool], complaint: str, seconds: float = PATIENCE_S) -> None:
         """Wait until `holds` is true of what was printed; fails with the screen where it does not come to be."""
         end = time.monotonic() + seconds
         while not holds():
@@ -183,15 +202,46 @@ class Terminal:
             os.close(self._fd)
             self._fd = -1
 
-    def wait(self, seconds: float) -> int | None:
-        """Return the program's exit code, or None where it still runs after `seconds`."""
+    def wait(self, seconds: float = PATIENCE_S) -> int | None:
+        """Return the program's exit code, or None where it still runs after `seconds`; what it printed is read."""
         end = time.monotonic() + seconds
         while self._code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
+                while self._pump(0.0):  # its last words
+                    pass
             elif time.monotonic() > end:
                 break
             elif not self._pump(0.02):
                 time.sleep(0.02)
         return self._code
+
+    def gone_within(self, seconds: float) -> bool:
+        """Wait for the program to end; return whether it took at most `seconds`, less the time for which other
+        programs kept its main thread from a processor.
+        """
+        begun, kept = time.monotonic(), _kept_waiting(self.pid)
+        held_up = 0.0
+        while self.wait(0.0) is None:
+            held_up = max(held_up, _kept_waiting(self.pid) - kept)
+            if time.monotonic() - begun - held_up > seconds:
+                return False
+        return True
+
+
+def _wants_processor(pid: int, session: int) -> bool:
+    """Return whether a thread of a process of `session` is running or ready to run."""
+    try:
+        threads = Path(f"/proc/{pid}/task").iterdir() if os.getsid(pid) == session else ()
+        return any(one.joinpath("stat").read_text().rpartition(")")[2].split()[0] in "RD" for one in threads)
+    except OSError:
+        return False
+
+
+def _kept_waiting(pid: int) -> float:
+    """Return for how many seconds a process's main thread was ready to run and had no processor; 0 if unknown."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

@@ -91,19 +91,21 @@ def test_a_name_from_outside_is_one_harmless_line() -> None:
 
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from embcx_tui.store.lock import StudyLock
 assert StudyLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
 def test_one_process_holds_the_lock_until_it_is_killed() -> None:
     paths = make("x")
     assert not lock.is_held(paths.lock)
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(paths.lock)], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(paths.lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
         assert lock.is_held(paths.lock)
         assert not StudyLock(paths.lock).acquire()

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from embcx_tui.tui.app import EmbcxApp
 
 # Far beyond any wait of a healthy run: reached only where something hangs.
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 AppPilot = Pilot[None]
 

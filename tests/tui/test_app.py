@@ -8,7 +8,7 @@ from embcx_tui.tui.app import make_app
 from embcx_tui.tui.frame import TABS
 from embcx_tui.tui.widgets.dialogs import Ask
 from tests.tui import made
-from tests.tui.pressing import AppPilot, app_of, listed, screen_text, shows, until
+from tests.tui.pressing import PATIENCE_S, AppPilot, app_of, listed, screen_text, shows, until
 
 SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 
@@ -75,7 +75,7 @@ async def test_q_can_stop_the_study_after_its_epoch() -> None:
         await pilot.press("right", "enter")
         await until(pilot, lambda: app._exit)
     assert study.holder is not None
-    assert study.holder.wait(10) == 0
+    assert study.holder.wait(PATIENCE_S) == 0
     assert "embcx-tui resume" in app.last_words
 
 
@@ -91,7 +91,7 @@ async def test_q_stops_only_the_study_it_names() -> None:
         await pilot.press("right", "enter")
         await until(pilot, lambda: app._exit)
     assert study.holder and other.holder
-    assert study.holder.wait(10) == 0 and other.holder.poll() is None
+    assert study.holder.wait(PATIENCE_S) == 0 and other.holder.poll() is None
     assert f"embcx-tui resume {study.paths.id}" in app.last_words
     assert f"embcx-tui open {other.paths.id}" in app.last_words
 

@@ -209,7 +209,7 @@ def test_what_commands_print_is_not_obeyed(tmp_path: Path) -> None:
     )  # fmt: skip
     for command in commands:
         with Terminal((*PROGRAM, *command), 120, 40) as terminal:
-            assert terminal.wait(30) is not None, command
+            assert terminal.wait() is not None, command
             assert obeyed(terminal) == [], command
             assert "Traceback" not in terminal.text(), terminal.text()
 

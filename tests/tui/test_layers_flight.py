@@ -23,6 +23,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def slow_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let points fly for so long that a crowded machine draws frames between."""
+    monkeypatch.setattr("embcx_tui.tui.widgets.canvas._FLIGHT_S", 2.0)
+
+
+@pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure of points that is drawn."""
     from embcx_tui.figures import terminal
@@ -77,6 +83,7 @@ def seal(study: made.Made, layer_id: str, points: NDArray[np.float32]) -> None:
     study.append(event.model_copy(update={"file": file}))
 
 
+@pytest.mark.usefixtures("slow_flight")
 async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(drawn: list[Figure]) -> None:
     async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
         start = canvas_of(pilot).figure
@@ -115,6 +122,7 @@ async def test_keys_pressed_faster_than_drawn_all_count() -> None:
         await landed(pilot)
 
 
+@pytest.mark.usefixtures("slow_flight")
 @pytest.mark.parametrize("what", ["compared", "all layers", "all activations"])
 async def test_the_points_of_several_panels_fly_together(drawn: list[Figure], what: str) -> None:
     async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:

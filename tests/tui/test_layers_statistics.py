@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from embcx_tui.tui.layers import statistics as layers_statistics
 from embcx_tui.tui.layers.numbers import Numbers
 from embcx_tui.tui.layers.screen import LayersScreen
 from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.tui.seeing import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of
 
 AT_CHANCE = ["digits-d3-tanh-r0", "digits-d3-tanh-r2", "digits-d3-relu-r1"]
 
@@ -62,11 +63,10 @@ def numbers(pilot: Pilot[None]) -> list[str]:
 
 async def says(pilot: Pilot[None], name: str, value: str) -> None:
     """Wait until the numbers' panel has a line of this name with this value."""
-    for _ in range(500):
-        if any(line.startswith(name) and value in line for line in numbers(pilot)):
-            return
+    give_up = time.monotonic() + PATIENCE_S
+    while not any(line.startswith(name) and value in line for line in numbers(pilot)):
+        assert time.monotonic() < give_up, f"never said {name} {value}:\n" + "\n".join(numbers(pilot))
         await pilot.pause(0.02)
-    raise AssertionError(f"never said {name} {value}:\n" + "\n".join(numbers(pilot)))
 
 
 def break_the_trend(study: made.Made) -> None:
@@ -137,7 +137,7 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
 
     def count(snapshot: Snapshot, exclude_chance: bool) -> layers_statistics.Counted:
         threads.append(threading.current_thread())
-        may.wait(10)
+        may.wait(PATIENCE_S)
         return counted(snapshot, exclude_chance)
 
     counted = layers_statistics.count

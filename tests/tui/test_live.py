@@ -20,6 +20,7 @@ from embcx_tui.tui.live.machine import history
 from embcx_tui.tui.live.networks import NetworksTable
 from embcx_tui.tui.live.pace import pace, short
 from tests.tui import made
+from tests.tui.pressing import app_of, until
 from tests.tui.seeing import opened, sees, sees_no, stop_the_clock, text_of
 
 
@@ -370,8 +371,9 @@ async def test_marks_order_and_level_come_back() -> None:
     study = running()
     async with opened(study, "live", expect="Training loss") as pilot:
         await pilot.press("space", "o", "w", "t", "q")
+        await sees(pilot, "Leave embcx-tui?")
         await pilot.press("enter")
-        await sees(pilot, "")
+        await until(pilot, lambda: app_of(pilot)._exit)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await sees(pilot, "◆", "Test accuracy of the marked networks")
         assert pilot.app.screen.query_one(NetworksTable).order == "plan"

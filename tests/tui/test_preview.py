@@ -15,7 +15,7 @@ from PIL import Image
 
 from embcx_tui.figures.palette import quantise
 from embcx_tui.tui.export import images
-from tests.terminal import Terminal
+from tests.terminal import PATIENCE_S, Terminal
 from tests.tui import made
 from tests.tui.seeing import opened, sees
 from tests.tui.test_layers import small
@@ -42,7 +42,7 @@ def window(study: made.Made, environment: dict[str, str], size: tuple[int, int] 
 
 def wait_for(terminal: Terminal, wanted: bytes) -> bytes:
     """Let the program draw until `wanted` was sent; return all it sent."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while wanted not in terminal.raw:
         assert time.monotonic() < end, f"{wanted!r} was never sent"
         terminal.watch(0.2)

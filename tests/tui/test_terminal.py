@@ -19,7 +19,8 @@ import pytest
 from tests.tui import made
 
 _RUN = "import sys; from embcx_tui.tui.app import run_app; sys.exit(run_app())"
-PATIENCE_S = 30.0
+# Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
+PATIENCE_S = 120.0
 
 
 class Terminal:
@@ -47,13 +48,16 @@ class Terminal:
     def read_until(self, *wanted: str) -> str:
         """Read until all of `wanted` was written, escape sequences aside; return all that was."""
         give_up = time.monotonic() + PATIENCE_S
+        gone = False
         while not all(word in self.text for word in wanted):
-            assert time.monotonic() < give_up, f"never written: {wanted}; all there was: {self.text[-2000:]}"
+            assert not gone and time.monotonic() < give_up, (
+                f"never written: {wanted}; all there was: {self.text[-2000:]}"
+            )
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
                     self.output += os.read(self.master, 65_536)
-                except OSError:
-                    break
+                except OSError:  # the application has ended
+                    gone = True
         return self.text
 
     @property

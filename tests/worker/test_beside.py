@@ -17,7 +17,7 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import EpochTrained, LayerMeasured
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker.beside import Beside
-from tests.worker.test_worker import numbers, run_to_the_end
+from tests.worker.test_worker import PATIENCE_S, numbers, run_to_the_end
 
 CPU = torch.device("cpu")
 
@@ -72,11 +72,11 @@ def test_calls_go_on_beside_the_caller() -> None:
 
     def work() -> None:
         begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(PATIENCE_S)
 
     with Beside(True, CPU) as beside:
         beside.do(work)
-        assert begun.wait(30), "it runs while the caller goes on"
+        assert begun.wait(PATIENCE_S), "it runs while the caller goes on"
         may_end.set()
         beside.settle()
 
@@ -100,7 +100,7 @@ def two_datasets(tmp_path: Path) -> StudySettings:
 def test_beside_and_one_after_the_other_give_the_same_numbers(two_datasets: StudySettings) -> None:
     after, beside = create_study(two_datasets), create_study(two_datasets)
     assert run_to_the_end(after).state == "complete"
-    done = subprocess.run([sys.executable, "-c", BESIDE, str(beside.root)], check=False, timeout=300)
+    done = subprocess.run([sys.executable, "-c", BESIDE, str(beside.root)], check=False, timeout=PATIENCE_S)
     assert done.returncode == 0
     assert numbers(beside) == numbers(after)
     assert not list(beside.checkpoints.glob("*.safetensors")), "removed with the cohort that was measured"
@@ -112,7 +112,9 @@ def test_beside_and_one_after_the_other_give_the_same_numbers(two_datasets: Stud
 
 def test_a_full_disk_beside_the_training_ends_the_study_with_its_reason(two_datasets: StudySettings) -> None:
     paths = create_study(two_datasets)
-    done = subprocess.run([sys.executable, "-c", FULL, str(paths.root)], check=False, timeout=300, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(paths.root)], check=False, timeout=PATIENCE_S, capture_output=True
+    )
     assert done.returncode == 1
     snapshot = read_study(paths)
     assert snapshot.state == "failed"
