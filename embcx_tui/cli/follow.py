@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import click
@@ -28,7 +29,7 @@ def follow(paths: StudyPaths, *, quiet: bool = False) -> int:
     try:
         snapshot = _watch(reader, console, quiet)
     except KeyboardInterrupt:
-        return _interrupted(paths, console)
+        return interrupted(paths, console)
     return _verdict(snapshot, console)
 
 
@@ -75,11 +76,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _interrupted(paths: StudyPaths, console: Console) -> int:
+def interrupted(paths: StudyPaths, console: Console) -> int:
+    """Stop a study as Ctrl-C does: after its epoch, waiting for it; return the exit code."""
     console.print("stopping after this epoch (Ctrl-C again: leave it to do so alone) …")
     try:
-        while not launch.stop(paths, wait_s=1.0):
-            pass
+        launch.stop(paths, wait_s=math.inf)
     except RequestError:
         pass  # it has ended by itself meanwhile
     except KeyboardInterrupt:

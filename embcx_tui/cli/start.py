@@ -85,7 +85,14 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
 
     paths = find_study(study)
     start(paths)
-    await_acceptance(paths)
+    try:
+        await_acceptance(paths)
+    except KeyboardInterrupt:
+        from rich.console import Console
+
+        from embcx_tui.cli.follow import interrupted
+
+        ctx.exit(interrupted(paths, Console(stderr=True, highlight=False)))
     _went(ctx, paths, detach, as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import datetime
 from typing import Any
@@ -112,8 +113,7 @@ def stop_command(study: str, now: bool) -> None:
     from embcx_tui.worker.launch import stop
 
     paths = find_study(study)
-    while not stop(paths, at_once=now, wait_s=3600.0):
-        pass
+    stop(paths, at_once=now, wait_s=math.inf)
     click.echo(f"stopped; go on with: embcx-tui resume {paths.id}")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.forecast import SCORING
 from embcx_tui.compute import methods
 from embcx_tui.compute.blas import one_blas_thread
 from embcx_tui.compute.complexity import Complexity, Measurement, cores, measure
@@ -21,7 +22,6 @@ from embcx_tui.study.plan import Layer
 from embcx_tui.study.text import safe_text
 
 Activations = NDArray[np.float32]
-SCORING = "tsne"
 # What a layer may bring a library to raise; anything else is a defect of ours and ends the worker with its traceback.
 _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, MeasureError)
 

@@ -7,14 +7,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from embcx_tui.store import lock
-from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.files import FILE_MODE
 from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.paths import StudyPaths
@@ -22,13 +23,14 @@ from embcx_tui.store.reader import StudyReader, read_study, worker_process
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.left import is_whole
 
 # The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
 START_PATIENCE_S = 30.0
 _POLL_S = 0.02
 
-# Kept so that an ended worker is reaped and leaves no zombie while the application runs.
-_started: list[subprocess.Popen[bytes]] = []
+# By study folder; kept so that an ended worker is reaped and leaves no zombie while the application runs.
+_started: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def _command(*words: str) -> list[str]:
@@ -40,18 +42,28 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
     """Create a study, start its worker, and return once device and data are accepted and the work has begun.
 
     `created` is told of the study as soon as there is one: its worker needs some seconds to import torch. Raises
-    RequestError or StoreError with the reason where it cannot begin; nothing of the study is left then.
+    RequestError or StoreError with the reason where it cannot begin; nothing of the study is left then, nor where
+    Ctrl-C ends the wait.
     """
     paths = create_study(settings)
     try:
         created(paths)
         start(paths)
         await_acceptance(paths)
-    except EmbcxError:
+    except (EmbcxError, KeyboardInterrupt):
+        _abandon(paths)
         with contextlib.suppress(EmbcxError):
             delete_study(paths)
         raise
     return paths
+
+
+def _abandon(paths: StudyPaths) -> None:
+    """End the worker that this process started for a study, if it has not ended."""
+    process = _started.pop(paths.root, None)
+    if process:
+        process.kill()
+        process.wait()
 
 
 def await_acceptance(paths: StudyPaths) -> None:
@@ -89,7 +101,7 @@ def start(paths: StudyPaths) -> int:
     """
     if lock.is_held(paths.lock):
         raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
-    if _is_whole(paths):
+    if is_whole(paths, read_study(paths)):
         raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
     try:
         log = os.open(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
@@ -108,8 +120,9 @@ def start(paths: StudyPaths) -> int:
         raise StoreError(f"the worker of study {paths.id} cannot be started ({error.strerror})") from None
     finally:
         os.close(log)
-    _started[:] = [one for one in _started if one.poll() is None]
-    _started.append(process)
+    for root in [root for root, one in _started.items() if one.poll() is not None]:
+        del _started[root]
+    _started[paths.root] = process
     give_up = time.monotonic() + START_PATIENCE_S
     reader = StudyReader(paths)
     while time.monotonic() < give_up:
@@ -121,20 +134,12 @@ def start(paths: StudyPaths) -> int:
         if ended:
             raise StoreError(f"the worker of study {paths.id} cannot start; {_last_line(paths)}")
         time.sleep(_POLL_S)
+    _abandon(paths)  # or it would begin after all, unnoticed
     raise StoreError(f"the worker of study {paths.id} has not begun within {START_PATIENCE_S:.0f} s")
 
 
-def _is_whole(paths: StudyPaths) -> bool:
-    """Tell whether a study is complete with every file as it was announced; a damaged one can be made again."""
-    snapshot = read_study(paths)
-    files = [
-        event.file for results in (snapshot.samples, snapshot.trained, snapshot.measured) for event in results.values()
-    ]
-    return snapshot.state == "complete" and all(is_intact(paths.root, file) for file in files)
-
-
 def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bool:
-    """Ask a study's worker to finish its epoch, save and end; with `at_once` to end without finishing the epoch.
+    """Ask a study's worker to finish its epoch, save and end; with `at_once` end it without.
 
     Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
     no worker of the study runs on this machine.
@@ -147,9 +152,9 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
         where = f" on {safe_text(worker.host, 60)}" if worker else ""
         raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
     try:
-        process.terminate()
         if at_once:
-            time.sleep(0.2)
+            process.kill()
+        else:
             process.terminate()
     except psutil.NoSuchProcess:
         return True
@@ -176,23 +181,35 @@ def ask(*words: str, on_line: Callable[[dict[str, Any]], None] | None = None) ->
     Earlier objects (progress) go to `on_line`. Raises RequestError with the process's own one-line error.
     """
     answer: dict[str, Any] = {}
-    with subprocess.Popen(
-        _command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
+    # A file takes any number of warnings; a pipe that nobody reads meanwhile would stop the process.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(_command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
+    ):
+        assert process.stdout is not None
         try:
             for line in process.stdout:
-                if not line.startswith("{"):
-                    continue  # a library that prints
-                answer = json.loads(line)
-                if on_line and not answer.get("done"):
-                    on_line(answer)
-            errors = process.stderr.read().strip().splitlines()
+                if found := _object(line):
+                    answer = found
+                    if on_line and not answer.get("done"):
+                        on_line(answer)
+            process.wait()
         except BaseException:
             process.kill()
             raise
+        said.seek(0)
+        errors = said.read().decode(errors="replace").strip().splitlines()
     if "error" in answer:
         raise RequestError(safe_text(answer["error"]))
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{words[0]} failed (code {process.returncode})")
     return answer
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a line; None for what a library prints."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,64 +15,20 @@ from numpy.typing import NDArray
 from embcx_tui.compute.complexity import Measurement
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.training import CohortTraining
-from embcx_tui.store.arrays import is_intact, read_arrays, write_arrays
+from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained
-from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers
+from embcx_tui.study.plan import Cohort, Network
 from embcx_tui.worker.beside import Beside
-from embcx_tui.worker.embedding import SCORING, Activations, Job, Result, embed
+from embcx_tui.worker.embedding import Activations, Job, Result, embed
+from embcx_tui.worker.left import Task, unmeasured, untold
 from embcx_tui.worker.study import Journal
 
 # Activations handed over at a time: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
 _BATCH = 256
 # Results that wait to be written; a disk that is slower than the device then slows it down instead of filling memory.
 _MOST_UNWRITTEN = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One embedding to make: of a layer, by a method, after an epoch (None: the last)."""
-
-    layer: Layer
-    method: str
-    epoch: int | None = None
-
-    @property
-    def file(self) -> str:
-        """The name of its array file."""
-        marks = ("" if self.method == SCORING else f".{self.method}") + (
-            "" if self.epoch is None else f".e{self.epoch}"
-        )
-        return f"{self.layer.id}{marks}.npz"
-
-
-def unmeasured(paths: StudyPaths, journal: Journal, cohort: Cohort) -> tuple[Task, ...]:
-    """Return what of `cohort` still has no sound result; a diverged network's layers never get one.
-
-    A layer that failed is tried again: a worker that comes after another may have more memory or another library.
-    """
-    snapshot = journal.snapshot
-    layers = [layer for layer in cohort_layers(cohort) if layer.network not in snapshot.diverged]
-    trained = {network.id for network in cohort.networks if network.control is None}
-    earlier = [
-        Task(layer, SCORING, epoch)
-        for epoch in snapshot.plan.epochs
-        for layer in layers
-        if layer.network in trained and not _intact(paths, snapshot.earlier.get((layer.id, epoch)))
-    ]
-    methods = snapshot.plan.settings.measure.methods
-    final = [
-        Task(layer, method)
-        for method in methods
-        for layer in layers
-        if not _intact(paths, snapshot.measured.get((layer.id, method)))
-    ]
-    return (*earlier, *final)
-
-
-def _intact(paths: StudyPaths, known: LayerMeasured | None) -> bool:
-    return known is not None and is_intact(paths.root, known.file)
 
 
 class Measuring:
@@ -103,7 +58,8 @@ class Measuring:
         self._samples: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def left(self) -> tuple[Task, ...]:
-        return unmeasured(self._paths, self._journal, self._cohort)
+        """Return what of the cohort still has no sound result."""
+        return unmeasured(self._paths, self._journal.snapshot, self._cohort)
 
     def settle(self) -> None:
         """Wait for all that goes on beside the caller; raises the error that it ended in."""
@@ -155,8 +111,8 @@ class Measuring:
 
     def _tell_ready(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Tell of every network that is ready: accuracies of its final weights, predictions on its sample."""
-        known = self._journal.snapshot.trained
-        new = [one for one in networks if one.id not in known or not is_intact(self._paths.root, known[one.id].file)]
+        missing = {one.id for one in untold(self._paths, self._journal.snapshot, self._cohort)}
+        new = [one for one in networks if one.id in missing]
         trained = {network.id for network in training.networks}
         train = training.train_accuracies() if any(one.id in trained for one in new) else {}
         test = training.test_accuracies() if train else {}

@@ -33,7 +33,7 @@ COMPLETE, FAILED, REFUSED, STOPPED, LOCKED = 0, 1, 2, 3, 4
 
 
 class StopFlag:
-    """Set by SIGTERM: finish the epoch, save, end. A second SIGTERM ends the process at once."""
+    """Set by SIGTERM, once or more often: finish the epoch, save, end."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -42,8 +42,6 @@ class StopFlag:
         return self._asked
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            os._exit(128 + number)
         self._asked = True
 
 

@@ -230,7 +230,9 @@ def _restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTra
     path = paths.root / saved.file.name
     if not path.exists():
         return  # removed with a cohort that was measured, of which a file was damaged later: it is trained again
-    if any(task.epoch is not None and task.epoch < saved.epoch for task in measuring.left()):
+    own = {network.id for network in training.networks}
+    earlier = [task for task in measuring.left() if task.epoch is not None and task.epoch < saved.epoch]
+    if any(task.layer.network in own for task in earlier):
         return  # a result of an earlier epoch was damaged: only training again leads there
     if not is_intact(paths.root, saved.file):
         journal.tell(Noted(level="warning", text=f"checkpoint {path.name} is damaged; training its networks again"))

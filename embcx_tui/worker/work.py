@@ -30,7 +30,8 @@ from embcx_tui.study.plan import Cohort
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.beside import Beside, worthwhile
-from embcx_tui.worker.layers import Measuring, unmeasured
+from embcx_tui.worker.layers import Measuring
+from embcx_tui.worker.left import unmeasured, untold
 from embcx_tui.worker.study import Journal
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.training import train_cohort
@@ -57,7 +58,7 @@ def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple
             return stop() or beside.failed
 
         for cohort in journal.snapshot.plan.cohorts:
-            if not unmeasured(paths, journal, cohort):
+            if not unmeasured(paths, journal.snapshot, cohort) and not untold(paths, journal.snapshot, cohort):
                 continue
             dataset = shelf.dataset(cohort.dataset)
             measuring = Measuring(paths, journal, cohort, dataset, beside, stop)

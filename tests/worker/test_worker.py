@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 
 from embcx_tui.analysis.summary import measurements
-from embcx_tui.store import lock
+from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import create_study, list_studies
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import RequestError
-from embcx_tui.study.events import EpochTrained, LayerMeasured
+from embcx_tui.study.events import EpochTrained, LayerMeasured, SealedFile
+from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
 
@@ -38,7 +39,29 @@ from embcx_tui.worker.study import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
-# The same, killed at the worst moment: its third checkpoint is written, but the journal has no line of it yet.
+# The same, struck by a signal just before or after it writes its nth journal line of a kind.
+STRUCK = EAGER.replace(
+    "from embcx_tui.worker.study",
+    """
+import os, signal
+from embcx_tui.worker.study import Journal
+name, when, kind, number = sys.argv[2:6]
+left = int(number)
+tell = Journal.tell
+def telling(journal, event):
+    global left
+    left -= event.kind == kind
+    struck = event.kind == kind and left == 0
+    if struck and when == "before":
+        os.kill(os.getpid(), signal.Signals[name])
+    tell(journal, event)
+    if struck and when == "after":
+        os.kill(os.getpid(), signal.Signals[name])
+Journal.tell = telling
+from embcx_tui.worker.study""",
+)
+
+# The first again, killed at the worst moment: its third checkpoint is written, but the journal has no line of it yet.
 KILLED_IN_BETWEEN = EAGER.replace(
     "from embcx_tui.worker.study",
     """
@@ -71,6 +94,7 @@ CRAMPED = """
 import sys
 from pathlib import Path
 import embcx_tui.worker.training as training
+training.CHECKPOINT_S = 0.0
 from embcx_tui.compute.device import OutOfMemory
 class Cramped(training.CohortTraining):
     def __init__(self, networks, *rest):
@@ -83,7 +107,11 @@ sys.exit(run_study(Path(sys.argv[1])))
 """
 
 
-def wait_for(paths: StudyPaths, holds: Any, seconds: float = 60) -> Snapshot:
+# Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
+PATIENCE_S = 600.0
+
+
+def wait_for(paths: StudyPaths, holds: Any, seconds: float = PATIENCE_S) -> Snapshot:
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         snapshot = read_study(paths)
@@ -91,6 +119,13 @@ def wait_for(paths: StudyPaths, holds: Any, seconds: float = 60) -> Snapshot:
             return snapshot
         time.sleep(0.02)
     raise AssertionError(f"still {snapshot.state}: {[str(line) for line in snapshot.log[-5:]]}")
+
+
+def strike(paths: StudyPaths, signal_name: str, when: str, kind: str, number: int) -> int:
+    """Run a worker that is struck by a signal `when` ("before", "after") it writes its nth line of `kind`; its code."""
+    words = (signal_name, when, kind, str(number))
+    command = [sys.executable, "-c", STRUCK, str(paths.root), *words]
+    return subprocess.run(command, check=False, timeout=PATIENCE_S).returncode
 
 
 def ended(snapshot: Snapshot) -> bool:
@@ -106,7 +141,9 @@ def numbers(paths: StudyPaths) -> dict[str, Any]:
     """What `show --json` says that must not depend on interruptions, and the bytes of every result."""
     snapshot = read_study(paths)
     document = {key: value for key, value in measurements(snapshot).items() if key != "id"}
-    return document | {"arrays": {event.file.name: event.file.sha256 for event in snapshot.measured.values()}}
+    files = [event.file for event in (*snapshot.measured.values(), *snapshot.earlier.values())]
+    files += [event.file for event in snapshot.trained.values()]
+    return document | {"arrays": {file.name: file.sha256 for file in files}}
 
 
 @pytest.fixture(scope="module")
@@ -137,37 +174,27 @@ def test_a_study_is_measured_whole(uninterrupted: dict[str, Any]) -> None:
 
 def test_a_study_stopped_and_resumed_equals_the_uninterrupted_one(uninterrupted: dict[str, Any]) -> None:
     paths = create_study(small())
-    for epochs in (1, 3):
-        launch.start(paths)
-        wait_for(paths, lambda s, n=epochs: any(history.last >= n for history in s.histories.values()) or ended(s))
-        if lock.is_held(paths.lock):
-            launch.stop(paths, wait_s=30)
-    snapshot = read_study(paths)
-    if snapshot.state != "complete":
-        assert snapshot.state == "stopped"
-        snapshot = run_to_the_end(paths)
-    assert snapshot.state == "complete"
+    for kind, number in (("sample", 1), ("epoch", 1), ("measured", 5)):
+        strike(paths, "SIGTERM", "after", kind, number)
+        assert read_study(paths).state == "stopped", (kind, number)
+    assert run_to_the_end(paths).state == "complete"
     assert numbers(paths) == uninterrupted
 
 
 def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[str, Any]) -> None:
     paths = create_study(small())
-    conditions = [
-        lambda s: bool(s.checkpoints),
-        lambda s: len(s.measured) >= 3,
-        lambda s: len(s.measured) >= 15,
+    moments = [
+        ("before", "sample", 2),
+        ("after", "checkpoint", 1),
+        ("before", "trained", 2),
+        ("after", "measured", 9),
+        ("before", "ended", 1),
     ]
-    for condition in conditions:
-        with subprocess.Popen([sys.executable, "-c", EAGER, str(paths.root)]) as worker:
-            wait_for(paths, lambda s, c=condition: c(s) or (s.worker is not None and worker.poll() is not None))
-            worker.kill()
-        if read_study(paths).state == "complete":
-            break
-        assert read_study(paths).state == "lost"
+    for moment in moments:
+        assert strike(paths, "SIGKILL", *moment) == -signal.SIGKILL, moment
+        assert read_study(paths).state == "lost", moment
     measured_before = dict(read_study(paths).measured)
-    snapshot = read_study(paths)
-    if snapshot.state != "complete":
-        snapshot = run_to_the_end(paths)
+    snapshot = run_to_the_end(paths)
     assert snapshot.state == "complete"
     assert numbers(paths) == uninterrupted
     events = read_journal(paths.journal).events
@@ -183,7 +210,7 @@ def test_a_worker_killed_between_a_checkpoint_and_its_line_goes_on_from_the_one_
     uninterrupted: dict[str, Any],
 ) -> None:
     paths = create_study(small())
-    killed = subprocess.run([sys.executable, "-c", KILLED_IN_BETWEEN, str(paths.root)], check=False, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_BETWEEN, str(paths.root)], check=False, timeout=PATIENCE_S)
     assert killed.returncode == -signal.SIGKILL
     assert [event.epoch for event in read_study(paths).checkpoints.values()] == [2]
     assert sorted(path.name for path in paths.checkpoints.iterdir()) == [
@@ -201,7 +228,7 @@ def test_a_worker_killed_between_a_checkpoint_and_its_line_goes_on_from_the_one_
 
 def test_a_cohort_that_memory_does_not_hold_is_halved_until_it_does(uninterrupted: dict[str, Any]) -> None:
     paths = create_study(small())
-    done = subprocess.run([sys.executable, "-c", CRAMPED, str(paths.root)], check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", CRAMPED, str(paths.root)], check=False, timeout=PATIENCE_S)
     assert done.returncode == 0
     snapshot = read_study(paths)
     assert snapshot.state == "complete"
@@ -225,6 +252,55 @@ def test_a_damaged_result_is_made_again_and_comes_out_the_same(uninterrupted: di
         launch.start(paths)
 
 
+def test_whatever_is_lost_of_a_complete_study_is_made_again_and_comes_out_the_same() -> None:
+    settings = small(epochs=3)
+    settings = settings.model_copy(update={"measure": settings.measure.model_copy(update={"epochs": (1,)})})
+    paths = create_study(settings)
+    snapshot = run_to_the_end(paths)
+    before = numbers(paths)
+    earlier, predictions = next(iter(snapshot.earlier.values())), next(iter(snapshot.trained.values()))
+    final = b'"epoch":null'
+    # Each alone, and a line of the journal that cannot be read any more.
+    for file in (earlier.file, predictions.file, None):
+        if file:
+            (paths.root / file.name).write_bytes(b"damaged")
+        else:
+            lines = paths.journal.read_bytes().splitlines(keepends=True)
+            victim = max(place for place, line in enumerate(lines) if b'"kind":"measured"' in line and final in line)
+            lines[victim] = b"x" + lines[victim][1:]
+            paths.journal.write_bytes(b"".join(lines))
+        assert run_to_the_end(paths).state == "complete"
+        assert numbers(paths) == before, file
+        assert all(is_intact(paths.root, SealedFile(name=n, sha256=s)) for n, s in before["arrays"].items()), file
+        with pytest.raises(RequestError, match="complete"):
+            launch.start(paths)
+
+
+def test_a_part_of_a_cohort_that_is_done_is_not_trained_again(uninterrupted: dict[str, Any]) -> None:
+    settings = small()
+    settings = settings.model_copy(update={"measure": settings.measure.model_copy(update={"epochs": (2,)})})
+    paths = create_study(settings)
+    killed = CRAMPED.replace(
+        "from embcx_tui.worker.study",
+        """
+import os, signal
+class Killed(Cramped):
+    def epoch(self, *rest):
+        # Of the second part, before the epoch after which its layers are to be measured.
+        if self.networks[0].id == SECOND and self.epochs_done == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().epoch(*rest)
+training.CohortTraining = Killed
+from embcx_tui.worker.study""",
+    ).replace("SECOND", repr(make_plan(settings).cohorts[0].networks[2].id))
+    command = [sys.executable, "-c", killed, str(paths.root)]
+    assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == -signal.SIGKILL
+    command = [sys.executable, "-c", CRAMPED, str(paths.root)]
+    assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == 0
+    events = [event for event in read_journal(paths.journal).events if isinstance(event, EpochTrained)]
+    assert Counter(event.epoch for event in events if event.cohort == "digits.0.0") == Counter(range(1, 7))
+
+
 def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
     paths = create_study(small(epochs=10_000, batch_size=1))
     pid = launch.start(paths)
@@ -236,7 +312,9 @@ def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
         launch.start(paths)
     before = read_study(paths).histories["digits"].last
     wait_for(paths, lambda s: s.histories["digits"].last > before)
-    assert launch.stop(paths, wait_s=60)
+    # Asked twice, it still finishes its epoch.
+    launch.stop(paths)
+    assert launch.stop(paths, wait_s=PATIENCE_S)
     assert read_study(paths).state == "stopped"
     with pytest.raises(RequestError, match="is not running"):
         launch.stop(paths)

@@ -1,0 +1,63 @@
+"""Following a study: Ctrl-C asks its worker to stop once, however long that takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from embcx_tui.cli import INTERRUPTED, follow
+from embcx_tui.store.library import create_study
+from embcx_tui.store.reader import read_study
+from embcx_tui.study.preset import load_preset
+from embcx_tui.worker import launch
+
+# Holds the lock as a worker does, and ends some time after it was asked to; says how often it was.
+SLOW = """
+import os, signal, sys, time
+from pathlib import Path
+import psutil
+from embcx_tui.store.journal import JournalWriter
+from embcx_tui.store.lock import StudyLock
+from embcx_tui.store.reader import boot_id
+from embcx_tui.study.events import WorkerEnded, WorkerStarted
+import socket
+root = Path(sys.argv[1])
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+lock = StudyLock(root / "lock")
+assert lock.acquire()
+journal = JournalWriter(root / "journal.jsonl")
+started = psutil.Process().create_time()
+journal.append(WorkerStarted(pid=os.getpid(), start_time=started, boot_id=boot_id(), host=socket.gethostname()))
+print("held", flush=True)
+while not asked:
+    time.sleep(0.01)
+end = time.monotonic() + 2.5
+while time.monotonic() < end:
+    time.sleep(0.01)
+journal.append(WorkerEnded(outcome="stopped", reason=f"asked {len(asked)} times"))
+"""
+
+
+def test_ctrl_c_asks_once_and_waits() -> None:
+    paths = create_study(load_preset("demo").settings)
+    with subprocess.Popen([sys.executable, "-c", SLOW, str(paths.root)], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None and worker.stdout.readline() == b"held\n"
+        assert follow.interrupted(paths, Console(stderr=True)) == INTERRUPTED
+    ended = read_study(paths).ended
+    assert ended and ended.reason == "asked 1 times"
+
+
+def test_a_second_ctrl_c_leaves_it_to_stop_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def again(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    paths = create_study(load_preset("demo").settings)
+    monkeypatch.setattr(launch, "stop", again)
+    assert follow.interrupted(paths, Console(stderr=True)) == INTERRUPTED
+    assert f"embcx-tui logs {paths.id}" in capsys.readouterr().err
