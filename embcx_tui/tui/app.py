@@ -27,6 +27,7 @@ from embcx_tui.tui.messages import (
     OpenStudy,
     ReuseStudy,
     Say,
+    Starting,
     StudiesRead,
     StudyGone,
     StudyRead,
@@ -136,6 +137,7 @@ class EmbcxApp(PersonalApp):
         self._screens_fetched = False
         self._styles = self._read_styles()
         self._first_mode: Mode | None = None
+        self._starting: Starting | None = None
         self._mode: Mode = "studies"
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -228,6 +230,19 @@ class EmbcxApp(PersonalApp):
             self.telemetry = event.telemetry
             self.deliver()
 
+    @on(Starting)
+    def study_starts(self, event: Starting) -> None:
+        self._starting = None if event.ended else event
+        self.deliver()
+
+    @property
+    def starting(self) -> bool:
+        """Whether a worker of the open study is being started that has not written its first line yet."""
+        if self._starting is None or self._starting.paths != self.paths:
+            return False
+        worker = self.snapshot.worker if self.snapshot else None
+        return worker is None or worker.at < self._starting.at
+
     @on(StudyUnreadable)
     def study_unreadable(self, event: StudyUnreadable) -> None:
         if event.paths == self.paths:
@@ -298,7 +313,7 @@ class EmbcxApp(PersonalApp):
         if not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
         screen = self.screen_stack[0]
-        for name in ("paths", "snapshot", "telemetry", "rows_complete", "rows"):
+        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
             if name in screen._reactives:
                 setattr(screen, name, getattr(self, name))
         if isinstance(screen, ModeScreen) and self.paths and self.snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,18 +20,19 @@ from embcx_tui.tui.messages import (
     OpenStudy,
     Say,
     StartDemo,
+    Starting,
     StartStudy,
     StopStudy,
     StudyGone,
 )
 from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.tidy import TidyApp
+from embcx_tui.tui.turns import TurnsApp
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-class DoingApp(TidyApp):
+class DoingApp(TurnsApp):
     """An application that can do these things; what comes of each is posted as a message."""
 
     last_words = ""
@@ -65,8 +67,14 @@ class DoingApp(TidyApp):
     def _start(self, paths: StudyPaths, mode: Mode) -> None:
         from embcx_tui.worker import launch
 
+        at = time.time()
+        self.post_message(Starting(paths, at))
         self.post_message(OpenStudy(paths, mode))
-        launch.start(paths)
+        try:
+            launch.start(paths)
+        except (EmbcxError, OSError):
+            self.post_message(Starting(paths, at, ended=True))
+            raise
 
     @on(StopStudy)
     def stop_study(self, event: StopStudy) -> None:
@@ -110,6 +118,7 @@ class DoingApp(TidyApp):
 
         def created(paths: StudyPaths) -> None:
             made.append(paths)
+            self.post_message(Starting(paths, time.time()))
             self.post_message(OpenStudy(paths, "live"))
 
         try:

@@ -122,6 +122,16 @@ class TelemetryRead(Message):
         super().__init__()
 
 
+class Starting(Message):
+    """A study's worker is being started since `at`, in seconds since 1970; `ended`: it could not be."""
+
+    def __init__(self, paths: StudyPaths, at: float, *, ended: bool = False) -> None:
+        self.paths = paths
+        self.at = at
+        self.ended = ended
+        super().__init__()
+
+
 class StudyGone(Message):
     """A study has been deleted."""
 

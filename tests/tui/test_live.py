@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from embcx_tui.store.log import LogLine
+from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry
-from embcx_tui.study.events import NetworkDiverged, Noted
+from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
+from embcx_tui.study.errors import StoreError
+from embcx_tui.study.events import NetworkDiverged, Noted, WorkerStarted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
@@ -19,9 +23,11 @@ from embcx_tui.tui.live.log import LogPanel
 from embcx_tui.tui.live.machine import history
 from embcx_tui.tui.live.networks import NetworksTable
 from embcx_tui.tui.live.pace import pace, short
+from embcx_tui.tui.messages import Starting
+from embcx_tui.worker import launch
 from tests.tui import made
 from tests.tui.pressing import app_of, until
-from tests.tui.seeing import opened, sees, sees_no, stop_the_clock, text_of
+from tests.tui.seeing import PATIENCE_S, opened, sees, sees_no, stop_the_clock, text_of
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +81,53 @@ async def test_every_state_is_said_in_words_with_what_to_do(state: made.MadeStat
     study = made.make_study(small(), state, arrays=False, reason="CUDA out of memory")
     async with opened(study, "live") as pilot:
         await sees(pilot, *words)
+
+
+@pytest.mark.parametrize("state", ["queued", "stopped"])
+async def test_while_the_worker_comes_it_says_so_and_asks_for_no_key(
+    state: made.MadeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made.make_study(small(), state, arrays=False)
+    launched = threading.Event()
+
+    def start(paths: StudyPaths) -> int:
+        assert launched.wait(PATIENCE_S)
+        raise StoreError("no worker today")
+
+    monkeypatch.setattr(launch, "start", start)
+    async with opened(study, "live", expect="r starts it" if state == "queued" else "r resumes") as pilot:
+        await pilot.press("r")
+        text = await sees(pilot, "● starting")
+        assert "not started" not in text and "stopped; nothing" not in text and "r resumes" not in text
+        launched.set()
+        await sees(pilot, "no worker today", "r starts it" if state == "queued" else "r resumes")
+
+
+async def test_once_the_worker_has_written_it_starts_no_more() -> None:
+    study = made.make_study(small(), "stopped", arrays=False)
+    async with opened(study, "live", expect="r resumes") as pilot:
+        pilot.app.post_message(Starting(study.paths, made.START + 5_000))
+        await sees(pilot, "● starting")
+        study.append(WorkerStarted(at=made.START + 5_001, pid=4_000_000, start_time=0, host="there", boot_id="b"))
+        await sees(pilot, "the worker ended without a word")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA RTX 6000 Ada Generation Laptop GPU, the third"])
+async def test_nothing_the_machine_says_is_cut(size: tuple[int, int], name: str) -> None:
+    study = made.make_study(small(), "stopped", arrays=False)
+    writer = TelemetryWriter(study.paths.telemetry)
+    for second in range(600):
+        sample = Telemetry(made.START - 9_000 + second, 50.0, 90 << 30, 128 << 30, name, 97.0, 99 << 30, 139 << 30)
+        writer.append(replace(sample, gpu_temperature=71.0, gpu_power=643.0))
+    writer.close()
+    async with opened(study, "live", size, expect="r resumes") as pilot:
+        await pilot.press("tab", "tab")
+        await sees(pilot, "643 W")
+        region = pilot.app.screen.query_one("#machine").content_region
+        text = "\n".join(line[region.x : region.right].rstrip() for line in text_of(pilot.app).splitlines())
+        assert name in " ".join(text.split())
+        assert "90.0 of 128 GiB" in text and "history: 10 min until 3 h ago" in text
 
 
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:

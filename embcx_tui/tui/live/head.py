@@ -16,6 +16,7 @@ from embcx_tui.tui.states import LOOKS
 from embcx_tui.tui.widgets.painted import RGB, Ink, Painted, fit_row, row_width, span
 
 _LEAST_BAR = 12
+STARTING = "starting: the worker takes a few seconds"
 
 
 class LiveHead(Painted):
@@ -24,17 +25,23 @@ class LiveHead(Painted):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._snapshot: Snapshot | None = None
+        self._starting = False
 
-    def show(self, snapshot: Snapshot | None) -> None:
-        self._snapshot = snapshot
+    def show(self, snapshot: Snapshot | None, starting: bool = False) -> None:
+        """Show `snapshot`; `starting`: a worker is on its way that has not written a line yet."""
+        self._snapshot, self._starting = snapshot, starting
         self.repaint()
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         snapshot = self._snapshot
         if snapshot is None:
             return ()
-        next_step = next_words(snapshot, lambda id: written(self.app, id))
-        return _state_row(snapshot, next_step, width, ink), _progress_row(snapshot, width, ink)
+        if self._starting and snapshot.state != "running":
+            # What the journal says is not true any more, and no key is needed.
+            begin = fit_row((span(f"{LOOKS['running'].sign} {STARTING}", ink.accent, bold=True),), width)
+        else:
+            begin = _state_row(snapshot, next_words(snapshot, lambda id: written(self.app, id)), width, ink)
+        return begin, _progress_row(snapshot, width, ink)
 
 
 def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:

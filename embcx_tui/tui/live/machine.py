@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.cells import cell_len
+from textual.content import Content
+
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
@@ -48,11 +51,13 @@ class MachinePanel(Painted, can_focus=True):
         machine = safe_text(snapshot.machine.device, 80) if snapshot.machine else "the machine is not known yet"
         if not self._telemetry:
             words = "no load recorded yet" if snapshot.state == "running" else "no load recorded"
-            return ((span("Machine  ", bold=True), span(machine, ink.muted)), *told, (span(words, ink.muted),))
+            return (*_heading("Machine", f"  {machine}", width, ink), *told, (span(words, ink.muted),))
         now = self._telemetry[-1]
-        rows = [_heading(snapshot, now, machine, ink), *told]
+        name = safe_text(now.gpu_name, 60) if now.gpu_name else machine
+        host = "  no GPU: host load" if not now.gpu_name and snapshot.state == "running" else ""
+        rows = [*_heading(name, host, width, ink), *told]
         readings = 6 if now.gpu_name else 2
-        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > 2 * readings + len(told))
+        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > len(rows) + 2 * readings)
         if now.gpu_name:
             rows += [
                 *drawer.rows("GPU", _percent(now.gpu_percent), lambda one: one.gpu_percent, 100),
@@ -72,19 +77,19 @@ class MachinePanel(Painted, can_focus=True):
             ),
         ]
         length = phrases.duration(max(now.at - self._telemetry[0].at, 1))
-        rows.append((span(f"history: the last {length}", ink.muted),))
+        ended = f"{length} until {phrases.ago(now.at, phrases.now())}"
+        words = f"history: {f'the last {length}' if snapshot.state == 'running' else ended}"
+        rows.append((span(words, ink.muted),))
         return tuple(rows)
 
 
-def _heading(snapshot: Snapshot, now: Telemetry, machine: str, ink: Ink) -> Row:
-    if snapshot.state != "running":
-        said = f"  as of {phrases.ago(now.at, phrases.now())}"
-    elif not now.gpu_name:
-        said = "  no GPU: host load"
-    else:
-        said = ""
-    name = safe_text(now.gpu_name, 60) if now.gpu_name else machine
-    return (span(name, bold=True), span(said, ink.muted))
+def _heading(name: str, said: str, width: int, ink: Ink) -> tuple[Row, ...]:
+    """Return the machine's name and what is said of it: beside it where both fit, else below; no word is cut."""
+    lines = [str(line).rstrip() for line in Content(name).wrap(width)]
+    rows: list[Row] = [(span(line, bold=True),) for line in lines]
+    if cell_len(lines[-1]) + cell_len(said) <= width:
+        return (*rows[:-1], (*rows[-1], span(said, ink.muted)))
+    return (*rows, *((span(str(line).rstrip(), ink.muted),) for line in Content(said.strip()).wrap(width)))
 
 
 class _Drawer:

@@ -60,6 +60,7 @@ class LiveScreen(ModeScreen):
     # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
     snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
     paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
+    starting: reactive[bool] = reactive(False, repaint=False)
     telemetry: reactive[tuple[Telemetry, ...]] = reactive[tuple[Telemetry, ...]]((), repaint=False)
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class LiveScreen(ModeScreen):
         self._quantity: Quantity = "loss"
         self._drawn: tuple[object, ...] = ()
         self._rows: str | None = None
-        self._state: State | None = None
+        self._state: tuple[State | None, bool] = (None, False)
 
     def compose_body(self) -> ComposeResult:
         yield LiveHead(id="head")
@@ -92,6 +93,9 @@ class LiveScreen(ModeScreen):
     # What comes down from the application
 
     def watch_paths(self, paths: StudyPaths | None) -> None:
+        self._update()
+
+    def watch_starting(self) -> None:
         self._update()
 
     def watch_snapshot(self) -> None:
@@ -122,12 +126,12 @@ class LiveScreen(ModeScreen):
         nothing = self.query_one("#nothing", Canvas)
         nothing.display = snapshot is None
         nothing.show(None, READING if self.paths else NO_STUDY)
-        state = snapshot.state if snapshot else None
+        state = (snapshot.state if snapshot else None, self.starting)
         if state != self._state:
             # Which of stop and resume can be pressed depends on it.
             self._state = state
             self.refresh_bindings()
-        self.query_one(LiveHead).show(snapshot)
+        self.query_one(LiveHead).show(snapshot, self.starting)
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)
         self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
@@ -273,7 +277,8 @@ class LiveScreen(ModeScreen):
         for other in self.query(Input):
             other.display = other is field
         field.placeholder = words
-        self.call_after_refresh(field.focus)
+        # At once: the next key may be the first letter.
+        self.set_focus(field)
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:
@@ -348,7 +353,8 @@ class LiveScreen(ModeScreen):
         if action == "stop":
             return bool(snapshot and snapshot.state == "running")
         if action == "resume":
-            return bool(snapshot and snapshot.state in ("queued", "stopped", "failed", "lost"))
+            resting = snapshot and snapshot.state in ("queued", "stopped", "failed", "lost")
+            return bool(resting and not self.starting)
         return True
 
     def action_resume(self) -> None:
