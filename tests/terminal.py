@@ -156,8 +156,12 @@ class Terminal:
             self.send(key)
             self.settle(1.5)
 
-    def type(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """Send `text` in one piece, and do not wait."""
         os.write(self._fd, text.encode())
+
+    def type(self, text: str) -> None:
+        self.write(text)
         self.settle(1.5)
 
     def text(self) -> str:

@@ -27,11 +27,11 @@ from embcx_tui.store.library import delete_study, list_studies
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
-from tests.terminal import Terminal
+from tests.terminal import KEYS, Terminal
 from tests.tui.made import START, make_study, settings_of
 
 STUDIES = 50
-# Its name: 280 networks × 100 epochs, all measured. The newest study that is complete.
+# Its name: 280 networks × 100 epochs, all measured. The second newest study, or the third, below the one that trains.
 LARGE = "large"
 # The terminal is quiet for so long: the program has answered.
 _QUIET_S = 0.3
@@ -153,6 +153,32 @@ def opening(home: Path, size: tuple[int, int]) -> None:
     say("opening 280 networks × 100 epochs, to its last byte", f"median {statistics.median(times):.2f} s")
 
 
+def opening_at_once(home: Path, size: tuple[int, int]) -> None:
+    """Press down and Enter in one piece as soon as the list is whole: the pointer never rested on the study."""
+    firsts, lasts = [], []
+    for _ in range(5):
+        (home / "state.toml").unlink(missing_ok=True)
+        with application(home, size, False) as terminal:
+            terminal.expect(LARGE, 20)
+            terminal.settle()
+            lines = terminal.text().splitlines()
+            pointer, large = (next(n for n, line in enumerate(lines) if sign in line) for sign in ("▌", f"  {LARGE} "))
+            assert large > pointer, terminal.text()
+            pressed = time.perf_counter()
+            terminal.write(KEYS["down"] * (large - pointer) + KEYS["enter"])
+            first: float | None = None
+            last: float | None = None
+            while "embedding complexity" not in terminal.text():
+                come, last = terminal.wait_for_answer(20)
+                first = first or come
+                assert last is not None, terminal.text()
+            firsts.append((first or pressed) - pressed)
+            lasts.append((last or pressed) - pressed)
+    middle, most = statistics.median(lasts), max(lasts)
+    say("the same with Enter at once, to its last byte", f"median {middle:.2f} s, max {most:.2f} s")
+    say("the same with Enter at once, to its first byte", f"median {statistics.median(firsts):.2f} s")
+
+
 def keys(home: Path, size: tuple[int, int], animate: bool) -> None:
     with application(home, size, animate) as terminal:
         terminal.expect(LARGE, 20)
@@ -204,6 +230,7 @@ def main() -> None:
             say(f"{asked.size}, load {os.getloadavg()[0]:.1f}", "calm" if asked.calm else "a study trains beside")
             first_frames(home, size)
             opening(home, size)
+            opening_at_once(home, size)
             keys(home, size, asked.animate)
             if busy is not None:
                 live(home, size, busy.id)
@@ -220,9 +247,11 @@ def _home(folder: Path | None) -> Iterator[Path]:
         home = folder or Path(temporary)
         os.environ["EMBCX_HOME"] = str(home)
         if not list_studies():
-            for number in range(STUDIES - 1):
+            for number in range(STUDIES - 2):
                 make_study(study_id=f"a{number:09d}", at=START + 60 * number, arrays=False)
             make_study(settings_of("paper", name=LARGE), study_id="zm2x9q4fa7", at=START + 90_000)
+            # Above it in the list: the pointer begins there.
+            make_study(study_id="b000000000", at=START + 90_060, arrays=False)
         yield home
 
 

@@ -1,4 +1,4 @@
-"""What is typed faster than the screen follows, on a real pseudo-terminal: all keys in one piece, as SSH brings them."""
+"""What is typed faster than the screen follows, on a real pseudo-terminal: all keys in one piece, as over SSH."""
 
 from __future__ import annotations
 

@@ -46,6 +46,8 @@ from embcx_tui.tui.widgets.dialogs import Answer, Ask
 _LONGEST_PASTE = 4_096
 # Between pieces of work that nobody waits for: keys are taken.
 _BETWEEN_S = 0.02
+# Nothing was pressed for so long: what the last key began is done.
+_RESTS_S = 0.4
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -77,15 +79,23 @@ def _layers() -> Screen[None]:
     return LayersScreen()
 
 
-def _fetch_screens() -> None:
-    """Import what opening a study and the first keys there need: 0.3 s that a person would wait for."""
-    import embcx_tui.tui.export.dialog
-    import embcx_tui.tui.help
-    import embcx_tui.tui.layers.screen
-    import embcx_tui.tui.live.screen  # noqa: F401  # imported for the sake of it
+# What opening a study and the first keys there need: 0.3 s that a person would wait for.
+
+
+def _fetch_layers() -> None:
+    import embcx_tui.tui.layers.screen  # noqa: F401  # imported for the sake of it
+
+
+def _fetch_live() -> None:
+    import embcx_tui.tui.live.screen  # noqa: F401
     from embcx_tui.figures import plotext_chart
 
     plotext_chart.load()
+
+
+def _fetch_windows() -> None:
+    import embcx_tui.tui.export.dialog
+    import embcx_tui.tui.help  # noqa: F401
 
 
 def style_sheets() -> tuple[Path, ...]:
@@ -174,7 +184,8 @@ class EmbcxApp(PersonalApp):
 
     async def _follow_studies(self) -> None:
         feed = await asyncio.to_thread(_feed)
-        await feed.follow_studies(self.post_message, self._wake)
+        self._readers = self._readers or feed.Readers()
+        await feed.follow_studies(self.post_message, self._wake, self._readers)
 
     async def _follow_study(self, paths: StudyPaths) -> None:
         feed = await asyncio.to_thread(_feed)
@@ -199,9 +210,13 @@ class EmbcxApp(PersonalApp):
 
     async def _fetch_screens(self) -> None:
         """Bring what the other screens need, in small pieces: keys come between."""
-        await asyncio.to_thread(_fetch_screens)
+        await asyncio.to_thread(_fetch_layers)
         for _ in self._styles:
             await asyncio.sleep(_BETWEEN_S)
+        for fetch in (_fetch_live, _fetch_windows):
+            while self.quiet_s < _RESTS_S:
+                await asyncio.sleep(_RESTS_S)
+            await asyncio.to_thread(fetch)
 
     def _read_styles(self) -> Iterator[None]:
         """Read the style sheets that are not known yet, one at a time.

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from textual.message import Message
@@ -33,6 +33,8 @@ PARTIAL_EVERY_S = 0.15
 UNREADABLE_AFTER = 3
 # The open study, the one before it, and the one under the cursor; the largest are some 10 MB each.
 _KEPT_READERS = 3
+# Of those that were read for the list as many stay as have journals of so many bytes: some 40 MB of memory.
+_LISTED_BYTES = 8 << 20
 
 Post = Callable[[Message], object]
 
@@ -54,10 +56,76 @@ def _sign(paths: StudyPaths) -> _Sign:
     return _Sign(held, stat.st_size, stat.st_mtime)
 
 
+class _Shared(StudyReader):
+    """A reader that several threads may ask, one after the other."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        super().__init__(paths)
+        self._turn = threading.RLock()
+
+    def poll(self) -> Snapshot:
+        with self._turn:
+            return super().poll()
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the journal it holds."""
+        return self._position
+
+
+class Readers:
+    """The readers of the studies last looked at, and of the newest of the list.
+
+    To read 280 networks is 0.15 s of computing, three times that beside a study that trains: once is enough.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Shared] = OrderedDict()
+        self._listed: dict[str, _Shared] = {}
+        self._turn = threading.Lock()
+
+    def open(self, paths: StudyPaths) -> StudyReader:
+        """Return the reader of a study. Raises StoreError where it is none, or has gone."""
+        with self._turn:
+            reader = self._kept.pop(paths.id, None) or self._listed.pop(paths.id, None)
+            reader = reader if reader and paths.study_file.exists() else _Shared(paths)
+            self._kept[paths.id] = reader
+            if len(self._kept) > _KEPT_READERS:
+                self._put(self._kept.popitem(last=False)[1])
+            return reader
+
+    def listed(self, paths: StudyPaths) -> StudyReader:
+        """Return the reader of a study whose line of the list is wanted. Raises StoreError where it is none."""
+        with self._turn:
+            return self._kept.get(paths.id) or self._listed.get(paths.id) or _Shared(paths)
+
+    def keep(self, reader: StudyReader) -> None:
+        """Keep a reader that `listed` returned, now that it has read, where there is room."""
+        with self._turn:
+            if isinstance(reader, _Shared) and reader.paths.id not in self._kept:
+                self._put(reader)
+
+    def keep_only(self, ids: Collection[str]) -> None:
+        """Forget the studies that are listed no more."""
+        with self._turn:
+            self._listed = {id: reader for id, reader in self._listed.items() if id in ids}
+
+    def _put(self, reader: _Shared) -> None:
+        self._listed.pop(reader.paths.id, None)
+        if sum(one.size for one in self._listed.values()) + reader.size <= _LISTED_BYTES:
+            self._listed[reader.paths.id] = reader
+
+    def look_ahead(self, paths: StudyPaths) -> None:
+        """Read a study that may be opened next; what is wrong with it is said when it is."""
+        with contextlib.suppress(EmbcxError, OSError):
+            self.open(paths).poll().networks  # noqa: B018  # counted here, and kept by the snapshot
+
+
 class StudiesReader:
     """The rows of all studies; a study is read again only when its journal or lock has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
         self._known: dict[str, tuple[_Sign, StudyRow]] = {}
         self._running: dict[str, StudyReader] = {}
 
@@ -73,6 +141,7 @@ class StudiesReader:
         listed = {paths.id for paths in studies}
         self._known = {key: value for key, value in self._known.items() if key in listed}
         self._running = {key: value for key, value in self._running.items() if key in listed}
+        self._readers.keep_only(listed)
         yield self._rows(studies), True
 
     def _rows(self, studies: tuple[StudyPaths, ...]) -> tuple[StudyRow, ...]:
@@ -86,19 +155,20 @@ class StudiesReader:
         created = 0.0
         try:
             created = paths.study_file.stat().st_mtime
-            # Only a running study keeps its reader: a finished one is read once and forgotten but for its row.
-            reader = self._running.pop(paths.id, None) or StudyReader(paths)
+            # A running study keeps its reader; a finished one is read once, and kept to be opened while there is room.
+            reader = self._running.pop(paths.id, None) or self._readers.listed(paths)
             if sign.held:
                 self._running[paths.id] = reader
             row = row_of(paths, reader.poll(), created)
+            self._readers.keep(reader)
         except (EmbcxError, OSError) as error:
             row = unreadable_row(paths, created, safe_text(error))
         self._known[paths.id] = (sign, row)
 
 
-async def follow_studies(post: Post, wake: asyncio.Event) -> None:
+async def follow_studies(post: Post, wake: asyncio.Event, readers: Readers) -> None:
     """Post the list of studies for ever: every few seconds, and at once when `wake` is set."""
-    reader = StudiesReader()
+    reader = StudiesReader(readers)
     last: tuple[StudyRow, ...] | None = None
     complete = False
     while True:
@@ -112,41 +182,6 @@ async def follow_studies(post: Post, wake: asyncio.Event) -> None:
                 last, complete = rows, complete or whole
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(wake.wait(), STUDIES_EVERY_S)
-
-
-class _Shared(StudyReader):
-    """A reader that several threads may ask, one after the other."""
-
-    def __init__(self, paths: StudyPaths) -> None:
-        super().__init__(paths)
-        self._turn = threading.RLock()
-
-    def poll(self) -> Snapshot:
-        with self._turn:
-            return super().poll()
-
-
-class Readers:
-    """The readers of the studies last looked at: to read 280 networks is 0.15 s of computing, once is enough."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, _Shared] = OrderedDict()
-        self._turn = threading.Lock()
-
-    def open(self, paths: StudyPaths) -> StudyReader:
-        """Return the reader of a study. Raises StoreError where it is none, or has gone."""
-        with self._turn:
-            reader = self._kept.pop(paths.id, None) if paths.study_file.exists() else None
-            reader = reader or _Shared(paths)
-            self._kept[paths.id] = reader
-            if len(self._kept) > _KEPT_READERS:
-                self._kept.popitem(last=False)
-            return reader
-
-    def look_ahead(self, paths: StudyPaths) -> None:
-        """Read a study that may be opened next; what is wrong with it is said when it is."""
-        with contextlib.suppress(EmbcxError, OSError):
-            self.open(paths).poll().networks  # noqa: B018  # counted here, and kept by the snapshot
 
 
 async def follow_study(paths: StudyPaths, post: Post, wake: asyncio.Event, readers: Readers) -> None:

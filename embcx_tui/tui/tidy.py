@@ -39,9 +39,14 @@ class TidyApp(App[None]):
             self._pressed_at = time.monotonic()
         await super().on_event(event)
 
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing was pressed, in seconds."""
+        return time.monotonic() - self._pressed_at
+
     def tidy(self) -> bool:
         """Collect now where it is time and nothing was pressed lately; tell whether it was."""
-        due = gc.get_count()[2] >= _YOUNGER and time.monotonic() - self._pressed_at > _QUIET_S
+        due = gc.get_count()[2] >= _YOUNGER and self.quiet_s > _QUIET_S
         if due:
             gc.collect()
         return due

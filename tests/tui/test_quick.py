@@ -67,7 +67,7 @@ async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours
         await until(pilot, lambda: app.current_mode == "studies" and app.screen.styles.background == dark)
 
 
-async def test_a_study_the_pointer_rests_on_is_read_once_and_as_it_stands_when_it_is_opened(
+async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made.make_study(SMALL, study_id=ONE, arrays=False)
@@ -80,10 +80,11 @@ async def test_a_study_the_pointer_rests_on_is_read_once_and_as_it_stands_when_i
             super().__init__(paths)
 
     monkeypatch.setattr(feed, "_Shared", Noted)
-    async with make_app().run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: opened == [OTHER])
-        await pilot.press("down")
+    app = make_app()
+    async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: opened == [OTHER, ONE])
+        await pilot.press("down")
+        await until(pilot, lambda: (kept := app._readers) and ONE in kept._kept)
         await pilot.press("up")
         study.append(*(event for event in made.events_of(study, epochs=3, arrays=False) if event.kind == "epoch"))
         await pilot.press("enter")
@@ -104,7 +105,11 @@ async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone()
         assert app.paths is None
 
 
-def test_only_the_readers_of_the_last_studies_are_kept() -> None:
+@pytest.mark.parametrize("room", [0, 1 << 20])
+def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_is_room(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_LISTED_BYTES", room)
     studies = [made.make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
     readers = Readers()
     snapshots: dict[str, Snapshot] = {}
@@ -113,7 +118,10 @@ def test_only_the_readers_of_the_last_studies_are_kept() -> None:
         snapshots[study.paths.id] = readers.open(study.paths).poll()
     last, first = studies[-1].paths, studies[0].paths
     assert readers.open(last).poll() is snapshots[last.id]
-    assert readers.open(first).poll() is not snapshots[first.id]
+    assert (readers.open(first).poll() is snapshots[first.id]) is bool(room)
+    readers.keep_only([])
+    assert readers.open(last).poll() is snapshots[last.id], "one that was just looked at stays"
+    assert readers.open(studies[2].paths).poll() is snapshots[studies[2].paths.id], "and the one before it"
 
 
 async def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
