@@ -156,6 +156,21 @@ class Terminal:
             self.send(key)
             self.settle(1.5)
 
+    def click(self, column: int, row: int) -> None:
+        """Press and let go the left button over a cell (0 …), as the SGR mouse protocol reports it."""
+        self.write(f"\x1b[<0;{column + 1};{row + 1}M\x1b[<0;{column + 1};{row + 1}m")
+        self.settle(1.5)
+
+    def find(self, words: str, nth: int = 0) -> tuple[int, int]:
+        """Return column and row of the `nth` time that `words` stand on the screen, from the top left."""
+        places = [
+            (found.start(), row)
+            for row, line in enumerate(self.screen.display)
+            for found in re.finditer(re.escape(words), line)
+        ]
+        assert len(places) > nth, f"{words!r} stands {len(places)} times on the screen:\n{self.text()}"
+        return places[nth]
+
     def write(self, text: str) -> None:
         """Send `text` in one piece, and do not wait."""
         os.write(self._fd, text.encode())

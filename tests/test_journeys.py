@@ -171,6 +171,72 @@ def test_export_what_is_looked_at(kind: str, measured: made.Made) -> None:
         assert root.tag.endswith("svg") and len(list(root.iter())) > 100
 
 
+def test_export_a_figure_of_the_study_found_by_typing(measured: made.Made) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press("e")
+        terminal.expect("Save a figure")
+        terminal.press("up", "right", "right")
+        terminal.expect("● a figure of the study")
+        terminal.press("down")
+        terminal.expect("training-digits")
+        terminal.type("untrained complexity")
+        terminal.until(lambda: "training-digits" not in terminal.text(), "the list is not narrowed")
+        terminal.expect("complexity-digits-3-untrained.png")
+        terminal.press("enter")
+        terminal.expect("Saved:", 60)
+        terminal.press("escape", "q")
+        assert terminal.wait(5) == 0
+    assert sorted(path.name for path in measured.paths.exports.iterdir()) == [
+        "complexity-digits-3-untrained.csv",
+        "complexity-digits-3-untrained.png",
+    ]
+
+
+def test_the_mouse_goes_to_what_it_clicks() -> None:
+    study = made.make_study(made.settings_of(networks__runs=1, measure__epochs=[1, 2]), "complete")
+    study.measure_after(1, 2)
+    with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.settle()
+        # A bar: above the number of its layer, on the ground of the chart.
+        column, row = terminal.find("0.0▁│")
+        score = re.search(r"mean +\d\.\d+ +(\d\.\d+)", terminal.text())
+        assert score
+        terminal.click(terminal.find(score[1])[0] + 2, row - 1)
+        terminal.expect("Layer 1 of 3")
+        # A point: one that stands for itself, the first from the top.
+        points = [
+            (column, row)
+            for row, line in enumerate(terminal.screen.display)
+            for column, sign in enumerate(line)
+            if "\u2800" < sign <= "\u28ff"
+        ]
+        terminal.click(*points[0])
+        terminal.expect("taken for")
+        assert point(terminal)
+        terminal.press("escape", "escape")
+        # A cell of a heat map: another activation, its second layer.
+        terminal.press("b")
+        terminal.expect("complexity over training")
+        column, row = terminal.find("relu   dark")
+        assert terminal.screen.display[row + 3][column] == "2"
+        terminal.click(column + 8, row + 3)
+        terminal.expect("Layer 2 of 3 · relu")
+        # A dot of complexity against accuracy: the number of its network's layers.
+        terminal.press("b")
+        terminal.expect("number: hidden layers")
+        _, top = terminal.find("number: hidden layers")
+        dots = [
+            (found.start(), row)
+            for row in range(top + 1, terminal.find("└")[1])
+            for found in re.finditer(r"(?<=\s)3(?=\s)", terminal.screen.display[row])
+        ]
+        assert dots, terminal.text()
+        terminal.click(*dots[0])
+        terminal.until(lambda: "Layer 2 of 3 · relu" not in terminal.text(), "the dot led nowhere")
+
+
 def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: made.Made) -> None:
     shell = ("sh", "-i")
     with Terminal(shell, 80, 24, {"PS1": "READY> ", "ENV": "", "HISTFILE": ""}) as terminal:
