@@ -161,15 +161,11 @@ class Terminal:
         self.write(f"\x1b[<0;{column + 1};{row + 1}M\x1b[<0;{column + 1};{row + 1}m")
         self.settle(1.5)
 
-    def find(self, words: str, nth: int = 0) -> tuple[int, int]:
-        """Return column and row of the `nth` time that `words` stand on the screen, from the top left."""
-        places = [
-            (found.start(), row)
-            for row, line in enumerate(self.screen.display)
-            for found in re.finditer(re.escape(words), line)
-        ]
-        assert len(places) > nth, f"{words!r} stands {len(places)} times on the screen:\n{self.text()}"
-        return places[nth]
+    def find(self, words: str) -> tuple[int, int]:
+        """Wait until `words` are on the screen; return column and row of their first cell."""
+        self.expect(words)
+        row = next(row for row, line in enumerate(self.screen.display) if words in line)
+        return self.screen.display[row].index(words), row
 
     def write(self, text: str) -> None:
         """Send `text` in one piece, and do not wait."""

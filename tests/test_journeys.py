@@ -201,11 +201,14 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.settle()
         # A bar: above the number of its layer, on the ground of the chart.
         column, row = terminal.find("0.0▁│")
-        score = re.search(r"mean +\d\.\d+ +(\d\.\d+)", terminal.text())
+        means = re.compile(r"mean +\d\.\d+ +(\d\.\d+)")
+        terminal.until(lambda: bool(means.search(terminal.text())), "no means below the bars")
+        score = means.search(terminal.text())
         assert score
         terminal.click(terminal.find(score[1])[0] + 2, row - 1)
         terminal.expect("Layer 1 of 3")
         # A point: one that stands for itself, the first from the top.
+        terminal.settle()
         points = [
             (column, row)
             for row, line in enumerate(terminal.screen.display)
@@ -225,8 +228,8 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.expect("Layer 2 of 3 · relu")
         # A dot of complexity against accuracy: the number of its network's layers.
         terminal.press("b")
-        terminal.expect("number: hidden layers")
         _, top = terminal.find("number: hidden layers")
+        terminal.settle()
         dots = [
             (found.start(), row)
             for row in range(top + 1, terminal.find("└")[1])
