@@ -38,6 +38,8 @@ class DoingApp(TurnsApp):
     last_words = ""
     """What the shell shows after the application has gone."""
 
+    _beginning = False
+
     def wake_feed(self) -> None:
         """Look at the folders at once."""
 
@@ -99,7 +101,7 @@ class DoingApp(TurnsApp):
 
     @on(CreateStudy)
     def create_study(self, event: CreateStudy) -> None:
-        self._in_thread(lambda: self._begin(event.settings, "configure"))
+        self._begin_one(lambda: self._begin(event.settings, "configure"))
 
     @on(StartDemo)
     def start_demo(self) -> None:
@@ -108,7 +110,22 @@ class DoingApp(TurnsApp):
 
             self._begin(load_preset("demo").settings, "studies")
 
-        self._in_thread(body)
+        self._begin_one(body)
+
+    def _begin_one(self, body: Callable[[], object]) -> None:
+        """Begin a study unless one is about to begin: who presses a key twice wants one."""
+        if self._beginning:
+            self.post_message(Say("a study is just starting; the next one can in a moment"))
+            return
+        self._beginning = True
+
+        def guarded() -> None:
+            try:
+                body()
+            finally:
+                self._beginning = False
+
+        self._in_thread(guarded)
 
     def _begin(self, settings: StudySettings, mode: Mode) -> None:
         """Start a new study and show it; where data or device do not allow it, remove it and go back to `mode`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from embcx_tui.store.paths import StudyPaths
@@ -85,6 +87,25 @@ async def test_d_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) ->
         await pilot.press("d")
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
         assert app_of(pilot).paths == started[0]
+
+
+async def test_d_pressed_twice_starts_one_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[StudyPaths] = []
+    accepted = threading.Event()
+    monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: accepted.wait(20))
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "No studies yet")
+        await pilot.press("d", "d")
+        await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
+        await pilot.press("s", "d")
+        await until(pilot, lambda: app_of(pilot).current_mode == "studies")
+        await until(pilot, lambda: "just starting" in said(pilot))
+        accepted.set()
+        await until(pilot, lambda: not app_of(pilot)._beginning)
+        assert len(started) == 1
+        await pilot.press("d")
+        await until(pilot, lambda: len(started) == 2)
 
 
 async def test_a_worker_that_cannot_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
