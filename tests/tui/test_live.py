@@ -132,7 +132,7 @@ async def test_nothing_the_machine_says_is_cut(size: tuple[int, int], name: str)
 
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
     snapshot = Snapshot("k7m2x9q4fa", make_plan(small()), "running")
-    assert state_words(snapshot) == "running: the worker is getting ready"
+    assert state_words(snapshot) == "running: getting ready"
 
 
 async def test_a_study_with_losses_is_complete_but_says_so() -> None:
@@ -230,7 +230,7 @@ async def test_x_asks_and_stops_after_the_epoch() -> None:
         text = await sees(pilot, "x Stop")
         assert "r Resume" not in text
         await pilot.press("x")
-        await sees(pilot, "Stop this study?", "Stop after this epoch")
+        await sees(pilot, "Stop this study?", "After this epoch", "At once", "Cancel")
         await pilot.press("escape")
         await sees_no(pilot, "Stop this study?")
         await pilot.press("x")

@@ -142,7 +142,7 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
 
 def _doing(snapshot: Snapshot) -> str:
     if snapshot.machine is None:
-        return "the worker is getting ready"
+        return "getting ready"
     if not snapshot.histories:
         return "loading data"
     epochs = snapshot.plan.settings.training.epochs

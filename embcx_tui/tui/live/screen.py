@@ -374,7 +374,7 @@ class LiveScreen(ModeScreen):
             Ask(
                 "Stop this study?",
                 "After this epoch nothing is lost; at once, the epoch begun is trained again. r resumes it later.",
-                (Answer("epoch", "Stop after this epoch"), Answer("now", "Stop at once")),
+                (Answer("epoch", "After this epoch"), Answer("now", "At once")),
             ),
             answered,
         )
