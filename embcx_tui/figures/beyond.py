@@ -50,6 +50,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     one = next((relation for relation in relations(selection) if relation.dataset == dataset), None)
     networks = [n for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
     parts = [relation_note(one)] if one else []
+    parts += ["CI: bootstrap percentiles"] if one and one.ci_low is not None else []
     asked_out = sum(one.id in selection.at_chance for one in networks) if selection.exclude_chance else 0
     without = len(networks) - asked_out - len(found)
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
@@ -68,7 +69,7 @@ def relation_note(one: Relation) -> str:
     def interval(low: float | None, high: float | None, count: int, what: str) -> str:
         return f"{signed(low)} to {signed(high)} ({count} {what})"
 
-    text = f"Spearman's ρ = {signed(one.rho)}; 95 %: {interval(one.ci_low, one.ci_high, one.n, 'networks')}"
+    text = f"Spearman's ρ = {signed(one.rho)}; 95 % CI: {interval(one.ci_low, one.ci_high, one.n, 'networks')}"
     if one.cluster_low is None or one.cluster_high is None:
         return text
     return f"{text}, {interval(one.cluster_low, one.cluster_high, one.architectures, 'architectures')}"

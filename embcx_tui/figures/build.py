@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.missing import in_words, missing
 from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -31,6 +33,14 @@ QUANTITIES: dict[Quantity, tuple[str, str]] = {
 # More curves than this are told apart by activation, not one by one: the palette has ten colours.
 _MOST_CURVES = 10
 _PANEL_COLUMNS = 3
+_PRINTED = {
+    "mnist": "MNIST",
+    "svhn": "SVHN",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR-10",
+}
+TURNED = "turned onto the layer before (Procrustes)"
 
 
 def activation_place(activation: str) -> int:
@@ -43,12 +53,17 @@ def dataset_title(dataset: str) -> str:
     return safe_text(dataset.rsplit("/", 1)[-1] if dataset.startswith("file:") else dataset, 60)
 
 
+def printed_name(dataset: str) -> str:
+    """Return what a dataset is called in print."""
+    return _PRINTED.get(dataset) or dataset_title(dataset)
+
+
 def hidden_layers(count: int) -> str:
     return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
 
 
 def title_of(dataset: str, *parts: str | None) -> str:
-    return " · ".join([dataset_title(dataset), *(safe_text(part, 60) for part in parts if part)])
+    return " · ".join([printed_name(dataset), *(safe_text(part, 60) for part in parts if part)])
 
 
 def networks_at(
@@ -86,9 +101,11 @@ def architecture_bars(
     return BarGroup(safe_text(label, 40), bars, place)
 
 
-def measure_note(selection: Selection, dataset: str, networks: Sequence[Network], method: str = "tsne") -> str:
-    """Return how the values were measured and what is missing, in words."""
-    how = how_words(selection, networks, method)
+def measure_note(
+    selection: Selection, dataset: str, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True
+) -> str:
+    """Return how the values were measured (`runs`: with how many runs) and what is missing, in words."""
+    how = how_words(selection, networks, method, runs=runs)
     if not how:
         return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
     # The count before the names: these are cut where a line ends.
@@ -230,7 +247,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
         if missing
         else ""
     )
-    datasets = list(dict.fromkeys(dataset_title(network.dataset) for network in chosen))
+    datasets = list(dict.fromkeys(printed_name(network.dataset) for network in chosen))
     title = " · ".join([", ".join(datasets) or "no network", QUANTITIES[quantity][0]])
     return Curves(title, "epoch", QUANTITIES[quantity][1], tuple(lines), note)
 
@@ -247,11 +264,26 @@ def _labels(networks: Sequence[Network]) -> list[str]:
 
 def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = "tsne") -> Panels:
     """Return the embeddings of all layers of one network as panels; what is not measured or damaged says so."""
-    figures = tuple(embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1))
+    figures = layers_turned(
+        [embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)]
+    )  # fmt: skip
     title = title_of(
         network.dataset, hidden_layers(network.depth), network.activation, f"run {network.run}", network.control
     )
-    return Panels(title, figures, _PANEL_COLUMNS, measure_note(select(snapshot), network.dataset, [network], method))
+    note = measure_note(select(snapshot), network.dataset, [network], method, runs=False)
+    return Panels(title, figures, _PANEL_COLUMNS, " · ".join([note, TURNED]))
+
+
+def layers_turned(layers: Sequence[Scatter]) -> tuple[Scatter, ...]:
+    """Return embeddings of a network's layers, each rotated or mirrored onto the one before of the same points."""
+    found: list[Scatter] = []
+    before: Scatter | None = None
+    for one in layers:
+        if before is not None and len(one.points) and np.array_equal(before.labels, one.labels):
+            one = replace(one, points=turned(one.points, before.points))
+        before = one if len(one.points) else before
+        found.append(one)
+    return tuple(found)
 
 
 def embedding(

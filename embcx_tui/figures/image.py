@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from embcx_tui.figures.image_axes import draw_bars, draw_curves, draw_scatter
 from embcx_tui.figures.image_fields import draw_dots, draw_heat
 from embcx_tui.figures.image_style import GREY, INK, marker
+from embcx_tui.figures.palette import class_names
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter, Single
 from embcx_tui.study.text import safe_text
 
@@ -174,7 +175,7 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         handles = [marker(place) for place in range(len(scatters[0].classes))]
         title = canvas.legend(
             handles,
-            scatters[0].classes,
+            class_names(scatters[0].classes),
             loc="outside lower center",
             ncols=min(len(handles), 10),
             frameon=False,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
 from embcx_tui.figures.image_style import GRID, INK, LARGEST, hex_of, marker, say, width_of
-from embcx_tui.figures.palette import FULL_OPACITY, colour
+from embcx_tui.figures.midst import midsts
+from embcx_tui.figures.palette import FULL_OPACITY, class_names, colour, signs
 from embcx_tui.figures.values import Bar, Bars, Curves, Scatter
 
 if TYPE_CHECKING:
@@ -87,6 +88,23 @@ def _draw_dot(axes: Axes, at: float, value: float, top: float) -> None:
         )
 
 
+def _draw_names(
+    axes: Axes, points: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...], inches: float
+) -> None:
+    """Write each class's sign in its midst, so that nobody needs ten colours to tell them apart.
+
+    Small axes, `inches` wide, have small signs: they cover less of the points.
+    """
+    from matplotlib.patheffects import withStroke
+
+    glyphs, size = signs(classes), min(max(3.5 + inches, 4.5), 6.0)
+    for place, row in midsts(points, labels, len(classes)):
+        axes.annotate(
+            glyphs[place], points[row], ha="center", va="center", fontsize=size, fontweight="bold", clip_on=True,
+            path_effects=[withStroke(linewidth=1.6, foreground="white")],
+        )  # fmt: skip
+
+
 def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
     finite: NDArray[np.bool_] = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
@@ -108,6 +126,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     middle, reach = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)
     points = (points - middle) / reach
     axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
+    _draw_names(axes, points[shown], labels[shown], scatter.classes, inches)
     if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
         x, y = points[scatter.chosen]
         axes.scatter([x], [y], s=22, facecolors="none", edgecolors=INK, linewidths=0.9)
@@ -129,7 +148,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
         axes.legend(
             [marker(place) for place in present],
-            [scatter.classes[place] for place in present],
+            [class_names(scatter.classes)[place] for place in present],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             frameon=False,

@@ -95,6 +95,13 @@ def signs(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(SIGNS[place % len(SIGNS)] for place in range(len(own)))
 
 
+def class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return what a legend calls each class: its sign, and its name where that is another."""
+    return tuple(
+        name if sign == name else f"{sign}  {name}" for sign, name in zip(signs(classes), classes, strict=True)
+    )
+
+
 @lru_cache(maxsize=4096)
 def blend(under: Rgb, over: Rgb, opacity: float) -> Rgb:
     """Return `over` at `opacity` (0 … 1) on `under`."""

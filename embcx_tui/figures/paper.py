@@ -21,7 +21,6 @@ from embcx_tui.study.settings import ACTIVATIONS, Method
 _METHOD_ORDER: tuple[Method, ...] = ("pca", "lle", "mds", "isomap", "tsne")
 _PAPER_RUNS = 5
 _DEEP = 7
-_PAPER_TITLES = {"mnist": "MNIST", "svhn": "SVHN"}
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,18 @@ def draw(snapshot: Snapshot, figure: PaperFigure, dataset: str, load: build.Load
     return _DRAWERS[figure.number](selection, figure, dataset, load)
 
 
-def _title(figure: PaperFigure, dataset: str) -> str:
-    if dataset == figure.dataset:
-        return f"Fig. {figure.number} · {_PAPER_TITLES[dataset]} · {figure.about}"
-    return f"like Fig. {figure.number} · {build.dataset_title(dataset)} · {figure.about}"
+def _title(figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> str:
+    like = "" if dataset == figure.dataset else "like "
+    return f"{like}Fig. {figure.number} · {build.printed_name(dataset)} · {_about(figure, networks)}"
+
+
+def _about(figure: PaperFigure, networks: Sequence[Network]) -> str:
+    """Return what a figure shows, with the depths of the study where it has not all of the paper's."""
+    depths = sorted({one.depth for one in networks})
+    if len(figure.depths) == 1 or tuple(depths) == figure.depths:
+        return figure.about
+    words = " and ".join(filter(None, [", ".join(str(depth) for depth in depths[:-1]), str(depths[-1])]))
+    return figure.about.replace(f"{figure.depths[0]} to {figure.depths[-1]}", words)
 
 
 def _differences(selection: Selection, figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> list[str]:
@@ -108,7 +115,7 @@ def _differences(selection: Selection, figure: PaperFigure, dataset: str, networ
     grid = selection.snapshot.plan.settings.networks
     parts = []
     if dataset != figure.dataset:
-        parts.append(f"not the paper's dataset ({_PAPER_TITLES[figure.dataset]})")
+        parts.append(f"not the paper's dataset ({build.printed_name(figure.dataset)})")
     depths = [str(depth) for depth in figure.depths if depth not in {one.depth for one in networks}]
     if depths:
         parts.append(f"not in this study: depth {', '.join(depths)}")
@@ -151,7 +158,7 @@ def _by_activation(selection: Selection, figure: PaperFigure, dataset: str, load
         if (found := [one for one in networks if one.activation == activation])
     )  # fmt: skip
     note = _note(selection, figure, dataset, networks)
-    return Bars(_title(figure, dataset), build.COMPLEXITY, groups, "layer", note=note)
+    return Bars(_title(figure, dataset, networks), build.COMPLEXITY, groups, "layer", note=note)
 
 
 def _by_depth(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Bars:
@@ -165,7 +172,7 @@ def _by_depth(selection: Selection, figure: PaperFigure, dataset: str, load: bui
         if (found := [one for one in networks if one.depth == depth])
     )  # fmt: skip
     note = _note(selection, figure, dataset, networks)
-    return Bars(_title(figure, dataset), build.COMPLEXITY, groups, "layer", note=note)
+    return Bars(_title(figure, dataset, networks), build.COMPLEXITY, groups, "layer", note=note)
 
 
 def _one_run(selection: Selection, networks: Sequence[Network]) -> list[Network]:
@@ -179,7 +186,7 @@ def _one_run(selection: Selection, networks: Sequence[Network]) -> list[Network]
 
 
 def _run_title(figure: PaperFigure, dataset: str, networks: Sequence[Network], *more: str) -> str:
-    return " · ".join([_title(figure, dataset), *more, *[f"run {one.run}" for one in networks[:1]]])
+    return " · ".join([_title(figure, dataset, networks), *more, *[f"run {one.run}" for one in networks[:1]]])
 
 
 def _methods(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Panels:
@@ -205,17 +212,16 @@ def _methods(selection: Selection, figure: PaperFigure, dataset: str, load: buil
 def _all_layers(selection: Selection, figure: PaperFigure, dataset: str, load: build.Load) -> Panels:
     networks = _one_run(selection, _networks(selection, figure, dataset))
     panels = tuple(
-        build.embedding(
-            selection.snapshot,
-            one,
-            layer,
-            load,
-            name=f"{one.activation} {layer}" if layer else f"{one.activation} input",
-        )
+        panel
         for one in networks
-        for layer in range(one.depth + 1)
+        for panel in build.layers_turned(
+            [
+                build.embedding(selection.snapshot, one, layer, load, name=f"{one.activation} {layer or 'input'}")
+                for layer in range(one.depth + 1)
+            ]
+        )
     )
-    note = _note(selection, figure, dataset, networks)
+    note = f"{_note(selection, figure, dataset, networks)} · {build.TURNED}"
     return Panels(_run_title(figure, dataset, networks), panels, _DEEP + 1, note)
 
 
@@ -237,8 +243,8 @@ def _last_four(selection: Selection, figure: PaperFigure, dataset: str, load: bu
     networks = _one_run(selection, [one for one in all_networks if one.activation == activation])
     (network,) = networks
     layers = range(network.depth - 3, network.depth + 1)
-    panels = tuple(build.embedding(selection.snapshot, network, layer, load) for layer in layers)
-    note = _note(selection, figure, dataset, networks, layers)
+    panels = build.layers_turned([build.embedding(selection.snapshot, network, layer, load) for layer in layers])
+    note = f"{_note(selection, figure, dataset, networks, layers)} · {build.TURNED}"
     return Panels(_run_title(figure, dataset, networks, activation), panels, 2, note)
 
 

@@ -1,4 +1,7 @@
-"""Points of an embedding in terminal cells: braille dots in the colour of each cell's most frequent class."""
+"""Points of an embedding in terminal cells: braille dots in the colour of each cell's most frequent class.
+
+In the midst of each class stands its sign, so that nobody has to look up ten colours.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.palette import colour, signs
+from embcx_tui.figures.midst import midsts
+from embcx_tui.figures.palette import colour, ink_on, signs
 from embcx_tui.figures.terminal_cells import Cells, Look, clip, pack, split_cells
 from embcx_tui.figures.values import Scatter
 
@@ -186,6 +190,8 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     fg[occupied] = paint[winner[occupied]]
     cells.chars[plot] = chars.reshape(layout.height, layout.width)
     cells.fg[plot] = fg.reshape(layout.height, layout.width)
+    if look.colours and look.unicode:
+        _draw_names(cells, scatter, layout, dots, labels)
     _draw_chosen(cells, scatter, layout)
     _draw_texts(cells, scatter, layout)
     if not len(rows):
@@ -208,6 +214,20 @@ def _known_labels(scatter: Scatter) -> NDArray[np.int64]:
     given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
     labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
     return labels
+
+
+def _draw_names(
+    cells: Cells, scatter: Scatter, layout: _Layout, dots: NDArray[np.int64], labels: NDArray[np.int64]
+) -> None:
+    """Write each class's sign on its colour in the midst of its points; `dots` [n, 2], `labels` [n] are those shown."""
+    glyphs = signs(scatter.classes)
+    for place, one in midsts(dots, labels, len(glyphs)):
+        column, row = int(dots[one, 0]) // 2 + layout.column, int(dots[one, 1]) // 4 + layout.row
+        _put_badge(cells, column, row, glyphs[place], place)
+
+
+def _put_badge(cells: Cells, column: int, row: int, glyph: str, place: int) -> None:
+    cells.put(column, row, glyph, ink_on(colour(place)), bg=colour(place), bold=True, width=1)
 
 
 def _draw_chosen(cells: Cells, scatter: Scatter, layout: _Layout) -> None:
@@ -246,16 +266,21 @@ def _draw_texts(cells: Cells, scatter: Scatter, layout: _Layout) -> None:
     draw_legend(cells, 0, layout.row + layout.height, scatter.classes, tuple(int(c) for c in counts))
 
 
-def _mark(look: Look, glyph: str) -> str:
-    return "●" if look.colours and look.unicode else glyph
+def _put_mark(cells: Cells, column: int, row: int, place: int, glyph: str, present: bool) -> None:
+    """Write a class's sign as it stands among the points; muted where it has none there."""
+    look = cells.look
+    if present and look.colours and look.unicode:
+        _put_badge(cells, column, row, glyph, place)
+    else:
+        cells.put(column, row, glyph, colour(place) if present else look.faint, bold=present, width=1)
 
 
 def _legend_line(cells: Cells, column: int, row: int, place: int, glyph: str, name: str, count: int) -> None:
     look = cells.look
     present = count > 0
-    cells.put(column, row, _mark(look, glyph), colour(place) if present else look.faint, bold=present, width=1)
+    _put_mark(cells, column, row, place, glyph, present)
     text = "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
-    if _mark(look, glyph) != name:
+    if glyph != name:
         cells.put(column + 2, row, text, look.ink if present else look.faint, dim=not (present or look.colours))
     cells.muted(column + 2, row, f"{count:,}" if present else "–", width=cells.width - column - 2, align=1.0)
 
@@ -266,14 +291,14 @@ def draw_legend(cells: Cells, column: int, row: int, classes: tuple[str, ...], c
     glyphs = signs(classes)
     for place, name in enumerate(classes):
         text = "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
-        mark = _mark(look, glyphs[place])
-        text = "" if mark == name else f" {text}"
+        text = "" if glyphs[place] == name else f" {text}"
         more = "…" if place < len(classes) - 1 else ""
         if column + 1 + len(split_cells(text, look.unicode)) + 2 * bool(more) > cells.width:
             cells.muted(column, row, "…", width=1)
             return
         present = counts[place] > 0
-        column += cells.put(column, row, mark, colour(place) if present else look.faint, bold=present, width=1)
+        _put_mark(cells, column, row, place, glyphs[place], present)
+        column += 1
         if text:
             column += cells.put(column, row, text, look.ink if present else look.faint, dim=not present)
         column += 2

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from embcx_tui.figures import build, gallery
 from embcx_tui.figures.values import Panels, Scatter
@@ -84,10 +86,28 @@ def test_embeddings_come_from_the_arrays() -> None:
     network = next(n for n in study.snapshot.plan.networks if n.id == "mnist-d5-relu-r0")
     measured = study.snapshot.layer(network, 3)
     assert measured is not None
-    assert np.array_equal(third.points, study.load(measured.file)["points"])
+    raw = study.load(measured.file)["points"].astype(np.float64)
+    # Turned onto the layer before: its distances are those of the file, and the file's own angle is not kept.
+    assert np.allclose(distances(third.points), distances(raw), rtol=1e-4, atol=1e-4)
+    assert not np.allclose(third.points, raw, atol=0.1)
+    second, before = panels.figures[2], study.snapshot.layer(network, 2)
+    assert isinstance(second, Scatter) and before is not None
+    assert apart(third, second) < apart(replace(third, points=raw.astype(np.float32)), second)
+    assert "Procrustes" in panels.note and "3 runs" not in panels.note, "one run is shown"
     assert list(np.bincount(third.labels)) == [small_study.PER_CLASS] * 10
     assert third.title == f"layer 3 · KL {complexity(3, 0, False):.3f}"
     assert len(fourth.points) == 0 and "nothing measured" in fourth.note
+
+
+def distances(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """All distances [n, n] between points."""
+    plane = np.asarray(points, dtype=np.float64)
+    return np.asarray(np.linalg.norm(plane[:, None] - plane[None], axis=2))
+
+
+def apart(one: Scatter, other: Scatter) -> float:
+    """How far the same points lie from each other in two embeddings."""
+    return float(np.linalg.norm(one.points - other.points, axis=1).mean())
 
 
 def test_a_damaged_file_becomes_words() -> None:

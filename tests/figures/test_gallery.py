@@ -76,7 +76,7 @@ def test_the_papers_grid_serves_all_eight_and_a_note_names_what_is_missing() -> 
     assert [one.title.split(" · ")[0] for one in fig1.figures] == ["PCA", "Isomap", "t-SNE"]
     assert "methods not in this study: LLE, MDS" in fig1.note and "softsign · layer 7 · run 0" in fig1.title
     fig2 = bars(study, "fig2-svhn")
-    assert fig2.title.startswith("like Fig. 2 · svhn") and "not the paper's dataset (MNIST)" in fig2.note
+    assert fig2.title.startswith("like Fig. 2 · SVHN") and "not the paper's dataset (MNIST)" in fig2.note
     assert "not in this study: depth 3" in bars(study, "fig3-svhn").note
     fig4 = bars(study, "fig4")
     assert fig4.title == "Fig. 4 · SVHN · 7 hidden layers" and "not the paper's" not in fig4.note

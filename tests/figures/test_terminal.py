@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,9 +242,56 @@ def test_charts_drawn_by_many_threads_are_all_right() -> None:
 def test_panels_share_one_legend_and_count_what_does_not_fit() -> None:
     panels = Panels("all layers", tuple(blobs(200) for _ in range(6)), 3, "note")
     lines = text(draw(panels, 120, 40))
-    assert sum("● 0" in line for line in lines) == 1
+    assert sum("0  1  2" in line for line in lines) == 1
     assert sum(line.count("layer 3") for line in lines) == 6
     assert "of 6 panels do not fit" in text(draw(panels, 40, 14))[0]
+
+
+def test_the_sign_of_a_class_stands_on_its_colour_in_its_midst_and_in_the_legend() -> None:
+    scatter = blobs(400, 4)
+    rows = draw(scatter, 80, 24)
+    cells = locate(scatter, 80, 24)
+    for place in range(4):
+        found = [
+            (column, row)
+            for row in range(1, 24)
+            for column in range(80)
+            if cell_of(rows, column, row)[0] == str(place) and cell_of(rows, column, row)[2] == colour(place)
+        ]
+        (column, row), legend = found if found[0][0] < found[1][0] else found[::-1]
+        mine = cells[scatter.labels == place]
+        assert (mine == (column, row)).all(axis=1).any(), "a name stands on a point of its class"
+        assert abs(np.median(mine, axis=0) - (column, row)).max() <= 2
+        assert legend[0] > cells[:, 0].max() and cell_of(rows, legend[0] - 1, legend[1])[0] == " "
+
+
+def test_no_sign_where_a_class_has_few_points_or_stands_by_itself_or_signs_are_the_points() -> None:
+    few = Scatter("", *(np.concatenate(both) for both in zip(two(300), two(3), strict=True)), ("0", "1", "2"))
+    alone = replace(blobs(400, 4), shown=blobs(400, 4).labels == 2)
+    for scatter, named in ((few, 0), (alone, 0), (blobs(400, 4), 4)):
+        rows = draw(scatter, 60, 20)
+        plot = 60 - 8  # beside the legend
+        assert sum(span.bg is not None for row in rows for span in clipped(row, plot)) == named
+        signs = draw(scatter, 60, 20, Look(colours=False))
+        assert all(span.bg is None for row in signs for span in row)
+
+
+def two(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return `n` points of one class; of another where there are few."""
+    rng = np.random.default_rng(n)
+    return rng.normal(n, 3, (n, 2)).astype(np.float32), np.full(n, int(n < 10), dtype=np.int64)
+
+
+def clipped(row: Row, width: int) -> Row:
+    """Return the spans of a row that begin in its first `width` cells."""
+    starts = np.cumsum([0, *(len(span.text) for span in row)])
+    return tuple(span for span, start in zip(row, starts, strict=False) if start < width)
+
+
+def test_a_class_whose_name_is_no_sign_is_called_by_both() -> None:
+    scatter = replace(blobs(400, 3), classes=("coat", "bag", "boot"))
+    lines = "\n".join(text(draw(scatter, 80, 24)))
+    assert "0 coat" in lines and "1 bag" in lines and "2 boot" in lines, "the digits are the keys that isolate"
 
 
 def test_class_colours_survive_256_colours() -> None:

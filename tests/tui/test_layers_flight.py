@@ -1,4 +1,4 @@
-"""Flipping through layers: the same points move, a held key goes straight on."""
+"""Flipping through layers: the same points move, those of a held key through every layer that it passes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from embcx_tui.figures.terminal import Look
 from embcx_tui.figures.values import Figure, Panels, Scatter
+from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.tui import made
 from tests.tui.seeing import opened, sees, stop_the_clock
@@ -102,17 +103,47 @@ async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(drawn: 
         assert all(one.labels is end.labels for one in between)
 
 
-@pytest.mark.parametrize("how", ["held", "no animations"])
-async def test_no_frames_between_where_a_key_is_held_or_none_are_wanted(drawn: list[Figure], how: str) -> None:
+async def test_no_frames_between_where_none_are_wanted(drawn: list[Figure]) -> None:
     async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
-        if how == "no animations":
-            pilot.app.animation_level = "none"
-        else:
-            canvas_of(pilot)._left_at = float("inf")  # another key came just now
+        pilot.app.animation_level = "none"
         drawn.clear()
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3")
         assert len({id(one.points) for one in drawn if isinstance(one, Scatter)}) == 1
+
+
+async def test_a_held_key_flies_through_every_layer_it_passes(drawn: list[Figure]) -> None:
+    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+        pilot.app.animation_level = "none"
+        layers = {}
+        for layer in (2, 1, 2, 3):  # all of them are read and drawn once
+            await pilot.press("left" if layer < 3 and layer not in layers else "right")
+            await sees(pilot, f"Layer {layer} of 3")
+            layers[layer] = canvas_of(pilot).figure
+        pilot.app.animation_level = "full"
+        drawn.clear()
+        screen = pilot.app.screen
+        assert isinstance(screen, LayersScreen)
+        screen.action_flip(-1)
+        await pilot.pause(0.03)  # the first flight is under way; pressing a key here would wait for its end
+        screen.action_flip(-1)
+        await sees(pilot, "Layer 1 of 3")
+        await landed(pilot)
+        frames = [one.points for one in drawn if isinstance(one, Scatter)]
+        starts = [one.points for one in (layers[3], layers[2], layers[1]) if isinstance(one, Scatter)]
+        assert canvas_of(pilot).figure is layers[1] and len(frames) > 4
+        # No frame leaves the straight ways from layer to layer, and some are on the second one.
+        legs = [min((beside(one, *way), leg) for leg, way in enumerate(pairwise(starts))) for one in frames]
+        assert max(distance for distance, _ in legs) < 0.01
+        assert [leg for _, leg in legs] == sorted(leg for _, leg in legs)
+        assert sum(leg == 1 for _, leg in legs) > 1
+
+
+def beside(points: NDArray[np.float32], one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """How far points are from the straight way between two embeddings, at the place where they are nearest."""
+    way = other - one
+    share = float(((points - one) * way).sum() / (way**2).sum())
+    return float(np.abs(points - (one + min(max(share, 0.0), 1.0) * way)).mean())
 
 
 async def test_keys_pressed_faster_than_drawn_all_count() -> None:

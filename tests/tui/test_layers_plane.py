@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import procrustes
 from sklearn.neighbors import KNeighborsClassifier
 
-from embcx_tui.tui.layers.alignment import align, between, standard
+from embcx_tui.figures.alignment import align, between, standard
 from embcx_tui.tui.layers.plane import nearest_cell, nearest_to, neighbour_accuracy, next_in_direction
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.figures.alignment import Plane, align, standard
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.alignment import Plane, align, standard
 from embcx_tui.tui.layers.arrays import Sample, Shelf
 
 # 28 kB each with their neighbours: the layers of 40 networks of six.

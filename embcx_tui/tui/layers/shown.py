@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.build import dataset_title, hidden_layers, how_words, title_of
+from embcx_tui.figures.build import hidden_layers, how_words, printed_name, title_of
 from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
@@ -147,7 +147,7 @@ def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
 def _common(networks: Sequence[Network]) -> str:
     """Return what all these networks have in common, which the names of panels and groups leave out."""
     parts = [
-        (dataset_title(one.dataset), hidden_layers(one.depth), one.activation, one.control or "", f"run {one.run}")
+        (printed_name(one.dataset), hidden_layers(one.depth), one.activation, one.control or "", f"run {one.run}")
         for one in networks
     ]
     same = (kinds.pop() for place in range(5) if len(kinds := {part[place] for part in parts}) == 1)

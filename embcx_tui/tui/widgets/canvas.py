@@ -14,6 +14,7 @@ from textual.events import Click, MouseEvent, MouseScrollDown, MouseScrollUp, Re
 from textual.message import Message
 from textual.timer import Timer
 
+from embcx_tui.figures.alignment import between
 from embcx_tui.figures.terminal import (
     Look,
     Part,
@@ -28,20 +29,22 @@ from embcx_tui.figures.terminal import (
     parts,
 )
 from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter
-from embcx_tui.tui.layers.alignment import between
 from embcx_tui.tui.layers.plane import nearest_cell, next_in_direction
 from embcx_tui.tui.widgets.painted import Ink, Painted, ink_of, span
 
 # Flipping back and forth between neighbouring layers finds both drawn; a picture of 200×60 is about 1 MB of spans.
 _KEPT_PICTURES = 12
 
-# A flight from layer to layer: short enough not to be waited for; 20 frames a second are some 60 kB/s while it lasts.
-_FLIGHT_S = 0.2
-_FRAME_S = 0.05
+# A flight from layer to layer: a quarter of a second, so short that nobody waits for it; 25 frames a second are some
+# 75 kB/s while it lasts. It begins fast and ends softly: legs a second are these, with how many are still to go.
+_FRAME_S = 0.04
+_LEGS_EACH_S, _LEGS_S, _MOST_LEGS_S = 6.0, 2.0, 7.0
+# A held key sends some 30 layers a second. The points pass through all of them, but no further behind than this.
+_MOST_LEGS = 8
+# Frames nearer together than this cannot be told apart: a key that comes in a flight does not draw one more.
+_LEAST_FRAME_S = 0.02
 # A panel of 1,000 points is 3 ms to draw: with more of them a frame would be late, and a key behind it.
 _MOST_FLYING = 4
-# Keys nearer together than this are held: each goes straight to its layer.
-_HELD_S = 0.25
 # A click this many columns beside a point still means it.
 _NEAR_CLICK = 4.0
 
@@ -169,11 +172,14 @@ def _moves(one: Scatter, other: Scatter) -> bool:
     return same and one.points is not other.points
 
 
-def _on_the_way(start: Figure, target: Scatter | Panels, share: float) -> Figure:
-    """Return `target`, those of its points that move at `share` (0 … 1) of the way from where `start` has them."""
+def _on_the_way(here: Figure, there: Figure, target: Scatter | Panels, share: float) -> Figure:
+    """Return `target`, those of its points that move at `share` (0 … 1) of the way from `here` to `there`."""
+    ends = [there_part for there_part, _ in _pairs(there, target)]
     moved = tuple(
-        replace(there, points=between(here.points, there.points, share)) if _moves(here, there) else there
-        for here, there in _pairs(start, target)
+        replace(part, points=between(start.points, end.points, share))
+        if start.labels is end.labels is part.labels and start.points.shape == end.points.shape == part.points.shape
+        else part
+        for (start, part), end in zip(_pairs(here, target), ends, strict=True)
     )
     return replace(target, figures=moved) if isinstance(target, Panels) else moved[0]
 
@@ -201,9 +207,11 @@ class PointsCanvas(Canvas):
     def __init__(self, words: str = "", *, id: str | None = None) -> None:
         super().__init__(words, id=id)
         self._flight: Timer | None = None
-        self._start: Figure | None = None  # where the points came from
+        # Where the points fly: from the first figure through the others to the target, `_flown` legs of it done.
+        self._route: list[Figure] = []
         self._target: Scatter | Panels | None = None
-        self._left_at = 0.0
+        self._flown = 0.0
+        self._drawn_at = 0.0
 
     @property
     def target(self) -> Figure | None:
@@ -216,41 +224,53 @@ class PointsCanvas(Canvas):
         super().show(figure, words)
 
     def fly(self, figure: Scatter | Panels) -> None:
-        """Show `figure`; where it has the points that are shown, in other places, they move there in a few frames."""
-        shown, now = self.figure, time.monotonic()
+        """Show `figure`; where it has the points that are shown, in other places, they move there in a few frames.
+
+        Another figure meanwhile, as of a held key, is flown to by way of the one before: no layer is passed over.
+        """
+        shown = self.figure
         going = _pairs(self._target, figure) if self._target else ()
         if going and all(one.points is other.points for one, other in going):
             # Only words have changed: the flight goes on.
-            self._target = figure
+            self._target = self._route[-1] = figure
             return
-        held = now - self._left_at < _HELD_S
-        self._left_at = now
-        still = held or self.app.animation_level == "none" or not self.is_on_screen
         pairs = _pairs(shown, figure) if shown else ()
-        if still or shown is None or len(pairs) > _MOST_FLYING or not any(_moves(*pair) for pair in pairs):
+        still = self.app.animation_level == "none" or not self.is_on_screen or len(pairs) > _MOST_FLYING
+        if still or shown is None or not any(_moves(*pair) for pair in pairs):
             self.show(figure)
             return
-        self._land()
-        self._start, self._target = shown, figure
-        self._left_at = now
-        self._frame()
-        self._flight = self.set_interval(_FRAME_S, self._frame)
+        if self._flight is None:
+            self._route, self._flown = [shown], 0.0
+            self._drawn_at = time.monotonic() - _FRAME_S
+            self._flight = self.set_interval(_FRAME_S, self._frame)
+        elif len(self._route) > _MOST_LEGS or not going:
+            self._route, self._flown = [shown], 0.0
+        self._target = figure
+        self._route.append(figure)
+        if time.monotonic() - self._drawn_at > _LEAST_FRAME_S:
+            self._frame()
 
     def _frame(self) -> None:
-        start, target = self._start, self._target
-        if start is None or target is None:
+        target, now = self._target, time.monotonic()
+        if target is None:
             return
-        share = (time.monotonic() - self._left_at + _FRAME_S) / _FLIGHT_S
-        if share >= 1:
+        legs = len(self._route) - 1
+        speed = min(_LEGS_EACH_S * (legs - self._flown) + _LEGS_S, _MOST_LEGS_S)
+        # A frame that is late does not jump: what is seen of the way matters more than when it ends.
+        self._flown += speed * min(now - self._drawn_at, 2 * _FRAME_S)
+        self._drawn_at = now
+        if self._flown >= legs:
             self.show(target)
             return
-        self._figure = _on_the_way(start, target, 1 - (1 - share) ** 2)
+        leg = int(self._flown)
+        self._figure = _on_the_way(self._route[leg], self._route[leg + 1], target, self._flown - leg)
         self.repaint()
 
     def _land(self) -> None:
         if self._flight:
             self._flight.stop()
-        self._flight = self._start = self._target = None
+        self._flight = self._target = None
+        self._route = []
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         if self._target is not None and self._figure is not None:

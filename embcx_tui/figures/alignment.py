@@ -1,5 +1,5 @@
 """Embeddings turned onto each other for display: what a method leaves open (place, angle, mirror, size) is chosen so
-that the same points stay near where they were. Scores and exports know nothing of it.
+that the same points stay near where they were. Scores know nothing of it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ def align(points: NDArray[np.floating], onto: NDArray[np.floating]) -> Plane:
     left, _, right = np.linalg.svd(plane[both].astype(np.float64).T @ target[both].astype(np.float64))
     turned: Plane = (plane @ (left @ right)).astype(np.float32)
     return turned
+
+
+def turned(points: NDArray[np.floating], onto: NDArray[np.floating]) -> Plane:
+    """Return `points` [n, 2] rotated or mirrored to lie as near as they can to `onto` [n, 2], and moved to mean 0.
+
+    Their distances stay what they are, and so does every score of them.
+    """
+    finite = np.asarray(points, dtype=np.float64)
+    finite = finite[np.isfinite(finite).all(axis=1)]
+    size = float(np.sqrt(((finite - finite.mean(axis=0)) ** 2).sum(axis=1).mean())) if len(finite) else 1.0
+    return (align(points, onto) * np.float32(size)).astype(np.float32)
 
 
 def between(one: Plane, other: Plane, share: float) -> Plane:
