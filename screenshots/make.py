@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -18,10 +19,11 @@ import pyte
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.terminal import Terminal
+from tests.terminal import Replay, Terminal
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 10, 20  # pixels of a cell, for a font of 17 pixels
+FRAME_S = 0.05
 FOREGROUND, BACKGROUND = "#d8d8d8", "#121212"
 PLAIN = {
     "black": "#1e1e1e", "red": "#cd3131", "green": "#0dbc79", "brown": "#e5e510", "blue": "#2472c8",
@@ -93,16 +95,32 @@ def shoot(terminal: Terminal, name: str) -> None:
     print(HERE / f"{name}.png")
 
 
-def film(terminal: Terminal, name: str, keys: list[str]) -> None:
-    """Press `keys`, one every 0.9 s, and save what the screen shows meanwhile, 12 pictures a second, as a GIF."""
-    frames: list[Image.Image] = []
-    for key in keys:
+def film(terminal: Terminal, name: str, keys: list[tuple[str, float]]) -> None:
+    """Press each of `keys`, watch for its seconds, and save what the screen shows meanwhile as a GIF.
+
+    To draw a picture takes longer than it is shown: what was printed by when is noted, and drawn afterwards.
+    """
+    begun = len(terminal.raw)
+    printed = [begun]
+    for key, seconds in keys:
         terminal.send(key)
-        end = time.monotonic() + 0.9
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
-            terminal.watch(1 / 12)
-            frames.append(picture(terminal.screen).resize((800, 480)).quantize(255))
-    frames[0].save(HERE / f"{name}.gif", save_all=True, append_images=frames[1:], duration=83, loop=0, optimize=True)
+            terminal.watch(FRAME_S)
+            printed.append(len(terminal.raw))
+    frames: list[Image.Image] = []
+    durations: list[int] = []
+    again = Replay(terminal.screen.columns, terminal.screen.lines, bytes(terminal.raw[:begun]))
+    for before, after in pairwise([begun, *printed]):
+        if frames and before == after:
+            durations[-1] += round(1000 * FRAME_S)
+            continue
+        again.feed(bytes(terminal.raw[before:after]))
+        frames.append(picture(again.screen).quantize(255, dither=Image.Dither.NONE))
+        durations.append(round(1000 * FRAME_S))
+    frames[0].save(
+        HERE / f"{name}.gif", save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True
+    )
     print(HERE / f"{name}.gif")
 
 
@@ -141,7 +159,9 @@ def main(study: str) -> None:
         time.sleep(1)
         terminal.press("end", *["left"] * 5)
         time.sleep(1)
-        film(terminal, "flight", ["right"] * 5 + ["left"] * 5)
+        # Step by step, then held: a key that is held comes some 30 times a second after half a second.
+        steps = [("right", 0.8)] * 5 + [("left", 0.5)] + [("left", 0.03)] * 4 + [("a", 1.5)]
+        film(terminal, "flight", [("a", 0.8), *steps])
     with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
         terminal.expect("Layer", 60)
         terminal.press("s")

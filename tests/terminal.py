@@ -65,6 +65,18 @@ class Screen(pyte.Screen):
         return mode << 5 in self.mode
 
 
+class Replay:
+    """What a terminal of `columns` × `rows` shows after `printed`, and after each piece that follows."""
+
+    def __init__(self, columns: int, rows: int, printed: bytes) -> None:
+        self.screen = Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.feed(printed)
+
+    def feed(self, printed: bytes) -> None:
+        self._stream.feed(_UNKNOWN.sub(b"", printed))
+
+
 class Terminal:
     """A program on a pseudo-terminal of `columns` × `rows`; `raw` keeps every byte it printed."""
 

@@ -75,7 +75,7 @@ def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
                 axes.text(at, height + 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
     if any(flagged) and not any(math.isfinite(value) for value in bar.values):
         axes.text(at, 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
-    if bar.mean is not None:
+    if bar.mean is not None and len(bar.values) > 1:
         axes.hlines(min(max(bar.mean, 0.0), top), at - width / 2, at + width / 2, color=INK, linewidth=1.6)
 
 

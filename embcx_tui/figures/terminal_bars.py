@@ -36,8 +36,11 @@ class _Rows:
     note: int | None
 
 
-def _plan_rows(height: int, *, groups: bool, numbers: bool, note: bool) -> _Rows:
-    """Give each line its row, the least needed ones only where at least five rows of plot remain."""
+def _plan_rows(height: int, *, groups: bool, numbers: bool, note: bool, single: bool) -> _Rows:
+    """Give each line its row, the least needed ones only where at least five rows of plot remain.
+
+    Where each bar is a `single` value there is no spread to tell, and no key to what is a mean.
+    """
     wanted = [
         name
         for name, has in (
@@ -46,8 +49,8 @@ def _plan_rows(height: int, *, groups: bool, numbers: bool, note: bool) -> _Rows
             ("groups", groups),
             ("mean", numbers),
             ("axis", True),
-            ("key", True),
-            ("sd", numbers),
+            ("key", not single),
+            ("sd", numbers and not single),
             ("note", note),
         )
         if has
@@ -119,6 +122,12 @@ class _Layout:
     high: float
     means: tuple[str, ...] | None
     spreads: tuple[str, ...] | None
+    single: bool
+
+
+def _is_single(bars: Bars) -> bool:
+    """Tell whether no bar is more than one value: then it is no mean, and needs no line to tell it from its runs."""
+    return all(len(bar.values) == 1 for group in bars.groups for bar in group.bars)
 
 
 def _flat(bars: Bars) -> list[tuple[BarGroup, Bar]]:
@@ -144,8 +153,11 @@ def _lay_out(bars: Bars, width: int, height: int) -> _Layout | None:
     shown = flat[: len(columns.starts)]
     means = ticks.fitted((bar.mean for _, bar in shown), columns.slot - 1) if columns.slot >= 4 else None
     spreads = ticks.fitted((bar.sd for _, bar in shown), columns.slot - 1) if means else None
-    rows = _plan_rows(height, groups=len(bars.groups) > 1, numbers=bool(means), note=bool(bars.note))
-    return _Layout(rows, columns, high, means, spreads)
+    single = _is_single(bars) and not columns.left_out
+    rows = _plan_rows(
+        height, groups=len(bars.groups) > 1, numbers=bool(means), note=bool(bars.note), single=single
+    )  # fmt: skip
+    return _Layout(rows, columns, high, means, spreads, single)
 
 
 def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
@@ -230,6 +242,9 @@ def _draw_bar(
         lower, upper = int(cover[up, 0]), int(cover[up, 7])
         if not lower:
             break
+        if not cells.look.colours and brush.runs == 1 and cells.look.unicode:
+            cells.chars[row, across] = _EIGHTHS[int(cover[up].sum())]
+            continue
         if not cells.look.colours:
             cells.chars[row, across] = brush.sign(float(cover[up].mean()))
             cells.fg[row, across] = brush.shade(lower)
@@ -270,7 +285,8 @@ def _draw_marks(
 ) -> None:
     start, width = span
     look = cells.look
-    if bar.mean is not None:
+    # A single value is the edge of its bar, where that can be drawn to an eighth of a row.
+    if bar.mean is not None and not (len(bar.values) == 1 and look.unicode):
         row, part = _row_of(bar.mean, plot, top)
         sign = "━"
         if look.colours and look.unicode and abs(part - 0.5) > 0.25:  # against full blocks only the middle line shows
@@ -320,7 +336,7 @@ def _draw_texts(
         if bars.y_label and used + 3 + len(bars.y_label) <= cells.width:
             cells.muted(used + 3, rows.title, bars.y_label)
     head = columns.axis
-    for row, text in ((rows.labels, bars.x_label), (rows.mean, "mean"), (rows.sd, "sd")):
+    for row, text in ((rows.labels, bars.x_label), (rows.mean, "KL" if _is_single(bars) else "mean"), (rows.sd, "sd")):
         if row is not None and len(text) <= head:
             cells.muted(0, row, text, width=head, align=1.0)
     places = [(group, place) for group, one in enumerate(bars.groups) for place in range(len(one.bars))]

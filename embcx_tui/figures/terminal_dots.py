@@ -117,10 +117,10 @@ def _lay_out(dots: Dots, placed: Sequence[_Dot], width: int, height: int) -> _La
     if width < _LEAST_WIDTH or height < _LEAST_HEIGHT:
         return None
     note = bool(dots.note) and height >= 14
-    legend, label = height >= 10, bool(dots.x_label) and height >= 11
+    legend, label = height >= 9, bool(dots.x_label) and height >= 11
     top, bottom = int(bool(dots.title)) + legend, height - note - label - 2
     x, y = ticks.bounds(one.x for one in placed), ticks.bounds(one.y for one in placed)
-    marks = ticks.ticks(*y, max((bottom - top) // 3, 1))
+    marks = ticks.ticks(*y, max((bottom - top) // 3, 2))
     gutter = max((len(text) for text in ticks.tick_labels(marks)), default=0) + 1
     return _Layout(x, y, gutter, top, bottom, width, marks, legend, label, note)
 
@@ -146,16 +146,20 @@ def _draw_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> None:
     if look.colours:
         entries = list(dict.fromkeys((group.label, "■" if look.unicode else "#", group.place) for group in dots.groups))
         last = f"number: {dots.mark_label}" if dots.mark_label else ""
+        short = f"digit: {dots.mark_label.split()[-1]}" if dots.mark_label else ""
     else:
         entries = [
             (f"{group.label} {group.mark}", sign, group.place) for group, sign in zip(dots.groups, signs, strict=True)
         ]
         last = f"({dots.mark_label})" if dots.mark_label else ""
+        short = f"({dots.mark_label.split()[-1]})" if dots.mark_label else ""
+    wide = sum(len(split_cells(label, look.unicode)) + 5 for label, _, _ in entries)
+    gap = 3 if wide + len(last) <= cells.width else 2
     column = 0
     for order, (label, sign, place) in enumerate(entries):
-        if column + 3 + len(split_cells(label, look.unicode)) + 8 > cells.width:
+        if column + gap + len(split_cells(label, look.unicode)) + 8 > cells.width:
             cells.muted(column, row, f"+{len(entries) - order} more")
             return
         column += cells.put(column, row, sign, colour(place), bold=True) + 1
-        column += cells.put(column, row, label, look.ink) + 3
-    cells.muted(column, row, last)
+        column += cells.put(column, row, label, look.ink) + gap
+    cells.muted(column, row, last if column + len(last) <= cells.width else short)

@@ -55,7 +55,8 @@ def _visible(scatter: Scatter) -> NDArray[np.bool_]:
 
 
 def _legend_width(scatter: Scatter, look: Look) -> int:
-    longest = max((len(split_cells(name, look.unicode)) for name in scatter.classes), default=0)
+    named = zip(scatter.classes, signs(scatter.classes), strict=True)
+    longest = max((len(split_cells(name, look.unicode)) for name, sign in named if name != sign), default=0)
     count = len(str(len(scatter.labels)))
     return 2 + min(longest, _LONGEST_NAME) + 1 + count
 

@@ -33,6 +33,10 @@ def abilities() -> Abilities:
 
 
 def _encoding() -> str:
+    # Python writes UTF-8 in the C locale too (PEP 540). Who asks for that locale by LC_ALL asks for ASCII; where merely
+    # nothing is set, as in containers, the terminal can do more.
+    if os.environ.get("LC_ALL") in ("C", "POSIX") and "PYTHONUTF8" not in os.environ:
+        return "ascii"
     return (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
 
 

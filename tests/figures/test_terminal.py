@@ -117,6 +117,23 @@ def test_numbers_below_the_bars_are_mean_and_sd() -> None:
     assert sd.split() == ["sd", "0.141", "0.000", "–"]
 
 
+@pytest.mark.parametrize("look", [Look(), Look(colours=False)], ids=["colour", "no colour"])
+def test_a_single_value_is_the_edge_of_its_bar_and_no_mean(look: Look) -> None:
+    rows = draw(simple_bars((0.5,), (0.25,), (0.4,)), 60, 24, look)
+    lines = text(rows)
+    assert next(line for line in lines if "0.250" in line).split() == ["KL", "0.500", "0.250", "0.400"]
+    assert not any("mean" in line or "━" in line or line.strip().startswith("sd") for line in lines)
+    axis = next(row for row, line in enumerate(lines) if line.count("▔") > 20)
+    tops = []
+    for word in ("0.500", "0.250", "0.400"):
+        column = next(line.index(word) for line in lines if word in line) + 2
+        column_cells = [cell_of(rows, column, row) for row in range(1, axis)]
+        eighths = ["", *"▁▂▃▄▅▆▇█"]
+        full = sum(8 if bg is not None and sign == " " else eighths.index(sign.strip()) for sign, _, bg in column_cells)
+        tops.append(full)
+    assert tops[1] / tops[0] == pytest.approx(0.5, abs=0.02) and tops[2] / tops[0] == pytest.approx(0.8, abs=0.02)
+
+
 def test_marks_for_chosen_highlighted_and_degenerate() -> None:
     bars = simple_bars((0.5, 0.6), (0.4, 0.5), highlight=1, chosen=(0, 1))
     look = Look()
@@ -266,7 +283,8 @@ def test_the_sign_of_a_class_stands_on_its_colour_in_its_midst_and_in_the_legend
 
 
 def test_no_sign_where_a_class_has_few_points_or_stands_by_itself_or_signs_are_the_points() -> None:
-    few = Scatter("", *(np.concatenate(both) for both in zip(two(300), two(3), strict=True)), ("0", "1", "2"))
+    (many, ones), (rest, others) = two(300), two(3)
+    few = Scatter("", np.concatenate([many, rest]), np.concatenate([ones, others]), ("0", "1", "2"))
     alone = replace(blobs(400, 4), shown=blobs(400, 4).labels == 2)
     for scatter, named in ((few, 0), (alone, 0), (blobs(400, 4), 4)):
         rows = draw(scatter, 60, 20)

@@ -161,11 +161,11 @@ async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> Non
         await sees(pilot, "complexity over training")
         assert (await shown(pilot))["chart shown"].name == "epochs-digits-3-tanh"
         await pilot.press("b")
-        await sees(pilot, "complexity against accuracy")
+        await sees(pilot, "test accuracy against last layer's KL")
         dots = (await shown(pilot))["chart shown"]
         assert dots.name == "accuracy-digits" and isinstance(dots.figure, Dots) and dots.figure.y_label
         image, _ = await saved(study, dots, tmp_path, "svg")
-        assert b"test accuracy" in image and b"Spearman" in image
+        assert b"test accuracy" in image and b"Spearman" in image and b"complexity against accuracy" in image
 
 
 async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp_path: Path) -> None:

@@ -45,8 +45,27 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
     study = made.make_study(small(networks__depths=[9], networks__runs=1))
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("g")
-        await sees(pilot, "All layers · tanh, run 0", "4 of 10 do not fit")
+        await sees(pilot, "All layers · tanh, run 0", "4 of 10 do not fit", "layer 9 · KL")
+        await sees_no(pilot, "z shows more")  # the grid has the whole of a narrow screen already
         assert len(panels(pilot)) == 6
+        screen = pilot.app.screen
+        assert isinstance(screen, LayersScreen)
+        # The layer shown is always one of those that fit, and a click means what it points at.
+        for layer, first in ((9, 4), (5, 2), (0, 0)):
+            await pilot.press(*["left"] * (screen.layer_shown - layer))
+            await sees(pilot, f"{f'layer {layer}' if layer else 'input'} · KL", f"layer {first + 5} · KL")
+            figure = screen.query_one("#scatter", Canvas).figure
+            assert isinstance(figure, Panels) and figure.chosen == layer - first
+            assert [shot[1] for place in range(6) if (shot := screen.shot_at(place))] == list(range(first, first + 6))
+
+
+async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen() -> None:
+    async with opened(made.make_study(small(networks__runs=3)), "layers", (80, 24), expect="10-NN ") as pilot:
+        await pilot.press("right_square_bracket", "space", *["right_square_bracket", "space"] * 2, "down", "space")
+        await sees(pilot, "4 marked networks", "2 of 4 do not fit: z shows more", "tanh run 2 · KL", "relu run 0 · KL")
+        await pilot.press("z")
+        await sees(pilot, *(f"tanh run {run} · KL" for run in range(3)), "relu run 0 · KL")
+        await sees_no(pilot, "do not fit")
 
 
 async def test_space_marks_networks_and_two_are_compared() -> None:

@@ -133,8 +133,9 @@ def test_a_terminal_of_16_colours_gets_no_others() -> None:
     assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", output)
 
 
-def test_output_that_is_not_utf_8_is_drawn_in_ascii() -> None:
-    output = see_every_screen(LC_ALL="C", LANG="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+@pytest.mark.parametrize("env", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["asked for", "so it is"])
+def test_output_that_is_not_utf_8_is_drawn_in_ascii(env: dict[str, str]) -> None:
+    output = see_every_screen(LC_ALL="C", LANG="C", **env)
     assert output.isascii()
     assert b"\\u" not in output and b"\\x" not in output
 

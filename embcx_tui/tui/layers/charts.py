@@ -18,7 +18,9 @@ Chart = Literal["bars", "epochs", "accuracy"]
 _LEAST_BLOCK = 5
 _BESIDE_ROWS = 2
 NO_MEAN = "one run each: no mean, no spread"
-_Y_LABEL = 70
+# From this size on a chart of dots has words at both axes, below it its title says what they are.
+_AXES_NAMED = (70, 11)
+NARROW_TITLE = "test accuracy against last layer's KL"
 
 
 def charts_of(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
@@ -90,6 +92,8 @@ def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
         for one in networks
     ]
     differ = [place for place in range(5) if len({part[place] for part in parts}) > 1] or [2, 4]
+    if len(differ) > 1:
+        parts = [(part[0], part[1].replace(" layers", "L"), *part[2:]) for part in parts]
     return tuple(" ".join(filter(None, (part[place] for place in differ))) or "trained" for part in parts)
 
 
@@ -121,7 +125,11 @@ def fitted(figure: Figure, network: Network, layer: int, width: int, height: int
             for number, name in enumerate(group.names)
             if name == network.label
         )
-        return replace(figure, chosen=next(places, None), y_label=figure.y_label if width >= _Y_LABEL else "")
+        chosen = next(places, None)
+        if width >= _AXES_NAMED[0] and height >= _AXES_NAMED[1]:
+            return replace(figure, chosen=chosen)
+        rho = figure.title.partition(" · ρ")
+        return replace(figure, chosen=chosen, title="".join((NARROW_TITLE, *rho[1:])), y_label="")
     if not isinstance(figure, Panels):
         return figure
     place = next((at for at, one in enumerate(figure.figures) if one.title == network.activation), None)

@@ -23,7 +23,7 @@ from embcx_tui.tui.layers.words import layer_words, method_words, points_title, 
 _KEPT = 96
 # Below this a panel's classes cannot be told apart.
 _LEAST_PANEL = (20, 7)
-_COUNTING = "10-NN …"
+_COUNTING = "10-NN acc. …"
 
 Shot = tuple[Network, int]
 """A layer of a network."""
@@ -40,6 +40,8 @@ class Picture:
     words: str = ""
     wanted: tuple[SealedFile, ...] = ()
     votes: tuple[Count, ...] = ()
+    first: int = 0
+    """Of several layers for which there is not room enough: the place of the first one shown."""
 
 
 class Pictures:
@@ -90,16 +92,19 @@ class Pictures:
         width: int,
         height: int,
         chosen: int | None = None,
+        more: str = "",
     ) -> Picture:
-        """Return several layers as a grid, each under its name, the one at place `chosen` marked.
+        """Return several layers as a grid, each under its name, the one at place `chosen` marked and always shown.
 
-        What is not measured or does not fit says so.
+        What is not measured says so; where not all fit, the title says how many, and `more` what helps.
         """
         columns, fitting = _columns(len(shots), width, height)
+        first = 0 if chosen is None else max(min(chosen - fitting // 2, len(shots) - fitting), 0)
+        chosen = None if chosen is None else chosen - first
         wanted: list[SealedFile] = []
         figures: list[Scatter] = []
         key: list[object] = [title, columns, chosen]
-        for (network, layer), name in shots[:fitting]:
+        for (network, layer), name in shots[first : first + fitting]:
             found = self._cloud(snapshot, (network, layer), view.method)
             if isinstance(found, Cloud):
                 figures.append(self._scatter(snapshot, network, found, view, name, ""))
@@ -114,10 +119,10 @@ class Pictures:
             key += [name, words]
         left_out = len(shots) - fitting
         if left_out:
-            title += f" · {left_out} of {len(shots)} do not fit"
+            title += f" · {left_out} of {len(shots)} do not fit{more}"
         known = self._kept.get(tuple(key))
         panels = known or self._keep(tuple(key), Panels(title, tuple(figures), columns, chosen=chosen))
-        return Picture(panels, wanted=tuple(wanted))
+        return Picture(panels, wanted=tuple(wanted), first=first)
 
     def _cloud(self, snapshot: Snapshot, shot: Shot, method: str) -> Cloud | Picture:
         network, layer = shot
@@ -176,7 +181,7 @@ def _nothing_left(view: View) -> str:
 
 def _note(cloud: Cloud, view: View, seen: NDArray[np.bool_], accuracy: float | None, counted: bool) -> str:
     """Return what is seen, in words: how well neighbours in the plane agree, and what has been left out."""
-    parts = [_COUNTING if not counted else f"10-NN {100 * accuracy:.1f} %" if accuracy is not None else ""]
+    parts = [_COUNTING if not counted else f"10-NN acc. {100 * accuracy:.1f} %" if accuracy is not None else ""]
     n = int(seen.sum())
     if view.missed and cloud.missed is None:
         parts.append("this network's answers are not known")

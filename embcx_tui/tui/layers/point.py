@@ -20,6 +20,7 @@ from embcx_tui.tui.widgets.painted import Ink, Painted, fit, fit_row, span
 NEIGHBOURS = 10
 # Below 9 columns and 4 rows digits are no longer recognised; wider panels show larger images, not more.
 _BESIDE_COLUMNS, _LEAST_BESIDE, _MOST_BESIDE = 10, 4, 4
+_LEAST_IMAGE = 8
 _BOLD = "bold: near in both"
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
 
@@ -100,11 +101,14 @@ class PointPanel(Painted):
         facts = self._facts
         head, layer, tail = _words(facts, width, ink)
         room = height - len(head) - len(layer) - len(tail) - 1
+        # What bold means is worth a row of the image where that stays recognisable.
+        kept = int(bool(layer) and room > _LEAST_IMAGE)
+        room -= kept
         image = () if facts.image is None or room < 3 else (*half_blocks(facts.image, width, room, ink.look), ())
         left = room + 1 - len(image)
         # Only what the point's own image leaves free.
         beside = _side_by_side(facts.beside, width, left, ink) if left >= _LEAST_BESIDE else ()
-        told = ((span(fit(_BOLD, width), ink.muted),),) if layer and left > len(beside) else ()
+        told = ((span(fit(_BOLD, width), ink.muted),),) if layer and left + kept > len(beside) else ()
         return (*image, *head, *layer, *beside, *tail, *told)
 
 

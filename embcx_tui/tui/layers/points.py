@@ -38,6 +38,7 @@ from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
 _READING_SHOWN_AFTER_S = 0.3
+_MARGIN = 4  # cells of the screen that are beside points on the whole of it
 _ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 
 
@@ -52,6 +53,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
     _marked_chart: tuple[Figure, tuple[object, ...], Figure] | None = None
     _alike: tuple[tuple[str, int], tuple[int, ...]] | None = None
     _followed: tuple[str, ...] = ()
+    _first_panel = 0  # of several layers that do not all fit: the place of the first that is shown
 
     def open_shelf(self, paths: StudyPaths | None) -> None:
         """Read arrays of this study from now on."""
@@ -177,7 +179,11 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         title, shots = self._grid(snapshot, network)
         here = (network, self.layer_shown)
         chosen = next((place for place, (shot, _) in enumerate(shots) if shot == here), None)
-        return pictures.several(snapshot, shots, self.view, title, width, height, chosen)
+        # A grid on a narrow screen has all of it already.
+        more = ": z shows more" if width < self.size.width - _MARGIN else ""
+        picture = pictures.several(snapshot, shots, self.view, title, width, height, chosen, more)
+        self._first_panel = picture.first
+        return picture
 
     def _grid(self, snapshot: Snapshot, network: Network) -> tuple[str, list[tuple[Shot, str]]]:
         """Return the title of several layers side by side, and each with its caption."""
@@ -206,6 +212,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         if self._is_single:
             return network, self.layer_shown
         shots = self._grid(snapshot, network)[1]
+        place += self._first_panel
         return shots[place][0] if place < len(shots) else None
 
     async def whole_grid(self, snapshot: Snapshot, network: Network) -> tuple[Panels | None, tuple[Network, ...]]:
@@ -239,7 +246,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         if self.view.grid or len(self.marked) < 2:
             return 0, (network, self.layer_shown)
         place = self.marked.index(network) if network in self.marked else 0
-        return place, (self.marked[place], min(self.layer_shown, self.marked[place].depth))
+        return place - self._first_panel, (self.marked[place], min(self.layer_shown, self.marked[place].depth))
 
     def cloud_of(self, shot: Shot) -> Cloud | None:
         """Return the points of a layer; None while there are none."""

@@ -63,8 +63,9 @@ def chart_shown(
         name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
         return Shown(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
     if chart == "accuracy" and isinstance(figure, Dots):
-        # A narrow panel leaves the axis' words out.
-        figure = replace(figure, y_label=_ACCURACY, chosen=None)
+        # Where there is little room the title stands for the axis' words.
+        title = title_of(network.dataset, "complexity against accuracy")
+        figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
         return Shown(f"accuracy-{key}{without}", "complexity against accuracy", figure)
     if isinstance(figure, Panels):
         heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
