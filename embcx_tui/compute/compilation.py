@@ -2,15 +2,26 @@
 none.
 """
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import caching
+
+log = logging.getLogger(__name__)
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # What a sum may do to be vectorised. Not "nnan"/"ninf": a NaN stays a NaN and can be seen.
 REASSOCIATE = frozenset({"reassoc", "contract", "nsz"})
+_LOCK = "kernels.lock"
+
+_FunctionCache: Any = caching.FunctionCache  # numba gives it no types
 
 
 def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False) -> Callable[[Kernel], Kernel]:
@@ -18,9 +29,9 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     code on disk.
 
     numba keeps it beside the module, or where that folder cannot be written in the user's cache folder
-    (`NUMBA_CACHE_DIR` moves it); where neither can be written the kernel is compiled again by each process, which is
-    slower and not an error. `error_model="numpy"`: a check for division by zero in the loop would stop LLVM from
-    vectorising it (1.5 ms instead of 0.2 ms a pass).
+    (`NUMBA_CACHE_DIR` moves it); where neither can be written, is full or holds damaged files, the kernel is compiled
+    again by each process, which is slower and not an error. `error_model="numpy"`: a check for division by zero in the
+    loop would stop LLVM from vectorising it (1.5 ms instead of 0.2 ms a pass).
 
     `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes,
     the helper's own or its caller's copy, by whether this process compiled or loaded them: P's last bit differed so.
@@ -35,10 +46,50 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
         }
         if isinstance(fastmath, frozenset):
             options["fastmath"] = set(fastmath)
-        try:
-            decorated: Kernel = numba.njit(cache=True, **options)(kernel)
-        except RuntimeError:  # "no locator available": nowhere to keep the machine code
-            decorated = numba.njit(**options)(kernel)
-        return decorated
+        decorated: Any = numba.njit(**options)(kernel)
+        with contextlib.suppress(RuntimeError):  # "no locator available": nowhere to keep the machine code
+            decorated._cache = _Kept(kernel)
+        result: Kernel = decorated
+        return result
 
     return decorate
+
+
+class _Kept(_FunctionCache):  # type: ignore[misc]  # of no type, for mypy
+    """numba's cache of a kernel's machine code, for several processes at once and without errors of its own.
+
+    numba writes an index and then the code that it names, and no lock: two processes that compile a kernel for two
+    types could leave the one's code under the other's name. And where the disk is full or a file damaged, its error
+    would end the first call.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever unpickling a damaged file raises
+            self._lost(error)
+            with contextlib.suppress(OSError), self._alone():
+                self.flush()  # or the file would stay damaged for all that come after
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            with self._alone():
+                super().save_overload(sig, data)
+        except Exception as error:  # a full disk, a folder that cannot be written after all, a damaged index
+            self._lost(error)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other process write the cache's folder meanwhile. OSError where it cannot be written."""
+        folder = Path(self.cache_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _lost(self, error: Exception) -> None:
+        log.info("%s: its machine code cannot be kept (%s: %s)", self._name, type(error).__name__, error)

@@ -21,12 +21,15 @@ from embcx_tui.study.settings import StudySettings, parse_toml, to_toml, validat
 from embcx_tui.study.text import safe_text
 
 LATEST = "last"
+# A folder that is being made or deleted for so long is what a killed process left.
+_LEFT_AFTER_S = 3_600.0
 
 
 def create_study(settings: StudySettings) -> StudyPaths:
     """Create the folder of a new study, ready for a worker; raises StoreError and leaves nothing half-made."""
     parent = studies_folder()
     make_folder(parent)
+    _sweep(parent)
     text = to_toml(settings)
     study_id = short_hash(text, time.time_ns(), os.getpid(), secrets.token_hex(8))
     draft = parent / f".new-{study_id}"
@@ -48,6 +51,15 @@ def create_study(settings: StudySettings) -> StudyPaths:
         shutil.rmtree(draft, ignore_errors=True)
         raise StoreError(f"{safe_text(parent)}: no study can be created there ({error.strerror})") from None
     return StudyPaths(parent / study_id)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what was killed in the midst of making or deleting a study left: nobody sees it, and it may be large."""
+    for folder in (*parent.glob(".new-*"), *parent.glob(".deleted-*")):
+        with contextlib.suppress(OSError):
+            # The time of the last change of its name or entries.
+            if time.time() - folder.stat().st_ctime > _LEFT_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def list_studies() -> tuple[StudyPaths, ...]:

@@ -49,8 +49,9 @@ class TelemetryWriter:
         if os.fstat(self._fd).st_size > 2 * KEEP_LINES * _LINE_BYTES:
             kept = self._path.read_bytes()[-KEEP_LINES * _LINE_BYTES :]
             publish(self._path, kept.partition(b"\n")[2])
-            os.close(self._fd)
-            self._fd = self._open()
+            # The new one first: where it cannot be opened the old one stays, and nobody else's is closed later.
+            old, self._fd = self._fd, self._open()
+            os.close(old)
 
     def close(self) -> None:
         os.close(self._fd)

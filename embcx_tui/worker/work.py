@@ -98,8 +98,8 @@ def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
 
     try:
         return calibrate(device)
-    except (OSError, EmbcxError) as error:
-        # A study needs no forecast: it goes on without.
+    except (OSError, EmbcxError, RuntimeError, MemoryError) as error:
+        # A study needs no forecast: it goes on without. RuntimeError: a GPU without room beside others, or no fit.
         journal.tell(Noted(level="warning", text=f"this machine's speed is not known ({safe_text(error, 100)})"))
         return None
 

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
-from embcx_tui.cli import INTERRUPTED, follow
+from embcx_tui.cli import INTERRUPTED, cli, follow
 from embcx_tui.store.library import create_study
+from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.preset import load_preset
 from embcx_tui.worker import launch
@@ -61,3 +63,17 @@ def test_a_second_ctrl_c_leaves_it_to_stop_alone(
     monkeypatch.setattr(launch, "stop", again)
     assert follow.interrupted(paths, Console(stderr=True)) == INTERRUPTED
     assert f"embcx-tui logs {paths.id}" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_resumed_study_is_accepted_stops_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def again(paths: StudyPaths) -> None:
+        raise KeyboardInterrupt
+
+    stopped: list[str] = []
+    monkeypatch.setattr(launch, "start", lambda paths: 1)
+    monkeypatch.setattr(launch, "await_acceptance", again)
+    monkeypatch.setattr(launch, "stop", lambda paths, **_: stopped.append(paths.id))
+    paths = create_study(load_preset("demo").settings)
+    done = CliRunner().invoke(cli, ["resume", "last"])
+    assert done.exit_code == INTERRUPTED and stopped == [paths.id]
+    assert f"embcx-tui resume {paths.id}" in done.output

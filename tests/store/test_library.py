@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,7 @@ def test_a_name_from_outside_is_one_harmless_line() -> None:
 
 HOLDER = """
 import sys
+import time
 from pathlib import Path
 from embcx_tui.store.lock import StudyLock
 assert StudyLock(Path(sys.argv[1])).acquire()
@@ -122,3 +125,22 @@ def test_a_deleted_study_is_gone_with_all_its_files(home: Path) -> None:
     delete_study(paths)
     assert list_studies() == ()
     assert [one.name for one in (home / "studies").iterdir()] == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_study(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make("x")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", interrupted)
+        delete_study(paths)
+    (home / "studies" / ".new-0123456789").mkdir()
+    make("y")
+    assert len(list((home / "studies").iterdir())) == 3, "perhaps another process is at it"
+    late = time.time() + 7_200
+    monkeypatch.setattr("embcx_tui.store.library.time.time", lambda: late)
+    kept = make("z")
+    assert {one.name for one in (home / "studies").iterdir()} == {one.id for one in list_studies()}
+    assert kept.id in {one.id for one in list_studies()} and len(list_studies()) == 2
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt

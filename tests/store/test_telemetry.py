@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,23 @@ def test_the_file_stays_small_and_keeps_the_newest(tmp_path: Path, monkeypatch: 
     kept = read_telemetry(path)
     assert [one.at for one in kept] == list(range(500))[-len(kept) :]
     assert len(kept) >= 10
+
+
+def test_a_file_that_cannot_be_opened_again_closes_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "KEEP_LINES", 1)
+    writer = TelemetryWriter(tmp_path / "telemetry.jsonl")
+
+    def refuse() -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+        patch.setattr(writer, "_open", refuse)
+        for at in range(9):
+            writer.append(sample(at))
+    # What another thread opens meanwhile may get the number of a descriptor that was closed.
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    writer.close()
+    os.write(other, b"still open")
+    os.close(other)
