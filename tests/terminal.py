@@ -39,6 +39,8 @@ KEYS = {
 _UNKNOWN = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP[^\x1b]*\x1b\\")
 # No byte for this long while none of its threads wants a processor: the program has finished drawing.
 _SETTLED_S = 0.25
+# Nor is there more to come from one that has had a processor for so long and printed nothing.
+_SILENT_S = 0.5
 # Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
 PATIENCE_S = 120.0
 # What a program may switch on and must switch off again: how the mouse, the focus and what is pasted are reported.
@@ -134,13 +136,21 @@ class Terminal:
 
     def settle(self, limit: float = 3.0) -> None:
         """Let the program draw until it is quiet and idle; at most `limit` seconds where it prints all the time."""
-        begun = time.monotonic()
+        begun, worked = time.monotonic(), self._worked()
         while (spent := time.monotonic() - begun) < PATIENCE_S:
             if self._pump(_SETTLED_S):
+                worked = self._worked()
                 if spent > limit:
                     return
-            elif not self._at_work():
+            elif not self._at_work() or self._worked() - worked > _SILENT_S:
                 return
+
+    def _worked(self) -> float:
+        """Return the processor time of the program so far, in seconds."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.pid).cpu_times()
+            return float(times.user + times.system)
+        return 0.0
 
     def _at_work(self) -> bool:
         """Return whether a thread of the program, or of what it started on this terminal, has a processor or waits for
