@@ -160,7 +160,7 @@ class EmbcxApp(PersonalApp):
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
 
     async def on_event(self, event: Event) -> None:
-        if isinstance(event, Paste) and event.text:
+        if isinstance(event, Paste) and event.text and not event.is_forwarded:
             # A field shows what it holds as it is: what comes from a clipboard is cleaned before.
             event = Paste(safe_text(event.text.splitlines()[0], _LONGEST_PASTE))
         await super().on_event(event)

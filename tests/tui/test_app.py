@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from textual.events import Paste
+from textual.message import Message
+
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.frame import TABS
 from embcx_tui.tui.widgets.dialogs import Ask
@@ -136,3 +139,21 @@ async def test_nothing_is_cut_at_80_columns() -> None:
             await pilot.pause()
             last = screen_text(pilot).splitlines()[-1]
             assert "? Help" in last and "q Quit" in last, last
+
+
+async def test_what_is_pasted_where_nothing_takes_it_is_dropped() -> None:
+    """It climbs to the application, which must not send it down again, without end."""
+    made.make_study(SMALL, "complete", arrays=False)
+    app = make_app()
+    times = 0
+
+    def received(message: Message) -> None:
+        nonlocal times
+        times += isinstance(message, Paste)
+
+    async with app.run_test(size=(80, 24), message_hook=received) as pilot:
+        await listed(pilot)
+        app.post_message(Paste("q\nsecond line"))
+        await until(pilot, lambda: times >= 2)  # on its way down and up again
+        await pilot.pause(0.3)
+        assert times < 20
