@@ -200,8 +200,8 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.expect("Layer 3 of 3")
         terminal.settle()
         # A bar: above the number of its layer, on the ground of the chart.
-        column, row = terminal.find("0.0▁│")
-        means = re.compile(r"mean +\d\.\d+ +(\d\.\d+)")
+        column, row = terminal.find("0.00▁│")
+        means = re.compile(r"KL +\d\.\d+ +(\d\.\d+)")
         terminal.until(lambda: bool(means.search(terminal.text())), "no means below the bars")
         score = means.search(terminal.text())
         assert score
