@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-NUMERICS = {"torch", "torchvision", "openTSNE", "sklearn", "matplotlib", "scipy", "numba", "PIL", "textual_image"}
+NUMERICS = {
+    "torch",
+    "torchvision",
+    "openTSNE",
+    "sklearn",
+    "matplotlib",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "PIL",
+    "textual_image",
+}
 
 
 def loaded(code: str) -> set[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embcx_tui.store.calibration import Calibration
-from embcx_tui.study.catalogue import facts
+from embcx_tui.study.catalogue import MOSTLY_ZERO, facts
 from embcx_tui.study.plan import Cohort, Network, Plan
 from embcx_tui.study.settings import StudySettings
 
@@ -21,16 +21,17 @@ SCORING = "tsne"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Training and test inputs, features and classes of a dataset."""
+    """Training and test inputs, features and classes of a dataset, and the share of its pixels that are not zero."""
 
     n_train: int
     n_test: int
     features: int
     classes: int
+    nonzero: float
 
 
-# A dataset from a file is known only once it is loaded; until then it counts as MNIST.
-UNKNOWN = Sizes(50_000, 10_000, 784, 10)
+# A dataset from a file is known only once it is loaded; until then it has MNIST's sizes.
+UNKNOWN = Sizes(50_000, 10_000, 784, 10, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ class Forecast:
 def sizes(dataset: str, settings: StudySettings) -> Sizes:
     """Return the sizes of a dataset as `settings` use it."""
     known = facts(dataset)
-    found = Sizes(known.n_train, known.n_test, known.features, len(known.classes)) if known else UNKNOWN
-    limit = settings.data.train_limit or found.n_train
-    return Sizes(min(found.n_train, limit), found.n_test, found.features, found.classes)
+    found = UNKNOWN
+    if known:
+        found = Sizes(known.n_train, known.n_test, known.features, len(known.classes), known.nonzero)
+    return replace(found, n_train=min(found.n_train, settings.data.train_limit or found.n_train))
 
 
 def forecast(plan: Plan, calibration: Calibration) -> Forecast:
@@ -62,10 +64,7 @@ def forecast(plan: Plan, calibration: Calibration) -> Forecast:
     )
     # Of every network, trained or not, on all inputs, when it is measured.
     accuracies = sum(
-        calibration.work
-        * 2
-        * (data.n_train + data.n_test)
-        * _weights(cohort.networks + cohort.controls, data, settings)
+        _pass_seconds(cohort.networks + cohort.controls, data, settings, calibration) * (data.n_train + data.n_test)
         for cohort, data in zip(plan.cohorts, known, strict=True)
     )
     points = max((data.classes for data in known), default=10) * settings.data.samples_per_class
@@ -82,35 +81,46 @@ def forecast(plan: Plan, calibration: Calibration) -> Forecast:
 
 def epoch_seconds(networks: Sequence[Network], data: Sizes, settings: StudySettings, calibration: Calibration) -> float:
     """Return the seconds of one epoch of a cohort, its test accuracy included."""
-    operations, work, weights = step_parts(networks, data.features, data.classes, settings)
+    calls, work, sparse, weights = step_parts(networks, data, settings)
     steps = math.ceil(data.n_train / settings.training.batch_size)
-    step = calibration.operation * operations + calibration.work * work + calibration.weight * weights
-    return steps * step + calibration.work * 2 * data.n_test * weights
+    step = calibration.operation * calls + calibration.work * work
+    step += calibration.sparse * sparse + calibration.weight * weights
+    return steps * step + _pass_seconds(networks, data, settings, calibration) * data.n_test
 
 
-def step_parts(
-    networks: Sequence[Network], features: int, classes: int, settings: StudySettings
-) -> tuple[float, float, float]:
-    """Return calls, floating-point operations and weights of one training step of a cohort."""
-    width, batch = settings.networks.width, settings.training.batch_size
+def step_parts(networks: Sequence[Network], data: Sizes, settings: StudySettings) -> tuple[float, float, float, float]:
+    """Return what one training step of a cohort consists of: calls, floating-point operations, those on inputs that are
+    mostly zero, and weights.
+    """
+    batch = settings.training.batch_size
     # A layer is some products and two or three calls for each slice of equal activations (compute.block).
-    operations = 30.0
+    calls = 30.0
     for layer in range(1, max(network.depth for network in networks) + 1):
         slices = {(network.depth, network.activation) for network in networks if network.depth >= layer}
-        operations += 8 + 3 * len(slices)
-    weights = sum(_parameters(network, features, classes, width) for network in networks)
+        calls += 8 + 3 * len(slices)
+    first, above = _weights(networks, data, settings)
     # Forward, backward and gradient are two operations a weight and input each; the inputs need no gradient.
-    work = batch * (6 * weights - 2 * features * width * len(networks))
-    return operations, float(work), float(weights)
+    work, sparse = _split(4 * batch * first, data)
+    return calls, work + 6 * batch * above, sparse, first + above
 
 
-def _parameters(network: Network, features: int, classes: int, width: int) -> int:
-    return width * (features + (network.depth - 1) * width + classes)
+def _split(work: float, data: Sizes) -> tuple[float, float]:
+    """Return operations of layer 1 as (those on all of the inputs, those on what is not zero in them)."""
+    return (0.0, work * data.nonzero) if data.nonzero < MOSTLY_ZERO else (work, 0.0)
 
 
-def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) -> int:
+def _pass_seconds(networks: Sequence[Network], data: Sizes, settings: StudySettings, calibration: Calibration) -> float:
+    """Return the seconds of one input's way through all networks."""
+    first, above = _weights(networks, data, settings)
+    work, sparse = _split(2 * first, data)
+    return calibration.work * (work + 2 * above) + calibration.sparse * sparse
+
+
+def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) -> tuple[float, float]:
+    """Return how many weights the networks have: in layer 1, and in all layers above."""
     width = settings.networks.width
-    return sum(_parameters(network, data.features, data.classes, width) for network in networks)
+    above = sum(width * ((network.depth - 1) * width + data.classes) for network in networks)
+    return float(data.features * width * len(networks)), float(above)
 
 
 def embedding_seconds(method: str, points: int, settings: StudySettings, calibration: Calibration) -> float:

@@ -12,7 +12,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.forecast import CALIBRATED_POINTS, step_parts
+from embcx_tui.analysis.forecast import CALIBRATED_POINTS, sizes, step_parts
 from embcx_tui.bench.material import cohort, noise_dataset, settings_for
 from embcx_tui.bench.stopwatch import Timing, medians, timed
 from embcx_tui.compute.blas import one_blas_thread
@@ -24,12 +24,14 @@ from embcx_tui.store.calibration import Calibration, remember, stored
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import home
 
-# (dataset of that size, training inputs, depth, runs, batch): one ruled by calls, one by arithmetic, one by weights.
+# (dataset of that size, training inputs, depth, runs, batch): ruled by calls, by arithmetic, by weights, by arithmetic
+# again, and one whose pixels are mostly zero.
 # Epochs of a tenth of a second and more: what begins and ends an epoch, some milliseconds, does not count.
 _COHORTS = (
     ("digits", 8_000, 3, 3, 100),
+    ("fashion-mnist", 6_000, 5, 2, 100),
+    ("fashion-mnist", 2_000, 5, 2, 10),
     ("mnist", 6_000, 5, 2, 100),
-    ("mnist", 2_000, 5, 2, 10),
     ("svhn", 2_000, 4, 2, 100),
 )
 _ROUNDS = 3
@@ -48,9 +50,9 @@ def calibrate(device: torch.device) -> Calibration:
     A busy machine looks slow, as it is.
     """
     started = max(time.time() - psutil.Process().create_time(), 0.0)
-    operation, work, weight = _training(device)
+    operation, work, sparse, weight = _training(device)
     embedding, metrics = _embedding(device)
-    found = Calibration(operation, work, weight, embedding, metrics, _write(), started)
+    found = Calibration(operation, work, sparse, weight, embedding, metrics, _write(), started)
     remember(str(device), found, str(choose_device("auto")))
     return found
 
@@ -71,11 +73,11 @@ def _even(timings: Sequence[Timing], threads: int) -> list[float]:
     return [cpu * stretch for cpu in computed]
 
 
-def _training(device: torch.device) -> tuple[float, float, float]:
-    """Return seconds a call, a floating-point operation and a weight, that fit the epochs of small cohorts."""
+def _training(device: torch.device) -> tuple[float, float, float, float]:
+    """Return seconds of what `step_parts` counts, that fit the epochs of small cohorts."""
     from scipy.optimize import nnls
 
-    counts: list[tuple[float, float, float]] = []
+    counts: list[tuple[float, float, float, float]] = []
     steps: list[Timing] = []
     for name, n_train, depth, runs, batch in _COHORTS:
         data = noise_dataset(name, n_train, n_test=1)
@@ -83,14 +85,14 @@ def _training(device: torch.device) -> tuple[float, float, float]:
         training = cohort(data, settings, device)
         training.epoch()  # buffers are allocated, a graph is captured
         steps.append(medians([timed(training.epoch)[1].per(training.steps) for _ in range(_ROUNDS)]))
-        counts.append(step_parts(training.networks, data.features, len(data.classes), settings))
+        counts.append(step_parts(training.networks, sizes(name, settings), settings))
     seconds = [one.seconds for one in steps] if device.type == "cuda" else _even(steps, torch.get_num_threads())
     # Divided by what was measured: each cohort's error counts as a share of its time.
     rows = np.asarray(counts) / np.asarray(seconds)[:, None]
     scale = rows.max(axis=0)
     fitted, _ = nnls(rows / scale, np.ones(len(rows)))
-    operation, work, weight = (fitted / scale).tolist()
-    return operation, work, weight
+    operation, work, sparse, weight = (fitted / scale).tolist()
+    return operation, work, sparse, weight
 
 
 def _embedding(device: torch.device) -> tuple[float, float]:

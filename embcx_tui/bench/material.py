@@ -45,12 +45,16 @@ def choose_dataset(quick: bool, train_limit: int = 0) -> Dataset:
 
 
 def noise_dataset(name: str, n_train: int | None = None, n_test: int | None = None) -> Dataset:
-    """Return random pixels and labels of the sizes of dataset `name`: they cost what the real ones cost."""
+    """Return random pixels and labels of the sizes of dataset `name`, as many of them zero: they cost what the real
+    ones cost.
+    """
     facts = CATALOGUE[name]
     random = np.random.default_rng(_NOISE_SEED)
 
     def part(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        pixels = random.integers(0, 256, (n, facts.features), dtype=np.uint8)
+        pixels = random.integers(1, 256, (n, facts.features), dtype=np.uint8)
+        if facts.nonzero < 1:
+            pixels *= random.random((n, facts.features), dtype=np.float32) < facts.nonzero
         return pixels, random.integers(0, len(facts.classes), n)
 
     train, test = part(n_train or facts.n_train), part(n_test or facts.n_test)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
-from embcx_tui.compute.learner import DeviceData, Learner, Sizes
+from embcx_tui.compute.learner import DeviceData, Learner, RawInputs, Sizes
 from embcx_tui.compute.networks import activate_, backpropagate_
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
@@ -45,7 +45,7 @@ class _Workspace:
 
         self.batch = batch
         self.index = torch.zeros(runs, batch, dtype=torch.int64, device=device)
-        self.raw = torch.empty(runs * batch, sizes.features, dtype=block.data.x.dtype, device=device)
+        self.raw = torch.empty(runs * batch, sizes.features, dtype=block.data.inputs.x.dtype, device=device)
         self.inputs = torch.empty(runs, batch, sizes.features, device=device)
         kept = block.counts if training else block.counts[:2]
         buffers = [layer(networks) for networks in kept]
@@ -96,7 +96,7 @@ class Block(Learner):
         self.sizes = sizes
         self.training = training
         self.data = data
-        self.device = data.x.device
+        self.device = data.inputs.x.device
         self.runs = tuple(sorted({network.run for network in networks}))
         deepest = networks[0].depth
         # counts[l-1]: networks with a layer l, all of them at the front.
@@ -221,16 +221,16 @@ class Block(Learner):
             if training:
                 self._write_step(w)
             else:
-                w.do(self.data.standardise, w.inputs)
+                w.do(self.data.inputs.standardise, w.inputs)
                 self._write_forward(w, [(w.inputs[0], 0, len(self.networks))])
         return self._workspaces[key]
 
     def _write_step(self, w: _Workspace) -> None:
         """Write the program of a training step; no host synchronisation in it, so that a CUDA graph can hold it."""
         do, count = w.do, len(self.networks)
-        do(torch.index_select, self.data.x, 0, w.index.view(-1), out=w.raw)
+        do(torch.index_select, self.data.inputs.x, 0, w.index.view(-1), out=w.raw)
         do(w.inputs.copy_, w.raw.view(w.inputs.shape))
-        do(self.data.standardise, w.inputs)
+        do(self.data.inputs.standardise, w.inputs)
         do(torch.index_select, w.index, 0, self._run_of, out=w.label_places)
         do(w.label_places.add_, self._label_offset)
         do(torch.index_select, self.data.labels.view(-1), 0, w.label_places.view(-1), out=w.targets.view(-1))
@@ -327,15 +327,15 @@ class Block(Learner):
         return self.counts[place + 1] if place + 1 < len(self.counts) else 0
 
     @torch.no_grad()
-    def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
+    def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
         correct = torch.zeros_like(self.correct)
-        for start in range(0, len(x), EVALUATION_BATCH):
-            part, labels = x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]
+        for start in range(0, len(y), EVALUATION_BATCH):
+            part, labels = inputs.x[start : start + EVALUATION_BATCH], y[start : start + EVALUATION_BATCH]
             w = self._workspace(len(part), training=False)
             w.inputs[0].copy_(part)
             self._run(w)
             correct += (w.logits.argmax(1) == labels).sum(1)
-        return [count / len(x) for count in correct.tolist()]
+        return [count / len(y) for count in correct.tolist()]
 
 
 def _padded(shape: tuple[int, ...]) -> int:

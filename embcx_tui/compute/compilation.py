@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,13 +56,24 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     return decorate
 
 
+@cache
+def _sources() -> tuple[tuple[str, int, int], ...]:
+    """Return what tells this state of the modules here from any other."""
+    files = ((path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py")))
+    return tuple((name, found.st_mtime_ns, found.st_size) for name, found in files)
+
+
 class _Kept(_FunctionCache):  # type: ignore[misc]  # of no type, for mypy
     """numba's cache of a kernel's machine code, for several processes at once and without errors of its own.
 
     numba writes an index and then the code that it names, and no lock: two processes that compile a kernel for two
     types could leave the one's code under the other's name. And where the disk is full or a file damaged, its error
-    would end the first call.
+    would end the first call. And it asks whether the kernel's file has changed, not those of the kernels it calls.
     """
+
+    def __init__(self, kernel: Any) -> None:
+        super().__init__(kernel)
+        self._cache_file._source_stamp = self._cache_file._source_stamp, _sources()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

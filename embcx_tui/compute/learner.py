@@ -5,26 +5,40 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from embcx_tui.compute.networks import Weights
+from embcx_tui.compute.nonzero import Inputs, inputs
 from embcx_tui.study.plan import Network
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceData:
-    """A dataset on the device: raw `x` [n, F], `labels` [variants, n] (int64; row 0 the true ones), mean and 1/std."""
+@dataclass(frozen=True, eq=False)
+class RawInputs:
+    """Raw inputs x [n, F] (uint8 or float32) on the device, and the mean and 1/std that standardise them."""
 
     x: Tensor
-    labels: Tensor
     mean: float
     scale: float
 
     def standardise(self, x: Tensor) -> None:
         """Standardise float32 `x`, in place."""
         x.sub_(self.mean).mul_(self.scale)
+
+    @cached_property
+    def listed(self) -> Inputs:
+        """These inputs for a CPU's kernels; made once, for all networks."""
+        return inputs(self.x.numpy(), self.mean, self.scale)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceData:
+    """The training set on the device, and its `labels` [variants, n] (int64; row 0 the true ones)."""
+
+    inputs: RawInputs
+    labels: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,8 @@ class Learner(ABC):
         """Take steps `first` … `last` - 1 of an epoch, with the shuffle [n] of each run; `loss` and `correct` grow."""
 
     @abstractmethod
-    def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
-        """Return each network's accuracy (0 … 1) on raw inputs `x` [n, F] with labels `y` [n]."""
+    def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
+        """Return each network's accuracy (0 … 1) on `inputs` [n, F] with labels `y` [n]."""
 
     @abstractmethod
     def finite(self) -> list[bool]:

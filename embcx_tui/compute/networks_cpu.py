@@ -1,19 +1,18 @@
 """The steps of one network on one core of a CPU: everything between two minibatches happens where the cache holds it.
 
 All parameters of a network lie in one vector: the matrices [inputs, units] of hidden layers 1 … depth and of the output
-layer, then their biases in the same order. float32 throughout; products are scipy's BLAS, called by `np.dot`.
+layer, then their biases in the same order. float32 throughout; products are scipy's BLAS, called by `np.dot`, but those
+with inputs that are mostly zero (`nonzero`).
 """
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute import nonzero
 from embcx_tui.compute.compilation import compiled
-
-Float32Array: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.int64]
-Real: TypeAlias = float | np.float32  # float32 where a kernel is called: it compiles for what it is given
+from embcx_tui.compute.nonzero import Float32Array, Inputs, IntArray, Real
 
 # The numbers by which kernels know the activations.
 KINDS = {"logsig": 0, "tanh": 1, "softsign": 2, "relu": 3}
@@ -169,16 +168,26 @@ def _matrix(vector: Float32Array, features: int, width: int, layer: int) -> Floa
 @compiled(inline=True)
 def _forward(
     kind: int, depth: int, width: int, classes: int, w: Float32Array,
-    x: Float32Array, layers: Float32Array, logits: Float32Array,
+    inputs: Inputs, index: IntArray, x: Float32Array, layers: Float32Array, logits: Float32Array,
 ) -> None:  # fmt: skip
-    """Fill `layers` [depth · B · width] with the activations at x [B, F], and `logits` [B, C] but for the bias."""
-    count, features = x.shape
+    """Fill `layers` [depth · B · width] with the activations at inputs `index` [B], `logits` [B, C] but for the bias.
+
+    `x` [B, F] then holds these inputs, standardised, where they are not listed.
+    """
+    count, features = index.size, inputs.raw.shape[1]
     size = count * width
     biases = features * width + (depth - 1) * width * width + width * classes
     below = x
     for layer in range(depth):
         z = layers[layer * size : (layer + 1) * size].reshape((count, width))
-        np.dot(below, _matrix(w, features, width, layer), z)
+        matrix = _matrix(w, features, width, layer)
+        if layer == 0 and inputs.starts.size:
+            nonzero.product(inputs, index, matrix, z)
+        else:
+            if layer == 0:
+                for i in range(count):
+                    _standardise(inputs.raw[index[i]], inputs.mean, inputs.scale, x[i])
+            np.dot(below, matrix, z)
         bias = w[biases + layer * width : biases + (layer + 1) * width]
         for i in range(count):
             activate(kind, z[i], bias)
@@ -188,21 +197,25 @@ def _forward(
 
 @compiled()
 def train(
-    x: NDArray[Any], mean: Real, scale: Real, labels: IntArray, order: IntArray, first: int, last: int, batch: int,
+    inputs: Inputs, labels: IntArray, order: IntArray, first: int, last: int, batch: int,
     kind: int, depth: int, width: int, classes: int,
     w: Float32Array, velocity: Float32Array, rate: Real, momentum: Real,
 ) -> tuple[float, int]:  # fmt: skip
     """Take the steps `first` … `last` - 1 of an epoch, in place.
 
-    x [n, F] are raw inputs, `order` [n] is the epoch's shuffle of them: step s takes order[s·batch : (s + 1)·batch],
-    the last one what is left. w and velocity are vectors as the module describes them. Returns the sum of
+    `order` [n] is the epoch's shuffle of the inputs [n, F]: step s takes order[s·batch : (s + 1)·batch], the last one
+    what is left. w and velocity are vectors as the module describes them. Returns the sum of
     cross-entropies (nats) and how many inputs were right, each before its step.
     """
-    features = x.shape[1]
+    features = inputs.raw.shape[1]
     outputs = features * width + (depth - 1) * width * width
     biases = outputs + width * classes
     gradient = np.empty_like(w)
-    inputs = np.empty((batch, features), np.float32)
+    listed = inputs.starts.size > 0
+    x = np.empty((0 if listed else batch, features), np.float32)
+    who = np.empty((features if listed else 0, batch), np.uint32)
+    values = np.empty(who.shape, np.float32)
+    counts = np.empty(len(who), np.uint32)
     layers = np.empty(depth * batch * width, np.float32)
     upper = np.empty(batch * width, np.float32)
     lower = np.empty(batch * width, np.float32)
@@ -214,9 +227,8 @@ def train(
         index = order[step * batch : (step + 1) * batch]
         count = index.size
         for i in range(count):
-            _standardise(x[index[i]], mean, scale, inputs[i])
             targets[i] = labels[index[i]]
-        _forward(kind, depth, width, classes, w, inputs[:count], layers, answers[:count])
+        _forward(kind, depth, width, classes, w, inputs, index, x[:count], layers, answers[:count])
         gradient[biases:] = _ZERO
         sums = _cross_entropy(
             answers[:count], w[biases + depth * width :], targets[:count], gradient[biases + depth * width :]
@@ -234,37 +246,40 @@ def train(
             bias_gradient = gradient[biases + layer * width : biases + (layer + 1) * width]
             for i in range(count):
                 backpropagate(kind, here[i], a[i], bias_gradient)
-            below = inputs[:count]
+            slopes = _matrix(gradient, features, width, layer)
             if layer > 0:
-                below = layers[(layer - 1) * size : layer * size].reshape((count, width))
+                a = layers[(layer - 1) * size : layer * size].reshape((count, width))
                 np.dot(here, _matrix(w, features, width, layer).T, there)
-            np.dot(below.T, here, _matrix(gradient, features, width, layer))
-            a = below
-            here, there = there, here
+                np.dot(a.T, here, slopes)
+                here, there = there, here
+            elif listed:
+                nonzero.transposed_product(inputs, index, here, bias_gradient, who, values, counts, slopes)
+            else:
+                np.dot(x[:count].T, here, slopes)
         _move(w, velocity, gradient, rate, momentum)
     return loss, correct
 
 
 @compiled()
 def count_correct(
-    x: NDArray[Any], mean: Real, scale: Real, labels: IntArray, batch: int,
+    inputs: Inputs, labels: IntArray, batch: int,
     kind: int, depth: int, width: int, classes: int, w: Float32Array,
 ) -> int:  # fmt: skip
-    """Return how many of the raw inputs x [n, F] a network puts into their class, `batch` of them at a time.
+    """Return how many of the inputs [n, F] a network puts into their class, `batch` of them at a time.
 
     Where classes are equally likely it is put into the first of them, as argmax does.
     """
-    n, features = x.shape
-    inputs = np.empty((batch, features), np.float32)
+    n, features = inputs.raw.shape
+    order = np.arange(n)
+    x = np.empty((0 if inputs.starts.size else batch, features), np.float32)
     layers = np.empty(depth * batch * width, np.float32)
     answers = np.empty((batch, classes), np.float32)
     bias = w[w.size - classes :]
     correct = 0
     for start in range(0, n, batch):
         count = min(batch, n - start)
-        for i in range(count):
-            _standardise(x[start + i], mean, scale, inputs[i])
-        _forward(kind, depth, width, classes, w, inputs[:count], layers, answers[:count])
+        index = order[start : start + count]
+        _forward(kind, depth, width, classes, w, inputs, index, x[:count], layers, answers[:count])
         for i in range(count):
             best = 0
             for c in range(1, classes):

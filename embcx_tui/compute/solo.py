@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from embcx_tui.compute import networks_cpu
-from embcx_tui.compute.learner import DeviceData, Learner, Sizes
+from embcx_tui.compute.learner import DeviceData, Learner, RawInputs, Sizes
 from embcx_tui.compute.networks import layer_sizes
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
@@ -33,7 +34,6 @@ class Solo(Learner):
         self._labels = data.labels[label_row].numpy()
         self._shapes = layer_sizes(sizes.features, sizes.width, network.depth, sizes.classes)
         self._kind = networks_cpu.KINDS[network.activation], network.depth, sizes.width, sizes.classes
-        self._scaling = np.float32(data.mean), np.float32(data.scale)
         count = sum(units * (inputs + 1) for units, inputs in self._shapes)
         self.parameters = torch.zeros(count)
         self.velocities = torch.zeros(count)
@@ -61,26 +61,26 @@ class Solo(Learner):
         training = self._training
         order = orders[self.networks[0].run].numpy()
         loss, correct = networks_cpu.train(
-            self._data.x.numpy(), *self._scaling, self._labels, order, first, last, training.batch_size, *self._kind,
+            self._data.inputs.listed, self._labels, order, first, last, training.batch_size, *self._kind,
             self.parameters.numpy(), self.velocities.numpy(),
             np.float32(training.learning_rate), np.float32(training.momentum),
         )  # fmt: skip
         self.loss += loss
         self.correct += correct
 
-    def evaluate(self, x: Tensor, y: Tensor) -> list[float]:
-        return [self._count_correct(x, y) / len(x)]
+    def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
+        return [self._count_correct(inputs, y) / len(y)]
 
-    def _count_correct(self, x: Tensor, y: Tensor) -> int:
+    def _count_correct(self, inputs: RawInputs, y: Tensor) -> int:
         return networks_cpu.count_correct(
-            x.numpy(), *self._scaling, y.numpy(), _EVALUATION_BATCH, *self._kind, self.parameters.numpy()
+            inputs.listed, y.numpy(), _EVALUATION_BATCH, *self._kind, self.parameters.numpy()
         )
 
     def prepare(self) -> None:
         """Have the kernels compiled, or loaded: so that the first epoch's time is that of its steps."""
         nothing = torch.empty(0, dtype=torch.int64)
         self.train({self.networks[0].run: nothing}, 0, 0)
-        self._count_correct(self._data.x[:0], nothing)
+        self._count_correct(replace(self._data.inputs, x=self._data.inputs.x[:0]), nothing)
 
     def finite(self) -> list[bool]:
         return [bool(torch.isfinite(self.parameters).all())]

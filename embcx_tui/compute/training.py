@@ -19,7 +19,7 @@ from embcx_tui.compute.blas import one_blas_thread
 from embcx_tui.compute.block import EVALUATION_BATCH, Block
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
 from embcx_tui.compute.device import memory_guard
-from embcx_tui.compute.learner import DeviceData, Learner, Sizes
+from embcx_tui.compute.learner import DeviceData, Learner, RawInputs, Sizes
 from embcx_tui.compute.networks import Pass, Weights, forward, initial_weights
 from embcx_tui.compute.solo import Solo
 from embcx_tui.study import ids
@@ -85,8 +85,10 @@ class CohortTraining:
             label_rows, labels = _labels(self.networks, dataset, self._seed)
             scale = float(np.float32(1.0 / dataset.std))
             mean = float(np.float32(dataset.mean))
-            self._data = DeviceData(torch.from_numpy(dataset.x_train).to(device), labels.to(device), mean, scale)
-            self._x_test = torch.from_numpy(dataset.x_test).to(device)
+            train, self._test = (
+                RawInputs(torch.from_numpy(x).to(device), mean, scale) for x in (dataset.x_train, dataset.x_test)
+            )
+            self._data = DeviceData(train, labels.to(device))
             self._y_test = torch.from_numpy(dataset.y_test).to(device)
             self._sizes = sizes
             self._learners = _learners(self.networks, label_rows, sizes, settings, self._data)
@@ -203,7 +205,7 @@ class CohortTraining:
         n = len(self.dataset.x_train)
         losses = [loss / n for loss in learner.loss.tolist()]
         accuracies = [count / n for count in learner.correct.tolist()]
-        tests = learner.evaluate(self._x_test, self._y_test)
+        tests = learner.evaluate(self._test, self._y_test)
         return [
             NetworkEpoch(network, loss, train, test, False)
             if finite and math.isfinite(loss) and not self._diverged[network.id]
@@ -218,17 +220,17 @@ class CohortTraining:
 
         nan for a diverged network. One pass: a tenth of an epoch's time.
         """
-        return self._accuracies(self._data.x, self._data.labels[0])
+        return self._accuracies(self._data.inputs, self._data.labels[0])
 
     def test_accuracies(self) -> dict[str, float]:
         """Return each network's accuracy (0 … 1) on the test set with its present weights; nan where diverged."""
-        return self._accuracies(self._x_test, self._y_test)
+        return self._accuracies(self._test, self._y_test)
 
-    def _accuracies(self, x: Tensor, y: Tensor) -> dict[str, float]:
+    def _accuracies(self, inputs: RawInputs, y: Tensor) -> dict[str, float]:
         found = {}
         with memory_guard(f"evaluating a cohort of {len(self.networks)} networks"):
             with _threads(len(self._learners), self.device) as (_, pool):
-                results = list(pool.map(lambda learner: learner.evaluate(x, y), self._learners))
+                results = list(pool.map(lambda learner: learner.evaluate(inputs, y), self._learners))
             for learner, accuracies in zip(self._learners, results, strict=True):
                 for network, accuracy in zip(learner.networks, accuracies, strict=True):
                     found[network.id] = math.nan if self._diverged[network.id] else accuracy
@@ -253,7 +255,7 @@ class CohortTraining:
         with memory_guard(f"the activations of {network.label}"):
             # A copy whatever the dtype: float32 inputs would be standardised where the caller keeps them.
             x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device, torch.float32, copy=True)
-            self._data.standardise(x)
+            self._data.inputs.standardise(x)
             return forward(self.weights(network), x)
 
     def control_accuracies(self, controls: Sequence[Network]) -> dict[str, tuple[float, float]]:
@@ -267,9 +269,9 @@ class CohortTraining:
             for learner in learners:
                 for place, network in enumerate(learner.networks):
                     learner.put(place, self.weights(network))
-            parts = ((self._data.x, self._data.labels[0]), (self._x_test, self._y_test))
+            parts = ((self._data.inputs, self._data.labels[0]), (self._test, self._y_test))
             with _threads(len(learners), self.device) as (_, pool):
-                results = list(pool.map(lambda learner: [learner.evaluate(x, y) for x, y in parts], learners))
+                results = list(pool.map(lambda learner: [learner.evaluate(*part) for part in parts], learners))
         return {
             network.id: (train, test)
             for learner, (trains, tests) in zip(learners, results, strict=True)
@@ -348,7 +350,7 @@ def _learners(
 
     A core that keeps to one network for some steps has it in its cache, and no barrier makes it wait for another.
     """
-    if not _in_one_step(data.x.device):
+    if not _in_one_step(data.inputs.x.device):
         alone = [Solo(network, label_rows[network.id], sizes, settings.training, data) for network in networks]
         for one in alone[:1]:
             one.prepare()

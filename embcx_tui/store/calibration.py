@@ -14,7 +14,7 @@ from embcx_tui.study.text import safe_text
 
 _FILE = "calibration.json"
 # Counted up when a number changes its meaning: entries of another version are measured again.
-_VERSION = 1
+_VERSION = 2
 _MAX_BYTES = 1_000_000
 
 
@@ -22,13 +22,15 @@ _MAX_BYTES = 1_000_000
 class Calibration:
     """The speed of one device in seconds; analysis.forecast says how they add up.
 
-    A training step takes `operation` for each call, `work` for each floating-point operation and `weight` for each
-    weight. `embedding` is a t-SNE embedding of 1,000 points among many, `metrics` the numbers beside it, on the CPU;
-    `write` a result's file and journal line, `start` a worker until it computes.
+    A training step takes `operation` for each call, `work` for each floating-point operation (`sparse` for one on
+    inputs that are mostly zero, the zeros left out) and `weight` for each weight. `embedding` is a t-SNE embedding of
+    1,000 points among many, `metrics` the numbers beside it, on the CPU; `write` a result's file and journal line,
+    `start` a worker until it computes.
     """
 
     operation: float
     work: float
+    sparse: float
     weight: float
     embedding: float
     metrics: float
@@ -38,7 +40,9 @@ class Calibration:
 
 # Two cores of an AMD EPYC (Zen 4), busy with other work (load 3 to 6), by `embcx-tui bench`: what is said before this
 # machine has been measured.
-ROUGH = Calibration(operation=1.5e-5, work=1.5e-11, weight=3e-10, embedding=0.25, metrics=0.15, write=0.005, start=5.0)
+ROUGH = Calibration(
+    operation=1.5e-5, work=1.5e-11, sparse=3.5e-11, weight=3e-10, embedding=0.25, metrics=0.15, write=0.005, start=5.0
+)
 
 
 def stored(device: str) -> Calibration | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from embcx_tui.analysis.forecast import epoch_seconds, forecast, sizes, step_parts
+from embcx_tui.analysis.forecast import Sizes, epoch_seconds, forecast, sizes, step_parts
 from embcx_tui.bench import calibration as measuring
 from embcx_tui.bench.stopwatch import Timing
 from embcx_tui.store.calibration import ROUGH, Calibration, remember, stored
@@ -41,7 +41,7 @@ def test_devices_and_hosts_have_entries_of_their_own(home: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"version": 99, "hosts": {}}', '{"version": 1, "hosts": [1]}', "[" * 100_000],
+    ["", "{", "[]", '{"version": 99, "hosts": {}}', '{"version": 2, "hosts": [1]}', "[" * 100_000],
 )
 def test_a_damaged_file_is_no_calibration(home: Path, text: str) -> None:
     home.mkdir(parents=True)
@@ -55,7 +55,7 @@ def test_a_damaged_file_is_no_calibration(home: Path, text: str) -> None:
 def test_a_number_that_is_none_is_no_calibration(home: Path, value: object) -> None:
     home.mkdir(parents=True)
     entry = {"cpu": asdict(ROUGH) | {"embedding": value}, "auto": "cpu"}
-    text = json.dumps({"version": 1, "hosts": {socket.gethostname(): entry}})
+    text = json.dumps({"version": 2, "hosts": {socket.gethostname(): entry}})
     (home / "calibration.json").write_text(text)
     assert stored("cpu") is None
 
@@ -63,23 +63,28 @@ def test_a_number_that_is_none_is_no_calibration(home: Path, value: object) -> N
 def test_steps_are_counted_as_by_hand() -> None:
     settings = load_preset("fig2").settings
     networks = make_plan(settings).cohorts[0].networks
-    _, work, weights = step_parts(networks, 784, 10, settings)
+    dense = Sizes(50_000, 10_000, 784, 10, nonzero=0.5)
+    _, work, sparse, weights = step_parts(networks, dense, settings)
     each = 784 * 100 + 4 * 100 * 100 + 100 * 10
     assert weights == 20 * each
     # SPEED.md: 56 MFLOP a step and network at batch 100.
-    assert work / 20 == pytest.approx(56e6, rel=0.02)
+    assert work / 20 == pytest.approx(56e6, rel=0.02) and sparse == 0
+    _, rest, sparse, weights = step_parts(networks, sizes("mnist", settings), settings)
+    assert weights == 20 * each
+    # Layer 1 is 31 MFLOP of it, on pixels of which four fifths are zero.
+    assert (work - rest) / 20 == pytest.approx(31.4e6, rel=0.01) and sparse == pytest.approx(0.191 * (work - rest))
 
 
 def test_a_forecast_is_the_sum_of_its_parts() -> None:
     plan = make_plan(load_preset("demo").settings)
-    one = Calibration(operation=0, work=0, weight=0, embedding=1.0, metrics=0, write=0, start=0)
+    one = Calibration(operation=0, work=0, sparse=0, weight=0, embedding=1.0, metrics=0, write=0, start=0)
     assert forecast(plan, one).total == pytest.approx(plan.embeddings)
     assert forecast(plan, replace(one, embedding=0, start=7.0)).total == pytest.approx(7.0)
     calls = replace(one, embedding=0, operation=1.0)
     data = sizes("digits", plan.settings)
     networks = plan.cohorts[0].networks
     epoch = epoch_seconds(networks, data, plan.settings, calls)
-    assert epoch == pytest.approx(15 * step_parts(networks, 64, 10, plan.settings)[0])
+    assert epoch == pytest.approx(15 * step_parts(networks, data, plan.settings)[0])
     assert forecast(plan, calls).total == pytest.approx(30 * epoch)
 
 

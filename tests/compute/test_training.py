@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from embcx_tui.compute import nonzero
 from embcx_tui.compute import training as training_module
 from embcx_tui.compute.block import Block, _Workspace
 from embcx_tui.compute.datasets import Dataset, load, make_dataset
@@ -33,11 +34,15 @@ CPU = torch.device("cpu")
 ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
 
 
-@pytest.fixture(autouse=True, params=[Solo, Block])
+@pytest.fixture(autouse=True, params=[(Solo, 0.0), (Solo, 2.0), (Block, 0.0)], ids=["alone", "nonzero", "block"])
 def learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Solo | Block]:
-    """Every test here is of both ways to train: each network by itself (on a CPU), all in one step (on a GPU)."""
-    kind: type[Solo | Block] = request.param
+    """Every test here is of all ways to train: each network by itself (on a CPU), with products of all inputs or of
+    what is not zero in them, and all networks in one step (on a GPU).
+    """
+    kind: type[Solo | Block]
+    kind, listed_below = request.param
     monkeypatch.setattr(training_module, "_in_one_step", lambda device: kind is Block)
+    monkeypatch.setattr(nonzero, "MOSTLY_ZERO", listed_below)
     return kind
 
 
@@ -499,8 +504,8 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
             training.step(step)
     state = captured.state()
     assert all(torch.equal(value, state[name]) for name, value in straight.state().items())
-    x, y = torch.from_numpy(digits.x_test), torch.from_numpy(digits.y_test)
-    assert ours.evaluate(x, y) == theirs.evaluate(x, y)
+    test, y = captured._test, torch.from_numpy(digits.y_test)
+    assert ours.evaluate(test, y) == theirs.evaluate(test, y)
     assert len(made) == 3
 
 
