@@ -341,10 +341,19 @@ class EmbcxApp(PersonalApp):
             # Textual hangs where a mode is left before its screen is there: a key typed while the program starts.
             self._first_mode = mode
             return
+        if mode in ("live", "layers") and self.paths is None and (pointed := self._pointed):
+            self.post_message(OpenStudy(pointed, mode))
+            return
         for _ in self._styles:
             pass  # what is not read yet
         # Not awaited here: the new screen's mounting may wait for this handler.
         self.run_worker(self._arrive(mode, self.switch_mode(mode)), group="mode")
+
+    @property
+    def _pointed(self) -> StudyPaths | None:
+        """The study that the pointer of the list is on, while the list is shown."""
+        screen = self.screen_stack[0]
+        return screen.pointed if isinstance(screen, StudiesScreen) else None
 
     async def _arrive(self, mode: Mode, mounted: AwaitMount) -> None:
         await mounted

@@ -160,7 +160,7 @@ LAYERS: list[BindingType] = [
     _key("layers.pan-up", "shift+up", "pan(0,1)", "Pan up", "Look further up", show=False),
     _key("layers.pan-down", "shift+down", "pan(0,-1)", "Pan down", "Look further down", show=False),
     _key("layers.filter", "slash", "filter", "Filter", "Filter the tree: words that its networks must hold"),
-    _key("layers.chart", "b", "chart", "Chart", "Bars; complexity over epochs; complexity against accuracy"),
+    _key("layers.chart", "b", "chart", "Chart", "Bars; heat map over epochs; complexity against accuracy"),
     _key("layers.method", "t", "method", "Method", "Points by another embedding method, where measured"),
     _key("layers.chance", "w", "chance", "Chance", "Leave networks at chance out of all means and tests; again: in"),
     _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),

@@ -139,8 +139,9 @@ def test_what_lies_on_the_disk_is_not_obeyed(tmp_path: Path, monkeypatch: pytest
 PASTED = "\x1b[200~" + hostile("pasted").replace("\x1b", "") + "\x1b[201~"
 
 
-def test_what_is_pasted_into_any_field_is_not_obeyed(tmp_path: Path) -> None:
+def test_what_is_pasted_into_any_field_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every text field: the form's, the filters', what is sought, the palette, where to save, load and export."""
+    monkeypatch.chdir(tmp_path)  # what is pasted as a file's name becomes one
     study = made.make_study(made.settings_of(networks__runs=1), "complete")
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
@@ -265,7 +266,7 @@ def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyP
     )
     base = read_study(study.paths)
     painter = Painter()
-    columns = layout(116)
+    columns = layout(116, 30)
     for text in strings(2_000)[part::4]:
         # As the journal's reader hands it over: lone surrogates cannot be in a file.
         text = text.encode("utf-8", "ignore").decode()

@@ -78,6 +78,17 @@ async def test_enter_opens_a_study_where_it_is_best_seen(state: made.MadeState, 
         assert app_of(pilot).snapshot is not None
 
 
+@pytest.mark.parametrize(("key", "mode"), [("v", "live"), ("l", "layers")])
+async def test_live_and_layers_show_the_study_pointed_at_where_none_is_open(key: str, mode: str) -> None:
+    made.make_study(SMALL, "complete", study_id="a" * 10, at=made.START, arrays=False)
+    older = made.make_study(SMALL, "complete", study_id="b" * 10, at=made.START - 9, arrays=False)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("down", key)
+        await until(pilot, lambda: app_of(pilot).current_mode == mode and app_of(pilot).snapshot is not None)
+        assert app_of(pilot).paths == older.paths
+
+
 async def test_d_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[StudyPaths] = []
     monkeypatch.setattr(launch, "start", started.append)

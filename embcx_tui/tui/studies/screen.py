@@ -102,7 +102,7 @@ class StudiesScreen(ModeScreen):
         pane.border_title = Content(f" {row.name} ") if row else None
         self.query_one(StudyDetails).row = row
         self.refresh_bindings()
-        self._rest_on(row.paths if row and row.state != "unreadable" and self.rows_complete else None)
+        self._rest_on(self.pointed if self.rows_complete else None)
 
     def _rest_on(self, paths: StudyPaths | None) -> None:
         """Tell once the cursor rests on a study."""
@@ -113,6 +113,12 @@ class StudiesScreen(ModeScreen):
             self._resting.stop()
         if paths:
             self._resting = self.set_timer(_RESTS_AFTER_S, lambda: self.post_message(LookedAt(paths)))
+
+    @property
+    def pointed(self) -> StudyPaths | None:
+        """The study that the pointer is on, where it can be opened."""
+        row = self._row
+        return row.paths if row and row.state != "unreadable" else None
 
     @property
     def _row(self) -> StudyRow | None:

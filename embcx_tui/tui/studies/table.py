@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
@@ -31,7 +32,9 @@ REFRESH_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, its width in cells (0: what is left), the least width of the list it is shown at."""
+    """A column: its title, its width in cells (0: what is left), one where there is room for more, and the least width
+    of the list it is shown at.
+    """
 
     title: str
     width: int
@@ -110,18 +113,28 @@ COLUMNS = (
     Column("Last KL", 9, _scores, wide_width=29, least=76),
     Column("When", 10, _when, right=True),
 )
-# From this width on columns take their wide width.
-WIDE = 112
-TITLES = {"Last KL": "Last layer's KL", "Nets": "Nets", "Data": "Datasets", "Done": "Progress"}
+TITLES = {"Last KL": "Last layer's KL", "Data": "Datasets", "Done": "Progress"}
+# Who gets more room first; before that the name has what the longest one here needs, up to the second number.
+WIDENED = ("Data", "Last KL", "Done")
+NAME_ROOM = 17, 40
 
 
-def layout(width: int) -> list[tuple[Column, int]]:
-    """Return the columns to show in `width` cells, with their widths; the name takes what is left."""
+def layout(width: int, longest: int = 0) -> list[tuple[Column, int]]:
+    """Return the columns to show in `width` cells, with their widths; the name takes what is left.
+
+    `longest` is the length of the longest name.
+    """
     shown = [column for column in COLUMNS if width >= column.least]
-    wide = width >= WIDE
-    widths = [(column.wide_width if wide else 0) or column.width for column in shown]
-    left = width - sum(widths) - GAP * (len(shown) - 1)
-    return [(column, size or max(left, 4)) for column, size in zip(shown, widths, strict=True)]
+    widths = {column.title: column.width for column in shown}
+    left = width - sum(widths.values()) - GAP * (len(shown) - 1)
+    least, most = NAME_ROOM
+    name = min(max(longest, least), most)
+    for column in sorted((one for one in shown if one.title in WIDENED), key=lambda one: WIDENED.index(one.title)):
+        more = column.wide_width - column.width
+        if left - more >= name:
+            widths[column.title] += more
+            left -= more
+    return [(column, widths[column.title] or max(left, 4)) for column in shown]
 
 
 def _fit(content: Content, width: int, right: bool) -> Content:
@@ -136,10 +149,10 @@ def draw_row(row: StudyRow, columns: Sequence[tuple[Column, int]], now: float) -
     return Content("  ") + Content(" " * GAP).join(cells)
 
 
-def draw_titles(columns: Sequence[tuple[Column, int]], wide: bool) -> Content:
+def draw_titles(columns: Sequence[tuple[Column, int]]) -> Content:
     """Return the line of column titles."""
     cells = [
-        _fit(Content(TITLES.get(column.title, column.title) if wide else column.title), width, column.right)
+        _fit(Content(TITLES[column.title] if width == column.wide_width else column.title), width, column.right)
         for column, width in columns
     ]
     return Content("  ") + Content(" " * GAP).join(cells)
@@ -212,6 +225,8 @@ class StudyTable(Vertical):
         """Show `rows`, the pointer staying on its study."""
         same = [row.paths for row in rows] == [row.paths for row in self._rows]
         before, self._rows = self.chosen, rows
+        if self.size.width:
+            self._lay_out(self.size.width)
         if same:
             self._redraw()
         else:
@@ -220,10 +235,15 @@ class StudyTable(Vertical):
             self.post_message(self.Chosen(self.chosen))
 
     def on_resize(self, event: events.Resize) -> None:
-        width = event.size.width - 4  # a blank at each side and the pointer
-        self._columns = layout(width)
-        self.query_one("#titles", Static).update(draw_titles(self._columns, width >= WIDE))
+        self._lay_out(event.size.width)
         self._redraw()
+
+    def _lay_out(self, width: int) -> None:
+        longest = max((cell_len(row.name) for row in self._rows), default=0)
+        columns = layout(width - 4, longest)  # a blank at each side and the pointer
+        if columns != self._columns:
+            self._columns = columns
+            self.query_one("#titles", Static).update(draw_titles(columns))
 
     def _rebuild(self) -> None:
         studies = self.query_one(StudyList)
