@@ -130,7 +130,7 @@ PROGRAM = (sys.executable, "-m", "embcx_tui")
 def over_epochs(study: str) -> None:
     """Take the picture of complexity over layer and epoch."""
     with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
-        terminal.expect("Layer", 60)
+        terminal.expect("10-NN acc", 60)
         time.sleep(1)
         # The chart that was left comes back: it may be this one.
         for _ in range(3):
@@ -144,7 +144,7 @@ def over_epochs(study: str) -> None:
 
 def main(study: str) -> None:
     with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
-        terminal.expect("Layer", 60)
+        terminal.expect("10-NN acc", 60)
         time.sleep(1)
         terminal.press("end", *["right"] * 5)
         time.sleep(3)  # scipy comes, and the statistics with it
@@ -155,7 +155,7 @@ def main(study: str) -> None:
         shoot(terminal, "grid")
         terminal.press("g", "g")
     with Terminal((*PROGRAM, "open", study), 100, 30) as terminal:
-        terminal.expect("Layer", 60)
+        terminal.expect("10-NN acc", 60)
         time.sleep(1)
         terminal.press("end", *["left"] * 5)
         time.sleep(1)
@@ -163,13 +163,13 @@ def main(study: str) -> None:
         steps = [("right", 0.8)] * 5 + [("left", 0.5)] + [("left", 0.03)] * 4 + [("a", 1.5)]
         film(terminal, "flight", [("a", 0.8), *steps])
     with Terminal((*PROGRAM, "open", study), 120, 40) as terminal:
-        terminal.expect("Layer", 60)
+        terminal.expect("10-NN acc", 60)
         terminal.press("s")
         shoot(terminal, "studies")
         terminal.press("c")
         shoot(terminal, "configure")
     with Terminal((*PROGRAM, "open", study), 80, 24) as terminal:
-        terminal.expect("Layer", 60)
+        terminal.expect("10-NN acc", 60)
         time.sleep(1)
         terminal.press("end", *["right"] * 5)
         time.sleep(3)

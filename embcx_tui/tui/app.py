@@ -341,6 +341,8 @@ class EmbcxApp(PersonalApp):
             # Textual hangs where a mode is left before its screen is there: a key typed while the program starts.
             self._first_mode = mode
             return
+        # Who goes elsewhere while a study is being read is not called back when it has been.
+        self._choose_mode = False
         if mode in ("live", "layers") and self.paths is None and (pointed := self._pointed):
             self.post_message(OpenStudy(pointed, mode))
             return

@@ -10,6 +10,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import StoreError
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.help import HelpScreen
+from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.widgets.dialogs import Ask
 from embcx_tui.worker import launch
 from tests.tui import made
@@ -87,6 +88,18 @@ async def test_live_and_layers_show_the_study_pointed_at_where_none_is_open(key:
         await pilot.press("down", key)
         await until(pilot, lambda: app_of(pilot).current_mode == mode and app_of(pilot).snapshot is not None)
         assert app_of(pilot).paths == older.paths
+
+
+async def test_who_goes_elsewhere_while_a_study_is_read_is_not_called_back() -> None:
+    study = made.make_study(SMALL)
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        app = app_of(pilot)
+        app.open_study(OpenStudy(study.paths))
+        app.action_mode("configure")  # before anything is read
+        await until(pilot, lambda: app.snapshot is not None)
+        await pilot.pause()
+        assert app.current_mode == "configure"
 
 
 async def test_d_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
