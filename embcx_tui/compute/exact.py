@@ -77,11 +77,11 @@ def descend(
     should_stop() is true between two windows (50 iterations of 1,000 points are 7 ms).
     """
     n = joint.shape[0]
-    joint32 = joint.astype(np.float32)
+    joint32 = exact_cpu.ghostly(joint)
     entropy = exact_cpu.entropy(joint) if entropy is None else entropy
-    points = np.ascontiguousarray(start.T, dtype=np.float32)
-    velocity = np.zeros_like(points)
-    gain = np.ones_like(points)
+    points = exact_cpu.with_ghosts(start.T)
+    velocity = np.zeros((2, n), np.float32)
+    gain = np.ones_like(velocity)
     z = float(n) * (n - 1)  # all w are 1 at the start's scale
     iterations = 0
     kl = change = np.inf
@@ -101,12 +101,12 @@ def descend(
             iterations += stretch
             left -= stretch
             if final:
-                before, kl = kl, score(joint, points.T, entropy)
+                before, kl = kl, score(joint, points[:, :n].T, entropy)
                 change = abs(before - kl) / kl
                 if change < descent.tolerance:
                     left = 0
-    norm = gradient_norm(joint32, points)
-    return Rest(points.T.copy(), kl, iterations, change, norm, change < descent.tolerance)
+    norm = _gradient_norm(joint32, points, n)
+    return Rest(points[:, :n].T.copy(), kl, iterations, change, norm, change < descent.tolerance)
 
 
 def score(joint: NDArray[np.float64], points: NDArray[np.floating], entropy: float) -> float:
@@ -115,10 +115,13 @@ def score(joint: NDArray[np.float64], points: NDArray[np.floating], entropy: flo
     return exact_cpu.cross_entropy(x, y, joint) - entropy
 
 
-def gradient_norm(joint: NDArray[np.float32], points: NDArray[np.float32]) -> float:
-    """Return the Euclidean norm of the KL's gradient (not a quarter of it) at points [2, n]."""
+def gradient_norm(joint: NDArray[np.floating], points: NDArray[np.floating]) -> float:
+    """Return the Euclidean norm of the KL's gradient (not a quarter of it) at points [2, n], in float32."""
+    return _gradient_norm(exact_cpu.ghostly(joint), exact_cpu.with_ghosts(points), points.shape[1])
+
+
+def _gradient_norm(joint: NDArray[np.float32], points: NDArray[np.float32], n: int) -> float:
     gradient = np.empty_like(points)
-    n = points.shape[1]
-    z = exact_cpu.forces(points[0], points[1], joint, np.float32(n * (n - 1)), gradient[0], gradient[1])
-    z = exact_cpu.forces(points[0], points[1], joint, np.float32(z), gradient[0], gradient[1])
-    return float(4.0 / z * np.linalg.norm(gradient.astype(np.float64)))
+    z = exact_cpu.forces(points, joint, np.float32(n * (n - 1)), gradient)
+    z = exact_cpu.forces(points, joint, np.float32(z), gradient)
+    return float(4.0 / z * np.linalg.norm(gradient[:, :n].astype(np.float64)))

@@ -2,109 +2,141 @@
 float64 scores.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.compilation import compiled
+from embcx_tui.compute.vectors import FLAGS, INDEX, Vectors, arrays, wide
 
 Float32Array: TypeAlias = NDArray[np.float32]
 FloatArray: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = float | np.float32  # float32 where a kernel is called: it compiles for what it is given
 
-_ONE = np.float32(1)
 _TWO = np.float32(2)
 _ZERO = np.float32(0)
 _GAIN_UP = np.float32(0.2)  # Jacobs 1988, as in van der Maaten's t-SNE: added while the step keeps its direction
 _GAIN_DOWN = np.float32(0.8)  # multiplied when it turns
 
 
-# Four rows are four sets of names and not a loop: LLVM keeps them in registers, and loads and stores the points behind
-# them once for four pairs. A function of its own, given slices: so LLVM can check cheaply that it may vectorise (as one
-# function with the loop around it, it does not, and is 7 times slower).
-@compiled(fastmath=True)
-def _four_rows(
-    x4: Float32Array, y4: Float32Array, x: Float32Array, y: Float32Array,
-    pa: Float32Array, pb: Float32Array, pc: Float32Array, pd: Float32Array,
-    scale: Real,
-    gx: Float32Array, gy: Float32Array, gx4: Float32Array, gy4: Float32Array,
-) -> Real:  # fmt: skip
-    """Add the forces (see `forces`) between four points (x4, y4 [4]) and the m points after them (x, y [m]) to both
-    gradients.
+# Points of a pass come in tiles of so many; `with_ghosts` fills the last one.
+TILE = 16
+# Where a ghost stands: w is 1e-12 and less there, which no sum of float32 notices, and nothing underflows, which costs
+# time. Points of an embedding lie within some hundreds.
+_FAR = np.float32(1e6)
+# Rows at a time: the points behind them are then loaded and their gradients stored once for four pairs. Their sums and
+# coordinates take 17 registers.
+_ROWS = 4
 
-    pa … pd [m] are the four points' rows of P. Returns the sum of w = 1 / (1 + distance²) over the 4m pairs.
+
+def with_ghosts(points: NDArray[np.floating]) -> Float32Array:
+    """Return points [2, n] as float32 [2, m], m the next multiple of TILE; the ghosts stand far off, and apart."""
+    n = points.shape[1]
+    found = np.empty((2, -(-n // TILE) * TILE), np.float32)
+    found[:, :n] = points
+    found[:, n:] = _FAR * np.arange(1, found.shape[1] - n + 1, dtype=np.float32)
+    return found
+
+
+def ghostly(joint: NDArray[np.floating]) -> Float32Array:
+    """Return joint probabilities [n, n] as float32 [m, m], 0 for ghosts."""
+    n = len(joint)
+    m = -(-n // TILE) * TILE
+    found = np.zeros((m, m), np.float32)
+    found[:n, :n] = joint
+    return found
+
+
+def _passing(
+    typing: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any
+) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]]:
+    """Add to (gx, gy) [m] what `forces` says, at (x, y) [m]; return the sum of w over pairs."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _Pass(builder, *arrays(context, builder, signature, arguments)).write()
+
+    return types.float32(x, y, joint, types.float32, gx, gy), generate
+
+
+_pass: Any = intrinsic(_passing)  # called without `typing`, which is numba's
+
+
+class _Pass(Vectors):
+    """The code of a pass: each pair once for both its points, four rows and a vector of columns at a time.
+
+    numba's own takes 0.124 ms for 1,000 points where this takes 0.104 (0.016 and 0.008 for 250): it checks for overlaps
+    and adds up registers for each four rows, and takes the columns that fill no vector one by one.
     """
-    xa, xb, xc, xd = x4[0], x4[1], x4[2], x4[3]
-    ya, yb, yc, yd = y4[0], y4[1], y4[2], y4[3]
-    gxa = gxb = gxc = gxd = gya = gyb = gyc = gyd = total = _ZERO
-    for j in range(x.size):
-        dxa, dxb, dxc, dxd = xa - x[j], xb - x[j], xc - x[j], xd - x[j]
-        dya, dyb, dyc, dyd = ya - y[j], yb - y[j], yc - y[j], yd - y[j]
-        wa = _ONE / (_ONE + dxa * dxa + dya * dya)
-        wb = _ONE / (_ONE + dxb * dxb + dyb * dyb)
-        wc = _ONE / (_ONE + dxc * dxc + dyc * dyc)
-        wd = _ONE / (_ONE + dxd * dxd + dyd * dyd)
-        total += (wa + wb) + (wc + wd)
-        fa = (scale * pa[j] - wa) * wa
-        fb = (scale * pb[j] - wb) * wb
-        fc = (scale * pc[j] - wc) * wc
-        fd = (scale * pd[j] - wd) * wd
-        gxa += fa * dxa
-        gxb += fb * dxb
-        gxc += fc * dxc
-        gxd += fd * dxd
-        gya += fa * dya
-        gyb += fb * dyb
-        gyc += fc * dyc
-        gyd += fd * dyd
-        gx[j] -= (fa * dxa + fb * dxb) + (fc * dxc + fd * dxd)
-        gy[j] -= (fa * dya + fb * dyb) + (fc * dyc + fd * dyd)
-    gx4[0] += gxa
-    gx4[1] += gxb
-    gx4[2] += gxc
-    gx4[3] += gxd
-    gy4[0] += gya
-    gy4[1] += gyb
-    gy4[2] += gyc
-    gy4[3] += gyd
-    return total
+
+    def __init__(self, builder: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any) -> None:
+        super().__init__(builder)
+        self._lanes = 16 if wide() else 8
+        self._count = builder.extract_value(x.shape, 0)
+        self._x, self._y, self._joint, self._gx, self._gy = (one.data for one in (x, y, joint, gx, gy))
+        self._scale = self.spread(scale, self._lanes)
+        self._zero, self._one = (self.constant(self._lanes, value) for value in (0.0, 1.0))
+
+    def write(self) -> Any:
+        _, (total,) = self.loop(INDEX(0), _ROWS, self._count, [self._zero], self._four_rows)
+        return self.sum(total)
+
+    def _four_rows(self, i: Any, carried: list[Any]) -> list[Any]:
+        b, lanes = self.builder, self._lanes
+        rows = [b.add(i, INDEX(number)) for number in range(_ROWS)]
+        here = [[self.spread(self.at(axis, row), lanes) for row in rows] for axis in (self._x, self._y)]
+        # The vector that holds these rows themselves: what is not after a row is left out.
+        first = b.and_(i, INDEX(-lanes))
+        places = self.numbered(lanes)
+        after = [b.icmp_signed(">", places, self.spread(b.sub(row, first), lanes)) for row in rows]
+        sums = self._columns(rows, here, after, first, [self._zero] * (2 * _ROWS) + carried)
+        start = b.add(first, INDEX(lanes))
+        _, sums = self.loop(
+            start, lanes, self._count, sums, lambda j, now: self._columns(rows, here, [None] * _ROWS, j, now)
+        )
+        for place, one in enumerate(sums[:-1]):
+            at = b.gep((self._gx, self._gy)[place // _ROWS], [rows[place % _ROWS]])
+            b.store(b.fadd(b.load(at), self.sum(one)), at)
+        return sums[-1:]
+
+    def _columns(self, rows: list[Any], here: list[list[Any]], after: list[Any], j: Any, sums: list[Any]) -> list[Any]:
+        """Write the pairs of four rows and the columns from j on; return their sums: four of each axis, and of w."""
+        b, lanes = self.builder, self._lanes
+        there = [self.load(axis, j, lanes) for axis in (self._x, self._y)]
+        back = [self.load(axis, j, lanes) for axis in (self._gx, self._gy)]
+        sums = list(sums)
+        for number, row in enumerate(rows):
+            dx, dy = (b.fsub(mine[number], other) for mine, other in zip(here, there, strict=True))
+            # By an estimate of 1 / d and a step of Newton's, which "fast" allows.
+            d = self.add_product(self.add_product(self._one, dx, dx), dy, dy)
+            w = b.fdiv(self._one, d, ("fast",))
+            if after[number] is not None:
+                w = b.select(after[number], w, self._zero)
+            p = self.load(self._joint, b.add(b.mul(row, self._count), j), lanes)
+            force = b.fmul(b.fsub(b.fmul(self._scale, p, FLAGS), w, FLAGS), w, FLAGS)
+            for axis, delta in enumerate((dx, dy)):
+                sums[axis * _ROWS + number] = self.add_product(sums[axis * _ROWS + number], force, delta)
+                back[axis] = b.fsub(back[axis], b.fmul(force, delta, FLAGS), FLAGS)
+            sums[-1] = b.fadd(sums[-1], w, FLAGS)
+        for axis, value in zip((self._gx, self._gy), back, strict=True):
+            self.store(value, axis, j)
+        return sums
 
 
-@compiled(fastmath=True)
-def forces(
-    x: Float32Array, y: Float32Array, joint: Float32Array, scale: Real, gx: Float32Array, gy: Float32Array,
-) -> Real:  # fmt: skip
-    """Write to (gx, gy) [n] the sums over j of (scale·p_ij - w_ij)·w_ij·(y_i - y_j) at (x, y) [n]; return Z, the sum of
-    w over ordered pairs.
+@compiled()
+def forces(points: Float32Array, joint: Float32Array, scale: Real, gradient: Float32Array) -> Real:
+    """Write to `gradient` [2, m] the sums over j of (scale·p_ij - w_ij)·w_ij·(y_i - y_j) at `points` [2, m]; return Z,
+    the sum of w = 1 / (1 + distance²) over ordered pairs.
 
-    With scale = Z these are Z / 4 of the gradient (van der Maaten & Hinton 2008, eq. 5); early exaggeration multiplies
-    scale. Where `scale` takes Z from the pass before, one pass and two sums a point are enough instead of four, and a
-    resting point is the same. Each pair is visited once, for both its points.
+    `points` are `with_ghosts`, `joint` [m, m] is `ghostly`. With scale = Z these are Z / 4 of the gradient (van der
+    Maaten & Hinton 2008, eq. 5); early exaggeration multiplies scale. Where `scale` takes Z from the pass before, one
+    pass and two sums a point are enough instead of four, and a resting point is the same.
     """
-    n = x.size
-    gx[:] = _ZERO
-    gy[:] = _ZERO
-    total = _ZERO
-    for i in range(0, n, 4):
-        end = min(i + 4, n)
-        for a in range(i, end):
-            for b in range(a + 1, end):
-                dx = x[a] - x[b]
-                dy = y[a] - y[b]
-                w = _ONE / (_ONE + dx * dx + dy * dy)
-                total += w
-                f = (scale * joint[a, b] - w) * w
-                gx[a] += f * dx
-                gy[a] += f * dy
-                gx[b] -= f * dx
-                gy[b] -= f * dy
-        if end == i + 4:
-            total += _four_rows(
-                x[i:end], y[i:end], x[end:], y[end:],
-                joint[i, end:], joint[i + 1, end:], joint[i + 2, end:], joint[i + 3, end:],
-                scale, gx[end:], gy[end:], gx[i:end], gy[i:end],
-            )  # fmt: skip
+    gradient[:] = _ZERO
+    total: Real = _pass(points[0], points[1], joint, np.float32(scale), gradient[0], gradient[1])
     return _TWO * total
 
 
@@ -128,17 +160,21 @@ def descend(
     points: Float32Array, velocity: Float32Array, gain: Float32Array, joint: Float32Array, z: Real,
     iterations: int, exaggeration: Real, rate: Real, momentum: Real, least_gain: Real,
 ) -> Real:  # fmt: skip
-    """Move points [2, n] by `iterations` steps, in place; velocity and gain [2, n] are the state between calls, z the
+    """Move points [2, m] by `iterations` steps, in place; velocity and gain [2, n] are the state between calls, z the
     last Z.
 
-    joint [n, n] float32; rate multiplies a quarter of the gradient, exaggeration P. Returns the last Z.
+    `points` are `with_ghosts`, which stay; `joint` [m, m] is `ghostly`. rate multiplies a quarter of the gradient,
+    exaggeration P. Returns the last Z.
     """
+    n = velocity.shape[1]
     gradient = np.empty_like(points)
     for _ in range(iterations):
         step = rate / z
-        z = forces(points[0], points[1], joint, exaggeration * z, gradient[0], gradient[1])
-        _move(points[0], velocity[0], gain[0], gradient[0], step, momentum, least_gain)
-        _move(points[1], velocity[1], gain[1], gradient[1], step, momentum, least_gain)
+        z = forces(points, joint, exaggeration * z, gradient)
+        for axis in range(2):
+            _move(
+                points[axis, :n], velocity[axis], gain[axis], gradient[axis, :n], step, momentum, least_gain
+            )  # fmt: skip
     return z
 
 

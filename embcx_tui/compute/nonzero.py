@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.compilation import compiled
+from embcx_tui.compute.vectors import INDEX, Vectors, arrays
 from embcx_tui.study.catalogue import MOSTLY_ZERO
 
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -32,7 +32,6 @@ _MAX_FEATURES = 65_536
 # narrow several rows at a time hide how long an addition takes. (64, 1) instead of 96 cost 8 %, 112 by padding 15 %.
 _CUTS = ((96, 1), (32, 2), (16, 4), (4, 4), (1, 4))
 _LANES = 16
-_INDEX, _LANE, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
 
 
 class Inputs(NamedTuple):
@@ -94,16 +93,11 @@ def _weighing(
     """Set total [width] to Σ values[s] · matrix[places[s]], the sum kept in registers; places are unsigned.
 
     numba would write the sum to memory and read it again at every row, and check each time that nothing overlaps: 2.3
-    times slower. LLVM's vectors are of any machine: it makes two halves of them, or four quarters, where registers are
-    narrower.
+    times slower.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
-        _Weighing(builder, *arrays).write()
+        _Weighing(builder, *arrays(context, builder, signature, arguments)).write()
         return context.get_dummy_value()
 
     return types.void(total, matrix, places, values), generate
@@ -112,80 +106,51 @@ def _weighing(
 _weigh: Any = intrinsic(_weighing)  # called without `typing`, which is numba's
 
 
-class _Weighing:
-    """The code of `_weigh`, written with `builder` for four of numba's arrays."""
+class _Weighing(Vectors):
+    """The code of `_weigh` for four of numba's arrays."""
 
     def __init__(self, builder: Any, total: Any, matrix: Any, places: Any, values: Any) -> None:
-        self._b = builder
+        super().__init__(builder)
         self._total, self._matrix, self._places, self._values = (one.data for one in (total, matrix, places, values))
         self._count = builder.extract_value(places.shape, 0)
         self._width = builder.extract_value(total.shape, 0)
 
     def write(self) -> None:
-        column = _INDEX(0)
+        column = INDEX(0)
         for columns, rows in _CUTS:
-            cut = partial(self._cut, columns, rows)
-            column, _ = self._while_fits(column, columns, self._width, [], cut)
-
-    def _while_fits(self, start: Any, step: int, end: Any, carried: list[Any], body: Any) -> tuple[Any, list[Any]]:
-        """Write `for (i = start; i + step <= end; i += step) carried = body(i, carried)`; return the last of both."""
-        b = self._b
-        before = b.block
-        test, loop, after = (b.append_basic_block() for _ in range(3))
-        b.branch(test)
-        b.position_at_end(test)
-        i = b.phi(_INDEX)
-        i.add_incoming(start, before)
-        now = [b.phi(one.type) for one in carried]
-        for phi, one in zip(now, carried, strict=True):
-            phi.add_incoming(one, before)
-        b.cbranch(b.icmp_signed("<=", b.add(i, _INDEX(step)), end), loop, after)
-        b.position_at_end(loop)
-        then = body(i, now)
-        i.add_incoming(b.add(i, _INDEX(step)), b.block)
-        for phi, one in zip(now, then, strict=True):
-            phi.add_incoming(one, b.block)
-        b.branch(test)
-        b.position_at_end(after)
-        return i, now
+            column, _ = self.loop(column, columns, self._width, [], partial(self._cut, columns, rows))
 
     def _cut(self, columns: int, rows: int, column: Any, _: list[Any]) -> list[Any]:
         """Write the sum of `columns` columns from `column` on, `rows` rows at a time, each of those in its own sum."""
-        b = self._b
-        vector = ir.VectorType(_FLOAT, min(columns, _LANES))
-        parts = range(0, columns, _LANES)
-        zeros = [vector([0.0] * vector.count) for _ in parts]
+        b = self.builder
+        lanes = min(columns, _LANES)
+        parts = [b.add(column, INDEX(first)) for first in range(0, columns, lanes)]
+        zeros = [self.constant(lanes, 0.0)] * len(parts)
 
         def add(s: Any, sums: list[Any]) -> list[Any]:
-            value = b.load(b.gep(self._values, [s]))
-            place = b.zext(b.load(b.gep(self._places, [s])), _INDEX)
-            row = b.add(b.mul(place, self._width), column)
-            factor = b.insert_element(vector(ir.Undefined), value, _LANE(0))
-            factor = b.shuffle_vector(factor, factor, ir.VectorType(_LANE, vector.count)([0] * vector.count))
+            row = b.mul(b.zext(self.at(self._places, s), INDEX), self._width)
+            value = self.spread(self.at(self._values, s), lanes)
             return [
-                b.fadd(one, b.fmul(factor, b.load(at, align=4), ("contract",)), ("contract",))
-                for one, at in zip(sums, self._vectors(self._matrix, row, vector, parts), strict=True)
+                self.add_product(one, value, self.load(self._matrix, b.add(row, part), lanes))
+                for one, part in zip(sums, parts, strict=True)
             ]
 
         def some(s: Any, sums: list[Any]) -> list[Any]:
             found = []
             for number in range(rows):
-                found += add(b.add(s, _INDEX(number)), sums[number * len(parts) : (number + 1) * len(parts)])
+                mine = sums[number * len(parts) : (number + 1) * len(parts)]
+                found += add(b.add(s, INDEX(number)), mine)
             return found
 
-        s, sums = self._while_fits(_INDEX(0), rows, self._count, zeros * rows, some)
+        s, sums = self.loop(INDEX(0), rows, self._count, zeros * rows, some)
         if rows > 1:
-            _, sums[: len(parts)] = self._while_fits(s, 1, self._count, sums[: len(parts)], add)
-        for place, at in enumerate(self._vectors(self._total, column, vector, parts)):
+            _, sums[: len(parts)] = self.loop(s, 1, self._count, sums[: len(parts)], add)
+        for place, part in enumerate(parts):
             whole = sums[place]
             for other in sums[place + len(parts) :: len(parts)]:
                 whole = b.fadd(whole, other)
-            b.store(whole, at, align=4)
+            self.store(whole, self._total, part)
         return []
-
-    def _vectors(self, base: Any, first: Any, vector: Any, parts: range) -> list[Any]:
-        b = self._b
-        return [b.bitcast(b.gep(base, [b.add(first, _INDEX(part))]), vector.as_pointer()) for part in parts]
 
 
 @compiled()

@@ -50,5 +50,5 @@ def embed(
     points = np.asarray(embedding, dtype=np.float32)
     kl = exact.score(joint, points, entropy)
     change = abs(before - kl) / kl
-    norm = exact.gradient_norm(joint.astype(np.float32), np.ascontiguousarray(points.T))
+    norm = exact.gradient_norm(joint, points.T)
     return exact.Rest(points, kl, EXAGGERATED + PLAIN, change, norm, change < descent.tolerance)

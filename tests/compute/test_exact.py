@@ -1,5 +1,8 @@
 """The exact descent: its gradient, its scores, and that it stops by its certificate."""
 
+from typing import Any
+
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,9 +19,20 @@ def joint_of_digits(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return rows, joint_probabilities(rows, 20.0)
 
 
-@pytest.mark.parametrize("n", [100, 101, 102, 103])
-def test_forces_are_the_derivative_of_the_score(n: int) -> None:
-    """Central differences of the float64 score, one block of four rows more or less."""
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("n", [96, 97, 98, 99, 103, 104, 111])
+def test_forces_are_the_derivative_of_the_score(n: int, wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Central differences of the float64 score, with no ghosts, one and fifteen; vectors of 16 and of 8."""
+    asked: list[bool] = []
+
+    def is_wide() -> bool:
+        asked.append(wide)
+        return wide
+
+    monkeypatch.setattr(exact_cpu, "wide", is_wide)
+    kernel: Any = exact_cpu.forces
+    compiling: Any = numba.njit
+    forces = compiling(kernel.py_func)
     _, joint = joint_of_digits(n)
     points = np.random.default_rng(0).standard_normal((n, 2)) * 3.0
     entropy = exact_cpu.entropy(joint)
@@ -30,15 +44,16 @@ def test_forces_are_the_derivative_of_the_score(n: int) -> None:
             wanted[i, c] = (
                 exact.score(joint, points + step, entropy) - exact.score(joint, points - step, entropy)
             ) / 2e-5
-    x, y = np.ascontiguousarray(points.T, dtype=np.float32)
-    gradient = np.empty((2, n), dtype=np.float32)
-    joint32 = joint.astype(np.float32)
-    z = exact_cpu.forces(x, y, joint32, 1.0, gradient[0], gradient[1])
-    exact_cpu.forces(x, y, joint32, np.float32(z), gradient[0], gradient[1])
+    padded, joint32 = exact_cpu.with_ghosts(points.T), exact_cpu.ghostly(joint)
+    assert padded.shape[1] % 16 == 0 and padded.shape[1] - n < 16
+    gradient = np.full_like(padded, np.nan)
+    z = forces(padded, joint32, np.float32(1.0), gradient)
+    forces(padded, joint32, np.float32(z), gradient)
+    assert asked, "compiled for this width"
     squared = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     assert z == pytest.approx((1.0 / (1.0 + squared)).sum() - n, rel=1e-5)
-    assert (4.0 / z * gradient.T) == pytest.approx(wanted, abs=2e-6)
-    assert exact.gradient_norm(joint32, np.stack([x, y])) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
+    assert (4.0 / z * gradient[:, :n].T) == pytest.approx(wanted, abs=2e-6)
+    assert exact.gradient_norm(joint, points.T) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
 
 
 @pytest.mark.parametrize("spread", [1e-4, 1.0, 1e3])
