@@ -15,8 +15,10 @@ from typing import Any
 from embcx_tui.bench.stopwatch import timed
 from embcx_tui.compute import complexity, datasets, exact
 from embcx_tui.compute.block import Block
+from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.solo import Solo
 from embcx_tui.compute.training import CohortTraining
+from embcx_tui.store.calibration import remember, stored
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.settings import StudySettings
@@ -95,7 +97,11 @@ def breakdown(name: str, settings: StudySettings) -> dict[str, Any]:
 
     Parts run on several threads at once: their seconds add up to more than the wall time. `share` is of all of them.
     """
+    device = str(choose_device(settings.machine.device))
+    known = stored(device)
     with _home(), clocks() as found:
+        if known:  # or the study would measure this machine first
+            remember(device, known, device)
         paths = create_study(settings)
         _, timing = timed(lambda: work.work(paths, Journal(paths), exact.never))
     whole = sum(found.seconds.values()) or 1.0

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Trend
-from embcx_tui.analysis.wording import break_words, effect_words, p_words
+from embcx_tui.analysis.wording import break_words, effect_words, p_words, signed
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured
@@ -221,7 +221,7 @@ class _Page:
         if values:
             self._heading(heading)
         for name, value in values.items():
-            self._add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), "–" if value is None else f"{value:.3f}")
+            self._add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), signed(value, 3))
 
 
 _TREND_NAMES = ("p falls", "p, Holm", "p rises", "effect", "first break", "Page's L", "runs")
