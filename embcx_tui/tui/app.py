@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.command import Provider
+from textual.command import CommandList, CommandPalette, Provider
 from textual.events import Event, Paste, Resize
 from textual.screen import Screen
 from textual.widget import AwaitMount
@@ -46,6 +46,8 @@ from embcx_tui.tui.widgets.dialogs import Answer, Ask
 _LONGEST_PASTE = 4_096
 # Between pieces of work that nobody waits for: keys are taken.
 _BETWEEN_S = 0.02
+# A terminal that has another size is laid out after so long.
+_SETTLED_S = 0.2
 # Nothing was pressed for so long: what the last key began is done.
 _RESTS_S = 0.4
 
@@ -149,6 +151,7 @@ class EmbcxApp(PersonalApp):
         self._first_mode: Mode | None = None
         self._starting: Starting | None = None
         self._mode: Mode = "studies"
+        self._small = False
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""
@@ -169,6 +172,15 @@ class EmbcxApp(PersonalApp):
         # Textual tells only the foremost screen its size; what lies behind a window is seen too.
         for screen in self.screen_stack[:-1]:
             screen.post_message(Resize(event.size, event.size))
+        small, self._small = self._small, too_small(event.size)
+        if small and not self._small:
+            self.set_timer(_SETTLED_S, self._lay_out_palette)
+
+    def _lay_out_palette(self) -> None:
+        """Lay out the palette's list once more: its height, counted without a width, can stay 0."""
+        if isinstance(self.screen, CommandPalette):
+            for commands in self.screen.query(CommandList):
+                commands.refresh(layout=True)
 
     def on_ready(self) -> None:
         # After the first frame: reading folders competes with drawing for the interpreter.
@@ -324,8 +336,8 @@ class EmbcxApp(PersonalApp):
 
     def deliver(self) -> None:
         """Hand what is known to the mode that is shown; the others get it when they are."""
-        # What the feed posted last may come when the application closes, and has no screen any more.
-        if not self.screen_stack or not self.screen_stack[0].is_mounted:
+        # What the feed posted last may come when the application closes, and has no screen any more, or half of one.
+        if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
         screen = self.screen_stack[0]
         for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
