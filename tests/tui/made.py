@@ -28,7 +28,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import boot_id, read_study
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study import ids
-from embcx_tui.study.catalogue import facts
+from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.events import (
     AnyEvent,
     CohortStarted,
@@ -45,7 +45,7 @@ from embcx_tui.study.events import (
     WorkerStarted,
 )
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, make_plan
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import StudySettings, validate
 
 # Monday 2 November 2026, 09:00 UTC: the morning all made studies were created on.

@@ -11,7 +11,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from embcx_tui.tui import phrases
+from embcx_tui.analysis import formatting
 from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.messages import Mode, OpenStudy
 from tests.tui import made
@@ -83,4 +83,4 @@ def stop_the_clock(monkeypatch: pytest.MonkeyPatch, at: float = made.START + 900
     """Let it be `at` on every screen, in UTC."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(phrases, "now", lambda: at)
+    monkeypatch.setattr(formatting, "now", lambda: at)

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from embcx_tui.tui.export import dialog as export_module
-from embcx_tui.tui.layers.shown import Shown
+from embcx_tui.tui.layers.export_figures import Shown
 from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, text_of
