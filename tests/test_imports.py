@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 
+import grimp
 import pytest
 
 NUMERICS = {
@@ -56,3 +58,13 @@ def test_the_worker_loads_no_screens() -> None:
 
 def test_a_worker_takes_its_lock_before_it_loads_numerics() -> None:
     assert loaded("import embcx_tui.worker.process") & NUMERICS == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # Imports inside functions and under TYPE_CHECKING count: a circle that is only put off is one all the same.
+    graph = grimp.build_graph("embcx_tui", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
