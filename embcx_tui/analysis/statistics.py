@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.analysis.selection import Architecture, Selection
-from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
+from embcx_tui.study.seeds import stream_seed
 
 CONFIDENCE = 0.95
 # Percentile intervals move in the second to third decimal from seed to seed at this number; 0.5 s for 280 networks.
@@ -201,7 +201,7 @@ def relations(selection: Selection) -> tuple[Relation, ...]:
         known = points(selection, dataset)
         if known:
             # A stream of its own, as everything random: the same study gives the same interval.
-            seed = ids.seed(plan.settings.machine.seed, dataset, 0, "bootstrap")
+            seed = stream_seed(plan.settings.machine.seed, dataset, 0, "bootstrap")
             found.append(_relation(dataset, known, seed))
     return tuple(found)
 

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Labels
-from embcx_tui.study import ids
+from embcx_tui.study.seeds import stream_seed
 
 # Of each class at most this part is set aside, rounded down: a class of 66 keeps 60 for training and the sample.
 TEST_PART = 10
 # The split belongs to the data, neither to a study's seed nor to the file's place: accuracies compare across studies.
-_SPLIT_SEED = ids.seed(0, "file", 0, "test split")
+_SPLIT_SEED = stream_seed(0, "file", 0, "test split")
 
 
 def test_members(labels: Labels, group: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:

@@ -21,9 +21,9 @@ from embcx_tui.compute.training.network import Pass, Weights, forward, initial_w
 from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH, CohortTrainer
-from embcx_tui.study import ids
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.plan import Network
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
 
 # A control that is trained, on labels permuted once a run.
@@ -121,7 +121,7 @@ class CohortTraining:
         return self._order[1]
 
     def _shuffle(self, run: int) -> Tensor:
-        key = ids.seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
+        key = stream_seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
         order = np.random.Generator(np.random.PCG64(key)).permutation(len(self.dataset.x_train))
         return torch.from_numpy(order.astype(np.int64)).to(self.device)
 
@@ -331,7 +331,7 @@ def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> t
         if network.control == SHUFFLED:
             if network.run not in of_run:
                 of_run[network.run] = len(table)
-                key = ids.seed(study_seed, dataset.name, network.run, "shuffled labels")
+                key = stream_seed(study_seed, dataset.name, network.run, "shuffled labels")
                 table.append(np.random.Generator(np.random.PCG64(key)).permutation(dataset.y_train))
             rows[network.id] = of_run[network.run]
     return rows, torch.from_numpy(np.stack(table))
