@@ -22,6 +22,7 @@ from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Tra
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH, CohortTrainer
 from embcx_tui.study.errors import MeasureError, RequestError
+from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
@@ -250,8 +251,8 @@ class CohortTraining:
         Raises MeasureError for a diverged network.
         """
         if self._diverged.get(network.id):
-            raise MeasureError(f"{network.label}: diverged in epoch {self._diverged[network.id]}")
-        with memory_guard(f"the activations of {network.label}"):
+            raise MeasureError(f"{network_name(network)}: diverged in epoch {self._diverged[network.id]}")
+        with memory_guard(f"the activations of {network_name(network)}"):
             # A copy whatever the dtype: float32 inputs would be standardised where the caller keeps them.
             x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device, torch.float32, copy=True)
             self._data.inputs.standardise(x)
