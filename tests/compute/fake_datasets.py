@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets.source import Source
-from embcx_tui.study.dataset_catalogue import CATALOGUE, Part, StoredFile
+from embcx_tui.study.dataset_catalogue import CATALOGUE, DatasetFile, StoredFile
 
 Bytes = NDArray[np.uint8]
 
@@ -111,10 +111,10 @@ def fake_source(name: str, urls: tuple[str, ...] = (), content: dict[str, bytes]
         unpacked = gzip.decompress(contents[f"{file.path}.gz"])
         return StoredFile(file.path, len(unpacked), hashlib.md5(unpacked).hexdigest())
 
-    def part(old: Part) -> Part:
+    def part(old: DatasetFile) -> DatasetFile:
         forms = tuple(tuple(stored(file) for file in form) for form in old.forms)
         file = stored(old.distributed)
-        return Part(forms, file, tuple(f"{url}{file.name}" for url in urls))
+        return DatasetFile(forms, file, tuple(f"{url}{file.name}" for url in urls))
 
     n_train = N_TRAIN if name == "mnist" else N_STORED
     small = replace(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Dataset, make_dataset, reason_of
 from embcx_tui.compute.datasets.download import download
-from embcx_tui.study.dataset_catalogue import DatasetFacts, Part, StoredFile
+from embcx_tui.study.dataset_catalogue import DatasetFacts, DatasetFile, StoredFile
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
@@ -73,7 +73,7 @@ class Source:
 
         Raises DataError where files are missing or damaged, `cache_dir` cannot be written, or torchvision is broken.
         """
-        present = [part.present(data_dir) for part in self.facts.files]
+        present = [part.complete_form(data_dir) for part in self.facts.files]
         forms = tuple(tuple(data_dir / file.path for file in form) for form in present if form)
         if len(forms) < len(present):
             missing = [file for part in self.facts.files for file in part.missing(data_dir)]
@@ -124,20 +124,20 @@ class Source:
         return [
             (data_dir / file.path, "present" if there else "missing", file)
             for part in self.facts.files
-            for file, there in part.found(data_dir)
+            for file, there in part.locate(data_dir)
         ]
 
-    def _wanted(self, part: Part, data_dir: Path) -> bool:
-        form = part.present(data_dir)
+    def _wanted(self, part: DatasetFile, data_dir: Path) -> bool:
+        form = part.complete_form(data_dir)
         return form is None or any(compare(data_dir / file.path, file) in DAMAGED for file in form)
 
-    def _uncover(self, part: Part, data_dir: Path) -> None:
+    def _uncover(self, part: DatasetFile, data_dir: Path) -> None:
         """Remove damaged files that would be read instead of the one just fetched."""
-        form = part.present(data_dir)
+        form = part.complete_form(data_dir)
         while form and part.distributed not in form:
             for file in form:
                 (data_dir / file.path).unlink(missing_ok=True)
-            form = part.present(data_dir)
+            form = part.complete_form(data_dir)
 
     def _hint(self, data_dir: Path) -> str:
         """Say why the version of CIFAR-10 that torchvision downloads is not read."""

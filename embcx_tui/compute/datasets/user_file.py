@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs, Labels, make_dataset
 from embcx_tui.compute.datasets.npz import NpzFile
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.text import safe_text
 
 # `house` is the name in the extract of SVHN on which the paper's figures are tried: crops of one photograph.
@@ -29,7 +29,7 @@ _MAX_CLASS_NAME = 40
 # At most one in so many inputs of each class is set aside, rounded down: a class of 66 keeps 60 for training.
 TEST_SHARE = 10
 # The split belongs to the data, not to a study's seed or to the file's path: accuracies compare across studies.
-_SPLIT_SEED = ids.seed(0, "file", 0, "test split")
+_SPLIT_SEED = stream_seed(0, "file", 0, "test split")
 
 
 @dataclass(frozen=True, slots=True)
