@@ -20,7 +20,8 @@ from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
 from embcx_tui.compute.training.cohort import memory_estimate
-from embcx_tui.compute.tsne.complexity import Measurement, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration
 from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import make_plan
