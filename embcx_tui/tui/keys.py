@@ -1,4 +1,4 @@
-"""The keys of every screen: action, word in the footer, sentence in the help; and how users change them."""
+"""The keys of every screen with their actions, footer labels and help texts; and how users change them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from textual.app import App
-from textual.binding import Binding, BindingType
-from textual.keys import REPLACED_KEYS, Keys, _character_to_key
+from textual.binding import Binding, BindingType, InvalidBinding
+from textual.keys import REPLACED_KEYS, Keys
 
 from embcx_tui.study.text import safe_text
 
@@ -258,8 +258,10 @@ def _is_key(text: str) -> bool:
 
 def _several(text: str) -> tuple[str, ...]:
     """Return the keys of a list with commas, each by its long name; a comma itself is written `comma`."""
-    found = (key.strip() for key in text.split(","))
-    return tuple(_character_to_key(key) if len(key) == 1 else key for key in found)
+    try:
+        return tuple(binding.key for binding in Binding.make_bindings([(text, "")]))
+    except InvalidBinding:  # a comma too many
+        return tuple(key.strip() for key in text.split(","))
 
 
 def check_keys(wanted: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -297,7 +299,8 @@ def _clash(good: Mapping[str, tuple[str, ...]], known: Mapping[str, Binding]) ->
 
 
 def written(app: App[object], id: str) -> str:
-    """Return the key of a binding as a person reads it, changed or not: for hints such as “r resumes”."""
+    """Return the key of a binding as the user reads it, changed or not: for hints such as “r resumes”."""
     binding = by_id()[id]
-    key = app._keymap.get(id, binding.key).split(",")[0]
-    return app.get_key_display(binding.with_key(key))
+    session = getattr(app, "session", None)
+    keymap: Mapping[str, str] = session.keymap if session else {}
+    return app.get_key_display(binding.with_key(keymap.get(id, binding.key).split(",")[0]))

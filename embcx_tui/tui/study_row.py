@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from textual.content import Content
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
@@ -11,9 +14,6 @@ from embcx_tui.study.text import safe_text
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
-from typing import NamedTuple
-
-from textual.content import Content
 
 # A snapshot's states, and that there is none.
 RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost", "unreadable"]
@@ -74,6 +74,17 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",
     )
+
+
+def training_rows(rows: Sequence[StudyRow], opened: StudyPaths | None, snapshot: Snapshot | None) -> list[StudyRow]:
+    """Return those of `rows` that train, and the open study where it does.
+
+    The open study is read more often than the list: one that was just started is not in `rows` yet.
+    """
+    training = [row for row in rows if row.state == "running"]
+    if opened and snapshot and snapshot.state == "running" and all(row.paths != opened for row in training):
+        training.append(row_of(opened, snapshot, snapshot.created))
+    return training
 
 
 def unreadable_row(paths: StudyPaths, created: float, reason: str) -> StudyRow:
