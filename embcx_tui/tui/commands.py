@@ -14,7 +14,7 @@ from textual.types import IgnoreReturnCallbackType
 from embcx_tui.tui import session, theme
 from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.session import Session
-from embcx_tui.tui.study_row import LOOKS, StudyRow
+from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
 
 # The palette itself and keys that only move the focus need no entry.
 _MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
@@ -41,8 +41,8 @@ class Commands(Provider):
                 yield Command(f"{binding.description} ({key})", binding.tooltip, action)
         yield from self._preferences()
         for row in self._rows():
-            look = LOOKS[row.state]
-            yield Command(f"Open {row.name}", f"{look.sign} {look.word} · {row.paths.id}", partial(self._open, row))
+            style = STATE_STYLES[row.state]
+            yield Command(f"Open {row.name}", f"{style.sign} {style.word} · {row.paths.id}", partial(self._open, row))
 
     def _preferences(self) -> Iterator[Command]:
         current = getattr(self.app, "session", None)

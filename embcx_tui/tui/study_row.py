@@ -111,22 +111,22 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
 
 
-class Look(NamedTuple):
-    """The sign (one cell wide), the word and the theme's colour of a state."""
+class StateStyle(NamedTuple):
+    """How a state is shown: its sign (one cell wide), its word, and the theme's colour."""
 
     sign: str
     word: str
     colour: str
 
 
-LOOKS: dict[RowState, Look] = {
-    "queued": Look("○", "queued", "$text-muted"),
-    "running": Look("●", "running", "$text-accent"),
-    "stopped": Look("■", "stopped", "$text-secondary"),
-    "complete": Look("✓", "complete", "$text-success"),
-    "failed": Look("✗", "failed", "$text-error"),
-    "lost": Look("?", "lost", "$text-warning"),
-    "unreadable": Look("!", "unreadable", "$text-error"),
+STATE_STYLES: dict[RowState, StateStyle] = {
+    "queued": StateStyle("○", "queued", "$text-muted"),
+    "running": StateStyle("●", "running", "$text-accent"),
+    "stopped": StateStyle("■", "stopped", "$text-secondary"),
+    "complete": StateStyle("✓", "complete", "$text-success"),
+    "failed": StateStyle("✗", "failed", "$text-error"),
+    "lost": StateStyle("?", "lost", "$text-warning"),
+    "unreadable": StateStyle("!", "unreadable", "$text-error"),
 }
 
 # Of networks, not of studies: trained, and no better than the largest class.
@@ -136,5 +136,5 @@ DIVERGED_SIGN = "✗"
 
 def state_content(state: RowState) -> Content:
     """Return sign and word of `state` in its colour."""
-    look = LOOKS[state]
-    return Content.styled(f"{look.sign} {look.word}", look.colour)
+    style = STATE_STYLES[state]
+    return Content.styled(f"{style.sign} {style.word}", style.colour)
