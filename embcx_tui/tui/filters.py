@@ -54,7 +54,7 @@ class Colourless(LineFilter):
 
 @lru_cache(8192)
 def ascii_of(text: str) -> str:
-    """Return `text` in ASCII, as many cells wide: signs as similar ones, letters without their marks, the rest as `?`."""
+    """Return `text` in ASCII, as many cells wide: similar signs, letters without their marks, else `?`."""
     if text.isascii():
         return text
     # "0.63 + 0.01" would be read as a sum.

@@ -23,7 +23,8 @@ for module in walk_packages(tui.__path__, f"{tui.__name__}."):
 
 def subclasses(of: type) -> set[type]:
     """Return the classes of the screens below `of`."""
-    below = {one for child in of.__subclasses__() for one in ({child} | subclasses(child))}
+    children: list[type] = of.__subclasses__()
+    below = {one for child in children for one in (child, *subclasses(child))}
     return {one for one in below if one.__module__.startswith(tui.__name__)}
 
 
@@ -31,7 +32,7 @@ def bindings_of(node: type) -> Iterator[Binding]:
     """Yield the bindings of a class that are not Textual's."""
     for base in node.__mro__:
         if base.__module__.startswith(tui.__name__):
-            yield from (binding for binding in vars(base).get("BINDINGS", ()) if isinstance(binding, Binding))
+            yield from Binding.make_bindings(vars(base).get("BINDINGS", ()))
 
 
 def takes(target: type, name: str, arguments: tuple[object, ...]) -> bool:
@@ -54,7 +55,11 @@ NODES = sorted((one for one in subclasses(DOMNode) if not subclasses(one)), key=
 def test_every_action_of_the_table_exists_where_it_is_bound(node: type) -> None:
     for binding in bindings_of(node):
         namespace, name, arguments = parse(binding.action)
-        targets = {"": [node], "app": [EmbcxApp], "screen": [one for one in NODES if issubclass(one, Screen)]}
+        targets: dict[str, list[type]] = {
+            "": [node],
+            "app": [EmbcxApp],
+            "screen": [one for one in NODES if issubclass(one, Screen)],
+        }
         assert any(takes(target, name, arguments) for target in targets[namespace]), (binding.id, binding.action)
 
 
