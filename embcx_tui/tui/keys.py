@@ -136,7 +136,7 @@ LAYERS: list[BindingType] = [
         "right",
         "flip(1)",
         "Layer",
-        "Previous layer, toward the input, or next, toward the output",
+        "Next layer, toward the output, or the previous one",
         display="← →",
     ),
     _extra("layers.previous", "left", "flip(-1)", "Previous layer", "Previous layer, toward the input"),
