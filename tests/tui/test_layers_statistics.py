@@ -43,7 +43,7 @@ def five_runs(**overrides: Any) -> StudySettings:
 
 def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, exclude_chance: bool = False) -> Trend:
     found = trends(select(snapshot, exclude_chance))
-    return next(one for one in found if (one.activation, one.control) == (activation, control))
+    return next(one for one in found if one.architecture[2:] == (activation, control))
 
 
 def summary_of(snapshot: Snapshot, activation: str, layer: int, exclude_chance: bool = False) -> LayerSummary:
