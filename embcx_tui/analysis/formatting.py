@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from embcx_tui.analysis.statistics import Trend
+if TYPE_CHECKING:  # numpy comes with it: not before the first frame
+    from embcx_tui.analysis.statistics import Trend
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
