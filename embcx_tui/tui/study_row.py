@@ -88,14 +88,15 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
     datasets = snapshot.plan.settings.data.datasets
     found: dict[str, float] = {}
     for summary in summarise(snapshot):
-        # One number an architecture: the last layer of the trained networks. With several datasets or depths the
+        # One number per architecture: the last layer of the trained networks. With several datasets or depths the
         # architecture's name says which.
-        if summary.layer == summary.depth and summary.control is None and summary.kl_mean is not None:
-            words = [summary.activation]
+        dataset, depth, activation, control = summary.architecture
+        if summary.layer == depth and control is None and summary.kl_mean is not None:
+            words = [activation]
             if len(depths) > 1:
-                words.append(f"d{summary.depth}")
+                words.append(f"d{depth}")
             if len(datasets) > 1:
-                words.insert(0, summary.dataset)
+                words.insert(0, dataset)
             found[safe_text(" ".join(words), 60)] = summary.kl_mean
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
 
