@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute import methods
-from embcx_tui.compute.device import one_blas_thread
+from embcx_tui.compute.device import cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, quality_and_neighbours
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
-from embcx_tui.compute.tsne.complexity import Complexity, Measurement, cores, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.plan import Layer
 from embcx_tui.study.settings import SCORE_METHOD

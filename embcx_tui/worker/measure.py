@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne.complexity import Measurement
+from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids

@@ -236,7 +236,7 @@ async def test_the_switch_comes_back_with_the_study() -> None:
         await sees(pilot, "means and tests without 3 networks at chance")
         app = pilot.app
         assert isinstance(app, EmbcxApp)
-        app.remember("layers", study.paths)
+        app.session.remember("layers", study.paths)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "means and tests without 3 networks at chance")
