@@ -25,7 +25,9 @@ def names_in(path: Path) -> frozenset[str]:
         for member in [node, *members]:
             defined = [getattr(member, "name", "")]
             targets = member.targets if isinstance(member, ast.Assign) else [getattr(member, "target", None)]
-            defined += [name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)]
+            defined += [
+                name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)
+            ]
             owner = f"{node.name}." if isinstance(node, ast.ClassDef) and member is not node else ""
             names |= {owner + name for name in defined if name}
     return frozenset(names)
