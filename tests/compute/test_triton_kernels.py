@@ -49,10 +49,15 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
             4,
         ),
         (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
-        (kernels_gpu._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": kernels_gpu.BLOCK}, 4),
         (
-            kernels_gpu._backpropagate,
-            {"gradient": REAL32, "activations": REAL32, "kinds": "*i32", "count": INT},
+            kernels_gpu.activate_kernel,
+            {"z": REAL32, "activations": "*i32", "count": INT},
+            {"SIZE": kernels_gpu.BLOCK},
+            4,
+        ),
+        (
+            kernels_gpu.backpropagate_kernel,
+            {"gradient": REAL32, "values": REAL32, "activations": "*i32", "count": INT},
             {"SIZE": kernels_gpu.BLOCK},
             4,
         ),
