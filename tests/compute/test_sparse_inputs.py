@@ -72,7 +72,7 @@ def test_a_sum_over_many_rows_loses_little() -> None:
 
 
 @pytest.mark.parametrize(("share", "is_sparse"), [(0.1, True), (0.3, True), (0.5, False), (1.0, False)])
-def test_only_what_is_mostly_zero_is_sparse(share: float, is_sparse: bool) -> None:
+def test_inputs_that_are_mostly_zero_are_sparse(share: float, is_sparse: bool) -> None:
     given = sparse_inputs.kernel_inputs(raw(200, 57, share, np.uint8), MEAN, SCALE)
     assert (len(given.indptr) == 201) is is_sparse
     assert (len(given.values) > 0) is is_sparse
