@@ -109,7 +109,7 @@ def cohort() -> None:
     grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 1}
     asked = validate({"data": {"datasets": ["digits"]}, "networks": grid})
     torch.set_num_threads(1)  # the interpreter is not made for more
-    digits = load("digits", Path("/nowhere"))
+    digits = load("digits", Path("/nowhere"), Path("/nowhere"))
     members = make_plan(asked).cohorts[0].networks
     with patch.object(cohort_training, "is_batched", return_value=True):
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))

@@ -53,7 +53,7 @@ def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
-    return load("digits", Path("/nowhere"))
+    return load("digits", Path("/nowhere"), Path("/nowhere"))
 
 
 def settings(**networks: object) -> StudySettings:
