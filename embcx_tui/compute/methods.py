@@ -13,8 +13,6 @@ from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 from embcx_tui.compute.tsne.initialization import oriented
 from embcx_tui.study.errors import MeasureError
 
-METHODS = ("pca", "lle", "mds", "isomap")
-
 # Of LLE and Isomap: 1 % of a sample; with scikit-learn's 5 the graph of a trained layer falls apart.
 NEIGHBOURS = 10
 STRESS_TOLERANCE = 1e-6  # relative change of the stress per iteration, scikit-learn's own since 1.7; 1e-3 stops after 6
@@ -48,7 +46,7 @@ def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
         rows = np.hstack([rows, np.zeros_like(rows)])  # every method is asked for two dimensions
     try:
         with _quiet(), np.errstate(all="ignore"):
-            points = _EMBED[method](rows, seed % 2**32)
+            points = EMBEDDERS[method](rows, seed % 2**32)
     except (ValueError, RuntimeError, ArithmeticError) as error:
         raise MeasureError(" ".join(str(error).split())[:200]) from error
     with np.errstate(over="ignore", invalid="ignore"):
@@ -97,7 +95,13 @@ def _isomap(rows: FloatArray, _seed: int) -> FloatArray:
     return np.asarray(Isomap(n_neighbors=NEIGHBOURS, eigen_solver="dense", n_jobs=1).fit_transform(rows))
 
 
-_EMBED: dict[str, Callable[[FloatArray, int], FloatArray]] = {"pca": _pca, "lle": _lle, "mds": _mds, "isomap": _isomap}
+EMBEDDERS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
+    "pca": _pca,
+    "lle": _lle,
+    "mds": _mds,
+    "isomap": _isomap,
+}
+METHODS = tuple(EMBEDDERS)
 
 
 def _check_graph(rows: FloatArray) -> None:

@@ -75,10 +75,10 @@ def test_knn_of_equal_rows_does_not_follow_the_order_of_the_sample() -> None:
     rows = np.random.default_rng(3).standard_normal((400, 6))
     rows[::2] = 0.0
     labels = np.repeat(np.arange(4), 100)
-    found = [metric("knn", rows, labels, seed) for seed in range(5)]
-    assert all(value is not None and 0.1 < value < 0.4 for value in found)
-    assert len(set(found)) > 1
-    assert found[0] == metric("knn", rows, labels, 0)
+    values = [metric("knn", rows, labels, seed) for seed in range(5)]
+    assert all(value is not None and 0.1 < value < 0.4 for value in values)
+    assert len(set(values)) > 1
+    assert values[0] == metric("knn", rows, labels, 0)
 
 
 # --- probe
@@ -94,13 +94,13 @@ def folds_of(rows: NDArray[np.floating], labels: IntArray, seed: int) -> tuple[F
 def test_probe_equals_scikit_learns_ridge_classifier_on_the_same_folds(n: int, d: int, classes: int) -> None:
     """More units than rows takes the other way through the same algebra."""
     given, labels = clusters(n, d, classes, spread=0.8 * d**0.5)
-    rows, known, fold = folds_of(given, labels, 7)
+    rows, classes_of_rows, fold = folds_of(given, labels, 7)
     right = 0
     for part in range(class_metrics.FOLDS):
         train, test = fold != part, fold == part
         spread = rows[train] - rows[train].mean(axis=0)
-        model = RidgeClassifier(alpha=0.1 * float((spread**2).sum()) / d).fit(rows[train], known[train])
-        right += int((model.predict(rows[test]) == known[test]).sum())
+        model = RidgeClassifier(alpha=0.1 * float((spread**2).sum()) / d).fit(rows[train], classes_of_rows[train])
+        right += int((model.predict(rows[test]) == classes_of_rows[test]).sum())
     assert metric("probe", given, labels, 7) == pytest.approx(right / n, abs=1e-12)
     assert 1 / classes < right / n < 1.0
 
@@ -118,7 +118,7 @@ def test_both_ways_to_the_probes_outputs_agree() -> None:
 def test_folds_are_stratified_and_keyed() -> None:
     classes = np.repeat(np.arange(5), [2, 7, 100, 33, 5])
     fold = class_metrics.stratified_folds(classes, 1)
-    for members in (fold, *(fold[classes == known] for known in range(5))):
+    for members in (fold, *(fold[classes == label] for label in range(5))):
         sizes = np.bincount(members, minlength=class_metrics.FOLDS)
         assert sizes.max() - sizes.min() <= 1
     assert np.array_equal(fold, class_metrics.stratified_folds(classes, 1))
@@ -296,12 +296,12 @@ def test_a_constant_layer_has_no_metrics() -> None:
 
 def test_what_a_single_class_and_lone_rows_leave_undefined() -> None:
     rows, _ = clusters(60, 5)
-    found = layer_metrics(rows, np.full(60, 3))
-    assert {name for name, value in found.items() if value is None} == {"knn", "probe", "separation", "gdv"}
+    values = layer_metrics(rows, np.full(60, 3))
+    assert {name for name, value in values.items() if value is None} == {"knn", "probe", "separation", "gdv"}
     lone = np.arange(60) % 3
     lone[0] = 9
-    found = layer_metrics(rows, lone)
-    assert {name for name, value in found.items() if value is None} == {"probe", "gdv"}
+    values = layer_metrics(rows, lone)
+    assert {name for name, value in values.items() if value is None} == {"probe", "gdv"}
     assert class_metrics.separation_fuzziness(rows, np.arange(60)) is None  # one row a class: no spread within
     assert intrinsic_dimension.twonn(np.zeros((20, 20))) is None
 

@@ -50,13 +50,13 @@ def test_both_products_equal_float64s(width: int, dtype: type[np.generic]) -> No
 
 def test_bytes_and_float32_give_the_same_bits() -> None:
     index, w = np.arange(30), np.random.default_rng(0).standard_normal((57, 100)).astype(np.float32)
-    found = []
+    results = []
     for dtype in (np.uint8, np.float32):
         given = sparse_inputs.kernel_inputs(raw(30, 57, 0.3, dtype), MEAN, SCALE)
         z = np.empty((30, 100), np.float32)
         sparse_inputs.product(given, index, w, z)
-        found.append((z, transposed(given, index, z)))
-    for one, other in zip(*found, strict=True):
+        results.append((z, transposed(given, index, z)))
+    for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

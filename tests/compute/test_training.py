@@ -91,14 +91,14 @@ def test_a_network_does_not_depend_on_the_cohort(
     networks = cohort(asked)
     assert len(networks) == 20
     together = CohortTraining(networks, digits, asked, CPU)
-    alone = {network.id: CohortTraining((network,), digits, asked, CPU) for network in networks}
+    single = {network.id: CohortTraining((network,), digits, asked, CPU) for network in networks}
     for step in range(50):
         together.step(step % together.steps)
-        for training in alone.values():
+        for training in single.values():
             training.step(step % training.steps)
     for network in networks:
-        found = difference(together.weights(network), alone[network.id].weights(network))
-        assert found == 0 if trainer is NetworkTrainer else found < 1e-5, network.id
+        distance = difference(together.weights(network), single[network.id].weights(network))
+        assert distance == 0 if trainer is NetworkTrainer else distance < 1e-5, network.id
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -108,16 +108,16 @@ def test_both_trainers_give_the_same_networks(
     data = replace(digits, x_train=digits.x_train.astype(dtype), x_test=digits.x_test.astype(dtype))
     asked = settings(depths=[2, 7, 1], width=33)
     networks = cohort(asked)
-    found = []
+    results = []
     for in_one_step in (False, True):
         monkeypatch.setattr(training_module, "is_batched", lambda device, is_so=in_one_step: is_so)
         training = CohortTraining(networks, data, asked, CPU)
         reports = [training.epoch() for _ in range(2)]
-        found.append((training, reports))
-    (alone, ours), (together, theirs) = found
-    assert len(alone.trainers) == len(networks) and len(together.trainers) == 1
+        results.append((training, reports))
+    (by_network, ours), (batched, theirs) = results
+    assert len(by_network.trainers) == len(networks) and len(batched.trainers) == 1
     for network in networks:
-        assert difference(alone.weights(network), together.weights(network)) < 1e-4, network.id
+        assert difference(by_network.weights(network), batched.weights(network)) < 1e-4, network.id
     for one, other in zip(ours[1].networks, theirs[1].networks, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)
         assert one.train_accuracy == pytest.approx(other.train_accuracy, abs=1.5 / len(digits.x_train))
@@ -301,8 +301,8 @@ def test_a_diverged_network_leaves_the_others_alone(digits: Dataset, tmp_path: P
     for _, parameter, _ in victims.named_parameters(index):
         parameter.fill_(torch.inf)
     for _ in range(2):
-        expected, found = healthy.epoch(), sick.epoch()
-        for good, entry in zip(expected.networks, found.networks, strict=True):
+        expected, report = healthy.epoch(), sick.epoch()
+        for good, entry in zip(expected.networks, report.networks, strict=True):
             if entry.network == victim:
                 assert entry.diverged and math.isnan(entry.loss) and math.isnan(entry.test_accuracy)
             else:
@@ -335,7 +335,7 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
     training = CohortTraining(networks, digits, asked, CPU)
     training.epoch()
     for network in networks:
-        found = training.measure(network, digits.x_train[:50])
+        passed = training.measure(network, digits.x_train[:50])
         model = plain_network(training.weights(network))
         a = torch.from_numpy(digits.standardised(digits.x_train[:50]))
         layers = []
@@ -344,11 +344,11 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
                 a = module(a)
                 if position % 2:
                     layers.append(a.numpy())
-        assert len(found.activations()) == network.depth
-        for ours, theirs in zip(found.activations(), layers, strict=True):
+        assert len(passed.activations()) == network.depth
+        for ours, theirs in zip(passed.activations(), layers, strict=True):
             assert ours.dtype == np.float32 and ours.shape == (50, 24)
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
-        np.testing.assert_array_equal(found.predictions, a.argmax(1).numpy())
+        np.testing.assert_array_equal(passed.predictions, a.argmax(1).numpy())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -377,11 +377,11 @@ def test_controls_are_evaluated_together_as_one_by_one(digits: Dataset) -> None:
     plan = make_plan(asked).cohorts[0]
     training = CohortTraining(plan.networks, digits, asked, CPU)
     training.epoch()
-    found = training.control_accuracies(plan.controls)
-    assert set(found) == {control.id for control in plan.controls} and len(found) == 16
+    accuracies = training.control_accuracies(plan.controls)
+    assert set(accuracies) == {control.id for control in plan.controls} and len(accuracies) == 16
     for control in plan.controls:
         for accuracy, x, y in zip(
-            found[control.id], (digits.x_train, digits.x_test), (digits.y_train, digits.y_test), strict=True
+            accuracies[control.id], (digits.x_train, digits.x_test), (digits.y_train, digits.y_test), strict=True
         ):
             right = float(np.mean(training.measure(control, x).predictions == y))
             assert accuracy == pytest.approx(right, abs=1.5 / len(y)), (
@@ -407,9 +407,9 @@ def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
     (network,) = cohort(asked)
     shuffled = Network(network_id("digits", 2, "tanh", 0, "shuffled"), "digits", 2, "tanh", 0, "shuffled")
     training = CohortTraining((network, shuffled), digits, asked, CPU)
-    alone = CohortTraining((network,), digits, asked, CPU)
+    trained_alone = CohortTraining((network,), digits, asked, CPU)
     for _ in range(10):
-        report, expected = training.epoch(), alone.epoch()
+        report, expected = training.epoch(), trained_alone.epoch()
     assert report.networks[0].loss == pytest.approx(expected.networks[0].loss, rel=1e-3)
     assert report.networks[0].test_accuracy > 0.85
     assert report.networks[1].test_accuracy < 0.35
@@ -482,17 +482,17 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     networks = cohort(asked)
     straight = CohortTraining(networks, digits, asked, CPU)
     captured = CohortTraining(networks, digits, asked, CPU)
-    made: list[Recorded] = []
+    graphs: list[Recorded] = []
     genuine = Workspace.run
 
     def run(workspace: Workspace) -> None:
         genuine(workspace)
-        if made and not made[-1].program:
-            made[-1].program = workspace.program
+        if graphs and not graphs[-1].program:
+            graphs[-1].program = workspace.program
 
     def graph() -> Recorded:
-        made.append(Recorded())
-        return made[-1]
+        graphs.append(Recorded())
+        return graphs[-1]
 
     def capture(graph: Recorded, stream: object, capture_error_mode: str) -> AbstractContextManager[None]:
         assert capture_error_mode == "thread_local"
@@ -515,7 +515,7 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     assert all(torch.equal(value, state[name]) for name, value in straight.state().items())
     test, y = captured.test_inputs, torch.from_numpy(digits.y_test)
     assert ours.evaluate(test, y) == theirs.evaluate(test, y)
-    assert len(made) == 3
+    assert len(graphs) == 3
 
 
 def test_threads_issue_their_work_on_the_stream_of_their_caller(monkeypatch: pytest.MonkeyPatch) -> None:

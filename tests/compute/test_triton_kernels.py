@@ -75,6 +75,6 @@ def test_the_kernels_compile_for_a_gpu(number: int) -> None:
     signature = types | dict.fromkeys(constants, "constexpr")
     for capability in (80, 90):
         source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-        made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
-        assert made.asm["cubin"].startswith(b"\x7fELF")
-        assert made.metadata.shared <= 48 << 10  # what every GPU gives a block
+        binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+        assert binary.asm["cubin"].startswith(b"\x7fELF")
+        assert binary.metadata.shared <= 48 << 10  # what every GPU gives a block
