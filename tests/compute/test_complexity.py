@@ -54,7 +54,7 @@ def test_every_layer_is_measured_and_scored_exactly() -> None:
 
 
 def test_a_layers_result_does_not_depend_on_the_batch_composition() -> None:
-    """Bit for bit: by itself, among others, with degenerate neighbours, in another order, with other numbers of threads."""
+    """Bit for bit: by itself, among others, with degenerate ones, in another order, with other numbers of threads."""
     layers = layers_of_digits()
     dead = np.zeros((160, 10), dtype=np.float32)
     doubled = np.repeat(layers[1][:80], 2, axis=0)
