@@ -19,7 +19,7 @@ from embcx_tui.bench.workloads import Trained, choose_dataset, noise_dataset, se
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
-from embcx_tui.compute.training.cohort import memory_estimate
+from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import OutOfMemory, free_bytes
-from embcx_tui.compute.training.cohort import CohortTraining, EpochReport, split
+from embcx_tui.compute.training.cohort import CohortTraining, EpochReport
+from embcx_tui.compute.training.memory import split
 from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.files import publish
 from embcx_tui.store.paths import StudyPaths
