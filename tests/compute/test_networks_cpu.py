@@ -8,7 +8,7 @@ import torch
 
 from embcx_tui.compute import networks_cpu
 from embcx_tui.study.settings import ACTIVATIONS
-from tests.compute.plain import MODULES
+from tests.compute.reference_mlp import MODULES
 
 
 def both(activation: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.ids import network_id
 from embcx_tui.study.plan import Network, make_plan
 from embcx_tui.study.settings import StudySettings, validate
-from tests.compute.plain import plain_network, plain_train
+from tests.compute.reference_mlp import reference_network, reference_train
 
 CPU = torch.device("cpu")
 ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
@@ -146,8 +146,8 @@ def test_odd_shapes_train_as_a_plain_loop(width: int, classes: int, batch: int) 
     batches = [training.minibatch(0, step) for step in range(training.steps)]
     report = training.epoch()
     for network, entry in zip(networks, report.networks, strict=True):
-        model = plain_network(initial_weights(network, 1, width, classes, 0))
-        losses = plain_train(model, data, batches, 0.03, 0.5)
+        model = reference_network(initial_weights(network, 1, width, classes, 0))
+        losses = reference_train(model, data, batches, 0.03, 0.5)
         assert difference(training.weights(network), module_weights(model, network.activation)) < 2e-5
         wanted = sum(loss * len(part) for loss, part in zip(losses, batches, strict=True)) / 40
         assert entry.loss == pytest.approx(wanted, rel=1e-5)
@@ -160,12 +160,12 @@ def test_fifty_steps_equal_a_plain_loop(digits: Dataset, activation: str, depth:
     networks = cohort(asked)
     network = next(each for each in networks if (each.depth, each.activation, each.run) == (depth, activation, 1))
     training = CohortTraining(networks, digits, asked, CPU)
-    model = plain_network(initial_weights(network, 64, 24, 10, 0))
+    model = reference_network(initial_weights(network, 64, 24, 10, 0))
     batches = [training.minibatch(1, step % training.steps) for step in range(50)]
     assert len(batches[14]) == 37  # 1,437 inputs: the last minibatch is smaller, and not dropped
     for step in range(50):
         training.step(step % training.steps)
-    plain_train(model, digits, batches, 0.03, 0.9)
+    reference_train(model, digits, batches, 0.03, 0.9)
     assert difference(training.weights(network), module_weights(model, activation)) < 2e-5
 
 
@@ -181,8 +181,8 @@ def test_the_gradient_equals_autograd_in_float64(digits: Dataset, activation: st
     training.step(0)
     for network in networks:
         start = initial_weights(network, 64, 24, 10, 0)
-        model = plain_network(start, torch.float64)
-        plain_train(model, digits, [training.minibatch(network.run, 0)], 1.0, 0.0)
+        model = reference_network(start, torch.float64)
+        reference_train(model, digits, [training.minibatch(network.run, 0)], 1.0, 0.0)
         step = flat(module_weights(model, activation)) - flat(start).astype(np.float64)
         ours = flat(training.weights(network)).astype(np.float64) - before[network.id]
         # With rate 1 and no momentum the step is the gradient, to float32 rounding of the weights.
@@ -204,7 +204,7 @@ def test_the_gradient_of_a_trained_network_is_as_good(digits: Dataset, activatio
         learner.put(place, weights)  # and no velocity: after a step that is the gradient
         training.step(step)
         ours = np.concatenate([velocity.flatten().numpy() for _, _, velocity in learner.parts(place)])
-        model = plain_network(weights, torch.float64)
+        model = reference_network(weights, torch.float64)
         batch = training.minibatch(network.run, step)
         inputs = (torch.from_numpy(digits.x_train[batch]).double() - digits.mean) / digits.std
         torch.nn.functional.cross_entropy(model(inputs), torch.from_numpy(digits.y_train)[batch]).backward()  # type: ignore[no-untyped-call]  # torch gives it no types
@@ -217,8 +217,8 @@ def test_an_epoch_reports_loss_and_accuracies(digits: Dataset) -> None:
     (network,) = cohort(asked)
     training = CohortTraining((network,), digits, asked, CPU)
     batches = [training.minibatch(0, step) for step in range(training.steps)]
-    model = plain_network(initial_weights(network, 64, 24, 10, 0))
-    losses = plain_train(model, digits, batches, 0.03, 0.9)
+    model = reference_network(initial_weights(network, 64, 24, 10, 0))
+    losses = reference_train(model, digits, batches, 0.03, 0.9)
     report = training.epoch()
     (entry,) = report.networks
     expected = sum(loss * len(batch) for loss, batch in zip(losses, batches, strict=True)) / len(digits.x_train)
@@ -329,7 +329,7 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
     training.epoch()
     for network in networks:
         found = training.measure(network, digits.x_train[:50])
-        model = plain_network(training.weights(network))
+        model = reference_network(training.weights(network))
         a = torch.from_numpy(digits.standardised(digits.x_train[:50]))
         layers = []
         with torch.no_grad():

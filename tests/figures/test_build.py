@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from embcx_tui.figures import build, gallery
 from embcx_tui.figures.values import Panels, Scatter
 from embcx_tui.study.errors import StoreError
-from tests.figures import small_study
-from tests.figures.small_study import complexity
+from tests import small_study
+from tests.small_study import complexity
 
 
 def test_bars_hold_every_run_of_every_layer() -> None:

@@ -18,8 +18,8 @@ from embcx_tui.figures.numbers import figure_csv
 from embcx_tui.figures.terminal import Look, draw_text
 from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.study.plan import make_plan
-from tests.figures import small_study
-from tests.figures.small_study import SmallStudy, complexity
+from tests import small_study
+from tests.small_study import SmallStudy, complexity
 
 EVERY = {"activations": ["logsig", "tanh", "softsign", "relu"]}
 

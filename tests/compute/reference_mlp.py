@@ -16,7 +16,7 @@ MODULES: dict[str, type[nn.Module]] = {
 }
 
 
-def plain_network(weights: Weights, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+def reference_network(weights: Weights, dtype: torch.dtype = torch.float32) -> nn.Sequential:
     """Return `weights` as a stack of nn.Linear and activation modules."""
     modules: list[nn.Module] = []
     for matrix, bias in zip(weights.matrices, weights.biases, strict=True):
@@ -28,7 +28,7 @@ def plain_network(weights: Weights, dtype: torch.dtype = torch.float32) -> nn.Se
     return nn.Sequential(*modules[:-1])
 
 
-def plain_train(
+def reference_train(
     model: nn.Sequential, dataset: Dataset, batches: list[Tensor], learning_rate: float, momentum: float
 ) -> list[float]:
     """Train `model` on minibatches of training indices; return their mean cross-entropies."""

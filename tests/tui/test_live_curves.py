@@ -8,7 +8,7 @@ from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.study.events import CohortStarted, EpochTrained
 from embcx_tui.study.plan import make_plan
 from embcx_tui.tui.live.curves import curves
-from tests.figures import small_study
+from tests import small_study
 
 
 def trained(**networks: Any) -> Snapshot:

@@ -6,17 +6,17 @@ import sys
 
 import pytest
 
+from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.terminal import Terminal
-from tests.tui import made
 
 PROGRAM = (sys.executable, "-m", "embcx_tui")
 CTRL_F, CTRL_O, CTRL_P = "\x06", "\x0f", "\x10"
 
 
 @pytest.fixture
-def measured() -> made.Made:
+def measured() -> FakeStudy:
     """A small study that is trained and measured."""
-    return made.make_study(made.settings_of(networks__runs=1), "complete")
+    return make_study(settings_of(networks__runs=1), "complete")
 
 
 # Letters that are keys of these screens: other screens, quit, export, zoom, panels.
@@ -35,7 +35,7 @@ def measured() -> made.Made:
         ("s\x1b[3~\r", "complete"),
     ],
 )
-def test_letters_typed_at_once_stand_in_the_field_that_a_key_opens(typed: str, shown: str, measured: made.Made) -> None:
+def test_letters_typed_at_once_stand_in_the_field_that_a_key_opens(typed: str, shown: str, measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.settle()

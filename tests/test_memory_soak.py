@@ -11,8 +11,9 @@ from embcx_tui.store.reader import StudyReader
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.messages import StudyRead, TelemetryRead
-from tests.tui import made
-from tests.tui.pressing import app_of, until
+from tests.fake_events import START
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import app_of, until
 
 UPDATES, WARM, BATCH = 10_000, 2_000, 100
 # What 8,000 further updates may leave behind: a leak of one object each would be more.
@@ -24,13 +25,13 @@ def samples(now: int) -> tuple[Telemetry, ...]:
 
 
 async def test_memory_is_flat_over_ten_thousand_updates() -> None:
-    study = made.make_study(
-        made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=9), "running", epochs=1,
+    study = make_study(
+        settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=9), "running", epochs=1,
         arrays=False,
     )  # fmt: skip
     reader = StudyReader(study.paths)
     states = [reader.poll()]
-    for event in [one for one in made.events_of(study, epochs=8) if one.kind == "epoch" and one.epoch > 1]:
+    for event in [one for one in study.events(epochs=8) if one.kind == "epoch" and one.epoch > 1]:
         study.append(event)
         states.append(reader.poll())
     app = make_app(study.paths)
@@ -40,7 +41,7 @@ async def test_memory_is_flat_over_ten_thousand_updates() -> None:
         for number in range(UPDATES):
             # A picture of curves takes 13 ms: they change with every hundredth update, all else with each.
             state = states[number // 100 % len(states)]
-            app.study_read(StudyRead(study.paths, replace(state, updated=made.START + number)))
+            app.study_read(StudyRead(study.paths, replace(state, updated=START + number)))
             app.telemetry_read(TelemetryRead(study.paths, samples(number)))
             if number % BATCH == 0:
                 await pilot.pause()

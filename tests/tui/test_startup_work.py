@@ -16,10 +16,11 @@ from embcx_tui.tui import feed, tidy
 from embcx_tui.tui.app import EmbcxApp, make_app, style_sheets
 from embcx_tui.tui.feed import Readers
 from embcx_tui.tui.messages import OpenStudy
-from tests.tui import made
-from tests.tui.pressing import listed, shows, until
+from tests.fake_events import START
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import listed, sees, until
 
-SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+SMALL = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 ONE, OTHER = "a" * 10, "b" * 10
 
 
@@ -28,7 +29,7 @@ def knows_all_styles(app: EmbcxApp) -> bool:
 
 
 async def test_no_screen_and_no_window_lets_all_styles_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    made.make_study(SMALL, "complete", study_id=ONE)
+    make_study(SMALL, "complete", study_id=ONE)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
@@ -37,17 +38,17 @@ async def test_no_screen_and_no_window_lets_all_styles_be_read_again(monkeypatch
         monkeypatch.setattr(Stylesheet, "reparse", lambda self: again.append(app.current_mode))
         monkeypatch.setattr(App, "refresh_css", lambda self, animate=True: again.append(app.current_mode))
         await pilot.press("enter")
-        await shows(pilot, "embedding complexity")
+        await sees(pilot, "embedding complexity")
         await pilot.press("e")
-        await shows(pilot, "PNG")
+        await sees(pilot, "PNG")
         await pilot.press("escape", "v")
-        await shows(pilot, "Machine")
+        await sees(pilot, "Machine")
         await pilot.press("c")
         await until(pilot, lambda: app.current_mode == "configure")
         await pilot.press("escape", "s")
         await until(pilot, lambda: app.current_mode == "studies")
         await pilot.press("question_mark")
-        await shows(pilot, "The list of all studies")
+        await sees(pilot, "The list of all studies")
         assert again == []
 
 
@@ -70,8 +71,8 @@ async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours
 async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made.make_study(SMALL, study_id=ONE, arrays=False)
-    study = made.make_study(SMALL, "running", study_id=OTHER, at=made.START + 1, epochs=1, arrays=False)
+    make_study(SMALL, study_id=ONE, arrays=False)
+    study = make_study(SMALL, "running", study_id=OTHER, at=START + 1, epochs=1, arrays=False)
     opened: list[str] = []
 
     class Noted(feed._Shared):
@@ -86,22 +87,22 @@ async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_open
         await pilot.press("down")
         await until(pilot, lambda: (kept := app._readers) and ONE in kept._kept)
         await pilot.press("up")
-        study.append(*(event for event in made.events_of(study, epochs=3, arrays=False) if event.kind == "epoch"))
+        study.append(*(event for event in study.events(epochs=3, arrays=False) if event.kind == "epoch"))
         await pilot.press("enter")
-        await shows(pilot, "3/4")
+        await sees(pilot, "3/4")
         assert opened == [OTHER, ONE], "nothing is read twice"
 
 
 async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone() -> None:
-    study = made.make_study(SMALL, study_id=ONE, arrays=False)
-    made.make_study(SMALL, study_id=OTHER, at=made.START - 1, arrays=False)
+    study = make_study(SMALL, study_id=ONE, arrays=False)
+    make_study(SMALL, study_id=OTHER, at=START - 1, arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await listed(pilot)
         await until(pilot, lambda: app._readers is not None and ONE in app._readers._kept)
         delete_study(study.paths)
         app.post_message(OpenStudy(study.paths))
-        await shows(pilot, "no study")
+        await sees(pilot, "no study")
         assert app.paths is None
 
 
@@ -110,7 +111,7 @@ def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_i
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "_LISTED_BYTES", room)
-    studies = [made.make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
+    studies = [make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
     readers = Readers()
     snapshots: dict[str, Snapshot] = {}
     for study in studies:
