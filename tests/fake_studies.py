@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,7 @@ import psutil
 
 from embcx_tui.store import library
 from embcx_tui.store.journal import JournalWriter, seal_line
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import boot_id, read_study
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study.events import AnyEvent, WorkerEnded, WorkerStarted
@@ -50,6 +53,8 @@ print("held", flush=True)
 sys.stdin.read()
 """
 _holders: list[subprocess.Popen[bytes]] = []
+# Studies that were written once, by a digest of what was asked for; removed when the test session ends.
+_templates = tempfile.TemporaryDirectory(prefix="embcx-fake-studies-")
 
 
 @dataclass
@@ -140,9 +145,39 @@ def make_study(
 
     Unless told, a complete study has everything, any other half of its epochs and no layer. `diverged` are ids of
     networks, `at_chance` of those that learn nothing, `broken` ids of layers that could not be measured. Without
-    `arrays` the files that events announce do not exist (quicker). `telemetry`: seconds of GPU and host samples.
+    `arrays` the files that events announce do not exist. `telemetry`: seconds of GPU and host samples.
+
+    A study that is not running is written once per test session (1 s with arrays) and copied from then on (20 ms).
     """
     settings = settings or settings_of()
+    whole = state == "complete"
+    progress = {
+        "at": at,
+        "epochs": settings.training.epochs if epochs is None and whole else epochs,
+        "measured": measured if measured is not None else (None if whole else 0),
+        "diverged": tuple(diverged),
+        "at_chance": tuple(at_chance),
+        "broken": tuple(broken),
+        "arrays": arrays,
+    }
+    asked = repr((settings, state, study_id, progress, reason, telemetry)).encode()
+    template = Path(_templates.name) / hashlib.sha256(asked).hexdigest()
+    if template.exists():
+        root = studies_folder() / study_id
+        shutil.copytree(template, root)
+        return FakeStudy(StudyPaths(root), settings)
+    # What a test reads back at once need not survive a power cut.
+    with patch("os.fsync", lambda fd: None):
+        study = _write_study(settings, state, study_id, progress, reason, telemetry)
+    if state != "running":  # that one has a process of its own
+        shutil.copytree(study.paths.root, template)
+    return study
+
+
+def _write_study(
+    settings: StudySettings, state: FakeState, study_id: str, progress: dict[str, Any], reason: str, telemetry: int
+) -> FakeStudy:
+    at = progress["at"]
     with (
         patch.object(library, "short_hash", return_value=study_id),
         patch("embcx_tui.store.library.time.time", return_value=at),
@@ -155,18 +190,7 @@ def make_study(
     if state == "running":
         study.holder = _hold(paths, at)
     study.append(_worker(at, study.holder.pid if study.holder else 4_000_000))
-    whole = state == "complete"
-    events = list(
-        study.events(
-            at=at,
-            epochs=settings.training.epochs if epochs is None and whole else epochs,
-            measured=measured if measured is not None else (None if whole else 0),
-            diverged=diverged,
-            at_chance=at_chance,
-            broken=broken,
-            arrays=arrays,
-        )
-    )
+    events = list(study.events(**progress))
     study.append(*events)
     if state in ("complete", "stopped", "failed"):
         study.append(WorkerEnded(at=events[-1].at + 1, outcome=state, reason=reason))
@@ -243,6 +267,7 @@ def one_of_each(now: float) -> list[FakeStudy]:
             study_id="f7h9k1n3q5",
             at=now - 25,
             epochs=22,
+            arrays=False,
             telemetry=120,
         ),
         make_study(settings_of(name="next in line"), "queued", study_id="g8j0m2p4r6", at=now - 5),

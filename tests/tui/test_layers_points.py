@@ -282,8 +282,11 @@ async def test_help_and_footer_tell_the_keys_of_walking() -> None:
         await sees(pilot, "p Point", "converged")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("colour", [True, False], ids=["colour", "no colour"])
+@pytest.mark.parametrize(
+    ("size", "colour"),
+    [((80, 24), True), ((120, 40), True), ((80, 24), False)],
+    ids=["80x24", "120x40", "no colour"],
+)
 def test_picture_of_a_chosen_point(
     size: tuple[int, int], colour: bool, snap_compare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
