@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids
-from embcx_tui.study.catalogue import facts
+from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.events import (
     AnyEvent,
     CohortStarted,

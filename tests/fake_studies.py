@@ -27,7 +27,7 @@ from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import boot_id, read_study
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study.events import AnyEvent, WorkerEnded, WorkerStarted
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import StudySettings, validate
 from tests.fake_events import START, events_of
 

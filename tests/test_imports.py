@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 
+import grimp
 import pytest
 
 NUMERICS = {
@@ -33,11 +35,11 @@ def loaded(code: str) -> set[str]:
     [
         "import embcx_tui.tui.app, embcx_tui.tui.live.screen, embcx_tui.tui.layers.screen",
         "import embcx_tui.tui.studies.screen, embcx_tui.tui.configure.screen, embcx_tui.tui.export.dialog",
-        "import embcx_tui.figures.build, embcx_tui.figures.terminal",
-        "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.progress",
-        "import embcx_tui.cli.start, embcx_tui.cli.studies, embcx_tui.cli.data",
-        "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.application",
-        "import embcx_tui.tui.export.dialog, embcx_tui.cli.preview",
+        "import embcx_tui.figures.builders, embcx_tui.figures.terminal",
+        "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.forecast",
+        "import embcx_tui.cli.run, embcx_tui.cli.studies, embcx_tui.cli.data",
+        "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.run",
+        "import embcx_tui.tui.export.dialog, embcx_tui.cli.figures",
     ],
 )
 def test_the_terminal_process_loads_no_numerics(code: str) -> None:
@@ -50,9 +52,19 @@ def test_help_loads_neither_screens_nor_settings() -> None:
 
 
 def test_the_worker_loads_no_screens() -> None:
-    code = "import embcx_tui.worker.work, embcx_tui.worker.study, embcx_tui.worker.answers"
+    code = "import embcx_tui.worker.run, embcx_tui.worker.process, embcx_tui.worker.queries"
     assert loaded(code) & {"textual", "plotext", "matplotlib"} == set()
 
 
 def test_a_worker_takes_its_lock_before_it_loads_numerics() -> None:
-    assert loaded("import embcx_tui.worker.study") & NUMERICS == set()
+    assert loaded("import embcx_tui.worker.process") & NUMERICS == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # Imports inside functions and under TYPE_CHECKING count: a circle that is only put off is one all the same.
+    graph = grimp.build_graph("embcx_tui", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
+from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
-from embcx_tui.analysis.quality import quality_means
 from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Architecture, Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
-from embcx_tui.analysis.summary import LayerSummary, summarise_selection
-from embcx_tui.analysis.wording import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.summary import LayerSummary, quality_means, summarise_selection
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.catalogue import facts
+from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.settings import to_toml
 
 # One page must stay one page: more of a kind are counted, and layers.csv names them all.

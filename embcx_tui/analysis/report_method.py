@@ -96,7 +96,7 @@ def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
     lines += [f"- In this study: {one}." for one in here] + [""] * bool(here)
     lines += [
         "Three small corrections, with respect: t-SNE's objective is not convex, so restarts can differ; t-SNE "
-        "normalises the neighbourhoods of each point and then symmetrises, where the paper's formula normalises over "
+        "normalises the affinities of each point and then symmetrises, where the paper's formula normalises over "
         "all pairs; MNIST's training set has 60,000 images, of which the paper's 50,000 remain after a validation "
         "split (we take the first 50,000).",
         "",

@@ -12,34 +12,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from embcx_tui.bench.stopwatch import timed
-from embcx_tui.compute import complexity, datasets, exact
-from embcx_tui.compute.block import Block
+from embcx_tui.bench.timing import timed
+from embcx_tui.compute import datasets
 from embcx_tui.compute.device import choose_device
-from embcx_tui.compute.solo import Solo
-from embcx_tui.compute.training import CohortTraining
+from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
+from embcx_tui.compute.training.trainer_gpu import CohortTrainer
+from embcx_tui.compute.tsne import complexity, gradient_descent
 from embcx_tui.store.calibration import remember, stored
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.settings import StudySettings
-from embcx_tui.worker import embedding, layers, training, work
-from embcx_tui.worker.study import Journal
+from embcx_tui.worker import embed, measure, run, train
+from embcx_tui.worker.process import Journal
 
 # Part, and the functions whose own time it is: what they call that is listed too counts there.
 _PARTS: tuple[tuple[str, object, str], ...] = (
     ("load", datasets, "load"),
-    ("train", Block, "train"),
-    ("train", Solo, "train"),
-    ("test", Block, "evaluate"),
-    ("test", Solo, "evaluate"),
+    ("train", CohortTrainer, "train"),
+    ("train", NetworkTrainer, "train"),
+    ("test", CohortTrainer, "evaluate"),
+    ("test", NetworkTrainer, "evaluate"),
     ("activations", CohortTraining, "measure"),
-    ("P", complexity, "neighbourhoods"),
-    ("descent and score", exact, "descend"),
-    ("metrics", embedding, "layer_metrics"),
-    ("quality of the plane", embedding, "quality_and_neighbours"),
-    ("files and journal", layers, "write_arrays"),
-    ("files and journal", work, "write_arrays"),
-    ("files and journal", training, "publish"),
+    ("P", complexity, "affinities"),
+    ("descent and score", gradient_descent, "descend"),
+    ("metrics", embed, "layer_metrics"),
+    ("quality of the plane", embed, "quality_and_neighbours"),
+    ("files and journal", measure, "write_arrays"),
+    ("files and journal", run, "write_arrays"),
+    ("files and journal", train, "publish"),
     ("files and journal", Journal, "tell"),
 )
 ORDER = tuple(dict.fromkeys(part for part, _, _ in _PARTS))
@@ -54,17 +55,17 @@ class Clocks:
         self._local = threading.local()
         self._lock = threading.Lock()
 
-    def around(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def around(self, part: str, run: Callable[..., Any]) -> Callable[..., Any]:
         """Return `work` with a clock around it."""
 
-        @functools.wraps(work)
+        @functools.wraps(run)
         def clocked(*values: Any, **named: Any) -> Any:
             stack: list[list[float]] = self._local.__dict__.setdefault("stack", [])
             inner = [0.0, 0.0]
             stack.append(inner)
             wall, cpu = time.perf_counter(), time.thread_time()
             try:
-                return work(*values, **named)
+                return run(*values, **named)
             finally:
                 wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
                 stack.pop()
@@ -103,7 +104,7 @@ def breakdown(name: str, settings: StudySettings) -> dict[str, Any]:
         if known:  # or the study would measure this machine first
             remember(device, known, device)
         paths = create_study(settings)
-        _, timing = timed(lambda: work.work(paths, Journal(paths), exact.never))
+        _, timing = timed(lambda: run.work(paths, Journal(paths), gradient_descent.never))
     whole = sum(found.seconds.values()) or 1.0
     return {
         "study": name,

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from embcx_tui.bench.stopwatch import Timing
+from embcx_tui.bench.timing import Timing
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.networks import Weights
+from embcx_tui.compute.training.network import Weights
 from embcx_tui.study.settings import TrainingSettings
 
 MODULES: dict[str, type[nn.Module]] = {

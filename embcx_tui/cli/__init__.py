@@ -19,10 +19,10 @@ class LazyGroup(click.Group):
     """A group whose commands live in modules of this package, imported when they are named."""
 
     _homes = {  # noqa: RUF012  # never changed
-        "open": "application",
-        "presets": "start",
-        "run": "start",
-        "resume": "start",
+        "open": "run",
+        "presets": "run",
+        "run": "run",
+        "resume": "run",
         "list": "studies",
         "show": "studies",
         "logs": "studies",
@@ -31,8 +31,8 @@ class LazyGroup(click.Group):
         "export": "figures",
         # The application's own: not among those that are listed.
         "draw": "figures",
-        "preview": "preview",
-        "report": "report",
+        "preview": "figures",
+        "report": "figures",
         "data": "data",
         "doctor": "doctor",
         "bench": "bench",
@@ -105,7 +105,7 @@ def cli(ctx: click.Context) -> None:
     STUDY is an id, the beginning of one, a name, or `last`. Studies live in $EMBCX_HOME, datasets in $EMBCX_DATA_DIR.
     """
     if ctx.invoked_subcommand is None:
-        from embcx_tui.cli.application import open_application
+        from embcx_tui.cli.run import open_application
 
         open_application(None)
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from embcx_tui.cli import OK, PARTLY
 from embcx_tui.store.paths import data_folder
-from embcx_tui.study.catalogue import CATALOGUE, DatasetFacts, missing_files
+from embcx_tui.study.dataset_catalogue import CATALOGUE, DatasetFacts, missing_files
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 

@@ -16,7 +16,7 @@ import click
 
 from embcx_tui import __version__
 from embcx_tui.store.paths import data_folder, home
-from embcx_tui.study.catalogue import CATALOGUE, missing_files
+from embcx_tui.study.dataset_catalogue import CATALOGUE, missing_files
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 

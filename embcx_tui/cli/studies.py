@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 import click
 
-from embcx_tui.analysis.progress import progress
+from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
+from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.tables import TABLES
+from embcx_tui.figures.builders import dataset_title
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import read_study
@@ -78,8 +85,6 @@ def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exc
 
         click.echo(csv_table(read_study(paths), table or TABLES[0], exclude_chance), nl=False)
     else:
-        from embcx_tui.cli.tables import summary_text
-
         click.echo(summary_text(read_study(paths), exclude_chance))
 
 
@@ -97,7 +102,7 @@ def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
     paths = find_study(study)
     if following:
-        from embcx_tui.cli.follow import follow_log
+        from embcx_tui.cli.run import follow_log
 
         follow_log(paths)
         return
@@ -130,3 +135,125 @@ def delete_command(study: str, yes: bool) -> None:
         click.confirm(f"delete study {paths.id} ({snapshot.name}, {len(snapshot.measured)} embeddings)?", abort=True)
     delete_study(paths)
     click.echo(f"deleted {paths.id}")
+
+
+def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
+    """Return tables: KL of each layer of an architecture as mean ± standard deviation over the runs, and statistics."""
+    settings = snapshot.plan.settings
+    selection = select(snapshot, exclude_chance)
+    lines = [
+        f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
+        f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs a class",
+    ]
+    groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
+    for one in summarise_selection(selection):
+        groups[one.dataset, one.depth, one.activation, one.control][one.layer] = one
+    if not groups:
+        return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
+    deepest = max(depth for _, depth, _, _ in groups)
+    heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
+    lines += [
+        "",
+        *_aligned([heads, *(_summary_row(selection, key, layers, deepest) for key, layers in groups.items())]),
+    ]
+    lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
+    # Of layers, not of means: a run's input is in the mean of every architecture.
+    degenerate = sum(one.degenerate for one in snapshot.measured.values())
+    if degenerate:
+        words = "1 degenerate layer is" if degenerate == 1 else f"{degenerate:,} degenerate layers are"
+        lines.append(f"{words} left out of the means (show --json lists them)")
+    if snapshot.failed:
+        lines.append(f"{len(snapshot.failed)} layers could not be measured (show --json lists them)")
+    if selection.words:
+        lines.append(selection.words)
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
+        ).rstrip()
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+
+
+def _label(snapshot: Snapshot, key: Architecture) -> str:
+    dataset, depth, activation, control = key
+    label = f"{dataset_title(dataset)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
+    return label + (f" {control}" if control else "")
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Return a statistic as text, "–" for None; a p-value too small for its decimals in scientific notation."""
+    if value is None:
+        return "–"
+    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
+
+
+def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
+    if not found:
+        return []
+    rows = [["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]]
+    for one in found:
+        key = (one.dataset, one.depth, one.activation, one.control)
+        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
+        rows.append(
+            [
+                _label(snapshot, key),
+                str(len(one.runs)),
+                *(number(value) for value in (one.effect, one.p_value, one.p_holm, one.p_increase)),
+                breaks,
+            ]
+        )
+    reasons = dict.fromkeys(one.reason for one in found if one.reason)
+    note = "Page's trend test over runs, one-sided; effect: mean rank correlation of runs with a decrease, −1 … 1"
+    return ["", *_aligned(rows), note, *(f"–: {reason}" for reason in reasons)]
+
+
+def _relation_lines(found: Sequence[Relation]) -> list[str]:
+    lines = [relation_words(one) for one in found]
+    return ["", *lines] if lines else []
+
+
+def relation_words(one: Relation) -> str:
+    """Return complexity against accuracy of one dataset as one sentence."""
+    start = f"{dataset_title(one.dataset)}: complexity of the last hidden layer against test accuracy"
+    if one.rho is None:
+        return f"{start}: no correlation ({one.reason})"
+    text = (
+        f"{start}: Spearman's ρ {one.rho:.2f}, 95 % interval {one.ci_low:.2f} … {one.ci_high:.2f} over {one.n} networks"
+    )
+    if one.cluster_low is None or one.cluster_high is None:
+        return f"{text} of one architecture"
+    return f"{text}, {one.cluster_low:.2f} … {one.cluster_high:.2f} resampling the {one.architectures} architectures"
+
+
+def _summary_row(selection: Selection, key: Architecture, layers: dict[int, LayerSummary], deepest: int) -> list[str]:
+    accuracies = [
+        state.test_accuracy
+        for network in selection.architectures()[key]
+        if network.id not in selection.left_out
+        and (state := selection.snapshot.networks[network.id]).test_accuracy is not None
+    ]
+    return [
+        _label(selection.snapshot, key),
+        _counts(layers.values()),
+        f"{fmean(accuracies):.4f}" if accuracies else "",
+        *(_cell(layers.get(layer)) for layer in range(deepest + 1)),
+    ]
+
+
+def _counts(layers: Iterable[LayerSummary]) -> str:
+    """Return over how many runs the means of `layers` are, "2–5" where that differs."""
+    counts = {one.n for one in layers}
+    return str(*counts) if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
+
+
+def _cell(one: LayerSummary | None) -> str:
+    if one is None or one.kl_mean is None:
+        return "degenerate" if one and one.degenerate else ""
+    return f"{one.kl_mean:.3f}" + (f" ± {one.kl_sd:.3f}" if one.kl_sd is not None else "")

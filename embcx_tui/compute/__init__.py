@@ -1,3 +1,3 @@
-"""The work: datasets, networks, training, neighbourhoods, embeddings, complexity. PyTorch and openTSNE live below here
+"""The work: datasets, networks, training, affinities, embeddings, complexity. PyTorch and openTSNE live below here
 only.
 """

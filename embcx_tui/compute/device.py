@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from embcx_tui.study.errors import EmbcxError, RequestError
@@ -113,3 +115,23 @@ def memory_guard(what: str) -> Iterator[None]:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise OutOfMemory(f"not enough memory for {what}") from None
         raise
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Let BLAS products run on the thread that asks for them: at once, and until the context that it returns is left.
+
+    Where the cores are busy with networks or layers of their own, more threads a product only wait for each other;
+    and its sums do not depend on their number then. OpenBLAS has one limit for all threads of a process (with its
+    OpenMP variant, one for each thread), which the first thread that limits it owns: so the whole of a study is in such
+    a context, in the main thread, and again what it calls in others.
+    """
+    limits: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limits
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the loaded libraries, numpy's BLAS and scipy's own among them; once: to find them takes some 5 ms."""
+    import scipy.linalg  # noqa: F401  # its BLAS is found once it is loaded
+
+    return ThreadpoolController()

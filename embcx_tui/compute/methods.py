@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embcx_tui.compute.embedding import Points, oriented
-from embcx_tui.compute.neighbourhoods import finite_rows, squared_distances
+from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
+from embcx_tui.compute.tsne.initialization import Points, oriented
 from embcx_tui.study.errors import MeasureError
 
 FloatArray = NDArray[np.float64]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import points
-from embcx_tui.figures import beyond, build, paper
-from embcx_tui.figures.values import Figure, Panels
+from embcx_tui.figures import builders, extra_figures, paper_figures
+from embcx_tui.figures.model import Figure, Panels
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.events import SealedFile
@@ -22,8 +22,8 @@ Makers = dict[str, Callable[[], Figure]]
 class _Later:
     """A figure to be built when it is called."""
 
-    def __init__(self, build: Callable[..., Figure], *arguments: object) -> None:
-        self._build, self._arguments = build, arguments
+    def __init__(self, builders: Callable[..., Figure], *arguments: object) -> None:
+        self._build, self._arguments = builders, arguments
 
     def __call__(self) -> Figure:
         return self._build(*self._arguments)
@@ -32,7 +32,7 @@ class _Later:
 class _Labels:
     """Loads arrays, keeping the labels of samples: each of a figure's panels asks for them again."""
 
-    def __init__(self, load: build.Load) -> None:
+    def __init__(self, load: builders.Load) -> None:
         self._load = load
         self._labels: dict[str, Mapping[str, NDArray[Any]]] = {}
 
@@ -45,7 +45,7 @@ class _Labels:
         return self._labels[sealed.sha256]
 
 
-def study_figures(snapshot: Snapshot, load: build.Load, exclude_chance: bool = False) -> Makers:
+def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool = False) -> Makers:
     """Return the figures this study can serve now, by name; each is built when called.
 
     First the paper's, `fig1` … `fig8`, with `-DATASET` after it where the dataset is not the paper's. Then for each
@@ -57,16 +57,16 @@ def study_figures(snapshot: Snapshot, load: build.Load, exclude_chance: bool = F
     figures: Makers = {}
     datasets = snapshot.plan.settings.data.datasets
     selection = select(snapshot, exclude_chance)
-    for figure in paper.FIGURES:
+    for figure in paper_figures.FIGURES:
         for dataset in sorted(datasets, key=lambda name: name != figure.dataset):
-            if paper.serves(selection, figure, dataset):
+            if paper_figures.serves(selection, figure, dataset):
                 name = figure.name if dataset == figure.dataset else f"{figure.name}-{ids.dataset_key(dataset)}"
-                figures[name] = _Later(paper.draw, snapshot, figure, dataset, load, exclude_chance)
+                figures[name] = _Later(paper_figures.draw, snapshot, figure, dataset, load, exclude_chance)
     hidden = {one.network for one in snapshot.measured.values() if one.network}
     for dataset in datasets:
         if points(selection, dataset):
             name = f"accuracy-{ids.dataset_key(dataset)}"
-            figures[name] = _Later(beyond.accuracy_dots, snapshot, dataset, exclude_chance)
+            figures[name] = _Later(extra_figures.accuracy_dots, snapshot, dataset, exclude_chance)
         for depth in snapshot.plan.settings.networks.depths:
             figures |= _depth_figures(snapshot, dataset, depth, hidden, exclude_chance)
         trained = [n.id for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
@@ -76,7 +76,7 @@ def study_figures(snapshot: Snapshot, load: build.Load, exclude_chance: bool = F
         if network.id in hidden:
             name = f"embedding-{ids.dataset_key(network.dataset)}-{network.depth}-{network.activation}"
             name += f"-run{network.run}" + (f"-{network.control}" if network.control else "")
-            figures[name] = _Later(build.network_embeddings, snapshot, network, load)
+            figures[name] = _Later(builders.network_embeddings, snapshot, network, load)
     return figures
 
 
@@ -88,32 +88,32 @@ def _depth_figures(
     place = f"{ids.dataset_key(dataset)}-{depth}"
     known = []
     for control in (None, *settings.measure.controls):
-        if any(one.id in hidden for one in build.networks_at(snapshot, dataset, depth, None, control)):
+        if any(one.id in hidden for one in builders.networks_at(snapshot, dataset, depth, None, control)):
             known.append(control)
             name = f"complexity-{place}" + (f"-{control}" if control else "")
             figures[name] = _Later(_complexity, snapshot, dataset, depth, control, exclude_chance)
     if None in known and len(known) > 1:
-        figures[f"controls-{place}"] = _Later(beyond.control_curves, snapshot, dataset, depth, exclude_chance)
-    if beyond.has_epochs(snapshot, dataset, depth):
-        figures[f"epochs-{place}"] = _Later(beyond.epoch_heat, snapshot, dataset, depth, exclude_chance)
+        figures[f"controls-{place}"] = _Later(extra_figures.control_curves, snapshot, dataset, depth, exclude_chance)
+    if extra_figures.has_epochs(snapshot, dataset, depth):
+        figures[f"epochs-{place}"] = _Later(extra_figures.epoch_heat, snapshot, dataset, depth, exclude_chance)
     for activation in settings.networks.activations:
-        if beyond.has_methods(snapshot, dataset, depth, activation):
+        if extra_figures.has_methods(snapshot, dataset, depth, activation):
             arguments = (snapshot, dataset, depth, activation, exclude_chance)
-            figures[f"methods-{place}-{activation}"] = _Later(beyond.method_tables, *arguments)
+            figures[f"methods-{place}-{activation}"] = _Later(extra_figures.method_tables, *arguments)
     return figures
 
 
 def _complexity(snapshot: Snapshot, dataset: str, depth: int, control: str | None, exclude_chance: bool) -> Figure:
-    return build.activation_bars(snapshot, dataset, depth, control, exclude_chance=exclude_chance)
+    return builders.activation_bars(snapshot, dataset, depth, control, exclude_chance=exclude_chance)
 
 
 def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Panels:
     quantities: tuple[Quantity, ...] = ("loss", "test_accuracy")
     panels = tuple(
-        replace(build.training_curves(snapshot, networks, quantity), title=build.QUANTITIES[quantity][0])
+        replace(builders.training_curves(snapshot, networks, quantity), title=builders.QUANTITIES[quantity][0])
         for quantity in quantities
     )
-    return Panels(build.title_of(dataset, "training"), panels, 1, "")
+    return Panels(builders.title_of(dataset, "training"), panels, 1, "")
 
 
 _ABOUT = {
@@ -130,7 +130,7 @@ _ABOUT = {
 def about(name: str) -> str:
     """Return what the figure of a name shows, in a few words; empty where the name is none of ours."""
     kind = name.partition("-")[0]
-    figure = paper.BY_NAME.get(kind)
+    figure = paper_figures.BY_NAME.get(kind)
     return f"the paper's: {figure.about}" if figure else _ABOUT.get(kind, "")
 
 
@@ -138,7 +138,7 @@ def resolve(figures: Mapping[str, object], name: str) -> str | None:
     """Return the figure that `name` means: itself, or the one of the paper's figure `name` for another dataset."""
     if name in figures:
         return name
-    others = [known for known in figures if name in paper.BY_NAME and known.startswith(f"{name}-")]
+    others = [known for known in figures if name in paper_figures.BY_NAME and known.startswith(f"{name}-")]
     return others[0] if len(others) == 1 else None
 
 
@@ -146,14 +146,14 @@ def lacking(figures: Mapping[str, object]) -> tuple[str, ...]:
     """Return which of the paper's figures a study cannot serve for any dataset, each with what it needs."""
     return tuple(
         f"{one.name} ({one.needs})"
-        for one in paper.FIGURES
+        for one in paper_figures.FIGURES
         if not any(known.partition("-")[0] == one.name for known in figures)
     )
 
 
 def why_not(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str:
     """Return in words what a study lacks to serve the figure `name`, or which figures it has."""
-    figure = paper.BY_NAME.get(name.partition("-")[0])
+    figure = paper_figures.BY_NAME.get(name.partition("-")[0])
     if figure is None:
         known = ", ".join(list(figures)[:12]) + (", …" if len(figures) > 12 else "")
         return f"it has {known}, or all"
@@ -162,7 +162,7 @@ def why_not(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str
         return f"its dataset is not the paper's; it has {', '.join(others)}"
     settings = snapshot.plan.settings
     have = (
-        f"{', '.join(build.dataset_title(one) for one in settings.data.datasets)}; depth "
+        f"{', '.join(builders.dataset_title(one) for one in settings.data.datasets)}; depth "
         f"{', '.join(str(one) for one in settings.networks.depths)}; {', '.join(settings.networks.activations)}; "
         f"{', '.join(settings.measure.methods)}"
     )

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.palette import Rgb, quantise
 from embcx_tui.figures.terminal_bars import bars_at, draw_bars
 from embcx_tui.figures.terminal_cells import Cells, Look, Row, Span
@@ -15,7 +16,6 @@ from embcx_tui.figures.terminal_dots import dot_cells, draw_dots
 from embcx_tui.figures.terminal_heat import draw_heat, heat_row
 from embcx_tui.figures.terminal_parts import Part, grid_of, part_at, parts
 from embcx_tui.figures.terminal_scatter import draw_legend, draw_scatter, scatter_cells, scatter_data
-from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 
 __all__ = [
     "Look",

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
+from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
 from embcx_tui.figures.terminal_cells import Cells, Look, pack
-from embcx_tui.figures.values import Bar, BarGroup, Bars
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _SHADES = " ░▒▓█"

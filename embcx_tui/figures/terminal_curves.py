@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import plotext_chart, ticks
+from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.figures.palette import SIGNS, colour
 from embcx_tui.figures.terminal_cells import Cells, Look, split_cells
-from embcx_tui.figures.values import Curve, Curves
 
 NOTHING = "nothing to draw yet"
 _LEAST_WIDTH, _LEAST_HEIGHT = 16, 5

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
+from embcx_tui.figures.model import Dots
 from embcx_tui.figures.palette import SIGNS, colour
 from embcx_tui.figures.terminal_cells import Cells, Look, split_cells
-from embcx_tui.figures.values import Dots
 
 NOTHING = "nothing measured yet"
 _LEAST_WIDTH, _LEAST_HEIGHT = 20, 7

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
+from embcx_tui.figures.model import Heat
 from embcx_tui.figures.palette import ink_on, terminal_ramp
 from embcx_tui.figures.terminal_cells import Cells, Look, split_cells
-from embcx_tui.figures.values import Heat
 
 NOTHING = "nothing measured yet"
 _MOST_BLOCK = (12, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embcx_tui.figures.values import Figure, Panels, Scatter, Single
+from embcx_tui.figures.model import Figure, Panels, Scatter, Single
 
 # Below this a panel shows nothing that can be read.
 LEAST_PANEL = (14, 6)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures.midst import midsts
+from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.palette import colour, ink_on, signs
 from embcx_tui.figures.terminal_cells import Cells, Look, clip, pack, split_cells
-from embcx_tui.figures.values import Scatter
 
 NOTHING = "nothing measured yet"
 # The bit of each dot in a braille character [row, column], from U+2800 on.

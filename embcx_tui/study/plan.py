@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from embcx_tui.study import ids
-from embcx_tui.study.catalogue import facts
+from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.settings import StudySettings
 
 

@@ -12,8 +12,7 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from embcx_tui.study.catalogue import CATALOGUE
-from embcx_tui.study.datafiles import FILE_PREFIX
+from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
 from embcx_tui.study.text import safe_text
 

@@ -20,7 +20,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
-from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.gc_pause import collect_when_quiet
 from embcx_tui.tui.messages import (
     LookedAt,
     Mode,
@@ -34,12 +34,11 @@ from embcx_tui.tui.messages import (
     StudyUnreadable,
     TelemetryRead,
 )
-from embcx_tui.tui.personal import PersonalApp
-from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.small import LEAST_HEIGHT, LEAST_WIDTH, too_small
+from embcx_tui.tui.mode_screen import LEAST_HEIGHT, LEAST_WIDTH, ModeScreen, too_small
+from embcx_tui.tui.session import SessionApp
 from embcx_tui.tui.studies.screen import StudiesScreen
+from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
-from embcx_tui.tui.tidy import collect_when_quiet
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # As long as a path can be.
@@ -54,13 +53,13 @@ _RESTS_S = 0.4
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.store.telemetry import Telemetry
-    from embcx_tui.tui.feed import Readers
+    from embcx_tui.tui.study_watcher import Readers
 
 
 def _feed() -> ModuleType:
-    from embcx_tui.tui import feed
+    from embcx_tui.tui import study_watcher
 
-    return feed
+    return study_watcher
 
 
 def _configure() -> Screen[None]:
@@ -107,7 +106,7 @@ def style_sheets() -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda path: (order.get(path.parent.name, 0), path)))
 
 
-class EmbcxApp(PersonalApp):
+class EmbcxApp(SessionApp):
     """Holds what all modes share: the rows of the list and the open study's snapshot and telemetry."""
 
     TITLE = "embcx-tui"
@@ -195,21 +194,21 @@ class EmbcxApp(PersonalApp):
             self.action_mode(self._first_mode)
 
     async def _follow_studies(self) -> None:
-        feed = await asyncio.to_thread(_feed)
-        self._readers = self._readers or feed.Readers()
-        await feed.follow_studies(self.post_message, self._wake, self._readers)
+        study_watcher = await asyncio.to_thread(_feed)
+        self._readers = self._readers or study_watcher.Readers()
+        await study_watcher.follow_studies(self.post_message, self._wake, self._readers)
 
     async def _follow_study(self, paths: StudyPaths) -> None:
-        feed = await asyncio.to_thread(_feed)
-        self._readers = self._readers or feed.Readers()
-        await feed.follow_study(paths, self.post_message, self._wake, self._readers)
+        study_watcher = await asyncio.to_thread(_feed)
+        self._readers = self._readers or study_watcher.Readers()
+        await study_watcher.follow_study(paths, self.post_message, self._wake, self._readers)
 
     async def _look_ahead(self, paths: StudyPaths) -> None:
-        feed = await asyncio.to_thread(_feed)
-        self._readers = self._readers or feed.Readers()
+        study_watcher = await asyncio.to_thread(_feed)
+        self._readers = self._readers or study_watcher.Readers()
         await asyncio.to_thread(self._readers.look_ahead, paths)
 
-    # Facts
+    # AffinityInfo
 
     @on(StudiesRead)
     def studies_read(self, event: StudiesRead) -> None:
@@ -394,7 +393,7 @@ class EmbcxApp(PersonalApp):
         running = [row for row in self.rows if row.state == "running"]
         opened = self.paths if self.snapshot and self.snapshot.state == "running" else None
         if opened and self.snapshot and all(row.paths != opened for row in running):
-            from embcx_tui.tui.rows import row_of
+            from embcx_tui.tui.study_row import row_of
 
             running.append(row_of(opened, self.snapshot, self.snapshot.created))
         return running

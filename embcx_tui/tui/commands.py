@@ -11,11 +11,10 @@ from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.types import IgnoreReturnCallbackType
 
-from embcx_tui.tui import notify, theme
+from embcx_tui.tui import session, theme
 from embcx_tui.tui.messages import OpenStudy
-from embcx_tui.tui.personal import PersonalApp
-from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.states import LOOKS
+from embcx_tui.tui.session import SessionApp
+from embcx_tui.tui.study_row import LOOKS, StudyRow
 
 # The palette itself, and keys that only move about, need no second way.
 _MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
@@ -47,11 +46,11 @@ class Commands(Provider):
 
     def _choices(self) -> Iterator[Command]:
         app = self.app
-        if not isinstance(app, PersonalApp):
+        if not isinstance(app, SessionApp):
             return
         for name, title in theme.TITLES.items():
             yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(app.choose_theme, name))
-        for how, title in notify.TITLES.items():
+        for how, title in session.TITLES.items():
             now = ", as it is now" if how == app.notifies else ""
             yield Command(
                 f"Tell the end of a study: {how}", f"{title.capitalize()}{now}", partial(app.choose_notify, how)

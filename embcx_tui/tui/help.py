@@ -13,7 +13,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from embcx_tui.tui import keys
-from embcx_tui.tui.small import Steady
+from embcx_tui.tui.mode_screen import MinimumSizeScreen
 
 # The part of an id before its dot, as a heading.
 HEADINGS = {
@@ -61,7 +61,7 @@ def keys_of(screen: Screen[object]) -> dict[str, list[tuple[str, Binding]]]:
     return dict(sorted(groups.items(), key=lambda group: order.index(group[0]) if group[0] in order else -1))
 
 
-class HelpScreen(Steady, ModalScreen[None]):
+class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
     """A window with the keys of the screen below it."""
 
     CSS_PATH = "widgets/dialogs.tcss"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.study_row import StudyRow
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -92,7 +92,7 @@ class Say(Message):
         super().__init__()
 
 
-# Facts: from the feed to the application.
+# AffinityInfo: from the feed to the application.
 
 
 class StudiesRead(Message):

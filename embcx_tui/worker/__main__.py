@@ -15,13 +15,13 @@ from embcx_tui.study.errors import EmbcxError
 def main(words: list[str]) -> int:
     command, *rest = words or [""]
     if command == "study":
-        from embcx_tui.worker.study import run_study
+        from embcx_tui.worker.process import run_study
 
         return run_study(Path(rest[0]))
-    from embcx_tui.worker.answers import ANSWERS
+    from embcx_tui.worker.queries import QUERIES
 
     try:
-        answer = ANSWERS[command](*rest)
+        answer = QUERIES[command](*rest)
     except EmbcxError as error:
         answer = {"error": str(error)}
     print(json.dumps({**answer, "done": True}), flush=True)

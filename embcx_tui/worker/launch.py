@@ -23,7 +23,7 @@ from embcx_tui.store.reader import StudyReader, read_study, worker_process
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
-from embcx_tui.worker.left import is_whole
+from embcx_tui.worker.pending import is_whole
 
 # The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
 START_PATIENCE_S = 30.0

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from embcx_tui.analysis.forecast import Sizes, epoch_seconds, forecast, sizes, step_parts
-from embcx_tui.bench import calibration as measuring
-from embcx_tui.bench.stopwatch import Timing
+from embcx_tui.bench.timing import Timing
 from embcx_tui.store.calibration import ROUGH, Calibration, remember, stored
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import METHODS
+from embcx_tui.worker import calibrate as measuring
 
 
 def test_a_calibration_is_measured_kept_and_found(home: Path) -> None:

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from embcx_tui.bench import stopwatch
+from embcx_tui.bench import timing
 from embcx_tui.bench.breakdown import ORDER, breakdown
-from embcx_tui.bench.material import Trained, choose_dataset, cohort, noise_dataset, settings_for
 from embcx_tui.bench.reference import LibrarySetting, LoopSetting, PlainLoop, library_embed
-from embcx_tui.bench.train import PartialEpochs
-from embcx_tui.compute.complexity import exact_kl
-from embcx_tui.compute.neighbourhoods import joint_probabilities
-from embcx_tui.compute.networks import initial_weights
-from embcx_tui.compute.solo import Solo
-from embcx_tui.study.preset import load_preset
+from embcx_tui.bench.train_bench import PartialEpochs
+from embcx_tui.bench.workloads import Trained, choose_dataset, cohort, noise_dataset, settings_for
+from embcx_tui.compute.training.network import initial_weights
+from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
+from embcx_tui.compute.tsne.affinities import joint_probabilities
+from embcx_tui.compute.tsne.complexity import exact_kl
+from embcx_tui.study.presets import load_preset
 from tests.compute.reference_mlp import reference_network, reference_train
 
 CPU = torch.device("cpu")
@@ -78,7 +78,7 @@ def test_made_up_data_has_the_real_sizes() -> None:
 
 
 def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
-    train = Solo.train
+    train = NetworkTrainer.train
     demo = load_preset("demo").settings
     settings = demo.model_copy(
         update={
@@ -88,14 +88,14 @@ def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
         }
     )
     found = breakdown("demo", settings)
-    assert Solo.train is train
+    assert NetworkTrainer.train is train
     assert [part["part"] for part in found["parts"]] == list(ORDER)
     assert all(part["seconds"] > 0 for part in found["parts"])
     assert sum(part["share"] for part in found["parts"]) == pytest.approx(1.0)
 
 
 def test_a_peak_is_that_of_the_work() -> None:
-    _, before = stopwatch.with_peak(lambda: None)
-    _, peak = stopwatch.with_peak(lambda: np.ones(20_000_000).sum())
-    _, after = stopwatch.with_peak(lambda: None)
+    _, before = timing.with_peak(lambda: None)
+    _, peak = timing.with_peak(lambda: np.ones(20_000_000).sum())
+    _, after = timing.with_peak(lambda: None)
     assert peak - before > 100e6 and after < peak

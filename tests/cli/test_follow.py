@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from embcx_tui.cli import INTERRUPTED, cli, follow
+from embcx_tui.cli import INTERRUPTED, cli, run
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.worker import launch
 
 # Holds the lock as a worker does, and ends some time after it was asked to; says how often it was.
@@ -48,7 +48,7 @@ def test_ctrl_c_asks_once_and_waits() -> None:
     paths = create_study(load_preset("demo").settings)
     with subprocess.Popen([sys.executable, "-c", SLOW, str(paths.root)], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None and worker.stdout.readline() == b"held\n"
-        assert follow.interrupted(paths, Console(stderr=True)) == INTERRUPTED
+        assert run.interrupted(paths, Console(stderr=True)) == INTERRUPTED
     ended = read_study(paths).ended
     assert ended and ended.reason == "asked 1 times"
 
@@ -61,7 +61,7 @@ def test_a_second_ctrl_c_leaves_it_to_stop_alone(
 
     paths = create_study(load_preset("demo").settings)
     monkeypatch.setattr(launch, "stop", again)
-    assert follow.interrupted(paths, Console(stderr=True)) == INTERRUPTED
+    assert run.interrupted(paths, Console(stderr=True)) == INTERRUPTED
     assert f"embcx-tui logs {paths.id}" in capsys.readouterr().err
 
 

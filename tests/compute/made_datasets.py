@@ -17,8 +17,7 @@ from scipy.io import savemat
 
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets.source import Source
-from embcx_tui.study.catalogue import CATALOGUE
-from embcx_tui.study.datafiles import Part, StoredFile
+from embcx_tui.study.dataset_catalogue import CATALOGUE, Part, StoredFile
 
 Bytes = NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from embcx_tui.compute.datasets.dataset import Dataset
-from embcx_tui.compute.networks import Weights
+from embcx_tui.compute.training.network import Weights
 
 MODULES: dict[str, type[nn.Module]] = {
     "logsig": nn.Sigmoid,

@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from embcx_tui.compute.blas import one_blas_thread
+from embcx_tui.compute.device import one_blas_thread
 
 
 def blas_threads() -> set[int]:

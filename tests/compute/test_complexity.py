@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute import exact
-from embcx_tui.compute.complexity import Complexity, Measurement, exact_kl, kl_to_uniform, measure
-from embcx_tui.compute.neighbourhoods import joint_probabilities
+from embcx_tui.compute.tsne import gradient_descent
+from embcx_tui.compute.tsne.affinities import joint_probabilities
+from embcx_tui.compute.tsne.complexity import Complexity, Measurement, exact_kl, kl_to_uniform, measure
 
-QUICK = Measurement(perplexity=15.0, descent=exact.Descent(tolerance=1e-3))
+QUICK = Measurement(perplexity=15.0, descent=gradient_descent.Descent(tolerance=1e-3))
 
 
 def layers_of_digits(n: int = 160) -> list[NDArray[np.float32]]:

@@ -21,7 +21,7 @@ from embcx_tui.compute.datasets.cifar10 import read_cifar10
 from embcx_tui.compute.datasets.idx import read_idx_file
 from embcx_tui.compute.datasets.source import DamagedError
 from embcx_tui.compute.datasets.svhn import read_mat
-from embcx_tui.study.catalogue import CATALOGUE
+from embcx_tui.study.dataset_catalogue import CATALOGUE
 from embcx_tui.study.errors import DataError
 from tests.compute.made_datasets import (
     N_STORED,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embcx_tui.compute.embedding import START_SPREAD, oriented, principal_start, random_start
+from embcx_tui.compute.tsne.initialization import START_SPREAD, oriented, principal_start, random_start
 
 
 def test_a_start_is_the_principal_plane() -> None:

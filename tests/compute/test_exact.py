@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute import exact, exact_cpu
-from embcx_tui.compute.embedding import principal_start
-from embcx_tui.compute.neighbourhoods import joint_probabilities
+from embcx_tui.compute.tsne import descent_cpu, gradient_descent
+from embcx_tui.compute.tsne.affinities import joint_probabilities
+from embcx_tui.compute.tsne.initialization import principal_start
 
 
 def joint_of_digits(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -29,22 +29,23 @@ def test_forces_are_the_derivative_of_the_score(n: int, wide: bool, monkeypatch:
         asked.append(wide)
         return wide
 
-    monkeypatch.setattr(exact_cpu, "wide", is_wide)
-    kernel: Any = exact_cpu.forces
+    monkeypatch.setattr(descent_cpu, "wide", is_wide)
+    kernel: Any = descent_cpu.forces
     compiling: Any = numba.njit
     forces = compiling(kernel.py_func)
     _, joint = joint_of_digits(n)
     points = np.random.default_rng(0).standard_normal((n, 2)) * 3.0
-    entropy = exact_cpu.entropy(joint)
+    entropy = descent_cpu.entropy(joint)
     wanted = np.zeros((n, 2))
     for i in range(n):
         for c in range(2):
             step = np.zeros((n, 2))
             step[i, c] = 1e-5
             wanted[i, c] = (
-                exact.score(joint, points + step, entropy) - exact.score(joint, points - step, entropy)
+                gradient_descent.score(joint, points + step, entropy)
+                - gradient_descent.score(joint, points - step, entropy)
             ) / 2e-5
-    padded, joint32 = exact_cpu.with_ghosts(points.T), exact_cpu.ghostly(joint)
+    padded, joint32 = descent_cpu.pad_points(points.T), descent_cpu.pad_matrix(joint)
     assert padded.shape[1] % 16 == 0 and padded.shape[1] - n < 16
     gradient = np.full_like(padded, np.nan)
     z = forces(padded, joint32, np.float32(1.0), gradient)
@@ -53,7 +54,7 @@ def test_forces_are_the_derivative_of_the_score(n: int, wide: bool, monkeypatch:
     squared = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     assert z == pytest.approx((1.0 / (1.0 + squared)).sum() - n, rel=1e-5)
     assert (4.0 / z * gradient[:, :n].T) == pytest.approx(wanted, abs=2e-6)
-    assert exact.gradient_norm(joint, points.T) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
+    assert gradient_descent.gradient_norm(joint, points.T) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
 
 
 @pytest.mark.parametrize("spread", [1e-4, 1.0, 1e3])
@@ -61,18 +62,18 @@ def test_the_score_equals_opentsne_s(spread: float) -> None:
     _, joint = joint_of_digits(203)
     points = np.random.default_rng(1).standard_normal((203, 2)) * spread
     wanted = kl_divergence_exact(joint, points)
-    assert exact.score(joint, points, exact_cpu.entropy(joint)) == pytest.approx(wanted, rel=1e-9)
+    assert gradient_descent.score(joint, points, descent_cpu.entropy(joint)) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_a_descent_ends_at_its_certificate_near_a_minimum() -> None:
     rows, joint = joint_of_digits(300)
-    rest = exact.descend(joint, principal_start(rows), exact.Descent(tolerance=1e-3))
+    rest = gradient_descent.descend(joint, principal_start(rows), gradient_descent.Descent(tolerance=1e-3))
     assert rest.converged
     assert rest.relative_change < 1e-3
     assert rest.kl == pytest.approx(kl_divergence_exact(joint, rest.points.astype(np.float64)), rel=1e-10)
-    tight = exact.descend(joint, principal_start(rows), exact.Descent(tolerance=0.0))
+    tight = gradient_descent.descend(joint, principal_start(rows), gradient_descent.Descent(tolerance=0.0))
     assert not tight.converged
-    assert tight.iterations == sum(phase.iterations for phase in exact.DESCENT.phases)
+    assert tight.iterations == sum(phase.iterations for phase in gradient_descent.DESCENT.phases)
     assert tight.kl < rest.kl
     assert tight.gradient_norm < rest.gradient_norm
 
@@ -86,5 +87,5 @@ def test_a_descent_can_be_stopped() -> None:
         asked += 1
         return asked > 3
 
-    with pytest.raises(exact.Stopped):
-        exact.descend(joint, principal_start(rows), should_stop=third_time)
+    with pytest.raises(gradient_descent.Stopped):
+        gradient_descent.descend(joint, principal_start(rows), should_stop=third_time)

@@ -9,20 +9,20 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute import (
-    embedding,
-    exact,
-    exact_cpu,
-    exact_gpu,
-    exact_torch,
-    neighbourhoods_gpu,
-    neighbourhoods_torch,
+from embcx_tui.compute.tsne import affinities as on_cpu
+from embcx_tui.compute.tsne import (
+    affinities_gpu,
+    affinities_torch,
+    descent_cpu,
+    descent_gpu,
+    descent_torch,
+    gradient_descent,
+    initialization,
 )
-from embcx_tui.compute import neighbourhoods as on_cpu
-from embcx_tui.compute.complexity import Complexity, Measurement, measure
+from embcx_tui.compute.tsne.complexity import Complexity, Measurement, measure
 from embcx_tui.study.errors import MeasureError
 
-QUICK = Measurement(perplexity=15.0, descent=exact.Descent(tolerance=1e-3))
+QUICK = Measurement(perplexity=15.0, descent=gradient_descent.Descent(tolerance=1e-3))
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
@@ -38,28 +38,28 @@ def test_a_window_of_plain_torch_is_a_window_of_the_cpu() -> None:
     joint = on_cpu.joint_probabilities(rows, 15.0)
     n = len(rows)
     points = np.random.default_rng(1).standard_normal((2, n)).astype(np.float32)
-    phase = exact.Phase(20, 2.0, 0.5, 0.8)
+    phase = gradient_descent.Phase(20, 2.0, 0.5, 0.8)
     moved = torch.from_numpy(points.copy())[None]
     last = torch.full((1,), n * 50.0)
     which = torch.zeros(1, dtype=torch.int64)
     joint32 = torch.from_numpy(joint).float()[None]
-    exact_torch.descend(moved, torch.zeros_like(moved), torch.ones_like(moved), last, joint32, which, 20, phase, 0.5)
+    descent_torch.descend(moved, torch.zeros_like(moved), torch.ones_like(moved), last, joint32, which, 20, phase, 0.5)
     velocity, gain = np.zeros_like(points), np.ones_like(points)
-    padded = exact_cpu.with_ghosts(points)
+    padded = descent_cpu.pad_points(points)
     rate, half = np.float32(phase.rate * n), np.float32(0.5)
-    z = exact_cpu.descend(
-        padded, velocity, gain, exact_cpu.ghostly(joint), np.float32(n * 50.0),
+    z = descent_cpu.descend(
+        padded, velocity, gain, descent_cpu.pad_matrix(joint), np.float32(n * 50.0),
         20, np.float32(phase.exaggeration), rate, np.float32(phase.momentum), half,
     )  # fmt: skip
     assert moved[0].numpy() == pytest.approx(padded[:, :n], rel=1e-3, abs=1e-3)
     assert float(last) == pytest.approx(float(z), rel=1e-4)
-    scored = exact_torch.cross_entropy(moved, torch.from_numpy(joint)[None], which)
+    scored = descent_torch.cross_entropy(moved, torch.from_numpy(joint)[None], which)
     x, y = moved[0].double().numpy()
-    assert float(scored) == pytest.approx(exact_cpu.cross_entropy(x, y, joint), rel=1e-12)
+    assert float(scored) == pytest.approx(descent_cpu.cross_entropy(x, y, joint), rel=1e-12)
 
 
 def measured(device: str, layers: list[NDArray[np.float32]], measurement: Measurement = QUICK) -> dict[int, Complexity]:
-    return dict(exact_gpu.measure(layers, range(7, 7 + len(layers)), replace(measurement, device=device)))
+    return dict(descent_gpu.measure(layers, range(7, 7 + len(layers)), replace(measurement, device=device)))
 
 
 def agree(one: Complexity, other: Complexity) -> bool:
@@ -79,7 +79,9 @@ def test_the_batched_path_scores_as_the_cpu_path(device: str) -> None:
         assert len(complexity.restart_kls) == 2
         joint = on_cpu.joint_probabilities(layers[index], 15.0)
         x, y = np.ascontiguousarray(complexity.points.T, dtype=np.float64)
-        assert complexity.kl == pytest.approx(exact_cpu.cross_entropy(x, y, joint) - exact_cpu.entropy(joint), rel=1e-6)
+        assert complexity.kl == pytest.approx(
+            descent_cpu.cross_entropy(x, y, joint) - descent_cpu.entropy(joint), rel=1e-6
+        )
         assert complexity.converged
 
 
@@ -88,8 +90,8 @@ def test_a_result_does_not_depend_on_its_company(device: str) -> None:
     one, two = layers_of_digits()
     dead = np.zeros((100, 5), dtype=np.float32)
     smaller = layers_of_digits(80)[0]
-    alone = dict(exact_gpu.measure([two], [7], replace(QUICK, device=device)))[0]
-    company = dict(exact_gpu.measure([dead, one, smaller, two], [7] * 4, replace(QUICK, device=device)))
+    alone = dict(descent_gpu.measure([two], [7], replace(QUICK, device=device)))[0]
+    company = dict(descent_gpu.measure([dead, one, smaller, two], [7] * 4, replace(QUICK, device=device)))
     assert company[0].kl is None
     assert np.array_equal(company[3].points, alone.points)
     assert company[3].kl == alone.kl
@@ -98,24 +100,28 @@ def test_a_result_does_not_depend_on_its_company(device: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
 def test_what_is_said_of_a_layer_is_what_the_cpu_path_says_of_its_points(device: str) -> None:
     layer = layers_of_digits()[0]
-    brief = replace(QUICK, descent=exact.Descent(phases=(exact.Phase(100, 1.0, 0.5, 0.8),), tolerance=0.0))
+    brief = replace(
+        QUICK, descent=gradient_descent.Descent(phases=(gradient_descent.Phase(100, 1.0, 0.5, 0.8),), tolerance=0.0)
+    )
     joint = torch.from_numpy(on_cpu.joint_probabilities(layer, 15.0))[None].to(device)
-    start = torch.from_numpy(embedding.principal_start(layer))[None].to(device)
+    start = torch.from_numpy(initialization.principal_start(layer))[None].to(device)
     which = torch.zeros(1, dtype=torch.int64, device=device)
-    entropy = torch.tensor([exact_cpu.entropy(joint[0].cpu().numpy())], dtype=torch.float64, device=device)
-    chosen = exact_gpu.passes(torch.device(device))
-    ((member, rest),) = exact_gpu.descend(joint, start, which, entropy, brief.descent, chosen)
-    norm = exact.gradient_norm(joint[0].cpu().numpy(), rest.points.T)
+    entropy = torch.tensor([descent_cpu.entropy(joint[0].cpu().numpy())], dtype=torch.float64, device=device)
+    chosen = descent_gpu.passes(torch.device(device))
+    ((member, rest),) = descent_gpu.descend(joint, start, which, entropy, brief.descent, chosen)
+    norm = gradient_descent.gradient_norm(joint[0].cpu().numpy(), rest.points.T)
     assert (member, rest.iterations, rest.converged) == (0, 100, False)
     assert rest.gradient_norm == pytest.approx(norm, rel=1e-4)
-    assert rest.kl == pytest.approx(exact.score(joint[0].cpu().numpy(), rest.points, float(entropy)), rel=1e-10)
+    assert rest.kl == pytest.approx(
+        gradient_descent.score(joint[0].cpu().numpy(), rest.points, float(entropy)), rel=1e-10
+    )
 
 
 def test_a_stop_ends_the_results_and_loses_none_that_ended() -> None:
     """What ended in the window before a stop is still given."""
     layers = layers_of_digits()
-    phases = exact.Phase(20, 2.0, 0.5, 0.8), exact.Phase(200, 1.0, 0.5, 0.8)
-    loose = replace(QUICK, descent=exact.Descent(phases, window=10, tolerance=5e-2))
+    phases = gradient_descent.Phase(20, 2.0, 0.5, 0.8), gradient_descent.Phase(200, 1.0, 0.5, 0.8)
+    loose = replace(QUICK, descent=gradient_descent.Descent(phases, window=10, tolerance=5e-2))
     windows = 0
 
     def stop_after(most: int) -> Iterator[int]:
@@ -127,7 +133,7 @@ def test_a_stop_ends_the_results_and_loses_none_that_ended() -> None:
             windows += 1
             return windows > most
 
-        return (index for index, _ in exact_gpu.measure(layers, [7, 8], loose, stop))
+        return (index for index, _ in descent_gpu.measure(layers, [7, 8], loose, stop))
 
     assert list(stop_after(2)) == []
     given = [len(list(stop_after(most))) for most in range(3, 27, 3)]
@@ -138,19 +144,19 @@ def test_a_stop_ends_the_results_and_loses_none_that_ended() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_plain_torch_serves_where_triton_does_not_run(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = torch.device("cuda", 99)
-    assert exact_gpu.passes(nowhere) is exact_torch
-    assert neighbourhoods_gpu.pair_passes(nowhere) is neighbourhoods_torch
+    assert descent_gpu.passes(nowhere) is descent_torch
+    assert affinities_gpu.affinity_kernels(nowhere) is affinities_torch
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
-        "exact_triton",
-        "neighbourhoods_triton",
+        "tsne.descent_triton",
+        "tsne.affinities_triton",
     ]
-    exact_gpu.passes(nowhere)
+    descent_gpu.passes(nowhere)
     assert len(caplog.records) == 2  # said once
 
 
 def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
-    whole = exact_gpu.descend
+    whole = descent_gpu.descend
 
     def short(joint: torch.Tensor, *others: object) -> object:
         tried.append(len(joint))
@@ -158,8 +164,8 @@ def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
             raise torch.OutOfMemoryError
         return whole(joint, *others)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(exact_gpu, "descend", short)
-    brief = replace(QUICK, descent=exact.Descent(phases=(exact.Phase(60, 1.0, 0.5, 0.8),)))
+    monkeypatch.setattr(descent_gpu, "descend", short)
+    brief = replace(QUICK, descent=gradient_descent.Descent(phases=(gradient_descent.Phase(60, 1.0, 0.5, 0.8),)))
     assert sorted(measured("cpu", layers_of_digits() * 2, brief)) == [0, 1, 2, 3]
     assert tried == [4, 2, 1, 1, 1, 1]
 
@@ -168,6 +174,6 @@ def test_one_layer_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(exact_gpu, "descend", short)
+    monkeypatch.setattr(descent_gpu, "descend", short)
     with pytest.raises(MeasureError, match="100 rows"):
         measured("cpu", layers_of_digits()[:1])

@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from embcx_tui.compute import dimension, probes, separation
-from embcx_tui.compute.metrics import DEFAULT_METRICS, METRICS, LayerRows, layer_metrics
-from embcx_tui.compute.nearest import nearest_rows
+from embcx_tui.compute.metrics import intrinsic_dimension, probes, separation
+from embcx_tui.compute.metrics.layer_metrics import DEFAULT_METRICS, METRICS, LayerRows, layer_metrics
+from embcx_tui.compute.metrics.neighbours import nearest_rows
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -301,7 +301,7 @@ def test_what_a_single_class_and_lone_rows_leave_undefined() -> None:
     found = layer_metrics(rows, lone)
     assert {name for name, value in found.items() if value is None} == {"probe", "gdv"}
     assert separation.fuzziness(rows, np.arange(60)) is None  # one row a class: no spread within
-    assert dimension.twonn(np.zeros((20, 20))) is None
+    assert intrinsic_dimension.twonn(np.zeros((20, 20))) is None
 
 
 def dead_relu(random: np.random.Generator) -> FloatArray:

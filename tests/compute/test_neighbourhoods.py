@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from openTSNE.affinity import PerplexityBasedNN
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.neighbourhoods import UnreachablePerplexity, joint_probabilities, neighbourhoods
+from embcx_tui.compute.tsne.affinities import UnreachablePerplexity, affinities, joint_probabilities
 
 
 def opentsne_joint(rows: NDArray[np.floating], perplexity: float = 30.0) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def test_every_row_has_the_perplexity_asked_for() -> None:
     """Independent of any library: with a common bandwidth P would not do this; rows of 2nP - p_i|j cannot be had, so
     calibrate alone.
     """
-    from embcx_tui.compute.neighbourhoods import calibrate, nearest_squared, squared_distances
+    from embcx_tui.compute.tsne.affinities import calibrate, nearest_squared, squared_distances
 
     rows = np.random.default_rng(0).standard_normal((200, 7)) * np.geomspace(1e-3, 1e3, 200)[:, None]
     squared = squared_distances(np.ascontiguousarray(rows.T))
@@ -70,9 +70,9 @@ def test_any_number_of_rows_and_units() -> None:
 
 def test_duplicates_are_counted_and_make_a_layer_degenerate() -> None:
     rows = np.random.default_rng(4).standard_normal((120, 6)).astype(np.float32)
-    assert not neighbourhoods(rows, 10.0).degenerate
+    assert not affinities(rows, 10.0).degenerate
     rows[7] = rows[3]
-    found = neighbourhoods(rows, 10.0)
+    found = affinities(rows, 10.0)
     assert (found.duplicates, found.degenerate) == (2, True)
     assert found.joint is not None
     assert np.isfinite(found.joint).all()
@@ -80,7 +80,7 @@ def test_duplicates_are_counted_and_make_a_layer_degenerate() -> None:
 
 def test_a_dead_layer_has_no_joint_probabilities() -> None:
     dead = np.zeros((120, 6), dtype=np.float32)
-    found = neighbourhoods(dead, 10.0)
+    found = affinities(dead, 10.0)
     assert (found.joint, found.duplicates, found.degenerate) == (None, 120, True)
     with pytest.raises(UnreachablePerplexity, match="identical rows"):
         joint_probabilities(dead, 10.0)
@@ -92,14 +92,14 @@ def test_as_many_identical_rows_as_the_perplexity_have_none_either() -> None:
     """
     rows = np.random.default_rng(5).standard_normal((200, 6)).astype(np.float32)
     rows[:30] = rows[0]
-    assert neighbourhoods(rows, 29.0).joint is None
-    assert neighbourhoods(rows, 31.0).joint is not None
+    assert affinities(rows, 29.0).joint is None
+    assert affinities(rows, 31.0).joint is not None
 
 
 def test_rows_within_the_rounding_of_float32_are_degenerate() -> None:
     rng = np.random.default_rng(6)
     rows = (0.5 + rng.integers(0, 8, size=(150, 100)) * 2.0**-24).astype(np.float32)
-    found = neighbourhoods(rows, 10.0)
+    found = affinities(rows, 10.0)
     assert found.near_identical
     assert found.degenerate
 
@@ -107,7 +107,7 @@ def test_rows_within_the_rounding_of_float32_are_degenerate() -> None:
 @pytest.mark.parametrize("perplexity", [1.0, 0.0, -3.0, 40.0, float("nan")])
 def test_a_perplexity_that_does_not_fit_is_refused(perplexity: float) -> None:
     with pytest.raises(ValueError, match="perplexity"):
-        neighbourhoods(np.random.default_rng(7).standard_normal((120, 4)), perplexity)
+        affinities(np.random.default_rng(7).standard_normal((120, 4)), perplexity)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
@@ -115,7 +115,7 @@ def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
     rows = np.ones((120, 4), dtype=np.float32)
     rows[5, 2] = number
     with pytest.raises(ValueError, match="not finite"):
-        neighbourhoods(rows, 10.0)
+        affinities(rows, 10.0)
 
 
 def test_a_bandwidth_is_found_from_a_start_where_newton_swings() -> None:
@@ -124,4 +124,4 @@ def test_a_bandwidth_is_found_from_a_start_where_newton_swings() -> None:
     for spread in (1e-4, 1e-2, 1.0):
         rows = rng.standard_normal((100, 3)) * spread + np.repeat([[0.0], [50.0]], 50, axis=0)
         for perplexity in (2.0, 15.0, 33.0):
-            assert neighbourhoods(rows, perplexity).joint is not None
+            assert affinities(rows, perplexity).joint is not None

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from openTSNE.affinity import PerplexityBasedNN
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute import exact_cpu, neighbourhoods_gpu, neighbourhoods_torch
-from embcx_tui.compute import neighbourhoods as on_cpu
-from embcx_tui.compute.neighbourhoods import Facts
-from embcx_tui.compute.neighbourhoods_gpu import neighbourhoods, pair_passes
+from embcx_tui.compute.tsne import affinities as on_cpu
+from embcx_tui.compute.tsne import affinities_gpu, affinities_torch, descent_cpu
+from embcx_tui.compute.tsne.affinities import AffinityInfo
+from embcx_tui.compute.tsne.affinities_gpu import affinities, affinity_kernels
 
 PERPLEXITY = 15.0
 Rows = NDArray[np.floating]
@@ -47,10 +47,10 @@ def mixed_layers(n: int = 100) -> list[Rows]:
     ]
 
 
-def made(layers: list[Rows], device: str) -> tuple[torch.Tensor, list[tuple[Facts, float]]]:
+def made(layers: list[Rows], device: str) -> tuple[torch.Tensor, list[tuple[AffinityInfo, float]]]:
     n = len(layers[0])
     joint = torch.full((len(layers), n, n), torch.nan, dtype=torch.float64, device=device)
-    chunks = neighbourhoods(layers, PERPLEXITY, joint, pair_passes(torch.device(device)))
+    chunks = affinities(layers, PERPLEXITY, joint, affinity_kernels(torch.device(device)))
     return joint.cpu(), [found for chunk in chunks for found in chunk]
 
 
@@ -59,13 +59,13 @@ def test_a_batch_gives_the_cpu_s_p(device: str) -> None:
     layers = mixed_layers()
     joint, found = made(layers, device)
     for p, (facts, entropy), layer in zip(joint.numpy(), found, layers, strict=True):
-        wanted = on_cpu.neighbourhoods(layer, PERPLEXITY)
-        assert facts == Facts(wanted.reached, wanted.duplicates, wanted.near_identical)
+        wanted = on_cpu.affinities(layer, PERPLEXITY)
+        assert facts == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical)
         if wanted.joint is None:
             assert np.isfinite(p).all()
             continue
         assert p == pytest.approx(wanted.joint, rel=1e-8, abs=1e-300)
-        assert entropy == pytest.approx(exact_cpu.entropy(wanted.joint), rel=1e-12)
+        assert entropy == pytest.approx(descent_cpu.entropy(wanted.joint), rel=1e-12)
         assert np.array_equal(p, p.T)
         assert not p.diagonal().any()
     assert [facts.reached for facts, _ in found] == [True] * 3 + [False] + [True] * 2 + [False] + [True] * 3
@@ -87,7 +87,7 @@ def test_p_does_not_depend_on_its_company(device: str, monkeypatch: pytest.Monke
     """Bit for bit: together, one after another for want of memory, and alone."""
     layers = mixed_layers()
     together, found = made(layers, device)
-    monkeypatch.setattr(neighbourhoods_gpu, "free_bytes", lambda device: 0)
+    monkeypatch.setattr(affinities_gpu, "free_bytes", lambda device: 0)
     in_turn, found_in_turn = made(layers, device)
     assert torch.equal(in_turn, together)
     assert found_in_turn == found
@@ -101,7 +101,7 @@ def test_every_row_has_the_perplexity_asked_for_and_the_device_is_asked_rarely(m
     rng = np.random.default_rng(0)
     rows = torch.from_numpy(rng.standard_normal((3, 200, 7)) * np.geomspace(1e-3, 1e3, 200)[:, None])
     joint = torch.empty(3, 200, 200, dtype=torch.float64)
-    neighbourhoods_torch.squared_distances(rows, joint)
+    affinities_torch.squared_distances(rows, joint)
     asked = 0
     whole = torch.Tensor.__bool__
 
@@ -112,7 +112,7 @@ def test_every_row_has_the_perplexity_asked_for_and_the_device_is_asked_rarely(m
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "__bool__", counted)
-        _, reached = neighbourhoods_torch.calibrate(joint, 12.0)
+        _, reached = affinities_torch.calibrate(joint, 12.0)
     assert asked <= 2
     assert reached.all()
     perplexities = (-torch.xlogy(joint, joint).sum(dim=2)).exp()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embcx_tui.compute import nonzero
+from embcx_tui.compute.training import sparse_inputs
 
 MEAN, SCALE = 33.3, 0.0127
 
@@ -19,12 +19,12 @@ def raw(n: int, features: int, share: float, dtype: type[np.generic]) -> NDArray
     return values.astype(dtype)
 
 
-def transposed(listed: nonzero.Inputs, index: NDArray[np.int64], d: NDArray[np.float32]) -> NDArray[np.float32]:
+def transposed(listed: sparse_inputs.Inputs, index: NDArray[np.int64], d: NDArray[np.float32]) -> NDArray[np.float32]:
     features, batch = listed.raw.shape[1], len(index)
     g = np.full((features, d.shape[1]), np.nan, np.float32)
     who, values = np.empty((features, batch), np.uint32), np.empty((features, batch), np.float32)
     counts = np.full(features, 9, np.uint32)
-    nonzero.transposed_product(listed, index, d, d.sum(0), who, values, counts, g)
+    sparse_inputs.transposed_product(listed, index, d, d.sum(0), who, values, counts, g)
     return g
 
 
@@ -34,13 +34,13 @@ def transposed(listed: nonzero.Inputs, index: NDArray[np.int64], d: NDArray[np.f
 def test_both_products_equal_float64s(width: int, dtype: type[np.generic]) -> None:
     random = np.random.default_rng(width)
     inputs = raw(40, 57, 0.2, dtype)
-    listed = nonzero.inputs(inputs, MEAN, SCALE)
+    listed = sparse_inputs.inputs(inputs, MEAN, SCALE)
     assert len(listed.values) == np.count_nonzero(inputs)
     index = np.array([39, 0, 7, 7, 31, 5, 0, 12])
     x = (inputs[index].astype(np.float64) - MEAN) * SCALE
     w = random.standard_normal((57, width)).astype(np.float32)
     z = np.full((8, width), np.nan, np.float32)
-    nonzero.product(listed, index, w, z)
+    sparse_inputs.product(listed, index, w, z)
     np.testing.assert_allclose(z, x @ w, atol=2e-6 * np.abs(x @ w).max())
     d = random.standard_normal((8, width)).astype(np.float32)
     np.testing.assert_allclose(transposed(listed, index, d), x.T @ d, atol=2e-6 * np.abs(x.T @ d).max())
@@ -50,9 +50,9 @@ def test_bytes_and_float32_give_the_same_bits() -> None:
     index, w = np.arange(30), np.random.default_rng(0).standard_normal((57, 100)).astype(np.float32)
     found = []
     for dtype in (np.uint8, np.float32):
-        listed = nonzero.inputs(raw(30, 57, 0.3, dtype), MEAN, SCALE)
+        listed = sparse_inputs.inputs(raw(30, 57, 0.3, dtype), MEAN, SCALE)
         z = np.empty((30, 100), np.float32)
-        nonzero.product(listed, index, w, z)
+        sparse_inputs.product(listed, index, w, z)
         found.append((z, transposed(listed, index, z)))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -61,17 +61,17 @@ def test_bytes_and_float32_give_the_same_bits() -> None:
 def test_a_sum_over_many_rows_loses_little() -> None:
     inputs = raw(6, 3_000, 0.35, np.uint8)
     inputs[-1] = 0
-    listed = nonzero.inputs(inputs, inputs.mean(), 1 / inputs.std())
+    listed = sparse_inputs.inputs(inputs, inputs.mean(), 1 / inputs.std())
     x = (inputs.astype(np.float64) - inputs.mean()) / inputs.std()
     w = np.random.default_rng(0).standard_normal((3_000, 100)).astype(np.float32)
     z = np.empty((6, 100), np.float32)
-    nonzero.product(listed, np.arange(6), w, z)
+    sparse_inputs.product(listed, np.arange(6), w, z)
     np.testing.assert_allclose(z, x @ w, atol=1e-5 * np.abs(x @ w).max())  # numpy's in float32: 2e-6
 
 
 @pytest.mark.parametrize(("share", "is_listed"), [(0.1, True), (0.3, True), (0.5, False), (1.0, False)])
 def test_only_what_is_mostly_zero_is_listed(share: float, is_listed: bool) -> None:
-    listed = nonzero.inputs(raw(200, 57, share, np.uint8), MEAN, SCALE)
+    listed = sparse_inputs.inputs(raw(200, 57, share, np.uint8), MEAN, SCALE)
     assert (len(listed.starts) == 201) is is_listed
     assert (len(listed.values) > 0) is is_listed
 
@@ -80,6 +80,6 @@ def test_rows_too_long_for_their_places_are_not_listed() -> None:
     for features, is_listed in ((65_536, True), (65_537, False)):
         inputs = np.zeros((2, features), np.uint8)
         inputs[1, -1] = 7
-        listed = nonzero.inputs(inputs, MEAN, SCALE)
+        listed = sparse_inputs.inputs(inputs, MEAN, SCALE)
         assert bool(listed.starts.size) is is_listed
         assert not is_listed or (listed.places[0], listed.values[0]) == (65_535, 7)

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from embcx_tui.compute.quality import QUALITIES, embedding_quality, quality_and_neighbours
+from embcx_tui.compute.metrics.embedding_quality import QUALITIES, embedding_quality, quality_and_neighbours
 
 
 def rows_and_labels(n: int = 250) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

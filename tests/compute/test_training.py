@@ -15,15 +15,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from embcx_tui.compute import nonzero
-from embcx_tui.compute import training as training_module
-from embcx_tui.compute.block import Block, _Workspace
 from embcx_tui.compute.datasets import Dataset, load, make_dataset
 from embcx_tui.compute.device import OutOfMemory, memory_guard
-from embcx_tui.compute.learner import Learner
-from embcx_tui.compute.networks import Weights, initial_weights
-from embcx_tui.compute.solo import Solo
-from embcx_tui.compute.training import Aborted, CohortTraining, memory_estimate, split
+from embcx_tui.compute.training import cohort as training_module
+from embcx_tui.compute.training import sparse_inputs
+from embcx_tui.compute.training.cohort import Aborted, CohortTraining, memory_estimate, split
+from embcx_tui.compute.training.network import Weights, initial_weights
+from embcx_tui.compute.training.trainer import Trainer
+from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
+from embcx_tui.compute.training.trainer_gpu import CohortTrainer, _Workspace
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.ids import network_id
 from embcx_tui.study.plan import Network, make_plan
@@ -34,15 +34,19 @@ CPU = torch.device("cpu")
 ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
 
 
-@pytest.fixture(autouse=True, params=[(Solo, 0.0), (Solo, 2.0), (Block, 0.0)], ids=["alone", "nonzero", "block"])
-def learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Solo | Block]:
+@pytest.fixture(
+    autouse=True,
+    params=[(NetworkTrainer, 0.0), (NetworkTrainer, 2.0), (CohortTrainer, 0.0)],
+    ids=["alone", "nonzero", "block"],
+)
+def learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[NetworkTrainer | CohortTrainer]:
     """Every test here is of all ways to train: each network by itself (on a CPU), with products of all inputs or of
     what is not zero in them, and all networks in one step (on a GPU).
     """
-    kind: type[Solo | Block]
+    kind: type[NetworkTrainer | CohortTrainer]
     kind, listed_below = request.param
-    monkeypatch.setattr(training_module, "_in_one_step", lambda device: kind is Block)
-    monkeypatch.setattr(nonzero, "MOSTLY_ZERO", listed_below)
+    monkeypatch.setattr(training_module, "_in_one_step", lambda device: kind is CohortTrainer)
+    monkeypatch.setattr(sparse_inputs, "MOSTLY_ZERO", listed_below)
     return kind
 
 
@@ -79,7 +83,9 @@ def module_weights(model: torch.nn.Sequential, activation: str) -> Weights:
     )
 
 
-def test_a_network_alone_equals_itself_in_a_cohort_of_twenty(digits: Dataset, learner: type[Solo | Block]) -> None:
+def test_a_network_alone_equals_itself_in_a_cohort_of_twenty(
+    digits: Dataset, learner: type[NetworkTrainer | CohortTrainer]
+) -> None:
     asked = settings(depths=[2, 5, 1, 4, 3], runs=1)
     networks = cohort(asked)
     assert len(networks) == 20
@@ -91,7 +97,7 @@ def test_a_network_alone_equals_itself_in_a_cohort_of_twenty(digits: Dataset, le
             training.step(step % training.steps)
     for network in networks:
         found = difference(together.weights(network), alone[network.id].weights(network))
-        assert found == 0 if learner is Solo else found < 1e-5, network.id
+        assert found == 0 if learner is NetworkTrainer else found < 1e-5, network.id
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -432,14 +438,14 @@ def test_an_aborted_epoch_is_undone(digits: Dataset, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_in_the_midst_of_an_epoch_undoes_it(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch, learner: type[Solo | Block]
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, learner: type[NetworkTrainer | CohortTrainer]
 ) -> None:
     asked = settings()
     training = CohortTraining(cohort(asked), digits, asked, CPU)
     before = training.state()
     genuine = learner.train
 
-    def failing(self: Learner, orders: dict[int, torch.Tensor], first: int, last: int) -> None:
+    def failing(self: Trainer, orders: dict[int, torch.Tensor], first: int, last: int) -> None:
         genuine(self, orders, first, 2)  # type: ignore[arg-type]  # of the class it is called on
         torch.empty(1 << 60, dtype=torch.uint8)
 
@@ -464,10 +470,10 @@ class Recorded:
 
 
 def test_captured_steps_and_tests_equal_those_called_one_by_one(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch, learner: type[Solo | Block]
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, learner: type[NetworkTrainer | CohortTrainer]
 ) -> None:
     """Without a GPU: warming up and capturing leave no trace, and nothing but the program is left to a replay."""
-    if learner is Solo:
+    if learner is NetworkTrainer:
         pytest.skip("only a block is captured")
     asked = settings(depths=[2, 1])
     networks = cohort(asked)
@@ -497,7 +503,7 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     monkeypatch.setattr(torch.cuda, "graph", capture)
     monkeypatch.setattr(_Workspace, "run", run)
     (ours,), (theirs,) = captured._learners, straight._learners
-    assert isinstance(ours, Block) and isinstance(theirs, Block)
+    assert isinstance(ours, CohortTrainer) and isinstance(theirs, CohortTrainer)
     ours._as_graphs = True
     for step in (0, 1, 14, 2):  # minibatch 14 is the last and smaller
         for training in (straight, captured):

@@ -24,37 +24,39 @@ def test_the_kernels_equal_plain_torch(what: str) -> None:
 
 def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
     """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
-    from embcx_tui.compute import exact_triton, neighbourhoods_triton, networks_triton, triton_totals
+    from embcx_tui.compute.kernels import triton_sum
+    from embcx_tui.compute.training import kernels_gpu
+    from embcx_tui.compute.tsne import affinities_triton, descent_triton
 
-    tile = {"ROWS": exact_triton.BLOCK_ROWS, "COLUMNS": exact_triton.BLOCK_COLUMNS}
+    tile = {"ROWS": descent_triton.BLOCK_ROWS, "COLUMNS": descent_triton.BLOCK_COLUMNS}
     state = dict.fromkeys(("here", "there", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
     settings = ("exaggeration", "rate", "momentum", "least_gain", "gain_up", "gain_down")
     step = state | {"which": LONGS, "n": INT, "parts": INT} | dict.fromkeys(settings, "fp32")
     gradient = {"points": REAL32, "z": REAL32, "joint": REAL32, "which": LONGS, "z_parts": REAL32}
     cross = {"points": REAL32, "joint": REAL64, "which": LONGS, "cross": REAL64, "weight": REAL64}
     calibrate = {"squared": REAL64, "nearest": REAL64, "reached": "*i1", "wanted": REAL64, "n": INT}
-    side = {"SIDE": neighbourhoods_triton.TILE}
+    side = {"SIDE": affinities_triton.TILE}
     sizes = {"n": INT, "parts": INT}
     return [
-        (exact_triton._step, step, tile | {"PARTS": 128}, 4),
-        (exact_triton._gradient, gradient | {"square_parts": REAL64} | sizes, tile, 4),
-        (exact_triton._cross, cross | sizes, tile | {"ROWS": exact_triton.WIDE_ROWS}, 4),
-        (neighbourhoods_triton._distances, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
+        (descent_triton._step, step, tile | {"PARTS": 128}, 4),
+        (descent_triton._gradient, gradient | {"square_parts": REAL64} | sizes, tile, 4),
+        (descent_triton._cross, cross | sizes, tile | {"ROWS": descent_triton.WIDE_ROWS}, 4),
+        (affinities_triton._distances, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
         (
-            neighbourhoods_triton._calibrate,
+            affinities_triton._calibrate,
             calibrate | {"tolerance": "fp32", "accepted": "fp32", "most_steps": INT},
             {"COLUMNS": 1024},
             4,
         ),
-        (neighbourhoods_triton._symmetrise, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
-        (networks_triton._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": networks_triton.BLOCK}, 4),
+        (affinities_triton._symmetrise, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        (kernels_gpu._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": kernels_gpu.BLOCK}, 4),
         (
-            networks_triton._backpropagate,
+            kernels_gpu._backpropagate,
             {"gradient": REAL32, "activations": REAL32, "kinds": "*i32", "count": INT},
-            {"SIZE": networks_triton.BLOCK},
+            {"SIZE": kernels_gpu.BLOCK},
             4,
         ),
-        (triton_totals._totals, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
+        (triton_sum._totals, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
     ]
 
 

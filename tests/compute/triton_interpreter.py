@@ -10,19 +10,11 @@ from unittest.mock import patch
 
 import torch
 
-from embcx_tui.compute import (
-    block,
-    exact,
-    exact_torch,
-    exact_triton,
-    neighbourhoods_torch,
-    neighbourhoods_triton,
-    networks,
-    networks_triton,
-    training,
-)
 from embcx_tui.compute.datasets import load
-from embcx_tui.compute.training import CohortTraining
+from embcx_tui.compute.training import cohort as cohort_training
+from embcx_tui.compute.training import kernels_gpu, network, trainer_gpu
+from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.tsne import affinities_torch, affinities_triton, descent_torch, descent_triton, gradient_descent
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import ACTIVATIONS, validate
 
@@ -38,7 +30,7 @@ def pairs() -> None:
     rows[4] = 0.0
     rows[5] = 0.5 + torch.randint(0, 200, (n, d), generator=generator) * 2.0**-24
     made = []
-    for passes in (neighbourhoods_torch, neighbourhoods_triton):
+    for passes in (affinities_torch, affinities_triton):
         joint = torch.empty(6, n, n, dtype=torch.float64)
         passes.squared_distances(rows, joint)
         squared = joint.clone()
@@ -52,11 +44,11 @@ def pairs() -> None:
     for one, other in zip(plain, kernels, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-9, atol=0.0)
     alone = torch.empty(1, n, n, dtype=torch.float64)
-    neighbourhoods_triton.squared_distances(rows[5:], alone)
-    neighbourhoods_triton.calibrate(alone, 8.0)
-    neighbourhoods_triton.symmetrise(alone)
+    affinities_triton.squared_distances(rows[5:], alone)
+    affinities_triton.calibrate(alone, 8.0)
+    affinities_triton.symmetrise(alone)
     assert torch.equal(alone[0], kernels[4][5])
-    neighbourhoods_triton.probe(torch.device("cpu"))
+    affinities_triton.probe(torch.device("cpu"))
 
 
 def descents() -> None:
@@ -72,9 +64,9 @@ def descents() -> None:
     joint /= joint.sum(dim=(1, 2), keepdim=True)
     which = torch.tensor([1, 0, 1])
     start = torch.randn(3, 2, n, generator=generator)
-    phase = exact.Phase(3, 2.0, 0.5, 0.8)
+    phase = gradient_descent.Phase(3, 2.0, 0.5, 0.8)
     results = []
-    for passes, some in ((exact_torch, slice(0, 3)), (exact_triton, slice(0, 3)), (exact_triton, slice(2, 3))):
+    for passes, some in ((descent_torch, slice(0, 3)), (descent_triton, slice(0, 3)), (descent_triton, slice(2, 3))):
         points = start[some].clone()
         state = [torch.zeros_like(points), torch.ones_like(points), torch.full((len(points),), n * 20.0)]
         passes.descend(points, state[0], state[1], state[2], joint.float(), which[some], 3, phase, 0.5)
@@ -85,11 +77,11 @@ def descents() -> None:
         torch.testing.assert_close(kernel, plain, rtol=1e-4, atol=1e-4)
         assert torch.equal(kernel[2:], alone)
     points = results[1][0]
-    scored = exact_torch.cross_entropy(points, joint, which)
+    scored = descent_torch.cross_entropy(points, joint, which)
     torch.testing.assert_close(results[1][4], scored, rtol=1e-12, atol=0.0)
-    norms = exact_torch.gradient_norms(points, joint.float(), which)
+    norms = descent_torch.gradient_norms(points, joint.float(), which)
     torch.testing.assert_close(results[1][5], norms, rtol=1e-5, atol=0.0)
-    exact_triton.probe(torch.device("cpu"))
+    descent_triton.probe(torch.device("cpu"))
 
 
 def activations() -> None:
@@ -97,18 +89,18 @@ def activations() -> None:
     line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
     z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
     upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
-    of = networks_triton.kinds(ACTIVATIONS, torch.device("cpu"))
+    of = kernels_gpu.kinds(ACTIVATIONS, torch.device("cpu"))
     ours, gradient = z.clone(), upstream.clone()
-    networks_triton.activate_(ours, of)
+    kernels_gpu.activate_(ours, of)
     wanted, wanted_gradient = z.clone(), upstream.clone()
     for place, activation in enumerate(ACTIVATIONS):
         scratch = torch.empty_like(z[0])
-        networks.activate_(wanted[place], activation, scratch)
-        networks.backpropagate_(wanted_gradient[place], wanted[place], activation, scratch)
-    networks_triton.backpropagate_(gradient, wanted, of)
+        network.activate_(wanted[place], activation, scratch)
+        network.backpropagate_(wanted_gradient[place], wanted[place], activation, scratch)
+    kernels_gpu.backpropagate_(gradient, wanted, of)
     torch.testing.assert_close(ours, wanted, rtol=3e-7, atol=1e-30, equal_nan=True)
     torch.testing.assert_close(gradient, wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
-    networks_triton.probe(torch.device("cpu"))
+    kernels_gpu.probe(torch.device("cpu"))
 
 
 def cohort() -> None:
@@ -118,11 +110,11 @@ def cohort() -> None:
     torch.set_num_threads(1)  # the interpreter is not made for more
     digits = load("digits", Path("/nowhere"))
     members = make_plan(asked).cohorts[0].networks
-    with patch.object(training, "_in_one_step", return_value=True):
+    with patch.object(cohort_training, "_in_one_step", return_value=True):
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))
     with (
-        patch.object(training, "_in_one_step", return_value=True),
-        patch.object(block, "triton_kernels", return_value=networks_triton),  # as a GPU would give
+        patch.object(cohort_training, "_in_one_step", return_value=True),
+        patch.object(trainer_gpu, "triton_kernels", return_value=kernels_gpu),  # as a GPU would give
     ):
         mixed = CohortTraining(members, digits, asked, torch.device("cpu"))
     for step in range(3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 
 NAN, INF = float("nan"), float("inf")
 TEXTS = (

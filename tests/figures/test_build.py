@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embcx_tui.figures import build, gallery
-from embcx_tui.figures.values import Panels, Scatter
+from embcx_tui.figures import builders, gallery
+from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.study.errors import StoreError
 from tests import small_study
 from tests.small_study import complexity
@@ -21,7 +21,7 @@ from tests.small_study import complexity
 
 def test_bars_hold_every_run_of_every_layer() -> None:
     snapshot = small_study.write().snapshot
-    bars = build.layer_bars(snapshot, "mnist", 5, "relu", highlight=1, chosen_layer=3)
+    bars = builders.layer_bars(snapshot, "mnist", 5, "relu", highlight=1, chosen_layer=3)
     (group,) = bars.groups
     assert [bar.label for bar in group.bars] == ["input", "1", "2", "3", "4", "5"]
     for layer, bar in enumerate(group.bars):
@@ -33,7 +33,7 @@ def test_bars_hold_every_run_of_every_layer() -> None:
 
 def test_controls_are_their_own_bars() -> None:
     snapshot = small_study.write().snapshot
-    (group,) = build.layer_bars(snapshot, "mnist", 5, "relu", "untrained").groups
+    (group,) = builders.layer_bars(snapshot, "mnist", 5, "relu", "untrained").groups
     means = [bar.mean for bar in group.bars]
     assert all(a is not None and b is not None and a < b for a, b in pairwise(means))
 
@@ -44,7 +44,7 @@ def test_what_is_missing_is_named_and_never_zero() -> None:
         degenerate=frozenset({"mnist-d5-relu-r0-l5"}),
         diverged=frozenset({"mnist-d5-relu-r2"}),
     )
-    bars = build.layer_bars(study.snapshot, "mnist", 5, "relu")
+    bars = builders.layer_bars(study.snapshot, "mnist", 5, "relu")
     fourth, fifth = bars.groups[0].bars[4:]
     assert math.isnan(fourth.values[1]) and math.isnan(fourth.values[2])
     assert fourth.mean == pytest.approx(complexity(4, 0, False))
@@ -56,25 +56,25 @@ def test_what_is_missing_is_named_and_never_zero() -> None:
 
 def test_what_the_study_does_not_hold_is_said() -> None:
     snapshot = small_study.write().snapshot
-    assert "not in this study" in build.layer_bars(snapshot, "digits", 2, "tanh").note
+    assert "not in this study" in builders.layer_bars(snapshot, "digits", 2, "tanh").note
 
 
 def test_activations_keep_their_colour_whatever_the_study_holds() -> None:
     snapshot = small_study.write().snapshot
-    groups = build.activation_bars(snapshot, "mnist", 5).groups
+    groups = builders.activation_bars(snapshot, "mnist", 5).groups
     assert [(group.label, group.place) for group in groups] == [("logsig", 0), ("relu", 3)]
-    assert build.layer_bars(snapshot, "mnist", 5, "relu").groups[0].place == 3
+    assert builders.layer_bars(snapshot, "mnist", 5, "relu").groups[0].place == 3
 
 
 def test_curves_hold_what_was_trained() -> None:
     snapshot = small_study.write(diverged=frozenset({"mnist-d5-relu-r2"})).snapshot
-    curves = build.training_curves(snapshot, ["mnist-d5-relu-r0", "mnist-d5-relu-r2"], "loss")
+    curves = builders.training_curves(snapshot, ["mnist-d5-relu-r0", "mnist-d5-relu-r2"], "loss")
     first, second = curves.lines
     assert first.y == pytest.approx(2 * 0.7 ** np.arange(1, 9))
     assert list(first.x) == list(range(1, 9))
     assert np.isnan(second.y).all()
     assert (first.label, second.label) == ("run 0", "run 2")
-    assert not build.training_curves(snapshot, [], "loss").lines
+    assert not builders.training_curves(snapshot, [], "loss").lines
 
 
 def test_embeddings_come_from_the_arrays() -> None:
@@ -128,10 +128,10 @@ def test_text_from_outside_is_made_harmless() -> None:
     panels = gallery.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
     assert isinstance(panels, Panels) and isinstance(panels.figures[0], Scatter)
     assert panels.figures[0].classes[0] == "three"
-    assert build.dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"
+    assert builders.dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"
 
 
 def test_drawing_in_the_terminal_loads_no_heavy_library() -> None:
-    code = "import sys, embcx_tui.figures.terminal, embcx_tui.figures.build; print(*sys.modules)"
+    code = "import sys, embcx_tui.figures.terminal, embcx_tui.figures.builders; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "torch", "scipy", "textual", "plotext", "sklearn"} & set(loaded)

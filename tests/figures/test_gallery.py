@@ -12,11 +12,11 @@ import pytest
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import relations
-from embcx_tui.figures import build, gallery, paper
-from embcx_tui.figures.image import render
-from embcx_tui.figures.numbers import figure_csv
+from embcx_tui.figures import builders, gallery, paper_figures
+from embcx_tui.figures.image.render import render
+from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.figures.terminal import Look, draw_text
-from embcx_tui.figures.values import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.study.plan import make_plan
 from tests import small_study
 from tests.small_study import SmallStudy, complexity
@@ -114,7 +114,7 @@ def test_a_dataset_of_ones_own_is_labelled_and_found_by_the_papers_name() -> Non
 
 
 def test_every_paper_figure_has_its_place() -> None:
-    assert [one.number for one in paper.FIGURES] == list(range(1, 9)) == sorted(paper._DRAWERS)
+    assert [one.number for one in paper_figures.FIGURES] == list(range(1, 9)) == sorted(paper_figures._DRAWERS)
 
 
 def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:
@@ -181,10 +181,12 @@ def test_the_methods_table_holds_their_quality() -> None:
 
 def test_only_tsne_is_told_with_a_perplexity() -> None:
     snapshot = small_study.write(small_study.settings(measure={"methods": ["tsne", "pca"]})).snapshot
-    networks = build.networks_at(snapshot, "mnist", 5, "relu")
+    networks = builders.networks_at(snapshot, "mnist", 5, "relu")
     points = 10 * small_study.PER_CLASS
-    assert build.how_words(select(snapshot), networks, "tsne", runs=False) == f"t-SNE, perplexity 30, {points} points"
-    assert build.how_words(select(snapshot), networks, "pca", runs=False) == f"PCA, {points} points"
+    assert (
+        builders.how_words(select(snapshot), networks, "tsne", runs=False) == f"t-SNE, perplexity 30, {points} points"
+    )
+    assert builders.how_words(select(snapshot), networks, "pca", runs=False) == f"PCA, {points} points"
 
 
 def test_degenerate_layers_are_in_no_mean_of_the_methods_table() -> None:
@@ -217,7 +219,7 @@ def test_a_degenerate_layer_without_a_score_is_named_and_marked() -> None:
     key = ("mnist-d5-relu-r0-l5", "tsne")
     without = measured.measured[key].model_copy(update={"kl": None})
     snapshot = replace(measured, measured={**measured.measured, key: without})
-    found = build.layer_bars(snapshot, "mnist", 5, "relu")
+    found = builders.layer_bars(snapshot, "mnist", 5, "relu")
     assert "run 0 layer 5 (degenerate, no score)" in found.note
     words = draw_text(found, 80, 20, Look(colours=False))
     assert "!" in words
@@ -230,6 +232,8 @@ def test_figures_of_the_paper_that_no_dataset_serves_are_named_with_what_they_ne
     lacking = gallery.lacking(figures)
     served = {name.partition("-")[0] for name in figures}
     assert "fig2" in served and not any(words.startswith("fig2 ") for words in lacking)
-    assert [words.partition(" ")[0] for words in lacking] == [f.name for f in paper.FIGURES if f.name not in served]
+    assert [words.partition(" ")[0] for words in lacking] == [
+        f.name for f in paper_figures.FIGURES if f.name not in served
+    ]
     assert "fig3 (networks of at least 2 of the depths 3, 4, 5 with relu)" in lacking
     assert not any(words.startswith("fig4 ") for words in gallery.lacking({"fig4-file-ab12": None}))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embcx_tui.figures.image import COLUMN_WIDTH_IN, render
+from embcx_tui.figures.image.render import COLUMN_WIDTH_IN, render
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.palette import colour, ramp
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 from tests.figures import hostile
 
 FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
@@ -71,7 +71,8 @@ def test_the_same_figure_gives_the_same_bytes(name: str, format: Literal["png", 
 
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
-        "import hashlib; from embcx_tui.figures.image import render; from tests.figures.test_image import FIGURES;"
+        "import hashlib; from embcx_tui.figures.image.render import render;"
+        "from tests.figures.test_image import FIGURES;"
         "files = [render(FIGURES[name], kind) for name in ('bars', 'scatter') for kind in ('svg', 'pdf')];"
         "print(*(hashlib.sha256(data).hexdigest() for data in files))"
     )
@@ -184,7 +185,7 @@ def test_rendering_leaves_the_settings_of_matplotlib_alone() -> None:
 
 def test_images_need_no_pyplot() -> None:
     code = (
-        "import sys; from embcx_tui.figures.image import render; from tests.figures.test_image import FIGURES;"
+        "import sys; from embcx_tui.figures.image.render import render; from tests.figures.test_image import FIGURES;"
         "[render(figure, 'pdf') for figure in FIGURES.values()]; print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

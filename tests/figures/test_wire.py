@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass
 import numpy as np
 import pytest
 
-from embcx_tui.figures.image import render
-from embcx_tui.figures.values import Panels
-from embcx_tui.figures.wire import figure_of, figure_text
+from embcx_tui.figures.image.render import render
+from embcx_tui.figures.model import Panels
+from embcx_tui.figures.serialization import figure_of, figure_text
 from embcx_tui.study.errors import RequestError
 from tests.figures import hostile
 from tests.figures.test_image import FIGURES

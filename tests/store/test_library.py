@@ -18,7 +18,7 @@ from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.errors import RequestError, StoreError
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import StudySettings, validate
 
 

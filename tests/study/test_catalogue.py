@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.study.catalogue import CATALOGUE, facts, missing_files
-from embcx_tui.study.datafiles import absolute_dataset
+from embcx_tui.study.dataset_catalogue import CATALOGUE, absolute_dataset, facts, missing_files
 from embcx_tui.study.errors import SettingsError
 from embcx_tui.study.settings import validate
 

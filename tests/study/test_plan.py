@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from embcx_tui.study import ids
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.preset import load_preset
+from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import validate
 
 

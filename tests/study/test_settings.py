@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embcx_tui.study.errors import RequestError, SettingsError
-from embcx_tui.study.preset import load_preset, preset_names
+from embcx_tui.study.presets import load_preset, preset_names
 from embcx_tui.study.settings import (
     MAX_STUDY_FILE_BYTES,
     StudySettings,

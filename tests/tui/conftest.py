@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.tui import phrases
+from embcx_tui.analysis import formatting
 from tests.fake_events import START
 from tests.fake_studies import release_all
 
@@ -25,5 +25,5 @@ def no_worker_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def stopped_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> None:
     """Stop the clock that the screens show, and let `~` stand for the test's own folder."""
-    monkeypatch.setattr(phrases, "now", lambda: NOW)
+    monkeypatch.setattr(formatting, "now", lambda: NOW)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.tui import phrases
+from embcx_tui.analysis import formatting
 from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.export.screenshot import screen_text
 from embcx_tui.tui.messages import Mode, OpenStudy
@@ -110,4 +110,4 @@ def stop_the_clock(monkeypatch: pytest.MonkeyPatch, at: float = START + 900) -> 
     """Let every screen show the time `at`, in UTC."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(phrases, "now", lambda: at)
+    monkeypatch.setattr(formatting, "now", lambda: at)

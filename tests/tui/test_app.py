@@ -8,7 +8,7 @@ from textual.events import Paste
 from textual.message import Message
 
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.frame import TABS
+from embcx_tui.tui.mode_screen import TABS
 from embcx_tui.tui.widgets.dialogs import Ask
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import PATIENCE_S, AppPilot, app_of, listed, sees, text_of, until

@@ -1,4 +1,4 @@
-"""Painted widgets: only cells that differ are sent, and a figure is drawn once a size."""
+"""LineWidget widgets: only cells that differ are sent, and a figure is drawn once a size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from embcx_tui.figures import terminal
+from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.terminal import Row, Span
-from embcx_tui.figures.values import Scatter
 from embcx_tui.tui.widgets.canvas import Canvas
-from embcx_tui.tui.widgets.painted import difference, fit, fit_right, fit_row, row_width
+from embcx_tui.tui.widgets.line_widget import difference, fit, fit_right, fit_row, row_width
 
 
 def cells_of(row: Row) -> list[tuple[str, object]]:

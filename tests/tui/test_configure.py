@@ -11,12 +11,11 @@ from textual.widgets import Input, Static
 from embcx_tui.store.calibration import ROUGH
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.preset import load_preset, preset_names
+from embcx_tui.study.presets import load_preset, preset_names
 from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.configure.estimate import estimate
 from embcx_tui.tui.configure.fields import FIELDS, editor_id
-from embcx_tui.tui.configure.screen import ConfigureScreen
+from embcx_tui.tui.configure.screen import ConfigureScreen, estimate
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.worker import launch
 from tests.fake_studies import make_study, settings_of

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from embcx_tui.tui.export import dialog as export_module
-from embcx_tui.tui.layers.shown import Shown
+from embcx_tui.tui.layers.export_figures import Shown
 from embcx_tui.tui.preferences import read_remembered
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import opened, sees, sees_no, text_of

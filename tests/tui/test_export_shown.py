@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.figures.values import Bars, Dots, Figure, Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Figure, Panels, Scatter
 from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.export.dialog import ExportDialog, Wish, export
-from embcx_tui.tui.layers.shown import Shown
+from embcx_tui.tui.layers.export_figures import Shown
 from embcx_tui.tui.widgets.canvas import Canvas
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees

@@ -15,17 +15,17 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study.events import LayerFailed, MachineDescribed, Noted, WorkerEnded, WorkerStarted
-from embcx_tui.tui import notify
+from embcx_tui.tui import session
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.filters import ascii_of
-from embcx_tui.tui.live.head import LiveHead
-from embcx_tui.tui.live.log import LogPanel
-from embcx_tui.tui.live.machine import MachinePanel
-from embcx_tui.tui.live.networks import NetworksTable
-from embcx_tui.tui.rows import row_of
+from embcx_tui.tui.live.header import LiveHeader
+from embcx_tui.tui.live.log_panel import LogPanel
+from embcx_tui.tui.live.machine_panel import MachinePanel
+from embcx_tui.tui.live.network_table import NetworksTable
 from embcx_tui.tui.studies.details import details
-from embcx_tui.tui.studies.table import draw_row, layout
-from embcx_tui.tui.widgets.painted import ink_of
+from embcx_tui.tui.studies.study_list import draw_row, layout
+from embcx_tui.tui.study_row import row_of
+from embcx_tui.tui.widgets.line_widget import ink_of
 from tests.fake_events import START
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.terminal import Terminal
@@ -260,7 +260,7 @@ def strings(count: int) -> list[str]:
 
 @pytest.mark.parametrize("part", range(4))
 def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LiveHead, "app", property(lambda self: app))
+    monkeypatch.setattr(LiveHeader, "app", property(lambda self: app))
     app = make_app()
     study = make_study(
         settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=2), "lost", epochs=2
@@ -283,7 +283,7 @@ def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyP
         row = row_of(study.paths, snapshot, 0.0)
         for content in (draw_row(row, columns, 0.0), details(row, 0.0, 80)):
             assert all(harmless(line) for line in content.plain.split("\n")), repr(text)
-        log, head, machine, table = LogPanel(), LiveHead(), MachinePanel(), NetworksTable()
+        log, head, machine, table = LogPanel(), LiveHeader(), MachinePanel(), NetworksTable()
         log.show(snapshot)
         log.filter(text[:5])
         table.show(snapshot)
@@ -292,4 +292,4 @@ def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyP
         painter.check(head.paint(80, 2, painter.ink))
         painter.check(machine.paint(60, 10, painter.ink))
         assert ascii_of(row.name).isascii()
-        assert notify.sequence("osc9", text).count("\x1b") == 2
+        assert session.sequence("osc9", text).count("\x1b") == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.figures.values import Bars, Dots, Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Panels, Scatter
 from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import LayerMeasured

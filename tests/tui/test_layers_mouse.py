@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
+from embcx_tui.figures.model import Bars, Dots, Heat, Panels, Scatter
 from embcx_tui.figures.terminal import Look, Part, bar_at, dot_cells, heat_row, locate, parts
-from embcx_tui.figures.values import Bars, Dots, Heat, Panels, Scatter
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
@@ -66,7 +66,7 @@ async def click_bar(pilot: Pilot[None], group: int, bar: int) -> None:
     await point_at(pilot, canvas, *found)
 
 
-def place_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
+def node_key_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
     screen = pilot.app.screen
     assert isinstance(screen, LayersScreen) and screen.place
     return screen.place.activation, screen.place.run, screen.layer_shown
@@ -80,7 +80,7 @@ async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> No
         part = part_of(pilot, 1)
         await point_at(pilot, scatter_of(pilot), part.column + 2, part.row + part.height // 2)
         await sees(pilot, "Layer 1 of 3 · tanh, run 0", "10-NN ")
-        assert place_of(pilot) == ("tanh", None, 1)
+        assert node_key_of(pilot) == ("tanh", None, 1)
         await pilot.press("right")
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
 
@@ -94,7 +94,7 @@ async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(si
         await point_at(pilot, scatter_of(pilot), part.column, part.row)
         run = 1 if single else 0
         await sees(pilot, f"Layer 2 of 3 · relu, run {run}", "10-NN ")
-        assert place_of(pilot) == ("relu", 1 if single else None, 2)
+        assert node_key_of(pilot) == ("relu", 1 if single else None, 2)
 
 
 async def test_a_click_beside_the_panels_does_nothing() -> None:
@@ -105,7 +105,7 @@ async def test_a_click_beside_the_panels_does_nothing() -> None:
         for wheel in (0, 1):
             await point_at(pilot, scatter_of(pilot), 3, 0, wheel)  # the title
             await point_at(pilot, scatter_of(pilot), 3, scatter_of(pilot).content_size.height - 1, wheel)  # the legend
-        assert scatter_of(pilot).target is before and place_of(pilot) == ("tanh", None, 3)
+        assert scatter_of(pilot).target is before and node_key_of(pilot) == ("tanh", None, 3)
 
 
 async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it() -> None:
@@ -113,11 +113,11 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space", "down", "space")
         await sees(pilot, "Layer 3 · 2 marked")
-        assert place_of(pilot) == ("relu", None, 3)
+        assert node_key_of(pilot) == ("relu", None, 3)
         cells = cells_of(part_of(pilot, 0))
         await point_at(pilot, scatter_of(pilot), *cells[17].tolist())
         text = await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
-        assert place_of(pilot) == ("tanh", 0, 3)
+        assert node_key_of(pilot) == ("tanh", 0, 3)
         one, other = (part_of(pilot, place).figure for place in (0, 1))
         assert isinstance(one, Scatter) and isinstance(other, Scatter)
         assert one.chosen == other.chosen is not None and (cells[one.chosen] == cells[17]).all()
@@ -152,7 +152,7 @@ async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
         await sees_no(pilot, "3 hidden layers · tanh")
         await click_bar(pilot, 1, 2)
         await sees(pilot, "Layer 2 of 3 · relu, run 0", "3 hidden layers · relu")
-        assert place_of(pilot) == ("relu", None, 2)
+        assert node_key_of(pilot) == ("relu", None, 2)
 
 
 async def test_a_click_on_a_bar_of_a_comparison_goes_to_its_network_and_layer() -> None:
@@ -161,7 +161,7 @@ async def test_a_click_on_a_bar_of_a_comparison_goes_to_its_network_and_layer() 
         await sees(pilot, "2 marked networks")
         await click_bar(pilot, 0, 1)
         await sees(pilot, "Layer 1 · 2 marked")
-        assert place_of(pilot) == ("tanh", 0, 1)
+        assert node_key_of(pilot) == ("tanh", 0, 1)
 
 
 @pytest.mark.parametrize("compared", [False, True], ids=["one", "two"])
@@ -211,7 +211,7 @@ async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int
         canvas = pilot.app.screen.query_one("#bars", Canvas)
         assert await click_row(pilot, canvas, 0, 2)
         await sees(pilot, "Layer 2 of 3 · logsig, run 0")
-        assert place_of(pilot) == ("logsig", None, 2)
+        assert node_key_of(pilot) == ("logsig", None, 2)
         assert isinstance(canvas.figure, Panels)
         chosen = [one.chosen for one in canvas.figure.figures if isinstance(one, Heat)]
         assert [row for row in chosen if row is not None] == [2]
@@ -228,11 +228,11 @@ async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
         assert await click_row(pilot, canvas, 3, 1)
         await pilot.press("escape")
         await sees(pilot, "Layer 1 of 3 · relu, run 0")
-        assert place_of(pilot) == ("relu", None, 1)
-        # Beside the maps nothing is picked.
-        before = place_of(pilot)
+        assert node_key_of(pilot) == ("relu", None, 1)
+        # BackgroundQueue the maps nothing is picked.
+        before = node_key_of(pilot)
         await point_at(pilot, canvas, canvas.content_size.width - 1, canvas.content_size.height - 1)
-        assert place_of(pilot) == before
+        assert node_key_of(pilot) == before
 
 
 @pytest.mark.parametrize("coloured", [True, False], ids=["colour", "no colour"])
@@ -249,13 +249,13 @@ async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch:
         cells, owners = dot_cells(canvas.figure, *canvas.content_size)
         await point_at(pilot, canvas, *cells[owners.index((group, 1))].tolist())
         await sees(pilot, "Layer 2 of 2 · relu, run 1")
-        assert place_of(pilot) == ("relu", 1, 2)
+        assert node_key_of(pilot) == ("relu", 1, 2)
         assert isinstance(canvas.figure, Dots) and canvas.figure.chosen == (group, 1)
         column, row = cells[owners.index((group, 1))].tolist()
         assert canvas.shown_text.splitlines()[row][column - 1] == ("▐" if coloured else "[")
         # Far from all dots nothing is picked.
         await point_at(pilot, canvas, 0, 0)
-        assert place_of(pilot) == ("relu", 1, 2)
+        assert node_key_of(pilot) == ("relu", 1, 2)
 
 
 async def click_row(pilot: Pilot[None], canvas: Canvas, place: int, row: int) -> bool:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.terminal import Look, locate
-from embcx_tui.figures.values import Scatter
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.layers.plane import nearest_to
-from embcx_tui.tui.layers.point import PointFacts, PointPanel
+from embcx_tui.tui.layers.point_panel import PointFacts, PointPanel
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.fake_studies import make_study, settings_of

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from embcx_tui.analysis.formatting import break_words, effect_words, p_words
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, measurements, summarise
-from embcx_tui.analysis.wording import break_words, effect_words, p_words
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.layers import statistics as layers_statistics
-from embcx_tui.tui.layers.numbers import Numbers
+from embcx_tui.tui.layers import statistics_cache as layers_statistics
+from embcx_tui.tui.layers.numbers_panel import Numbers
 from embcx_tui.tui.layers.screen import LayersScreen
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of

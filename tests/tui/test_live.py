@@ -18,11 +18,11 @@ from embcx_tui.study.events import NetworkDiverged, Noted, WorkerStarted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.live.head import LiveHead, state_words
-from embcx_tui.tui.live.log import LogPanel
-from embcx_tui.tui.live.machine import history
-from embcx_tui.tui.live.networks import NetworksTable
-from embcx_tui.tui.live.pace import pace, short
+from embcx_tui.tui.live.header import LiveHeader, state_words
+from embcx_tui.tui.live.log_panel import LogPanel
+from embcx_tui.tui.live.machine_panel import history
+from embcx_tui.tui.live.network_table import NetworksTable
+from embcx_tui.tui.live.throughput import pace, short
 from embcx_tui.tui.messages import Starting
 from embcx_tui.worker import launch
 from tests.fake_events import START
@@ -293,7 +293,7 @@ async def test_a_worker_that_writes_nothing_is_said_to_be_quiet(monkeypatch: pyt
     stop_the_clock(monkeypatch, START + 60)
     async with opened(study, "live", expect="running: training") as pilot:
         stop_the_clock(monkeypatch, START + 16 + 5 * 60)
-        pilot.app.screen.query_one(LiveHead).repaint()
+        pilot.app.screen.query_one(LiveHeader).repaint()
         text = await sees(pilot, "quiet for 5 min: digits, epoch 15 of 30", "of 75 embeddings")
         assert " left" not in text
 
@@ -305,7 +305,7 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
     async with opened(study, "live", expect="46 s left") as pilot:
         for later, words in ((20, "26 s left"), (60, "due now")):
             stop_the_clock(monkeypatch, last + later)
-            pilot.app.screen.query_one(LiveHead).repaint()
+            pilot.app.screen.query_one(LiveHeader).repaint()
             await sees(pilot, words)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from embcx_tui.store.paths import preferences_file, state_file
-from embcx_tui.tui import notify, preferences
+from embcx_tui.tui import preferences, session
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.keymap import check_keys
+from embcx_tui.tui.keys import check_keys
 from embcx_tui.tui.preferences import Remembered
-from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.study_row import StudyRow
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import app_of, listed, notifications, sees, text_of, until
 
@@ -172,11 +172,11 @@ async def test_the_end_of_a_study_is_told_once(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_notification_holds_no_payload() -> None:
     text = "a\x1b]52;c;aGk=\a;b\x9c\nc"
-    assert notify.sequence("off", text) == ""
-    assert notify.sequence("bell", text) == "\a"
+    assert session.sequence("off", text) == ""
+    assert session.sequence("bell", text) == "\a"
     desktop: tuple[preferences.Notify, ...] = ("osc9", "osc777")
     for how in desktop:
-        sent = notify.sequence(how, text)
+        sent = session.sequence(how, text)
         assert sent.startswith("\x1b]") and sent.endswith("\x1b\\") and sent.count("\x1b") == 2
         assert "52;c" not in sent and sent.count(";") == (1 if how == "osc9" else 3)
 
@@ -184,6 +184,6 @@ def test_a_notification_holds_no_payload() -> None:
 def test_only_what_ran_and_ended_by_itself_is_told() -> None:
     study = make_study(SMALL, "queued")
     row = StudyRow(study.paths, "complete", "a", 0.0, 0.0)
-    assert notify.ended({row.paths.id: "running"}, [row]) == (row,)
-    assert notify.ended({row.paths.id: "complete"}, [row]) == ()
-    assert notify.ended({}, [row]) == ()
+    assert session.ended({row.paths.id: "running"}, [row]) == (row,)
+    assert session.ended({row.paths.id: "complete"}, [row]) == ()
+    assert session.ended({}, [row]) == ()

@@ -12,10 +12,10 @@ from textual.css.stylesheet import Stylesheet
 from embcx_tui.store.library import delete_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.tui import feed, tidy
+from embcx_tui.tui import gc_pause, study_watcher
 from embcx_tui.tui.app import EmbcxApp, make_app, style_sheets
-from embcx_tui.tui.feed import Readers
 from embcx_tui.tui.messages import OpenStudy
+from embcx_tui.tui.study_watcher import Readers
 from tests.fake_events import START
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import listed, sees, until
@@ -75,12 +75,12 @@ async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_open
     study = make_study(SMALL, "running", study_id=OTHER, at=START + 1, epochs=1, arrays=False)
     opened: list[str] = []
 
-    class Noted(feed._Shared):
+    class Noted(study_watcher._Shared):
         def __init__(self, paths: StudyPaths) -> None:
             opened.append(paths.id)
             super().__init__(paths)
 
-    monkeypatch.setattr(feed, "_Shared", Noted)
+    monkeypatch.setattr(study_watcher, "_Shared", Noted)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: opened == [OTHER, ONE])
@@ -110,7 +110,7 @@ async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone()
 def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_is_room(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "_LISTED_BYTES", room)
+    monkeypatch.setattr(study_watcher, "_LISTED_BYTES", room)
     studies = [make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
     readers = Readers()
     snapshots: dict[str, Snapshot] = {}
@@ -146,7 +146,7 @@ async def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypa
 def test_no_full_collection_begins_by_itself() -> None:
     before = gc.get_threshold()
     try:
-        tidy.collect_when_quiet()
+        gc_pause.collect_when_quiet()
         assert gc.get_threshold()[:2] == before[:2] and gc.get_threshold()[2] > 1_000_000
     finally:
         gc.set_threshold(*before)

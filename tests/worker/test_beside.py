@@ -16,7 +16,7 @@ from embcx_tui.store.library import create_study
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import EpochTrained, LayerMeasured
 from embcx_tui.study.settings import StudySettings, validate
-from embcx_tui.worker.beside import Beside
+from embcx_tui.worker.background import BackgroundQueue
 from tests.worker.test_worker import PATIENCE_S, numbers, run_to_the_end
 
 CPU = torch.device("cpu")
@@ -25,21 +25,21 @@ CPU = torch.device("cpu")
 BESIDE = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.work as work
+import embcx_tui.worker.run as work
 work.worthwhile = lambda device: True
-from embcx_tui.worker.study import run_study
+from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
 # The same, on a disk that is full when the first layer is to be written.
 FULL = BESIDE.replace(
-    "from embcx_tui.worker.study",
+    "from embcx_tui.worker.process",
     """
-import embcx_tui.worker.layers as layers
+import embcx_tui.worker.measure as layers
 def full(*values):
     raise OSError(28, "No space left on device", "layer.npz")
 layers.write_arrays = full
-from embcx_tui.worker.study""",
+from embcx_tui.worker.process""",
 )
 
 
@@ -50,7 +50,7 @@ def test_calls_are_made_in_order_and_the_first_error_ends_them(possible: bool) -
     def fail() -> None:
         raise OSError("disk full")
 
-    with Beside(possible, CPU) as beside:
+    with BackgroundQueue(possible, CPU) as beside:
         for number in range(3):
             beside.do(lambda number=number: made.append(number))  # type: ignore[misc]
         beside.settle()
@@ -74,7 +74,7 @@ def test_calls_go_on_beside_the_caller() -> None:
         begun.set()
         assert may_end.wait(PATIENCE_S)
 
-    with Beside(True, CPU) as beside:
+    with BackgroundQueue(True, CPU) as beside:
         beside.do(work)
         assert begun.wait(PATIENCE_S), "it runs while the caller goes on"
         may_end.set()

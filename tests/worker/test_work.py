@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from embcx_tui.bench import calibration
 from embcx_tui.store.library import create_study
-from embcx_tui.study.preset import load_preset
-from embcx_tui.worker import work
-from embcx_tui.worker.study import Journal
+from embcx_tui.study.presets import load_preset
+from embcx_tui.worker import calibrate, run
+from embcx_tui.worker.process import Journal
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), MemoryError(), OSError(28, "full")])
@@ -19,8 +18,8 @@ def test_a_study_goes_on_where_the_machine_cannot_be_measured(
     def refuse(device: torch.device) -> None:
         raise error
 
-    monkeypatch.setattr(calibration, "calibrate", refuse)
-    monkeypatch.setattr(work, "CALIBRATE_FROM_S", 0.0)
+    monkeypatch.setattr(calibrate, "calibrate", refuse)
+    monkeypatch.setattr(run, "CALIBRATE_FROM_S", 0.0)
     journal = Journal(create_study(load_preset("demo").settings))
-    assert work._calibration(journal, torch.device("cpu")) is None
+    assert run._calibration(journal, torch.device("cpu")) is None
     assert "this machine's speed is not known" in journal.snapshot.log[-1].text

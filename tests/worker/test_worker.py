@@ -32,19 +32,19 @@ from embcx_tui.worker import launch
 EAGER = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.training as training
+import embcx_tui.worker.train as training
 training.CHECKPOINT_S = 0.0
 training.CHECKPOINT_SHARE = 1e9
-from embcx_tui.worker.study import run_study
+from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
 # The same, struck by a signal just before or after it writes its nth journal line of a kind.
 STRUCK = EAGER.replace(
-    "from embcx_tui.worker.study",
+    "from embcx_tui.worker.process",
     """
 import os, signal
-from embcx_tui.worker.study import Journal
+from embcx_tui.worker.process import Journal
 name, when, kind, number = sys.argv[2:6]
 left = int(number)
 tell = Journal.tell
@@ -58,12 +58,12 @@ def telling(journal, event):
     if struck and when == "after":
         os.kill(os.getpid(), signal.Signals[name])
 Journal.tell = telling
-from embcx_tui.worker.study""",
+from embcx_tui.worker.process""",
 )
 
 # The first again, killed at the worst moment: its third checkpoint is written, but the journal has no line of it yet.
 KILLED_IN_BETWEEN = EAGER.replace(
-    "from embcx_tui.worker.study",
+    "from embcx_tui.worker.process",
     """
 import os, signal
 whole = training.publish
@@ -73,7 +73,7 @@ def publish(path, data):
         os.kill(os.getpid(), signal.SIGKILL)
     return digest
 training.publish = publish
-from embcx_tui.worker.study""",
+from embcx_tui.worker.process""",
 )
 
 
@@ -93,7 +93,7 @@ def small(**training: Any) -> StudySettings:
 CRAMPED = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.training as training
+import embcx_tui.worker.train as training
 training.CHECKPOINT_S = 0.0
 from embcx_tui.compute.device import OutOfMemory
 class Cramped(training.CohortTraining):
@@ -102,7 +102,7 @@ class Cramped(training.CohortTraining):
             raise OutOfMemory("a cohort of so many networks does not fit")
         super().__init__(networks, *rest)
 training.CohortTraining = Cramped
-from embcx_tui.worker.study import run_study
+from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
@@ -281,7 +281,7 @@ def test_a_part_of_a_cohort_that_is_done_is_not_trained_again(uninterrupted: dic
     settings = settings.model_copy(update={"measure": settings.measure.model_copy(update={"epochs": (2,)})})
     paths = create_study(settings)
     killed = CRAMPED.replace(
-        "from embcx_tui.worker.study",
+        "from embcx_tui.worker.process",
         """
 import os, signal
 class Killed(Cramped):
@@ -291,7 +291,7 @@ class Killed(Cramped):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().epoch(*rest)
 training.CohortTraining = Killed
-from embcx_tui.worker.study""",
+from embcx_tui.worker.process""",
     ).replace("SECOND", repr(make_plan(settings).cohorts[0].networks[2].id))
     command = [sys.executable, "-c", killed, str(paths.root)]
     assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == -signal.SIGKILL

@@ -14,8 +14,7 @@ from embcx_tui.compute.datasets.fileset import load_fileset
 from embcx_tui.compute.datasets.idx import read_idx
 from embcx_tui.compute.datasets.source import DAMAGED, FileStatus, Source
 from embcx_tui.compute.datasets.svhn import read_svhn
-from embcx_tui.study.catalogue import CATALOGUE
-from embcx_tui.study.datafiles import FILE_PREFIX
+from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 

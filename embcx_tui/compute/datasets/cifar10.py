@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.idx import read_bytes
 from embcx_tui.compute.datasets.source import DamagedError, Pair
-from embcx_tui.study.catalogue import DatasetFacts
+from embcx_tui.study.dataset_catalogue import DatasetFacts
 
 _NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _FOLDER = "cifar-10-batches-bin"

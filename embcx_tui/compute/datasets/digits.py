@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from embcx_tui.compute.datasets.dataset import Dataset, make_dataset
-from embcx_tui.study.catalogue import CATALOGUE
+from embcx_tui.study.dataset_catalogue import CATALOGUE
 
 # Any fixed number: the split belongs to the dataset, not to a study's seed, so that accuracies compare across studies.
 _SPLIT_SEED = 0

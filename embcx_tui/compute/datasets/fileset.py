@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs, Labels, make_dataset
 from embcx_tui.compute.datasets.npz import NpzFile
 from embcx_tui.compute.datasets.split import TEST_PART, test_members
-from embcx_tui.study.datafiles import FILE_PREFIX
+from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 

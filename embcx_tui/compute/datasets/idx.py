@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.source import DamagedError, Pair
-from embcx_tui.study.catalogue import DatasetFacts
+from embcx_tui.study.dataset_catalogue import DatasetFacts
 
 _MAGIC_UINT8 = 0x0800  # the type byte of an IDX file of unsigned bytes; the lowest byte is the number of dimensions
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Dataset, make_dataset
 from embcx_tui.compute.datasets.download import download
-from embcx_tui.study.catalogue import DatasetFacts
-from embcx_tui.study.datafiles import Part, StoredFile
+from embcx_tui.study.dataset_catalogue import DatasetFacts, Part, StoredFile
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.mat import MatArray, numeric_arrays
 from embcx_tui.compute.datasets.source import DamagedError, Pair
-from embcx_tui.study.catalogue import DatasetFacts
+from embcx_tui.study.dataset_catalogue import DatasetFacts
 
 _LABEL_OF_ZERO = 10
 _IMAGES_AT_ONCE = 1_000

@@ -14,8 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from embcx_tui.study.catalogue import CATALOGUE
-from embcx_tui.study.datafiles import FILE_PREFIX, is_there
+from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX, is_there
 from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_value
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.widgets.choices import Choices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,18 +14,20 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from embcx_tui.analysis import formatting
+from embcx_tui.analysis.forecast import forecast, sizes
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
-from embcx_tui.study.datafiles import with_absolute_datasets
+from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError, SettingsError
-from embcx_tui.study.preset import load_preset, preset_names
+from embcx_tui.study.plan import make_plan
+from embcx_tui.study.presets import load_preset, preset_names
 from embcx_tui.study.settings import StudySettings, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui import keys, phrases
-from embcx_tui.tui.configure.estimate import estimate
+from embcx_tui.tui import keys
 from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
-from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.messages import CreateStudy, Mode, ReuseStudy, Say
-from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
 
@@ -130,21 +133,21 @@ class ConfigureScreen(ModeScreen):
         if self._settings is None:
             labels = [self._fields[key].field.label for key in self._fields if key in self._mistakes]
             text = Content.assemble(
-                (f"✗ {phrases.several(len(self._mistakes), 'mistake')}", "$text-error bold"),
+                (f"✗ {formatting.several(len(self._mistakes), 'mistake')}", "$text-error bold"),
                 f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
             )
         else:
             self._calibration = stored(self._settings.machine.device)
             cost = estimate(self._settings, self._calibration or ROUGH)
-            controls = f" + {phrases.several(cost.controls, 'control')}" if cost.controls else ""
+            controls = f" + {formatting.several(cost.controls, 'control')}" if cost.controls else ""
             where = "on this machine" if self._calibration else "on two CPU cores"
             text = Content.assemble(
-                (f"{phrases.several(cost.networks, 'network')}{controls}", "bold $heading"),
+                (f"{formatting.several(cost.networks, 'network')}{controls}", "bold $heading"),
                 (" · ", "$text-disabled"),
-                (phrases.several(cost.embeddings, "embedding"), "bold $heading"),
+                (formatting.several(cost.embeddings, "embedding"), "bold $heading"),
                 (f" of {cost.points:,} points" if self.size.width >= 100 else "", "$text-muted"),
                 (" · ", "$text-disabled"),
-                (f"about {phrases.duration(cost.seconds)}", "bold $heading"),
+                (f"about {formatting.duration(cost.seconds)}", "bold $heading"),
                 (f" {where}", "$text-muted"),
             )
         self.query_one("#cost", Static).update(text)
@@ -216,3 +219,27 @@ class ConfigureScreen(ModeScreen):
             if lost:
                 self.post_message(Say(f"left out: {safe_text('; '.join(lost))}", "warning"))
         self._fill(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Counts are exact, `seconds` is rough. `controls` are networks beside the `networks` that the study is about."""
+
+    networks: int
+    controls: int
+    embeddings: int
+    points: int
+    seconds: float
+
+
+def estimate(settings: StudySettings, calibration: Calibration) -> Estimate:
+    """Return what `settings` ask for on a machine of this speed; some milliseconds for the paper's 280 networks."""
+    plan = make_plan(settings)
+    per_class = settings.data.samples_per_class
+    return Estimate(
+        networks=settings.network_count,
+        controls=len(plan.networks) - settings.network_count,
+        embeddings=plan.embeddings,
+        points=max(sizes(dataset, settings).classes * per_class for dataset in settings.data.datasets),
+        seconds=forecast(plan, calibration).total,
+    )

@@ -19,19 +19,19 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from embcx_tui.figures.wire import figure_text
+from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.export.named import NamedFigures
+from embcx_tui.tui.export.figure_list import NamedFigures
 from embcx_tui.tui.export.preview import Preview
 from embcx_tui.tui.export.screenshot import screen_svg, screen_text
-from embcx_tui.tui.keymap import written
-from embcx_tui.tui.layers.shown import Shown
-from embcx_tui.tui.small import Steady
+from embcx_tui.tui.keys import written
+from embcx_tui.tui.layers.export_figures import Shown
+from embcx_tui.tui.mode_screen import MinimumSizeScreen
 from embcx_tui.tui.widgets.choices import Choices
 
 WHAT = ("a figure of the study", "all figures", "screen (SVG)", "screen (text)")
@@ -121,7 +121,7 @@ class _Pick(Choices):
         self.chosen, self.cursor = (option,), self._options.index(option)
 
 
-class ExportDialog(Steady, ModalScreen[None]):
+class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     """Asks what to save and how, draws it, and stays until the file's path was read.
 
     `figure` is the name of `embcx-tui export` to begin with among those of `snapshot`; `shown`, by its name in the

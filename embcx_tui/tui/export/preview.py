@@ -18,11 +18,11 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import Static
 
-from embcx_tui.figures.wire import figure_text
+from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.export import images
-from embcx_tui.tui.layers.shown import Shown
+from embcx_tui.tui.layers.export_figures import Shown
 from embcx_tui.tui.terminal import Abilities
 
 # Choices made by moving over them are drawn once the person stands still.

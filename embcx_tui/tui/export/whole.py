@@ -18,14 +18,14 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.export.named import named_figure
+from embcx_tui.tui.export.figure_list import named_figure
 from embcx_tui.tui.export.preview import Preview
-from embcx_tui.tui.layers.shown import Shown
-from embcx_tui.tui.small import Steady
+from embcx_tui.tui.layers.export_figures import Shown
+from embcx_tui.tui.mode_screen import MinimumSizeScreen
 from embcx_tui.tui.widgets.canvas import Canvas
 
 
-class WholePreview(Steady, ModalScreen[None]):
+class WholePreview(MinimumSizeScreen, ModalScreen[None]):
     """Shows `figure`, what is on the screen below or a name; any of its keys goes back."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["export.tcss"]

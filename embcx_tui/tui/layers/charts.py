@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from embcx_tui.figures.build import COMPLEXITY, activation_bars, activation_place, dataset_title, layer_bars
+from embcx_tui.figures.builders import COMPLEXITY, activation_bars, activation_index, dataset_title, layer_bars
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
 from embcx_tui.figures.terminal import parts
-from embcx_tui.figures.values import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.places import Place
+from embcx_tui.tui.layers.tree_nodes import NodeKey
 
 Chart = Literal["bars", "epochs", "accuracy"]
 # Cells that a value of a heat map takes with its number, and rows that are no values: the title, the epochs.
@@ -33,8 +33,8 @@ def charts_of(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
     return tuple(found)
 
 
-def place_bars(
-    snapshot: Snapshot, place: Place | None, network: Network, layer: int, exclude_chance: bool = False
+def node_bars(
+    snapshot: Snapshot, place: NodeKey | None, network: Network, layer: int, exclude_chance: bool = False
 ) -> Bars:
     """Return the bars of the selected node: one architecture, or a depth's activations side by side."""
     if place and place.activation is None:
@@ -67,7 +67,7 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
             value = float("nan") if measured is None or measured.kl is None else measured.kl
             label = "input" if number == 0 else str(number)
             bars.append(Bar(label, (value,), (bool(measured and measured.degenerate),)))
-        groups.append(BarGroup(names[place], tuple(bars), activation_place(network.activation) if distinct else place))
+        groups.append(BarGroup(names[place], tuple(bars), activation_index(network.activation) if distinct else place))
     chosen = (networks.index(shown), min(layer, shown.depth)) if shown in networks else None
     title = f"{len(networks)} marked networks"
     note = " · ".join([*flaws(snapshot, networks), NO_MEAN, "esc forgets the marks"])
@@ -99,10 +99,10 @@ def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
 
 def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, exclude_chance: bool = False) -> Figure:
     """Return a chart that is counted over the whole study (up to 1 s: not on the loop)."""
+    from embcx_tui.analysis.formatting import signed
     from embcx_tui.analysis.selection import select
     from embcx_tui.analysis.statistics import relations
-    from embcx_tui.analysis.wording import signed
-    from embcx_tui.figures.beyond import accuracy_dots, epoch_heat
+    from embcx_tui.figures.extra_figures import accuracy_dots, epoch_heat
 
     if chart == "epochs":
         return epoch_heat(snapshot, network.dataset, network.depth, exclude_chance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widget import Widget
 
-from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.widgets.canvas import Canvas
 
 

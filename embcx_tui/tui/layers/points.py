@@ -9,31 +9,31 @@ import numpy as np
 from textual import on, work
 from textual.timer import Timer
 
-from embcx_tui.figures.values import Figure, Panels
+from embcx_tui.figures.model import Figure, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.arrays import Shelf
+from embcx_tui.tui.layers.array_cache import ArrayCache
 from embcx_tui.tui.layers.charts import (
     charts_of,
     compared_bars,
     fitted,
-    place_bars,
+    node_bars,
     short_names,
     slow_chart,
 )
-from embcx_tui.tui.layers.clouds import Cloud, Clouds, files_of
+from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, files_of
+from embcx_tui.tui.layers.loader import Reading
+from embcx_tui.tui.layers.messages import caption, nothing_yet
 from embcx_tui.tui.layers.panels import LayersPanels
-from embcx_tui.tui.layers.pictures import Count, Picture, Pictures, Shot
-from embcx_tui.tui.layers.places import Place
 from embcx_tui.tui.layers.plane import nearest_to
-from embcx_tui.tui.layers.point import NEIGHBOURS, PointFacts, PointPanel, facts_of
-from embcx_tui.tui.layers.reading import Reading
+from embcx_tui.tui.layers.point_panel import NEIGHBOURS, PointFacts, PointPanel, facts_of
+from embcx_tui.tui.layers.scatter_cache import Count, Picture, Pictures, Shot
 from embcx_tui.tui.layers.selection import LayersSelection
 from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.layers.view import extent
-from embcx_tui.tui.layers.words import caption, nothing_yet
+from embcx_tui.tui.layers.tree_nodes import NodeKey
+from embcx_tui.tui.layers.viewport import extent
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # A picture stays while the next one's points are read, unless that takes longer than a person notices.
@@ -57,7 +57,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
 
     def open_shelf(self, paths: StudyPaths | None) -> None:
         """Read arrays of this study from now on."""
-        self._pictures = Pictures(Clouds(Shelf(paths))) if paths else None
+        self._pictures = Pictures(EmbeddingCache(ArrayCache(paths))) if paths else None
         self._reading = Reading(self._pictures, self._arrived) if self._pictures else None
         self._charted = self._alike = None
 
@@ -69,7 +69,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
             self._soon = True
             self.call_later(self._show_now)
 
-    def go(self, place: Place | None, layer: int) -> None:
+    def go(self, place: NodeKey | None, layer: int) -> None:
         """Select a node of the tree (None: the same) and a layer."""
         self.layer_wished = layer
         if place and place != self.place:
@@ -108,7 +108,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         elif len(self.marked) > 1:
             canvas.show(compared_bars(snapshot, self.marked, network, self.layer_shown))
         else:
-            canvas.show(place_bars(snapshot, self.place, network, self.layer_shown, self.exclude_chance))
+            canvas.show(node_bars(snapshot, self.place, network, self.layer_shown, self.exclude_chance))
 
     def _fitted(self, figure: Figure, network: Network, size: tuple[int, int]) -> Figure:
         """Return a counted chart for this size with what is selected marked; the same again while that is the same."""
@@ -248,16 +248,16 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         place = self.marked.index(network) if network in self.marked else 0
         return place - self._first_panel, (self.marked[place], min(self.layer_shown, self.marked[place].depth))
 
-    def cloud_of(self, shot: Shot) -> Cloud | None:
+    def cloud_of(self, shot: Shot) -> AlignedEmbedding | None:
         """Return the points of a layer; None while there are none."""
         snapshot = self.open_snapshot
         if snapshot is None or self._pictures is None:
             return None
         files = files_of(snapshot, *shot, self.view.method)
         cloud = self._pictures.clouds.cloud(files) if files else None
-        return cloud if isinstance(cloud, Cloud) else None
+        return cloud if isinstance(cloud, AlignedEmbedding) else None
 
-    def _cloud(self) -> Cloud | None:
+    def _cloud(self) -> AlignedEmbedding | None:
         """Return the points of the layer shown; None while there are none."""
         return self.cloud_of((self.network, self.layer_shown)) if self.network else None
 
@@ -284,7 +284,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
         found = self._pictures.clouds.cloud(files) if files else ""
         if found is None:
             return ()  # being read: the panel stays as it is until then
-        cloud = found if isinstance(found, Cloud) else None
+        cloud = found if isinstance(found, AlignedEmbedding) else None
         row = self.view.row(cloud, network.dataset) if cloud else None
         facts: PointFacts | None = None
         words = "No point is chosen.\nArrows choose one; so does a click."

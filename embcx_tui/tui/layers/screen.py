@@ -17,26 +17,26 @@ from textual.timer import Timer
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.values import Panels, Scatter
+from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
 from embcx_tui.tui import keys
-from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.layers.charts import Chart
-from embcx_tui.tui.layers.filter import FilterLine
-from embcx_tui.tui.layers.numbers import Numbers, Subject
-from embcx_tui.tui.layers.places import Place, place_of
-from embcx_tui.tui.layers.point import PointPanel
-from embcx_tui.tui.layers.seeing import PointsSeeing
-from embcx_tui.tui.layers.shown import Shown, chart_shown, grid_shown, points_shown
-from embcx_tui.tui.layers.statistics import StudyStatistics
+from embcx_tui.tui.layers.export_figures import Shown, chart_shown, grid_shown, points_shown
+from embcx_tui.tui.layers.messages import NO_STUDY, READING, without_words
+from embcx_tui.tui.layers.numbers_panel import Numbers, Subject
+from embcx_tui.tui.layers.point_panel import PointPanel
+from embcx_tui.tui.layers.point_selection import PointsWalking
+from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.layers.view import View
-from embcx_tui.tui.layers.walking import PointsWalking
-from embcx_tui.tui.layers.words import NO_STUDY, READING, without_words
+from embcx_tui.tui.layers.tree_filter import FilterLine
+from embcx_tui.tui.layers.tree_nodes import NodeKey, node_key_of
+from embcx_tui.tui.layers.viewport import View
+from embcx_tui.tui.layers.viewport_actions import PointsSeeing
 from embcx_tui.tui.messages import Mode, Say
+from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # Statistics over runs are begun once the keys rest so long: to import scipy is a second in which keys are slower.
@@ -164,7 +164,7 @@ class LayersScreen(PointsWalking, PointsSeeing):
 
     # What is selected
 
-    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Place]) -> None:
+    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[NodeKey]) -> None:
         tree = self.query_one(LayersTree)
         # Of several nodes that were passed by, only where the cursor stands now counts.
         if not tree.is_here(event.node) or event.node is not tree.cursor_node:
@@ -173,10 +173,10 @@ class LayersScreen(PointsWalking, PointsSeeing):
             self.place = event.node.data
             self.show_soon()
 
-    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Place]) -> None:
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[NodeKey]) -> None:
         self.query_one(LayersTree).name_anew(event.node)
 
-    def on_tree_node_collapsed(self, event: Tree.NodeCollapsed[Place]) -> None:
+    def on_tree_node_collapsed(self, event: Tree.NodeCollapsed[NodeKey]) -> None:
         self.query_one(LayersTree).name_anew(event.node)
 
     def action_flip(self, by: int) -> None:
@@ -195,9 +195,9 @@ class LayersScreen(PointsWalking, PointsSeeing):
         """Select the single network before or after the one shown, across the whole tree."""
         tree = self.query_one(LayersTree)
         leaves = list(tree.leaves())
-        if (network := self.network) is None or place_of(network) not in leaves:
+        if (network := self.network) is None or node_key_of(network) not in leaves:
             return
-        here = leaves.index(place_of(network))
+        here = leaves.index(node_key_of(network))
         is_leaf = self.place is not None and self.place.run is not None
         tree.select(leaves[min(max(here + by, 0), len(leaves) - 1) if is_leaf else here])
 
@@ -222,7 +222,7 @@ class LayersScreen(PointsWalking, PointsSeeing):
         self._update_tree(snapshot)
         tree, network = self.query_one(LayersTree), self.network
         leaves = list(tree.leaves())
-        if leaves and (network is None or place_of(network) not in leaves):
+        if leaves and (network is None or node_key_of(network) not in leaves):
             self.place = leaves[0]
             self.show_soon()
         if self.place:

@@ -7,10 +7,10 @@ from textual.reactive import reactive
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.frame import ModeScreen
 from embcx_tui.tui.layers.charts import Chart
-from embcx_tui.tui.layers.places import Place
-from embcx_tui.tui.layers.view import View
+from embcx_tui.tui.layers.tree_nodes import NodeKey
+from embcx_tui.tui.layers.viewport import View
+from embcx_tui.tui.mode_screen import ModeScreen
 
 
 class LayersSelection(ModeScreen):
@@ -20,7 +20,7 @@ class LayersSelection(ModeScreen):
     snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
     paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
 
-    place: Place | None = None
+    place: NodeKey | None = None
     """The selected node of the tree."""
     layer_wished: int | None = None
     """The layer that was gone to; a shallower network shows its last. None: the last of every network."""

@@ -13,17 +13,17 @@ from textual.geometry import Region
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from embcx_tui.figures.build import dataset_title
+from embcx_tui.figures.builders import dataset_title
 from embcx_tui.store.snapshot import NetworkState, Snapshot
 from embcx_tui.study.plan import Network, Plan
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.layers.places import Branch, Place, branches, place_of
-from embcx_tui.tui.live.networks import STATUS_SIGNS
-from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN
+from embcx_tui.tui.layers.tree_nodes import Branch, NodeKey, branches, node_key_of
+from embcx_tui.tui.live.network_table import STATUS_SIGNS
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 
-class LayersTree(Tree[Place], inherit_bindings=False):
+class LayersTree(Tree[NodeKey], inherit_bindings=False):
     """Shows `snapshot.plan`; the highlighted node is the selection, and it survives new snapshots."""
 
     # Arrows belong to the screen, whatever panel has the focus: up and down walk this tree, left and right flip layers.
@@ -47,12 +47,12 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         self.show_guides = False
         self.auto_expand = False
         self._plan: Plan | None = None
-        self._by_place: dict[Place, TreeNode[Place]] = {}
-        self._words: dict[Place, str] = {}
-        self._names: dict[Place, str] = {}
+        self._by_place: dict[NodeKey, TreeNode[NodeKey]] = {}
+        self._words: dict[NodeKey, str] = {}
+        self._names: dict[NodeKey, str] = {}
         self._filter: tuple[str, ...] = ()
         self._marked: tuple[Network, ...] = ()
-        self._states: dict[Place, NetworkState] = {}
+        self._states: dict[NodeKey, NetworkState] = {}
         self._noted: list[NetworkState] = []
 
     def update_from(self, snapshot: Snapshot, marked: tuple[Network, ...] = (), words: str = "") -> int:
@@ -62,7 +62,7 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         """
         wanted = tuple(words.lower().split())
         self._marked = marked
-        self._states = {place_of(state.network): state for state in snapshot.networks.values()}
+        self._states = {node_key_of(state.network): state for state in snapshot.networks.values()}
         self._noted = [
             state
             for state in self._states.values()
@@ -78,7 +78,7 @@ class LayersTree(Tree[Place], inherit_bindings=False):
             self.name_anew(node)
         return sum(1 for _ in self.leaves())
 
-    def name_anew(self, node: TreeNode[Place]) -> None:
+    def name_anew(self, node: TreeNode[NodeKey]) -> None:
         """Write what a node is and, while it is closed, what of it needs a look."""
         place = node.data
         if place is None or self._by_place.get(place) is not node:
@@ -88,13 +88,13 @@ class LayersTree(Tree[Place], inherit_bindings=False):
             self._words[place] = whole
             node.set_label(Text(whole))
 
-    def _label(self, place: Place, *, closed: bool) -> str:
+    def _label(self, place: NodeKey, *, closed: bool) -> str:
         if place.run is None:
             return self._names[place] + (self._under(place, self._noted) if closed else "")
         state = self._states[place]
         return ("✓ " if state.network in self._marked else "") + _run_words(state)
 
-    def _under(self, place: Place, noted: list[NetworkState]) -> str:
+    def _under(self, place: NodeKey, noted: list[NetworkState]) -> str:
         """Return how many networks of a closed node are marked, at chance and diverged, each by its sign."""
         held = [state for state in noted if place.holds(state.network)]
         counts = {
@@ -125,7 +125,7 @@ class LayersTree(Tree[Place], inherit_bindings=False):
             if node.children:
                 node.children[0].expand()
 
-    def _grow(self, parent: TreeNode[Place], branch: Branch, level: int) -> None:
+    def _grow(self, parent: TreeNode[NodeKey], branch: Branch, level: int) -> None:
         words = dataset_title(branch.words) if level == 0 else safe_text(branch.words)
         self._names[branch.place] = words
         # With its whole label from the start: each that is changed later is a message of its own.
@@ -141,25 +141,25 @@ class LayersTree(Tree[Place], inherit_bindings=False):
             self if self._planting else super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
         )
 
-    def render_label(self, node: TreeNode[Place], base_style: Style, style: Style) -> Text:
+    def render_label(self, node: TreeNode[NodeKey], base_style: Style, style: Style) -> Text:
         label = super().render_label(node, base_style, style)
         # Leaves stand under their branch's word, not under its arrow.
         return label if node.allow_expand else Text.assemble(("  ", base_style), label)
 
-    def is_here(self, node: TreeNode[Place]) -> bool:
+    def is_here(self, node: TreeNode[NodeKey]) -> bool:
         """Tell whether a node still stands in the tree: word of others may arrive after it was planted anew."""
         return node.data is not None and self._by_place.get(node.data) is node
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> NodeKey | None:
         """The selected node."""
         return self.cursor_node.data if self.cursor_node else None
 
-    def known_place(self, fields: Mapping[str, object]) -> Place | None:
+    def known_place(self, fields: Mapping[str, object]) -> NodeKey | None:
         """Return the node with these fields; None where the tree has none."""
         return next((place for place in self._by_place if asdict(place) == dict(fields)), None)
 
-    def select(self, place: Place) -> None:
+    def select(self, place: NodeKey) -> None:
         """Move the cursor to `place`, opening what is above it."""
         node = self._by_place.get(place)
         if node is None:
@@ -172,11 +172,11 @@ class LayersTree(Tree[Place], inherit_bindings=False):
         self._tree_lines  # noqa: B018  # building the lines is the point
         self.move_cursor(node)
 
-    def first_activation(self) -> Place | None:
+    def first_activation(self) -> NodeKey | None:
         """Return the first node that stands for several runs: where a person begins."""
         return next((place for place in self._by_place if place.activation and place.run is None), None)
 
-    def leaves(self) -> Iterator[Place]:
+    def leaves(self) -> Iterator[NodeKey]:
         """Yield every single network in the order of the tree."""
         return (place for place in self._by_place if place.run is not None)
 

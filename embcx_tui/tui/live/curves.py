@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.build import activation_place, training_curves
-from embcx_tui.figures.values import Curve, Curves
+from embcx_tui.figures.builders import activation_index, training_curves
+from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.text import safe_text
 
@@ -80,7 +80,7 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             if network.control:
                 shuffled.add(key)
     found = []
-    for key, values in sorted(groups.items(), key=lambda pair: activation_place(pair[0][0])):
+    for key, values in sorted(groups.items(), key=lambda pair: activation_index(pair[0][0])):
         longest = max(len(one) for one in values)
         table = np.full((len(values), longest), np.nan)
         for row, one in zip(table, values, strict=True):
@@ -90,7 +90,7 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(table, axis=0)
         x = np.arange(1, longest + 1, dtype=np.float64)
-        place = activation_place(key[0]) + (_SHUFFLED_PLACE if key in shuffled else 0)
+        place = activation_index(key[0]) + (_SHUFFLED_PLACE if key in shuffled else 0)
         found.append(Curve(safe_text(" ".join(key), 40), x, mean, place))
     return found
 

@@ -14,23 +14,24 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
+from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Quantity, Snapshot, State
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study import ids
-from embcx_tui.tui import keys, phrases
-from embcx_tui.tui.frame import ModeScreen
-from embcx_tui.tui.layers.words import NO_STUDY, READING
+from embcx_tui.tui import keys
+from embcx_tui.tui.layers.messages import NO_STUDY, READING
 from embcx_tui.tui.live.curves import ORDER, curves
-from embcx_tui.tui.live.head import LiveHead
-from embcx_tui.tui.live.log import LEVELS, LogPanel
-from embcx_tui.tui.live.machine import MachinePanel
-from embcx_tui.tui.live.networks import ORDERS, NetworksTable
-from embcx_tui.tui.live.tabs import PanelTabs
+from embcx_tui.tui.live.header import LiveHeader
+from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
+from embcx_tui.tui.live.machine_panel import MachinePanel
+from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
 from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
+from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
-from embcx_tui.tui.widgets.painted import Painted
+from embcx_tui.tui.widgets.line_widget import LineWidget
+from embcx_tui.tui.widgets.panel_tabs import PanelTabs
 
 # "3 min ago" grows old by itself; painting it again sends only what differs.
 _CLOCK_EVERY_S = 5.0
@@ -71,7 +72,7 @@ class LiveScreen(ModeScreen):
         self._state: tuple[State | None, bool] = (None, False)
 
     def compose_body(self) -> ComposeResult:
-        yield LiveHead(id="head")
+        yield LiveHeader(id="head")
         yield Canvas(NO_STUDY, id="nothing")
         with Container(id="panels"):
             yield NetworksTable(id="networks")
@@ -110,7 +111,7 @@ class LiveScreen(ModeScreen):
 
     def _tick(self) -> None:
         if self.is_current and self.snapshot and self.snapshot.state in ("lost", "running"):
-            self.query_one(LiveHead).repaint()
+            self.query_one(LiveHeader).repaint()
 
     @property
     def _open_snapshot(self) -> Snapshot | None:
@@ -131,7 +132,7 @@ class LiveScreen(ModeScreen):
             # Which of stop and resume can be pressed depends on it.
             self._state = state
             self.refresh_bindings()
-        self.query_one(LiveHead).show(snapshot, self.starting)
+        self.query_one(LiveHeader).show(snapshot, self.starting)
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)
         self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
@@ -307,13 +308,13 @@ class LiveScreen(ModeScreen):
         log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
         if self.focused is table:
             text = table.as_text()
-            words = phrases.several(text.count("\n"), "network")
-        elif isinstance(self.focused, Painted) and self.focused is not log:
+            words = formatting.several(text.count("\n"), "network")
+        elif isinstance(self.focused, LineWidget) and self.focused is not log:
             text = self.focused.shown_text
             words = f"the {self.focused.id}"
         else:
             text, count = log.text_to_copy()
-            words = phrases.several(count, "line")
+            words = formatting.several(count, "line")
             log.clear_selection()
         self.app.copy_to_clipboard(text)
         self.post_message(Say(f"Copied {words}"))

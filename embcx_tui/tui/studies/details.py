@@ -10,10 +10,9 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from embcx_tui.analysis import formatting
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui import phrases
-from embcx_tui.tui.rows import StudyRow
-from embcx_tui.tui.states import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS, StudyRow
 
 LABEL_WIDTH = 12
 SEPARATOR = " · "
@@ -25,18 +24,18 @@ def headline(row: StudyRow, now: float) -> Content:
     """Return the sentence about a study's state: what is happening, why, and which key helps."""
     look = LOOKS[row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
-    quiet = phrases.ago(row.updated, now)
+    quiet = formatting.ago(row.updated, now)
     match row.state:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")
         case "running":
-            words = "" if row.seconds_left is None else phrases.left(row.seconds_left, row.updated, now)
+            words = "" if row.seconds_left is None else formatting.left(row.seconds_left, row.updated, now)
             left = f", about {words}" if words.endswith(" left") else f", {words}" if words else ""
             return Content.assemble(begin, f", {_stage(row)}{left}")
         case "stopped":
             return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")
         case "complete":
-            took = phrases.duration(max(row.updated - row.created, 1))
+            took = formatting.duration(max(row.updated - row.created, 1))
             return Content.assemble(begin, f" {quiet}, {took} after it was asked for")
         case "lost":
             return Content.assemble(begin, f": the worker ended without a word {quiet}; ", _key("r"), " resumes")
@@ -61,13 +60,13 @@ def _trouble(row: StudyRow) -> list[Content]:
     """Return what a person should know before believing the numbers, each with its sign."""
     parts = []
     if row.diverged:
-        words = f"{DIVERGED_SIGN} {phrases.several(row.diverged, 'network')} diverged, in no mean"
+        words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, in no mean"
         parts.append(Content.styled(words, "$text-error"))
     if row.at_chance:
-        words = f"{AT_CHANCE_SIGN} {phrases.several(row.at_chance, 'network')} at chance, in the means above"
+        words = f"{AT_CHANCE_SIGN} {formatting.several(row.at_chance, 'network')} at chance, in the means above"
         parts.append(Content.styled(words, "$text-warning"))
     if row.failed:
-        words = f"! {phrases.several(row.failed, 'layer')} could not be measured"
+        words = f"! {formatting.several(row.failed, 'layer')} could not be measured"
         parts.append(Content.styled(words, "$text-error"))
     return parts
 
@@ -110,21 +109,21 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
                 f"depth {depths}",
                 f"width {grid.width}",
                 ", ".join(grid.activations),
-                phrases.several(grid.runs, "run"),
+                formatting.several(grid.runs, "run"),
             ),
         )
         yield (
             "in all",
             _listed(
-                phrases.several(row.networks, "network"),
+                formatting.several(row.networks, "network"),
                 *(f"{row.networks:,} {control}" for control in measure.controls),
-                phrases.several(row.embeddings, "embedding"),
+                formatting.several(row.embeddings, "embedding"),
             ),
         )
         yield (
             "training",
             _listed(
-                phrases.several(training.epochs, "epoch"),
+                formatting.several(training.epochs, "epoch"),
                 f"batch {training.batch_size}",
                 f"rate {training.learning_rate:g}",
                 f"momentum {training.momentum:g}",
@@ -140,7 +139,7 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
             ),
         )
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
-    yield "study", _listed(row.paths.id, phrases.short_path(row.paths.root.parent))
+    yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))
 
 
 def _listed(*parts: str) -> list[Content]:
@@ -168,7 +167,7 @@ class StudyDetails(Widget):
 
     def _lines(self, width: int) -> Content:
         # The headline is prose and wraps as such; all other lines fit by themselves.
-        return details(self.row, phrases.now(), width) if self.row else Content("")
+        return details(self.row, formatting.now(), width) if self.row else Content("")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._lines(width).get_height({}, width)

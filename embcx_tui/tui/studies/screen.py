@@ -13,10 +13,10 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Static
 
+from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui import keys, phrases
-from embcx_tui.tui.frame import ModeScreen
+from embcx_tui.tui import keys
 from embcx_tui.tui.messages import (
     DeleteStudy,
     LookedAt,
@@ -28,9 +28,10 @@ from embcx_tui.tui.messages import (
     StartStudy,
     StopStudy,
 )
-from embcx_tui.tui.rows import StudyRow
+from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.studies.details import StudyDetails
-from embcx_tui.tui.studies.table import StudyTable
+from embcx_tui.tui.studies.study_list import StudyTable
+from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # Who holds an arrow key passes by.
@@ -168,8 +169,8 @@ class StudiesScreen(ModeScreen):
         self.app.push_screen(
             Ask(
                 f"Delete “{row.name}”?",
-                f"{phrases.several(row.networks, 'network')}, {phrases.several(row.embeddings, 'embedding')} and their"
-                f" figures go for good.\n\n{safe_text(phrases.short_path(row.paths.root))}",
+                f"{formatting.several(row.networks, 'network')}, {formatting.several(row.embeddings, 'embedding')} and"
+                f" their figures go for good.\n\n{safe_text(formatting.short_path(row.paths.root))}",
                 (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
                 cancel=None,
             ),

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from embcx_tui.figures.alignment import between
+from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.terminal import (
     Look,
     Part,
@@ -28,9 +29,8 @@ from embcx_tui.figures.terminal import (
     part_at,
     parts,
 )
-from embcx_tui.figures.values import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.tui.layers.plane import nearest_cell, next_in_direction
-from embcx_tui.tui.widgets.painted import Ink, Painted, ink_of, span
+from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, ink_of, span
 
 # Flipping back and forth between neighbouring layers finds both drawn; a picture of 200×60 is about 1 MB of spans.
 _KEPT_PICTURES = 12
@@ -49,7 +49,7 @@ _MOST_FLYING = 4
 _NEAR_CLICK = 4.0
 
 
-class Canvas(Painted, can_focus=True):
+class Canvas(LineWidget, can_focus=True):
     """Shows `figure`, or `words` where there is none; a drawn picture is kept by (figure, size, look)."""
 
     class BarPicked(Message):
@@ -84,7 +84,7 @@ class Canvas(Painted, can_focus=True):
         self._drawn: OrderedDict[tuple[int, int, int, Look], tuple[Figure, tuple[Row, ...]]] = OrderedDict()
 
     def on_resize(self, event: Resize) -> None:
-        # What Painted does then, Textual calls by itself.
+        # What LineWidget does then, Textual calls by itself.
         self.post_message(self.Sized())
 
     @property

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from embcx_tui.tui import keys
-from embcx_tui.tui.small import Steady
+from embcx_tui.tui.mode_screen import MinimumSizeScreen
 
 
 class Answer(NamedTuple):
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     harmful: bool = False
 
 
-class Ask(Steady, ModalScreen[str | None]):
+class Ask(MinimumSizeScreen, ModalScreen[str | None]):
     """Asks one question; returns the chosen answer's value, None where the person cancels. Enter takes the first."""
 
     CSS_PATH = "dialogs.tcss"
@@ -65,7 +65,7 @@ class Ask(Steady, ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class AskText(Steady, ModalScreen[str | None]):
+class AskText(MinimumSizeScreen, ModalScreen[str | None]):
     """Asks for one line, such as a path; returns it without surrounding blanks, None where the person cancels."""
 
     CSS_PATH = "dialogs.tcss"

@@ -1,0 +1,254 @@
+"""`bench embed`: seconds and exact KL of an embedding, ours beside openTSNE's, on the layers of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from embcx_tui.bench.cold_start import first_calls
+from embcx_tui.bench.reference import LibrarySetting, library_embed, library_name, library_settings
+from embcx_tui.bench.timing import Say, Timing, describe_machine, idle_ratio, medians, timed, with_peak
+from embcx_tui.bench.workloads import Subject, Trained, choose_dataset
+from embcx_tui.compute.device import choose_device
+from embcx_tui.compute.tsne.affinities import affinities
+from embcx_tui.compute.tsne.complexity import Complexity, Measurement, cores, exact_kl, measure
+from embcx_tui.study.errors import DataError
+
+PERPLEXITY = 30.0
+# Rows of the layers: a class has a tenth of them.
+ROWS, QUICK_ROWS = 1_000, 200
+GROWTH, QUICK_GROWTH = (250, 500, 1_000, 2_000), (100, 200)
+LARGE_ROWS = 5_000
+COUNTS, QUICK_COUNTS = (1, 2, 8, 32), (1, 2)
+TRAIN_LIMIT = 10_000
+# Layers for each core in one measurement of ours: a study has hundreds at once.
+AT_ONCE = 3
+# A setting that took so many times the best one's seconds is not tried again: on a busy machine openTSNE's threads
+# wait for each other at barriers, 16 s for 200 points.
+HOPELESS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A subject with P, so that everyone's points are scored by the same one."""
+
+    subject: Subject
+    joint: NDArray[np.float64]
+
+
+class EmbedBench:
+    """One run of `bench embed` on `device`; `quick` is a check that it works, on small sets: its ratio says little."""
+
+    def __init__(self, quick: bool, large: bool, device: torch.device, say: Say) -> None:
+        self._quick = quick
+        self._large = large
+        self._say = say
+        self._device = device
+        self._measurement = Measurement(perplexity=PERPLEXITY, device=str(device))
+
+    def run(self) -> dict[str, Any]:
+        """Return the whole result, as docs/bench.md lists it."""
+        machine = describe_machine(self._device)
+        self._say("training a network whose layers are embedded")
+        trained = Trained(choose_dataset(self._quick, TRAIN_LIMIT), self._quick, self._device)
+        rows = QUICK_ROWS if self._quick else ROWS
+        subjects = trained.subjects(rows // len(trained.dataset.classes))
+        scored = [
+            Scored(one, joint) for one in subjects if (joint := affinities(one.rows, PERPLEXITY).joint) is not None
+        ]
+        self._ours([one.subject for one in scored[:1]])  # compiled, or loaded, before any clock runs
+        setting, probes = self._best_setting(scored)
+        ours, theirs, kls = self._compare(scored, setting)
+        alone = self._alone(scored)
+        result: dict[str, Any] = {
+            "ratio": theirs.seconds / ours.seconds,
+            "cpu_ratio": theirs.cpu_seconds / ours.cpu_seconds,
+            "idle_ratio": idle_ratio(theirs, setting.jobs, ours, cores()) if self._device.type == "cpu" else None,
+            "ours": {
+                "name": "exact, batched",
+                "seconds": ours.seconds,
+                "cpu_seconds": ours.cpu_seconds,
+                "exact_kl": fmean(ours_kl for ours_kl, _ in kls),
+                "settings": f"{AT_ONCE * cores()} layers at once on {self._device}, to the certificate (at most 5,000)",
+            },
+            "reference": {
+                "name": library_name(),
+                "seconds": theirs.seconds,
+                "cpu_seconds": theirs.cpu_seconds,
+                "exact_kl": fmean(their_kl for _, their_kl in kls),
+                "settings": f"{setting.words}, 750 iterations, one layer after another",
+            },
+            "machine": machine,
+            "material": f"{trained.words}; n = {rows}, perplexity {PERPLEXITY:g}",
+            "rows": self._rows,
+            "alone": {"seconds": median(one.seconds for one in alone), "what": "one layer alone, one core"},
+            "settings_tried": probes,
+            "growth": self._growth(trained, setting),
+            "counts": self._counts(scored),
+            "memory": self._memory(scored, setting),
+            "first_call": None if self._quick else self._first_call(),
+        }
+        machine["load_after"] = describe_machine(self._device)["load"]
+        return result
+
+    def _ours(self, subjects: list[Subject]) -> list[Complexity]:
+        found = dict(measure([one.rows for one in subjects], [0] * len(subjects), self._measurement))
+        return [found[place] for place in range(len(subjects))]
+
+    def _library(self, subject: Subject, setting: LibrarySetting) -> tuple[NDArray[np.float64], Timing]:
+        return timed(lambda: library_embed(subject.rows, setting, PERPLEXITY))
+
+    def _best_setting(self, scored: list[Scored]) -> tuple[LibrarySetting, list[dict[str, Any]]]:
+        """Return openTSNE's fastest setting here, and what was tried: on one layer, then the best ones on another."""
+        layers = [scored[1].subject, scored[-1].subject]
+        settings = library_settings(1 if self._quick else cores())
+        library_embed(layers[0].rows, settings[0], PERPLEXITY)  # its imports and caches are not its speed
+        found: dict[LibrarySetting, list[Timing]] = {setting: [] for setting in settings}
+        for number, layer in enumerate(layers[:1] if self._quick else layers):
+            best = min((times[0].seconds for times in found.values() if times), default=float("inf"))
+            for setting in settings:
+                if number and found[setting][0].seconds > HOPELESS * best:
+                    continue
+                self._say(f"openTSNE: {setting.words}")
+                found[setting].append(self._library(layer, setting)[1])
+        tried = [_trial(setting, times[0]) for setting, times in found.items()]
+        if not self._quick:
+            setting = LibrarySetting("fft", 1)
+            self._say(f"openTSNE: {setting.words} (once)")
+            tried.append(_trial(setting, self._library(layers[0], setting)[1]))
+        most = max(len(times) for times in found.values())
+        whole = {setting: sum(one.seconds for one in times) for setting, times in found.items() if len(times) == most}
+        return min(whole, key=lambda setting: whole[setting]), tried
+
+    def _compare(
+        self, scored: list[Scored], setting: LibrarySetting
+    ) -> tuple[Timing, Timing, list[tuple[float, float]]]:
+        """Time openTSNE layer by layer and, after each of its layers, ours on that one and the next ones together: so
+        drift hits both, and each layer counts the same.
+        """
+        subjects = [one.subject for one in scored]
+        ours: list[Timing] = []
+        theirs: list[list[Timing]] = [[] for _ in scored]
+        kls: list[tuple[float, float]] = []
+        self._rows: list[dict[str, Any]] = []
+        for number in range(1 if self._quick else 2):
+            for place, one in enumerate(scored):
+                self._say(f"round {number + 1}, {one.subject.name}: openTSNE, then ours")
+                points, timing = self._library(one.subject, setting)
+                theirs[place].append(timing)
+                some = [subjects[(place + further) % len(subjects)] for further in range(AT_ONCE * cores())]
+                found, all_of_them = timed(lambda some=some: self._ours(some))  # type: ignore[misc]  # a default
+                ours.append(all_of_them.per(len(some)))
+                if number == 0:
+                    kls.append((exact_kl(one.joint, found[0].points), exact_kl(one.joint, points)))
+        for place, one in enumerate(scored):
+            timing = medians(theirs[place])
+            self._rows.append(_row(one.subject, library_name(), timing, kls[place][1], 750))
+        # A layer's median over rounds, then their mean: every layer counts the same on both sides.
+        library = [medians(times) for times in theirs]
+        mean = Timing(fmean(t.seconds for t in library), fmean(t.cpu_seconds for t in library))
+        return medians(ours), mean, kls
+
+    def _alone(self, scored: list[Scored]) -> list[Timing]:
+        """Time each layer by itself and put its row beside openTSNE's."""
+        times = []
+        rows: list[dict[str, Any]] = []
+        for one, theirs in zip(scored, self._rows, strict=True):
+            self._say(f"{one.subject.name}: ours, alone")
+            (mine,), timing = timed(lambda subject=one.subject: self._ours([subject]))  # type: ignore[misc]  # a default
+            times.append(timing)
+            rows += [_row(one.subject, "exact", timing, exact_kl(one.joint, mine.points), mine.iterations), theirs]
+        self._rows = rows
+        return times
+
+    def _growth(self, trained: Trained, setting: LibrarySetting) -> list[dict[str, Any]]:
+        """Time both for growing numbers of rows, on two trained layers (ours both at once)."""
+        sizes = QUICK_GROWTH if self._quick else GROWTH + ((LARGE_ROWS,) if self._large else ())
+        found: list[dict[str, Any]] = []
+        for n in sizes:
+            self._say(f"{n:,} rows")
+            try:
+                layers = trained.subjects(n // len(trained.dataset.classes))
+            except DataError:
+                break  # the dataset has no more; the rows say how far it went
+            pair = [layers[1], layers[2]]
+            measured, ours = timed(lambda pair=pair: self._ours(pair))  # type: ignore[misc]  # a default
+            joints = [affinities(one.rows, PERPLEXITY).joint for one in pair]
+            embedded = [self._library(one, setting) for one in pair]
+            theirs = Timing(*(fmean(getattr(t, clock) for _, t in embedded) for clock in ("seconds", "cpu_seconds")))
+            per_layer = ours.per(len(pair))
+            found.append(
+                {
+                    "n": n,
+                    "seconds": per_layer.seconds,
+                    "reference_seconds": theirs.seconds,
+                    "ratio": theirs.seconds / per_layer.seconds,
+                    "cpu_seconds": per_layer.cpu_seconds,
+                    "reference_cpu_seconds": theirs.cpu_seconds,
+                    "exact_kl": _mean_kl([(joint, one.points) for joint, one in zip(joints, measured, strict=True)]),
+                    "reference_exact_kl": _mean_kl(
+                        [(joint, points) for joint, (points, _) in zip(joints, embedded, strict=True)]
+                    ),
+                }
+            )
+        return found
+
+    def _counts(self, scored: list[Scored]) -> list[dict[str, Any]]:
+        """Time ours for growing numbers of embeddings at once."""
+        found = []
+        for count in QUICK_COUNTS if self._quick else COUNTS:
+            self._say(f"{count} embeddings at once")
+            subjects = [scored[1 + place % (len(scored) - 1)].subject for place in range(count)]
+            timing = timed(lambda subjects=subjects: self._ours(subjects))[1].per(count)  # type: ignore[misc]  # a default
+            found.append({"embeddings": count, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds})
+        return found
+
+    def _memory(self, scored: list[Scored], setting: LibrarySetting) -> dict[str, int]:
+        """Return peak resident bytes of this process, and of the GPU's allocator, during either."""
+        subjects = [one.subject for one in scored]
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        _, at_rest = with_peak(lambda: None)
+        _, ours = with_peak(lambda: self._ours(subjects))
+        _, theirs = with_peak(lambda: library_embed(subjects[0].rows, setting, PERPLEXITY))
+        found = {"before": at_rest, "ours": ours, "reference": theirs}
+        if self._device.type == "cuda":
+            found["ours_gpu"] = torch.cuda.max_memory_allocated(self._device)
+        return found
+
+    def _first_call(self) -> dict[str, float]:
+        self._say("first call: compiling, then from the cache")
+        return first_calls("embedding")
+
+
+def bench_embed(quick: bool, large: bool, device: str, say: Say) -> dict[str, Any]:
+    """Return the result of `bench embed` on `device` ("auto", "cpu", "cuda", …); RequestError where it is not there."""
+    return EmbedBench(quick, large, choose_device(device), say).run()
+
+
+def _trial(setting: LibrarySetting, timing: Timing) -> dict[str, Any]:
+    return {"settings": setting.words, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds}
+
+
+def _row(subject: Subject, engine: str, timing: Timing, kl: float, iterations: int) -> dict[str, Any]:
+    n, d = subject.rows.shape
+    return {
+        "layer": subject.name,
+        "engine": engine,
+        "seconds": timing.seconds,
+        "cpu_seconds": timing.cpu_seconds,
+        "exact_kl": kl,
+        "iterations": iterations,
+        "n": n,
+        "d": d,
+    }
+
+
+def _mean_kl(pairs: list[tuple[NDArray[np.float64] | None, NDArray[Any]]]) -> float | None:
+    kls = [exact_kl(joint, points) for joint, points in pairs if joint is not None]
+    return fmean(kls) if kls else None

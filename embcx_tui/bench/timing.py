@@ -1,0 +1,127 @@
+"""Wall time, processor time and peak memory of a piece of work, and the machine it was measured on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import psutil
+import torch
+
+from embcx_tui import __version__
+from embcx_tui.compute.tsne.complexity import cores
+from embcx_tui.study.text import safe_text
+
+Value = TypeVar("Value")
+# What a person who waits is told: one line about what is measured now.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall seconds, and processor seconds of all threads of this process."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def per(self, units: float) -> Timing:
+        """Return the time of one of `units` equal pieces of work."""
+        return Timing(self.seconds / units, self.cpu_seconds / units)
+
+
+def timed(work: Callable[[], Value]) -> tuple[Value, Timing]:
+    """Return what `work` returns and how long it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    value = work()
+    return value, Timing(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def medians(timings: Sequence[Timing]) -> Timing:
+    """Return the median of each clock over `timings` (one or more)."""
+    return Timing(median(one.seconds for one in timings), median(one.cpu_seconds for one in timings))
+
+
+def idle_ratio(theirs: Timing, their_threads: int, ours: Timing, our_threads: int) -> float:
+    """Return the ratio that processor time would give on an idle machine, every thread with a core of its own.
+
+    Computed, not measured: where other programs share the cores, wall times say how many they leave to each.
+    """
+    return (theirs.cpu_seconds / their_threads) / (ours.cpu_seconds / our_threads)
+
+
+def with_peak(work: Callable[[], Value]) -> tuple[Value, int]:
+    """Return what `work` returns and the largest resident memory of this process meanwhile, in bytes.
+
+    Linux forgets an earlier peak when asked; elsewhere the process's highest so far is given.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    value = work()
+    return value, _peak()
+
+
+def _peak() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process().memory_info().rss)
+
+
+_LIBRARIES = ("torch", "numpy", "numba", "openTSNE", "scikit-learn")
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return processor, cores, memory (bytes), present load (1, 5, 15 min), GPU with driver, and versions."""
+    facts: dict[str, Any] = {
+        "cpu": _cpu_model(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "memory": psutil.virtual_memory().total,
+        "load": [round(one, 2) for one in os.getloadavg()],
+        "device": str(device),
+        "gpu": None,
+        "driver": None,
+        "system": f"{platform.system()} {platform.release()}",
+        "versions": {
+            "embcx-tui": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _LIBRARIES},
+        },
+    }
+    if device.type == "cuda":
+        facts["gpu"] = safe_text(torch.cuda.get_device_name(device), 80)
+        facts["driver"] = _driver()
+        facts["versions"]["cuda"] = torch.version.cuda
+    return facts
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return safe_text(line.partition(":")[2].strip(), 80)
+    except OSError:
+        pass
+    return safe_text(platform.processor() or platform.machine(), 80)
+
+
+def _driver() -> str | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+    except pynvml.NVMLError:
+        return None
+    return safe_text(version.decode() if isinstance(version, bytes) else version, 40)

@@ -1,0 +1,211 @@
+"""`bench train`: seconds a network-epoch, a cohort beside the plain PyTorch loop, and that both learn the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from embcx_tui.bench.cold_start import first_calls
+from embcx_tui.bench.equivalence import agreement, shortened
+from embcx_tui.bench.reference import LoopSetting, PlainLoop, loop_settings
+from embcx_tui.bench.timing import Say, Timing, describe_machine, idle_ratio, medians, timed, with_peak
+from embcx_tui.bench.workloads import choose_dataset, cohort, settings_for, start
+from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device import choose_device, free_bytes
+from embcx_tui.compute.training.cohort import CohortTraining, memory_estimate
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import ACTIVATIONS, StudySettings
+
+RUNS = 5
+DEPTH = 5
+# Cohorts of 1, 4, 20 and 40 networks: activations × runs.
+COHORTS = ((1, 1), (4, 1), (4, RUNS), (4, 2 * RUNS))
+# Steps of one measurement: a fifth of an epoch of MNIST, long enough that starting threads does not count.
+STEPS, QUICK_STEPS = 100, 5
+ROUNDS, QUICK_ROUNDS = 5, 1
+# Equal training, to compare what is learnt: inputs, epochs, runs, points a class that are embedded.
+LEARNING, QUICK_LEARNING = (10_000, 3, RUNS, 100), (500, 2, 1, 12)
+
+
+class PartialEpochs(CohortTraining):
+    """A cohort whose epochs end after `part` minibatches: the data, and so the memory traffic, stay those of all."""
+
+    part = STEPS
+
+    @property
+    def steps(self) -> int:
+        return min(self.part, super().steps)
+
+
+def without_test(dataset: Dataset) -> Dataset:
+    """Return `dataset` with a single test input, so that an epoch's time is that of its steps."""
+    return replace(dataset, x_test=dataset.x_test[:1], y_test=dataset.y_test[:1])
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The plain loop at its best setting, and what was tried."""
+
+    plain: PlainLoop
+    setting: LoopSetting
+    tried: list[dict[str, Any]]
+
+
+class TrainBench:
+    """One run of `bench train` on `device`; `quick` is a check that it works: its ratio says little."""
+
+    def __init__(self, quick: bool, device: torch.device, say: Say) -> None:
+        self._quick = quick
+        self._device = device
+        self._say = say
+        self._steps = QUICK_STEPS if quick else STEPS
+
+    def run(self) -> dict[str, Any]:
+        """Return the whole result, as docs/bench.md lists it."""
+        machine = describe_machine(self._device)
+        self._say("loading the data")
+        dataset = choose_dataset(self._quick)
+        settings = self._settings(dataset, 4, 1 if self._quick else RUNS)
+        training = self._cohort(dataset, settings)
+        loop = self._loop(dataset, training)
+        ours, theirs = self._compare(dataset, training, loop)
+        learnt = self._agreement(dataset, loop.setting)
+        how = "in one step" if self._device.type == "cuda" else f"each on a core, {torch.get_num_threads()} at a time,"
+        names = "logsig, tanh, softsign, relu"
+        result: dict[str, Any] = {
+            "ratio": theirs.seconds / ours.seconds,
+            "cpu_ratio": theirs.cpu_seconds / ours.cpu_seconds,
+            "idle_ratio": idle_ratio(theirs, loop.setting.threads, ours, torch.get_num_threads())
+            if self._device.type == "cpu"
+            else None,
+            "ours": {
+                "name": "cohort",
+                "seconds": ours.seconds,
+                "cpu_seconds": ours.cpu_seconds,
+                "test_accuracy": learnt["test_accuracy"]["ours"],
+                "exact_kl": learnt["exact_kl"]["ours"],
+                "settings": f"{len(training.networks)} networks, {how} on {self._device}",
+            },
+            "reference": {
+                "name": f"plain PyTorch loop, torch {torch.__version__}",
+                "seconds": theirs.seconds,
+                "cpu_seconds": theirs.cpu_seconds,
+                "test_accuracy": learnt["test_accuracy"]["reference"],
+                "exact_kl": learnt["exact_kl"]["reference"],
+                "settings": f"{loop.setting.words}, data resident in float32, one network after another",
+            },
+            "machine": machine,
+            "material": f"{dataset.name}, {len(dataset.x_train):,} inputs, {DEPTH} layers of 100 units ({names})"
+            f", batches of 100; seconds a network and epoch, from {self._steps} steps of it",
+            "agreement": learnt,
+            "settings_tried": loop.tried,
+            "rows": self._rows(dataset, loop),
+            "memory": {"reference": self._plain_peak},
+            "first_call": self._first_call(),
+        }
+        machine["load_after"] = describe_machine(self._device)["load"]
+        return result
+
+    def _settings(self, dataset: Dataset, activations: int, runs: int) -> StudySettings:
+        return settings_for(dataset.name, depths=(DEPTH,), activations=ACTIVATIONS[-activations:], runs=runs)
+
+    def _cohort(self, dataset: Dataset, settings: StudySettings) -> CohortTraining:
+        whole = cohort(without_test(dataset), settings, self._device)
+        training = PartialEpochs(whole.networks, whole.dataset, settings, self._device)
+        training.part = self._steps
+        return training
+
+    def _per_network_epoch(self, dataset: Dataset, timing: Timing, networks: int, steps: int) -> Timing:
+        whole = -(-len(dataset.x_train) // 100)
+        return timing.per(networks * steps / whole)
+
+    def _ours(self, dataset: Dataset, training: CohortTraining) -> Timing:
+        return self._per_network_epoch(dataset, timed(training.epoch)[1], len(training.networks), training.steps)
+
+    def _plain(
+        self, dataset: Dataset, training: CohortTraining, plain: PlainLoop, network: Network, setting: LoopSetting
+    ) -> Timing:
+        weights = start(network, dataset, training.settings)
+        minibatches = [training.minibatch(network.run, step) for step in range(training.steps)]
+        timing = plain.train(weights, minibatches, setting).timing
+        return self._per_network_epoch(dataset, timing, 1, len(minibatches))
+
+    def _loop(self, dataset: Dataset, training: CohortTraining) -> Loop:
+        """Return the plain loop with the setting that is fastest here on relu, best of two."""
+        plain, self._plain_peak = with_peak(
+            lambda: PlainLoop(without_test(dataset), training.settings.training, self._device)
+        )
+        relu = next(one for one in training.networks if one.activation == "relu")
+        found: dict[LoopSetting, Timing] = {}
+        for number in range(1 if self._quick else 3):
+            for setting in loop_settings(self._device):
+                best = min((timing.seconds for timing in found.values()), default=float("inf"))
+                if setting in found and found[setting].seconds > 1.5 * best:
+                    continue
+                self._say(f"plain loop: {setting.words}")
+                timing = self._plain(dataset, training, plain, relu, setting)
+                # The first round warms up.
+                if number <= 1 or timing.seconds < found[setting].seconds:
+                    found[setting] = timing
+        tried = [
+            {"settings": setting.words, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds}
+            for setting, timing in found.items()
+        ]
+        return Loop(plain, min(found, key=lambda setting: found[setting].seconds), tried)
+
+    def _compare(self, dataset: Dataset, training: CohortTraining, loop: Loop) -> tuple[Timing, Timing]:
+        """Time the cohort, then one plain network of each activation, again and again: drift hits both."""
+        of_each = [next(one for one in training.networks if one.activation == name) for name in ACTIVATIONS]
+        self._ours(dataset, training)  # buffers are allocated, a graph is captured
+        ours, theirs = [], []
+        for number in range(QUICK_ROUNDS if self._quick else ROUNDS):
+            self._say(f"round {number + 1}: cohort of {len(training.networks)}, then the plain loop")
+            ours.append(self._ours(dataset, training))
+            times = [self._plain(dataset, training, loop.plain, network, loop.setting) for network in of_each]
+            theirs.append(Timing(fmean(t.seconds for t in times), fmean(t.cpu_seconds for t in times)))
+        return medians(ours), medians(theirs)
+
+    def _agreement(self, dataset: Dataset, setting: LoopSetting) -> dict[str, Any]:
+        inputs, epochs, runs, per_class = QUICK_LEARNING if self._quick else LEARNING
+        self._say(f"accuracy and KL after {epochs} epochs on {inputs:,} inputs, both sides")
+        small = shortened(dataset, inputs)
+        return agreement(small, setting, DEPTH, runs, epochs, per_class, self._device)
+
+    def _first_call(self) -> dict[str, float] | None:
+        if self._quick or self._device.type != "cpu":
+            return None
+        self._say("first call: compiling, then from the cache")
+        return first_calls("training")
+
+    def _rows(self, dataset: Dataset, loop: Loop) -> list[dict[str, Any]]:
+        """Time cohorts of growing size, with their memory; the plain loop trains one network at a time."""
+        rows = []
+        for activations, runs in COHORTS[:2] if self._quick else COHORTS:
+            settings = self._settings(dataset, activations, runs)
+            self._say(f"a cohort of {activations * runs}")
+            training, peak = with_peak(lambda settings=settings: self._warm(dataset, settings))  # type: ignore[misc]
+            timing = medians([self._ours(dataset, training) for _ in range(1 if self._quick else 3)])
+            rows.append(
+                {
+                    "networks": len(training.networks),
+                    "seconds": timing.seconds,
+                    "cpu_seconds": timing.cpu_seconds,
+                    "peak_memory": peak,
+                    "estimated_memory": memory_estimate(training.networks, dataset, settings),
+                    "free_memory": free_bytes(self._device),
+                }
+            )
+        return rows
+
+    def _warm(self, dataset: Dataset, settings: StudySettings) -> CohortTraining:
+        training = self._cohort(dataset, settings)
+        training.epoch()
+        return training
+
+
+def bench_train(quick: bool, device: str, say: Say) -> dict[str, Any]:
+    """Return the result of `bench train` on `device` ("auto", "cpu", "cuda", …); RequestError where it is not there."""
+    return TrainBench(quick, choose_device(device), say).run()

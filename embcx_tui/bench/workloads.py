@@ -1,0 +1,127 @@
+"""What is measured on: a dataset that is at hand, a small network trained on it here, and its layers' activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from embcx_tui.compute import datasets
+from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.samples import run_sample
+from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.training.network import Weights, initial_weights
+from embcx_tui.store.paths import data_folder
+from embcx_tui.study.dataset_catalogue import CATALOGUE
+from embcx_tui.study.plan import Network, make_plan
+from embcx_tui.study.settings import (
+    Activation,
+    DataSettings,
+    MeasureSettings,
+    NetworkSettings,
+    StudySettings,
+    TrainingSettings,
+)
+
+# SVHN's sizes; its pixels are made up where the real ones are not needed.
+_NOISE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One layer to embed: its name and its activations [n, d]."""
+
+    name: str
+    rows: NDArray[np.float32]
+
+
+def choose_dataset(quick: bool, train_limit: int = 0) -> Dataset:
+    """Return MNIST where it is at hand and `quick` is not asked for, else scikit-learn's digits."""
+    if not quick and datasets.status("mnist", data_folder()).state == "present":
+        return datasets.load("mnist", data_folder(), train_limit=train_limit)
+    return datasets.load("digits", data_folder())
+
+
+def noise_dataset(name: str, n_train: int | None = None, n_test: int | None = None) -> Dataset:
+    """Return random pixels and labels of the sizes of dataset `name`, as many of them zero: they cost what the real
+    ones cost.
+    """
+    facts = CATALOGUE[name]
+    random = np.random.default_rng(_NOISE_SEED)
+
+    def part(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        pixels = random.integers(1, 256, (n, facts.features), dtype=np.uint8)
+        if facts.nonzero < 1:
+            pixels *= random.random((n, facts.features), dtype=np.float32) < facts.nonzero
+        return pixels, random.integers(0, len(facts.classes), n)
+
+    train, test = part(n_train or facts.n_train), part(n_test or facts.n_test)
+    return datasets.make_dataset(name, train, test, facts.classes, facts.shape)
+
+
+def settings_for(
+    dataset: str,
+    *,
+    depths: tuple[int, ...] = (5,),
+    activations: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu"),
+    runs: int = 5,
+    width: int = 100,
+    epochs: int = 1,
+    batch_size: int = 100,
+) -> StudySettings:
+    """Return the settings of a study on `dataset`; learning rate and momentum are every study's defaults."""
+    return StudySettings(
+        name="bench",
+        data=DataSettings(datasets=(dataset,), samples_per_class=20),
+        networks=NetworkSettings(depths=depths, width=width, activations=activations, runs=runs),
+        training=TrainingSettings(epochs=epochs, batch_size=batch_size),
+        measure=MeasureSettings(perplexity=30.0),
+    )
+
+
+def start(network: Network, dataset: Dataset, settings: StudySettings) -> Weights:
+    """Return the weights that `network` starts from in a study of these settings."""
+    width, seed = settings.networks.width, settings.machine.seed
+    return initial_weights(network, dataset.features, width, len(dataset.classes), seed)
+
+
+def cohort(dataset: Dataset, settings: StudySettings, device: torch.device) -> CohortTraining:
+    """Return the training of all networks of `settings` on `dataset`."""
+    return CohortTraining(make_plan(settings).cohorts[0].networks, dataset, settings, device)
+
+
+class Trained:
+    """A small relu network, trained here, whose layers are the material of every embedding that is timed."""
+
+    def __init__(self, dataset: Dataset, quick: bool, device: torch.device) -> None:
+        depth, width, self.epochs = (2, 20, 3) if quick else (5, 100, 4)
+        settings = settings_for(
+            dataset.name, depths=(depth,), activations=("relu",), runs=1, width=width, epochs=self.epochs
+        )
+        self.dataset = dataset
+        self._training = cohort(dataset, settings, device)
+        self._network = self._training.networks[0]
+        for _ in range(self.epochs):
+            self.test_accuracy = self._training.epoch().networks[0].test_accuracy
+
+    @property
+    def words(self) -> str:
+        """What the layers are of, for the settings of a result."""
+        sizes = f"{self._network.depth} layers, relu, {self.epochs} epochs on {len(self.dataset.x_train):,} inputs"
+        return f"{self.dataset.name}, {sizes}, test accuracy {self.test_accuracy:.3f}"
+
+    def subjects(self, per_class: int) -> tuple[Subject, ...]:
+        """Return the input, every trained layer and every untrained one, for `per_class` training inputs a class.
+
+        Raises DataError where the smallest class has fewer.
+        """
+        index = run_sample(self.dataset, per_class, 0, 0)
+        raw = self.dataset.x_train[index]
+        found = [Subject("input", self.dataset.inputs(index))]
+        control: Network = replace(self._network, control="untrained")
+        for words, network in (("trained", self._network), ("untrained", control)):
+            hidden = self._training.measure(network, raw).activations()
+            found += [Subject(f"{words} {layer}", rows) for layer, rows in enumerate(hidden, 1)]
+        return tuple(found)

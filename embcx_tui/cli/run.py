@@ -1,0 +1,244 @@
+"""Starting studies (presets, run, resume) and following them: a progress display on a terminal, the log elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.summary import summarise
+from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, say_error
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import StudyReader
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.dataset_catalogue import with_absolute_datasets
+from embcx_tui.study.errors import RequestError
+from embcx_tui.study.presets import load_preset, preset_names
+from embcx_tui.study.settings import StudySettings, apply_overrides, read_study_file, validate
+from embcx_tui.study.text import safe_text
+from embcx_tui.worker import launch
+
+
+def requested_settings(study: str, assignments: tuple[str, ...], name: str | None) -> StudySettings:
+    """Return the settings that `run` asks for: a preset or a file, then --set, then --name; raises RequestError."""
+    if study in preset_names():
+        values = load_preset(study).settings.model_dump(mode="json")
+    else:
+        path = Path(study).expanduser()
+        if not path.exists() and path.suffix != ".toml" and "/" not in study:
+            raise RequestError(
+                f"{safe_text(study, 60)!r} is no preset ({', '.join(preset_names())}) and no file; "
+                "embcx-tui presets lists the presets"
+            )
+        values = with_absolute_datasets({"name": path.stem, **read_study_file(path)}, path.parent)
+    values = with_absolute_datasets(apply_overrides(values, assignments), Path())
+    if name is not None:
+        values["name"] = name
+    return validate(values)
+
+
+@click.command("presets")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the complete settings.")
+def presets_command(as_json: bool) -> None:
+    """List the ready-made studies; run one with: embcx-tui run NAME"""
+    presets = [load_preset(name) for name in preset_names()]
+    if as_json:
+        documents: list[dict[str, Any]] = [
+            {"name": one.name, "about": one.about, "settings": one.settings.model_dump(mode="json")} for one in presets
+        ]
+        click.echo(json.dumps(documents, indent=2))
+        return
+    width = max(len(one.name) for one in presets)
+    for one in presets:
+        click.echo(f"{one.name:{width}}  {one.about}")
+
+
+@click.command("run")
+@click.argument("study")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a key of the study file; repeatable."
+)
+@click.option("--name", metavar="TEXT", help="What to call the study.")
+@click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
+@click.pass_context
+def run_command(
+    ctx: click.Context, study: str, assignments: tuple[str, ...], name: str | None, detach: bool, as_json: bool
+) -> None:
+    """Run STUDY, a preset's name or a TOML file, and follow it.
+
+    Ctrl-C stops it cleanly and says how to go on. Exit codes: 0 complete, 1 failed, 2 bad request, 3 partly failed
+    (a network diverged or a layer could not be measured), 4 stopped, 130 stopped by Ctrl-C.
+    """
+    from embcx_tui.worker.launch import begin
+
+    _went(ctx, begin(requested_settings(study, assignments, name)), detach, as_json)
+
+
+@click.command("resume")
+@click.argument("study")
+@click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
+@click.pass_context
+def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) -> None:
+    """Go on with STUDY from its last checkpoint and follow it; exit codes as `run`."""
+    from embcx_tui.store.library import find_study
+    from embcx_tui.worker.launch import await_acceptance, start
+
+    paths = find_study(study)
+    start(paths)
+    try:
+        await_acceptance(paths)
+    except KeyboardInterrupt:
+        from rich.console import Console
+
+        ctx.exit(interrupted(paths, Console(stderr=True, highlight=False)))
+    _went(ctx, paths, detach, as_json)
+
+
+def _went(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
+    """Follow a study that has begun, or leave it to itself, and end with its exit code."""
+    if detach:
+        click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
+        ctx.exit(OK)
+
+    code = follow(paths, quiet=as_json)
+    if as_json:
+        from embcx_tui.cli.studies import print_measurements
+
+        print_measurements(paths)
+    ctx.exit(code)
+
+
+_POLL_S = 0.25
+
+
+def follow(paths: StudyPaths, *, quiet: bool = False) -> int:
+    """Show a study until its worker ends; return the exit code. With `quiet` only warnings and errors are shown."""
+    console = Console(stderr=True, highlight=False)
+    reader = StudyReader(paths)
+    try:
+        snapshot = _watch(reader, console, quiet)
+    except KeyboardInterrupt:
+        return interrupted(paths, console)
+    return _verdict(snapshot, console)
+
+
+def _watch(reader: StudyReader, console: Console, quiet: bool) -> Snapshot:
+    shown = 0
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as display:
+        task = display.add_task("starting", total=1.0, left="")
+        while True:
+            snapshot = reader.poll()
+            for line in snapshot.log[shown:]:
+                if line.level != "info" or not (quiet or display.console.is_terminal):
+                    console.print(Text(str(line)), soft_wrap=True)
+            shown = len(snapshot.log)
+            if snapshot.state != "running":
+                return snapshot
+            now = progress(snapshot)
+            display.update(task, completed=now.fraction, description=_doing(snapshot), left=_left(now.seconds_left))
+            time.sleep(_POLL_S)
+
+
+def _doing(snapshot: Snapshot) -> str:
+    now = progress(snapshot)
+    return (
+        f"{snapshot.name}: {now.network_epochs:,}/{now.network_epochs_planned:,} network epochs, "
+        f"{now.embeddings:,}/{now.embeddings_planned:,} embeddings"
+    )
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people say it: 45 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def interrupted(paths: StudyPaths, console: Console) -> int:
+    """Stop a study as Ctrl-C does: after its epoch, waiting for it; return the exit code."""
+    console.print("stopping after this epoch (Ctrl-C again: leave it to do so alone) …")
+    try:
+        launch.stop(paths, wait_s=math.inf)
+    except RequestError:
+        pass  # it has ended by itself meanwhile
+    except KeyboardInterrupt:
+        console.print(f"it stops by itself; see: embcx-tui logs {paths.id}")
+        return INTERRUPTED
+    console.print(f"stopped; go on with: embcx-tui resume {paths.id}")
+    return INTERRUPTED
+
+
+def _verdict(snapshot: Snapshot, console: Console) -> int:
+    if snapshot.state == "complete":
+        scores = len(summarise(snapshot))
+        console.print(f"complete: {len(snapshot.measured)} embeddings, {scores} means; embcx-tui show {snapshot.id}")
+        if snapshot.partly_failed:
+            say_error(
+                f"{len(snapshot.diverged)} networks diverged, {len(snapshot.failed)} layers could not be measured"
+            )
+            return PARTLY
+        return OK
+    if snapshot.state == "stopped":
+        console.print(f"stopped; go on with: embcx-tui resume {snapshot.id}")
+        return STOPPED
+    reason = snapshot.ended.reason if snapshot.ended else "the worker ended without a word"
+    say_error(f"study {snapshot.id}: {reason}; go on with: embcx-tui resume {snapshot.id}")
+    return FAILED
+
+
+def follow_log(paths: StudyPaths) -> None:
+    """Print a study's log lines as they come, until its worker ends."""
+    reader = StudyReader(paths)
+    shown = 0
+    while True:
+        snapshot = reader.poll()
+        for line in snapshot.log[shown:]:
+            click.echo(str(line))
+        shown = len(snapshot.log)
+        if snapshot.state != "running":
+            return
+        time.sleep(_POLL_S)
+
+
+def open_application(study: str | None) -> NoReturn:
+    """Open the application, on one study where `study` names one, and end with its exit code."""
+    from embcx_tui.store.library import find_study
+    from embcx_tui.tui.terminal import unusable
+
+    context = click.get_current_context()
+    wanted = find_study(study) if study else None
+    # Said before Textual is imported: a terminal that cannot show it should not wait for it.
+    if reason := unusable():
+        click.echo(reason, err=True)
+        context.exit(2)
+    from embcx_tui.tui.app import run_app
+
+    context.exit(run_app(wanted))
+
+
+@click.command("open")
+@click.argument("study")
+def open_command(study: str) -> None:
+    """Open the application on STUDY: live while it runs, its layers otherwise."""
+    open_application(study)

@@ -1,0 +1,1 @@
+"""What compiles kernels: numba with a cache of ours, LLVM code for numba, sums in Triton."""

@@ -1,0 +1,1 @@
+"""The numbers of a layer and of an embedding beside the complexity."""

@@ -1,0 +1,1 @@
+"""Training of cohorts: networks, trainers on a CPU and a GPU, their kernels."""

@@ -1,0 +1,74 @@
+"""The three passes over all pairs that make P, in plain torch: for a device without Triton, and as its oracle.
+
+All sets of a batch at once; no sum runs over sets, so none depends on the others.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from embcx_tui.compute.tsne.affinities import ENTROPY_ACCEPTED, ENTROPY_TOLERANCE, MAX_STEPS
+
+# Newton steps between two questions whether all rows are done, each of which waits for the device; 5 or 6 are usual.
+STEPS_A_TURN = 8
+
+
+def squared_distances(rows: Tensor, out: Tensor) -> None:
+    """Write squared distances to out [b, n, n] from rows [b, n, d], both float64: sums of squared differences."""
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    torch.mul(distances, distances, out=out)
+
+
+def calibrate(squared: Tensor, perplexity: float) -> tuple[Tensor, Tensor]:
+    """Replace squared distances [b, n, n] by p_j|i; return each row's nearest squared distance and whether it reached
+    the perplexity, [b, n] each.
+
+    `affinities.calibrate` with all rows at once: a row that is done stays as it is, one that fails becomes 0.
+    """
+    n = squared.shape[1]
+    diagonal = squared.diagonal(dim1=1, dim2=2)
+    diagonal.fill_(torch.inf)
+    nearest = squared.amin(dim=2)
+    diagonal.copy_(nearest)
+    distance = squared.sub_(nearest[:, :, None])
+    # The row itself has distance 0 here: its weight 1 is taken off every sum.
+    ties = (distance == 0.0).sum(dim=2) - 1
+    total = distance.sum(dim=2)
+    sound = (ties < perplexity) & (total > 0.0)
+    wanted = math.log(perplexity)
+    log_beta = torch.where(sound, -(total / n).log(), 0.0)
+    low, high = torch.full_like(log_beta, -torch.inf), torch.full_like(log_beta, torch.inf)
+    last = high
+    for taken in range(MAX_STEPS):
+        beta = log_beta.exp()
+        weight = torch.exp(-beta[:, :, None] * distance)
+        mass = weight.sum(dim=2) - 1.0
+        mean = weight.mul_(distance).sum(dim=2) / mass
+        spread = weight.mul_(distance).sum(dim=2) / mass - mean.square()
+        error = mass.log() + beta * mean - wanted
+        done = ~sound | (error.abs() < ENTROPY_TOLERANCE)
+        if taken % STEPS_A_TURN == STEPS_A_TURN - 1 and bool(done.all()):
+            break
+        low = torch.where(error > 0.0, log_beta, low)
+        high = torch.where(error > 0.0, high, log_beta)
+        slope = beta.square() * spread.clamp_min(0.0)
+        step = torch.where(slope > 0.0, error / slope, torch.inf)
+        bracketed = low.isfinite() & high.isfinite()
+        inside = (log_beta + step > low) & (log_beta + step < high) & (step.abs() <= 0.5 * last.abs())
+        step = torch.where(bracketed, torch.where(inside, step, 0.5 * (low + high) - log_beta), step.clamp(-3.0, 3.0))
+        log_beta = torch.where(done, log_beta, log_beta + step)
+        last = step
+    reached = sound & (error.abs() < ENTROPY_ACCEPTED)
+    distance.mul_(-beta[:, :, None]).exp_().div_(mass[:, :, None])
+    diagonal.fill_(0.0)
+    distance.masked_fill_(~reached[:, :, None], 0.0)
+    return nearest, reached
+
+
+def symmetrise(conditional: Tensor) -> Tensor:
+    """Replace conditional probabilities [b, n, n] by joint ones, (p_j|i + p_i|j) / 2n; return their entropies [b] in
+    nats.
+    """
+    conditional.copy_((conditional + conditional.transpose(1, 2)) * (0.5 / conditional.shape[1]))
+    return torch.stack([-torch.xlogy(joint, joint).sum() for joint in conditional])

@@ -1,0 +1,389 @@
+"""From a snapshot to what is drawn, and what a figure would show but the study does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.figures.alignment import turned
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
+from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.study.errors import StoreError
+from embcx_tui.study.events import LayerMeasured, SealedFile
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import ACTIVATIONS, Method
+from embcx_tui.study.text import safe_text
+
+Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
+
+COMPLEXITY = "embedding complexity (KL, nats)"
+METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
+# Title and y axis of each.
+QUANTITIES: dict[Quantity, tuple[str, str]] = {
+    "loss": ("loss", "cross-entropy (nats)"),
+    "train_accuracy": ("training accuracy", "share correct"),
+    "test_accuracy": ("test accuracy", "share correct"),
+}
+# More curves than this are told apart by activation, not one by one: the palette has ten colours.
+_MOST_CURVES = 10
+_PANEL_COLUMNS = 3
+_PRINTED = {
+    "mnist": "MNIST",
+    "svhn": "SVHN",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR-10",
+}
+TURNED = "turned onto the layer before (Procrustes)"
+
+
+def activation_index(activation: str) -> int:
+    """Return the place (colour) of an activation, the same in every figure."""
+    return ACTIVATIONS.index(activation) if activation in ACTIVATIONS else len(ACTIVATIONS)
+
+
+def dataset_title(dataset: str) -> str:
+    """Return what a person calls a dataset, harmless: a file by its name without the folders."""
+    return safe_text(dataset.rsplit("/", 1)[-1] if dataset.startswith("file:") else dataset, 60)
+
+
+def printed_name(dataset: str) -> str:
+    """Return what a dataset is called in print."""
+    return _PRINTED.get(dataset) or dataset_title(dataset)
+
+
+def hidden_layers(count: int) -> str:
+    return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
+
+
+def title_of(dataset: str, *parts: str | None) -> str:
+    return " · ".join([printed_name(dataset), *(safe_text(part, 60) for part in parts if part)])
+
+
+def networks_at(
+    snapshot: Snapshot, dataset: str, depth: int, activation: str | None = None, control: str | None = None
+) -> list[Network]:
+    """Return the networks of one place of the grid, by run."""
+    found = [
+        network
+        for network in snapshot.plan.networks
+        if network.dataset == dataset
+        and network.depth == depth
+        and network.control == control
+        and activation in (None, network.activation)
+    ]
+    return sorted(found, key=lambda network: (activation_index(network.activation), network.run))
+
+
+def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: str) -> Bar:
+    """Return one layer over runs: NaN where it is not measured, or its network left out."""
+    runs = selection.snapshot.plan.settings.networks.runs
+    values, flagged = [float("nan")] * runs, [False] * runs
+    for network in networks:
+        measured = selection.layer(network, layer, method)
+        if measured and network.run < runs:
+            values[network.run] = float("nan") if measured.kl is None else measured.kl
+            flagged[network.run] = measured.degenerate
+    return Bar("input" if layer == 0 else str(layer), tuple(values), tuple(flagged))
+
+
+def architecture_bars(
+    selection: Selection, networks: Sequence[Network], layers: Sequence[int], label: str, place: int
+) -> BarGroup:
+    """Return layers of one architecture as a group of bars, every run a value."""
+    bars = tuple(_bar(selection, networks, layer, "tsne") for layer in layers)
+    return BarGroup(safe_text(label, 40), bars, place)
+
+
+def measure_note(
+    selection: Selection, dataset: str, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True
+) -> str:
+    """Return how the values were measured (`runs`: with how many runs) and what is missing, in words."""
+    how = how_words(selection, networks, method, runs=runs)
+    if not how:
+        return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
+    # The count before the names: these are cut where a line ends.
+    parts = [how, *chance_words(selection, networks)]
+    gone = missing(selection, networks, method)
+    if gone:
+        parts.append(f"missing: {in_words(gone)}")
+    return " · ".join(parts)
+
+
+def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
+    """Return the words for the networks at chance among these, in the figure or left out; none where there are none."""
+    count = sum(one.id in selection.at_chance for one in networks)
+    if not count:
+        return []
+    if selection.exclude_chance:
+        return [f"without {count} of {len(networks)} networks at chance"]
+    return [f"at chance, included: {count} of {len(networks)} networks"]
+
+
+def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True) -> str:
+    """Return how the layers of these networks were measured, in words; empty before the first one is.
+
+    With `runs` it says how many runs the study has: not for a figure that shows one.
+    """
+    wanted = (layer for network in networks for layer in network.layer_ids())
+    done = [one for layer in wanted if (one := selection.snapshot.measured.get((layer, method)))]
+    return _how(done[0], selection.snapshot, runs) if done else ""
+
+
+def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
+    runs = snapshot.plan.settings.networks.runs
+    name = next((words for method, words in METHOD_NAMES.items() if method == one.method), safe_text(one.method, 20))
+    # The other methods know no perplexity.
+    how = f", perplexity {one.perplexity:g}" if one.method == "tsne" else ""
+    words = f"{name}{how}, {one.points:,} points"
+    return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
+
+
+def layer_bars(
+    snapshot: Snapshot,
+    dataset: str,
+    depth: int,
+    activation: str,
+    control: str | None = None,
+    *,
+    method: str = "tsne",
+    highlight: int | None = None,
+    chosen_layer: int | None = None,
+    exclude_chance: bool = False,
+) -> Bars:
+    """Return the complexity of the input and every hidden layer of one architecture, every run a value.
+
+    `highlight` is a run, `chosen_layer` the selected layer (0: the input).
+    """
+    selection = select(snapshot, exclude_chance)
+    networks = networks_at(snapshot, dataset, depth, activation, control)
+    bars = tuple(_bar(selection, networks, layer, method) for layer in range(depth + 1))
+    group = BarGroup(safe_text(activation, 40), bars, activation_index(activation))
+    return Bars(
+        title_of(dataset, hidden_layers(depth), activation, control),
+        COMPLEXITY,
+        (group,),
+        "layer",
+        highlight,
+        None if chosen_layer is None else (0, chosen_layer),
+        measure_note(selection, dataset, networks, method),
+    )
+
+
+def activation_bars(
+    snapshot: Snapshot,
+    dataset: str,
+    depth: int,
+    control: str | None = None,
+    *,
+    exclude_chance: bool = False,
+) -> Bars:
+    """Return the complexity of all layers for every activation side by side, as in the paper's figures 2 and 4."""
+    selection = select(snapshot, exclude_chance)
+    groups = tuple(
+        architecture_bars(
+            selection,
+            networks_at(snapshot, dataset, depth, activation, control),
+            range(depth + 1),
+            activation,
+            activation_index(activation),
+        )
+        for activation in snapshot.plan.settings.networks.activations
+    )
+    note = measure_note(selection, dataset, networks_at(snapshot, dataset, depth, None, control))
+    return Bars(title_of(dataset, hidden_layers(depth), control), COMPLEXITY, groups, "layer", note=note)
+
+
+def layer_scatter(
+    points: NDArray[Any],
+    labels: NDArray[Any],
+    classes: Sequence[str],
+    *,
+    title: str,
+    note: str = "",
+    chosen: int | None = None,
+    shown: NDArray[np.bool_] | None = None,
+    view: tuple[float, float, float, float] | None = None,
+) -> Scatter:
+    """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
+    return Scatter(
+        safe_text(title),
+        np.asarray(points, dtype=np.float32).reshape(-1, 2),
+        np.asarray(labels, dtype=np.int64).reshape(-1),
+        tuple(safe_text(name, 40) for name in classes),
+        safe_text(note),
+        chosen,
+        shown,
+        view,
+    )
+
+
+def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Quantity) -> Curves:
+    """Return `quantity` over epochs of these networks, NaN where unknown; more than ten are coloured by activation."""
+    wanted = set(network_ids)
+    histories = {network: history for history in snapshot.histories.values() for network in history.networks}
+    chosen = [network for network in snapshot.plan.networks if network.id in wanted]
+    known = [network for network in chosen if network.id in histories and histories[network.id].last]
+    labels = _labels(known)
+    lines = []
+    for place, network in enumerate(known):
+        y = histories[network.id].curve(network.id, quantity)
+        x = np.arange(1, len(y) + 1, dtype=np.float64)
+        by_activation = len(known) > _MOST_CURVES
+        label = safe_text(network.activation, 40) if by_activation else labels[place]
+        colour = activation_index(network.activation) if by_activation else place
+        lines.append(Curve(label, x, y, colour, safe_text(network.label, 200)))
+    missing = len(chosen) - len(known)
+    note = (
+        "no epoch trained yet"
+        if not known
+        else f"{missing} of {len(chosen)} networks not trained yet"
+        if missing
+        else ""
+    )
+    datasets = list(dict.fromkeys(printed_name(network.dataset) for network in chosen))
+    title = " · ".join([", ".join(datasets) or "no network", QUANTITIES[quantity][0]])
+    return Curves(title, "epoch", QUANTITIES[quantity][1], tuple(lines), note)
+
+
+def _labels(networks: Sequence[Network]) -> list[str]:
+    """Return what tells these networks apart: only the parts that differ."""
+    parts = [
+        (dataset_title(n.dataset), f"{n.depth} layers", n.activation, f"run {n.run}", n.control or "trained")
+        for n in networks
+    ]
+    differ = [place for place in range(5) if len({part[place] for part in parts}) > 1] or [2, 3]
+    return [" ".join(part[place] for place in differ) for part in parts]
+
+
+def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = "tsne") -> Panels:
+    """Return the embeddings of all layers of one network as panels; what is not measured or damaged says so."""
+    figures = layers_turned(
+        [embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)]
+    )  # fmt: skip
+    title = title_of(
+        network.dataset, hidden_layers(network.depth), network.activation, f"run {network.run}", network.control
+    )
+    note = measure_note(select(snapshot), network.dataset, [network], method, runs=False)
+    return Panels(title, figures, _PANEL_COLUMNS, " · ".join([note, TURNED]))
+
+
+def layers_turned(layers: Sequence[Scatter]) -> tuple[Scatter, ...]:
+    """Return embeddings of a network's layers, each rotated or mirrored onto the one before of the same points."""
+    found: list[Scatter] = []
+    before: Scatter | None = None
+    for one in layers:
+        if before is not None and len(one.points) and np.array_equal(before.labels, one.labels):
+            one = replace(one, points=turned(one.points, before.points))
+        before = one if len(one.points) else before
+        found.append(one)
+    return tuple(found)
+
+
+def embedding(
+    snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = "tsne", name: str | None = None
+) -> Scatter:
+    """Return the embedding of one layer, entitled `name` (None: which layer) and its KL; what is missing says so."""
+    classes = _classes(snapshot, network.dataset)
+    name = ("input" if layer == 0 else f"layer {layer}") if name is None else name
+    measured = snapshot.layer(network, layer, method)
+    empty = np.empty((0, 2), dtype=np.float32)
+    if measured is None:
+        failed = snapshot.failed.get((network.layer_ids()[layer], method))
+        note = failed.reason if failed else "nothing measured yet"
+        return layer_scatter(empty, np.empty(0), classes, title=name, note=note)
+    score = None if measured.kl is None else f"KL {measured.kl:.3f}"
+    title = " · ".join(filter(None, [name, score, "degenerate" * measured.degenerate]))
+    try:
+        points = np.asarray(load(measured.file)["points"])
+    except (StoreError, KeyError) as error:
+        return layer_scatter(empty, np.empty(0), classes, title=title, note=safe_text(error, 200))
+    labels = _sample_labels(snapshot, network, load)
+    known = labels if labels is not None and len(labels) == len(points) else np.full(len(points), -1)
+    return layer_scatter(points, known, classes, title=title, note="degenerate layer" if measured.degenerate else "")
+
+
+def _classes(snapshot: Snapshot, dataset: str) -> tuple[str, ...]:
+    loaded = snapshot.datasets.get(dataset)
+    return loaded.classes if loaded else ()
+
+
+def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[np.int64] | None:
+    sample = snapshot.sample(network)
+    if sample is None:
+        return None
+    try:
+        return np.asarray(load(sample.file)["label"], dtype=np.int64)
+    except (StoreError, KeyError):
+        return None
+
+
+# As many as stand under a figure; the command that draws it names all.
+_MOST_NAMED = 4
+
+
+def missing(
+    selection: Selection, networks: Sequence[Network], method: str = "tsne", layers: Iterable[int] | None = None
+) -> tuple[str, ...]:
+    """Return what of these networks is not there, each by its name and reason.
+
+    `relu run 1 layers 4, 5 (not measured)`, `relu run 2 (diverged)`. `layers` None: all from the input on. Names hold
+    only what tells these networks apart, and always the run.
+    """
+    found = []
+    for network in networks:
+        name = _name(network, networks)
+        if network.id in selection.diverged:
+            found.append(f"{name} (diverged)")
+        elif network.id in selection.left_out:
+            found.append(f"{name} (at chance, left out)")
+        else:
+            found += [f"{name} {what}" for what in _layers(selection, network, method, layers)]
+    return tuple(found)
+
+
+def _layers(selection: Selection, network: Network, method: str, layers: Iterable[int] | None) -> list[str]:
+    reasons: dict[str, list[int]] = {}
+    wanted = range(network.depth + 1) if layers is None else list(layers)
+    names = network.layer_ids()
+    for layer in wanted:
+        measured = selection.layer(network, layer, method)
+        if measured and measured.degenerate and measured.kl is None and method == "tsne":
+            reasons.setdefault("degenerate, no score", []).append(layer)
+        elif measured is None:
+            failed = selection.snapshot.failed.get((names[layer], method))
+            reasons.setdefault(safe_text(failed.reason, 80) if failed else "not measured", []).append(layer)
+    return [
+        f"({reason})" if len(places) == len(list(wanted)) else f"{_places(places)} ({reason})"
+        for reason, places in reasons.items()
+    ]
+
+
+def _places(layers: Sequence[int]) -> str:
+    if list(layers) == [0]:
+        return "input"
+    words = ", ".join("input" if layer == 0 else str(layer) for layer in layers)
+    return f"layer{'s' * (len(layers) > 1)} {words}"
+
+
+def _name(network: Network, others: Sequence[Network]) -> str:
+    parts = [f"run {network.run}"]
+    if len({one.activation for one in others}) > 1:
+        parts.insert(0, safe_text(network.activation, 40))
+    if len({one.depth for one in others}) > 1:
+        parts.insert(0, f"{network.depth} layers")
+    if len({one.control for one in others}) > 1:
+        parts.append(network.control or "trained")
+    return " ".join(parts)
+
+
+def in_words(parts: Sequence[str]) -> str:
+    """Return the first few of `parts` and how many more there are."""
+    more = len(parts) - _MOST_NAMED
+    shown = parts if more <= 1 else parts[:_MOST_NAMED]
+    return "; ".join(shown) + (f"; and {more} more" if more > 1 else "")

@@ -1,0 +1,251 @@
+"""Figures that the paper does not have: accuracy, controls, epochs, methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.analysis.formatting import signed
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.statistics import Relation, points, relations
+from embcx_tui.analysis.summary import earlier, quality_means
+from embcx_tui.figures import builders
+from embcx_tui.figures.builders import METHOD_NAMES, in_words, missing
+from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots, Heat, Panels
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import CONTROLS, METHODS
+
+# Colours of the controls: places that no activation has, and none of its neighbours.
+_CONTROL_PLACES = {control: 5 + 2 * place for place, control in enumerate(CONTROLS)}
+_QUALITY_NAMES = {
+    "knn_2d": "k-NN accuracy in 2-D",
+}
+
+
+def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False) -> Dots:
+    """Return the last hidden layer's complexity against test accuracy, a dot a trained network of `dataset`."""
+    selection = select(snapshot, exclude_chance)
+    found = points(selection, dataset)
+    keys = sorted({(builders.activation_index(p.network.activation), p.network.depth) for p in found})
+    groups = []
+    for place, depth in keys:
+        mine = [
+            p for p in found if (builders.activation_index(p.network.activation), p.network.depth) == (place, depth)
+        ]  # fmt: skip
+        groups.append(
+            DotGroup(
+                mine[0].network.activation,
+                depth,
+                np.array([p.complexity for p in mine]),
+                np.array([p.accuracy for p in mine]),
+                place,
+                tuple(p.network.label for p in mine),
+            )
+        )
+    one = next((relation for relation in relations(selection) if relation.dataset == dataset), None)
+    networks = [n for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
+    parts = [relation_note(one)] if one else []
+    parts += ["CI: bootstrap percentiles"] if one and one.ci_low is not None else []
+    asked_out = sum(one.id in selection.at_chance for one in networks) if selection.exclude_chance else 0
+    without = len(networks) - asked_out - len(found)
+    parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
+    parts += builders.chance_words(selection, networks)
+    parts += [builders.how_words(selection, networks)]
+    title = builders.title_of(dataset, "complexity against accuracy")
+    x_label = "last hidden layer's complexity (KL, nats)"
+    return Dots(title, x_label, "test accuracy", tuple(groups), "hidden layers", " · ".join(filter(None, parts)))
+
+
+def relation_note(one: Relation) -> str:
+    """Return ρ and its intervals, resampling networks and whole architectures, in words that fit a terminal."""
+    if one.rho is None:
+        return f"no correlation: {one.reason}"
+
+    def interval(low: float | None, high: float | None, count: int, what: str) -> str:
+        return f"{signed(low)} to {signed(high)} ({count} {what})"
+
+    text = f"Spearman's ρ = {signed(one.rho)}; 95 % CI: {interval(one.ci_low, one.ci_high, one.n, 'networks')}"
+    if one.cluster_low is None or one.cluster_high is None:
+        return text
+    return f"{text}, {interval(one.cluster_low, one.cluster_high, one.architectures, 'architectures')}"
+
+
+def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
+    """Return complexity over layers, a line a run, trained networks against their controls; a panel an activation."""
+    selection = select(snapshot, exclude_chance)
+    controls = snapshot.plan.settings.measure.controls
+    panels = []
+    every: list[Network] = []
+    for activation in snapshot.plan.settings.networks.activations:
+        lines = []
+        for control in (None, *controls):
+            networks = builders.networks_at(snapshot, dataset, depth, activation, control)
+            every += networks
+            place = _CONTROL_PLACES[control] if control else builders.activation_index(activation)
+            x = np.arange(depth + 1, dtype=np.float64)
+            lines += [
+                Curve(control or "trained", x, y, place, one.label)
+                for one in networks
+                if np.isfinite(y := _scores(selection, one)).any()
+            ]
+        names = ("input", *(str(layer) for layer in range(1, depth + 1)))
+        panels.append(Curves(activation, "layer", "KL (nats)", tuple(lines), "", zero=True, x_names=names))
+    gone = missing(selection, every)
+    how = builders.how_words(selection, every)
+    parts = [f"{how}, a line each" if how else "", *([f"missing: {in_words(gone)}"] if gone else [])]
+    parts += builders.chance_words(selection, every)
+    title = builders.title_of(dataset, builders.hidden_layers(depth), "trained against controls")
+    return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
+
+
+def _scores(selection: Selection, network: Network) -> NDArray[np.float64]:
+    """Return the sound scores of a network's layers [depth + 1], NaN where there is none."""
+    found = (selection.score(network, layer) for layer in range(network.depth + 1))
+    return np.array([np.nan if score is None else score for score in found], dtype=np.float64)
+
+
+def has_epochs(snapshot: Snapshot, dataset: str, depth: int) -> bool:
+    """Tell whether a trained network was measured before its last epoch."""
+    return any(earlier(snapshot, one) for one in builders.networks_at(snapshot, dataset, depth))
+
+
+def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
+    """Return complexity over layer × epoch, the mean over runs; a panel an activation, one scale for all.
+
+    Epoch 0 is the untrained control where that was measured (the same weights), the last epoch the final score. The
+    input does not change.
+    """
+    selection = select(snapshot, exclude_chance)
+    settings = snapshot.plan.settings
+    maps: list[tuple[str, list[int], NDArray[np.float64], int]] = []
+    for activation in settings.networks.activations:
+        networks = builders.networks_at(snapshot, dataset, depth, activation)
+        epochs, values, runs = _over_epochs(selection, networks, depth)
+        maps.append((activation, epochs, values, runs))
+    finite = np.concatenate([values[np.isfinite(values)] for _, _, values, _ in maps])
+    scale = (float(finite.min()), float(finite.max())) if finite.size else None
+    names = ("input", *(str(layer) for layer in range(1, depth + 1)))
+    panels = tuple(
+        Heat(
+            activation,
+            "epoch",
+            "layer",
+            tuple(str(epoch) for epoch in epochs),
+            names,
+            values,
+            scale,
+            note="" if np.isfinite(values).any() else _why_empty(selection, dataset, depth, activation),
+        )
+        for activation, epochs, values, _ in maps
+    )
+    every = builders.networks_at(snapshot, dataset, depth)
+    gone = [words for a in settings.networks.activations for words in _epochs_missing(selection, dataset, depth, a)]
+    parts = [f"mean KL (nats) over runs; {builders.how_words(selection, every)}"]
+    parts += [f"missing: {in_words(gone)}"] if gone else []
+    parts += builders.chance_words(selection, every)
+    title = builders.title_of(dataset, builders.hidden_layers(depth), "complexity over training")
+    return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
+
+
+def _why_empty(selection: Selection, dataset: str, depth: int, activation: str) -> str:
+    """Return why a heat map shows nothing, in words; empty where nothing is measured yet."""
+    networks = builders.networks_at(selection.snapshot, dataset, depth, activation)
+    diverged = sum(one.id in selection.diverged for one in networks)
+    chance = sum(one.id in selection.left_out for one in networks) - diverged
+    if not networks or diverged + chance < len(networks):
+        return ""
+    counts = ((diverged, "diverged"), (chance, "at chance, left out as asked"))
+    return ", ".join(f"{count} of {len(networks)} runs {words}" for count, words in counts if count)
+
+
+def _over_epochs(
+    selection: Selection, networks: Sequence[Network], depth: int
+) -> tuple[list[int], NDArray[np.float64], int]:
+    """Return epochs, mean scores [depth + 1, epochs] over the networks that enter, and how many those are."""
+    snapshot = selection.snapshot
+    settings = snapshot.plan.settings
+    epochs = [*snapshot.plan.epochs, settings.training.epochs]
+    start = "untrained" in settings.measure.controls
+    if start:
+        epochs.insert(0, 0)
+    entering = [network for network in networks if network.id not in selection.left_out]
+    scores = np.full((len(entering), depth + 1, len(epochs)), np.nan)
+    for row, network in enumerate(entering):
+        scores[row, :, -1] = _scores(selection, network)
+        scores[row, 0, :] = scores[row, 0, -1]
+        for epoch, layer, one in earlier(snapshot, network):
+            if one.kl is not None and not one.degenerate:
+                scores[row, layer, epochs.index(epoch)] = one.kl
+        if start:
+            controls = builders.networks_at(snapshot, network.dataset, depth, network.activation, "untrained")
+            control = next((one for one in controls if one.run == network.run), None)
+            if control:
+                scores[row, 1:, 0] = _scores(selection, control)[1:]
+    known = np.isfinite(scores)
+    counts = known.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(counts > 0, np.where(known, scores, 0.0).sum(0) / counts, np.nan)
+    return epochs, means, len(entering)
+
+
+def _epochs_missing(selection: Selection, dataset: str, depth: int, activation: str) -> list[str]:
+    """Name the runs that are left out and the layers that lack a score after some epoch."""
+    snapshot = selection.snapshot
+    found = []
+    for network in builders.networks_at(snapshot, dataset, depth, activation):
+        name = f"{activation} run {network.run}"
+        if network.id in selection.left_out:
+            found.append(f"{name} ({'diverged' if network.id in selection.diverged else 'at chance, left out'})")
+            continue
+        known = {(epoch, layer) for epoch, layer, _ in earlier(snapshot, network)}
+        last = snapshot.plan.settings.training.epochs
+        known |= {(last, layer) for layer in range(1, depth + 1) if snapshot.layer(network, layer)}
+        for layer in range(1, depth + 1):
+            lacking = [str(epoch) for epoch in (*snapshot.plan.epochs, last) if (epoch, layer) not in known]
+            if lacking:
+                found.append(f"{name} layer {layer} (epoch{'s' * (len(lacking) > 1)} {', '.join(lacking)})")
+    return found
+
+
+def has_methods(snapshot: Snapshot, dataset: str, depth: int, activation: str) -> bool:
+    """Tell whether embeddings of a trained network have quality numbers by a method beside t-SNE."""
+    return any(
+        measured is not None and bool(measured.quality)
+        for network in builders.networks_at(snapshot, dataset, depth, activation)
+        for layer in range(depth + 1)
+        for method in snapshot.plan.settings.measure.methods
+        if method != "tsne"
+        for measured in (snapshot.layer(network, layer, method),)
+    )
+
+
+def method_tables(
+    snapshot: Snapshot, dataset: str, depth: int, activation: str, exclude_chance: bool = False
+) -> Panels:
+    """Return the quality of the embeddings as tables, methods × layers, mean over runs; a panel a quality number."""
+    selection = select(snapshot, exclude_chance)
+    methods = [method for method in METHODS if method in snapshot.plan.settings.measure.methods]
+    every = builders.networks_at(snapshot, dataset, depth, activation)
+    layers = ("input", *(str(layer) for layer in range(1, depth + 1)))
+    rows = tuple(METHOD_NAMES[method] for method in methods)
+    panels = []
+    for name, cells in quality_means(selection, tuple(every)).items():
+        values = np.array(
+            [[cells.get((method, layer), np.nan) for layer in range(depth + 1)] for method in methods]
+        )  # fmt: skip
+        panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
+    gone = [f"{METHOD_NAMES[m]} {words}" for m in methods for words in missing(selection, every, m)]
+    how = (builders.how_words(selection, every, method) for method in methods)
+    parts = [
+        "mean over runs; 1 is best",
+        next(filter(None, how), ""),
+        *([f"missing: {in_words(gone)}"] if gone else []),
+    ]
+    scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
+    parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
+    parts += builders.chance_words(selection, every)
+    title = builders.title_of(dataset, builders.hidden_layers(depth), activation, "embedding methods")
+    return Panels(title, tuple(panels), 1, " · ".join(parts))

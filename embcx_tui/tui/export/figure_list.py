@@ -1,0 +1,125 @@
+"""The figures that a study can serve, by the names of `embcx-tui export --figure`: a list narrowed by typing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from embcx_tui.figures.model import Figure
+from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import keys
+
+# Names of figures come from ids, which are short; a damaged study file may say what it likes.
+_LONGEST_NAME = 80
+
+
+def named_figures(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the (name, what it shows) of every figure this study can serve now."""
+    from embcx_tui.figures.gallery import about, study_figures
+
+    names = study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
+    return tuple((name, about(name)) for name in names)
+
+
+def named_figure(paths: StudyPaths, snapshot: Snapshot, name: str, exclude_chance: bool = False) -> Figure:
+    """Return a figure by its name (up to 1 s: not on the loop); KeyError where the study cannot serve it."""
+    from embcx_tui.figures.gallery import study_figures
+
+    return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)[name]()
+
+
+class NamedFigures(Vertical):
+    """Lets a person choose one of a study's figures; `wanted` is highlighted first, where there is such a one."""
+
+    # The field has the keys all along: letters narrow the list, up and down go through it and on to its neighbours.
+    BINDINGS: ClassVar[list[BindingType]] = [keys.hidden("up", "move(-1)"), keys.hidden("down", "move(1)")]
+
+    class Changed(Message):
+        """Another figure is highlighted, or none is left."""
+
+    def __init__(self, wanted: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._wanted = wanted
+        self._known: tuple[tuple[str, str], ...] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Input(placeholder="type to narrow: relu, fig, epochs …", compact=True, id="narrow", max_length=80)
+        names = OptionList(id="names", compact=True)
+        names.can_focus = False
+        yield names
+
+    @property
+    def chosen(self) -> str | None:
+        """The name that is highlighted; before the names are known the one that was wished for."""
+        if self._known is None:
+            return self._wanted
+        names = self.query_one("#names", OptionList)
+        option = names.highlighted_option
+        return option.id if option else None
+
+    @property
+    def about(self) -> str:
+        """What the highlighted figure shows, in words."""
+        return dict(self._known or ()).get(self.chosen or "", "")
+
+    @work(exclusive=True)
+    async def gather(self, paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> None:
+        """Find out which figures there are, and list them."""
+        self._known = await asyncio.to_thread(named_figures, paths, snapshot, exclude_chance)
+        self._list(self._wanted)
+
+    @on(Input.Changed, "#narrow")
+    def _narrowed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._known is not None:
+            self._list(self.chosen)
+
+    def _list(self, here: str | None) -> None:
+        words = self.query_one("#narrow", Input).value.casefold().split()
+        found = [
+            (name, about)
+            for name, about in self._known or ()
+            if all(word in f"{name} {about}".casefold() for word in words)
+        ]
+        names = self.query_one("#names", OptionList)
+        names.clear_options()
+        widest = max((len(name) for name, _ in found), default=0)
+        names.add_options(
+            Option(
+                Content.assemble(safe_text(name, _LONGEST_NAME).ljust(widest), (f"  {about}", "$text-muted")), id=name
+            )
+            for name, about in found
+        )
+        places = [name for name, _ in found]
+        names.highlighted = places.index(here) if here in places else 0 if places else None
+        self.post_message(self.Changed())
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        self.post_message(self.Changed())
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        # A click highlights it too; saving is for the button.
+        event.stop()
+
+    def action_move(self, by: int) -> None:
+        names = self.query_one("#names", OptionList)
+        to = (names.highlighted or 0) + by
+        if 0 <= to < names.option_count:
+            names.highlighted = to
+        else:
+            (self.screen.focus_next if by > 0 else self.screen.focus_previous)()

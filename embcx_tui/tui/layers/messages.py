@@ -1,0 +1,102 @@
+"""What the layer browser says where there is nothing to show, or something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embcx_tui.analysis import formatting
+from embcx_tui.analysis.selection import Selection
+from embcx_tui.figures.builders import METHOD_NAMES
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.plan import Network
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
+
+NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
+READING = "Reading the study …"
+
+
+def layer_words(network: Network, layer: int) -> str:
+    """Return what a layer is called: `input`, or `layer 2 of 5`."""
+    return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
+
+
+def points_title(network: Network, layer: int) -> str:
+    """Return the title of a layer's points; all networks of a run share the input."""
+    if layer == 0:
+        return f"Input · run {network.run}"
+    control = f" {network.control}" if network.control else ""
+    return f"Layer {layer} of {network.depth} · {network.activation}{control}, run {network.run}"
+
+
+def method_words(method: str) -> str:
+    """Return what an embedding method is called."""
+    return next((words for name, words in METHOD_NAMES.items() if name == method), safe_text(method, 20))
+
+
+def waiting_words(snapshot: Snapshot, network: Network) -> str:
+    """Return why a layer that has no trouble is not measured yet."""
+    state = snapshot.networks[network.id]
+    if state.status == "training":
+        return f"not measured yet: in epoch {state.epochs} of {snapshot.plan.settings.training.epochs}"
+    return "not measured yet"
+
+
+def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
+    """Return what is wrong with a layer, in one line; empty where nothing is."""
+    layer_id = network.layer_ids()[layer]
+    failed = next((event for (known, _), event in snapshot.failed.items() if known == layer_id), None)
+    measured = snapshot.layer(network, layer)
+    if measured and measured.degenerate:
+        return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"
+    if failed:
+        return f"could not be measured: {safe_text(failed.reason)}"
+    if network.id in snapshot.diverged and not measured:
+        return f"diverged in epoch {snapshot.diverged[network.id].epoch}: not measured"
+    return ""
+
+
+def state_words(selection: Selection, network: Network) -> str:
+    """Return what keeps a network from counting like others, in one line; empty where nothing does."""
+    if network.id in selection.diverged:
+        return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: in no mean"
+    if network.id in selection.at_chance:
+        return f"{AT_CHANCE_SIGN} at chance, {'left out' if selection.exclude_chance else 'in means'}"
+    return ""
+
+
+def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, ...]:
+    """Return a line for the diverged among the runs of a mean and one for those at chance, where there are any."""
+    lines = []
+    if diverged := sum(one.id in selection.diverged for one in networks):
+        lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
+    if chance := sum(one.id in selection.at_chance for one in networks):
+        words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
+        lines.append(f"{AT_CHANCE_SIGN} {words}")
+    return tuple(lines)
+
+
+def without_words(selection: Selection) -> str:
+    """Return what is left out of everything that is shown, where a person asked for it; empty where nobody did."""
+    if not selection.exclude_chance:
+        return ""
+    if not selection.at_chance:
+        return f"{AT_CHANCE_SIGN} no network is at chance: none is left out"
+    count = formatting.several(len(selection.at_chance), "network")
+    return f"{AT_CHANCE_SIGN} means and tests without {count} at chance"
+
+
+def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:
+    """Return what stands over one of several panels: its name and the layer's score."""
+    measured = snapshot.layer(network, layer)
+    return name if measured is None or measured.kl is None else f"{name} · KL {measured.kl:.3f}"
+
+
+def nothing_yet(snapshot: Snapshot) -> str:
+    """Return why no layer of a study is measured, and what happens next."""
+    epochs = snapshot.plan.settings.training.epochs
+    last = min((history.last for history in snapshot.histories.values()), default=0)
+    if snapshot.state == "running":
+        now = f"Training is in epoch {last} of {epochs}." if last < epochs else "The first one is being measured."
+        return f"No layer is measured yet.\n{now} Layers appear here one by one; v shows it live."
+    return "No layer is measured.\nThe study is not running; r on the Live screen (v) goes on with it."

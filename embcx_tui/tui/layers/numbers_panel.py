@@ -1,0 +1,264 @@
+"""The numbers of one layer of one network, in words a person can check: what the score is and how it was made."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.statistics import Trend
+from embcx_tui.figures.terminal import Row
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.plan import Network
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui import keys
+from embcx_tui.tui.layers.messages import (
+    layer_words,
+    method_words,
+    runs_words,
+    state_words,
+    trouble_words,
+    waiting_words,
+)
+from embcx_tui.tui.layers.statistics_cache import Counted, architecture_of
+from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
+from embcx_tui.tui.widgets.scroll_list import ScrollList
+
+_NAME_WIDTH = 12
+# What the metrics of a layer and of its plane are called here; docs/metrics.md says what they are.
+_NAMES = {
+    "knn": "k-NN acc.",
+    "probe": "linear acc.",
+    "separation": "fuzziness",
+    "gdv": "GDV",
+    "twonn": "dimension",
+    "rank": "eff. rank",
+    "trustworthiness": "trustworthy",
+    "continuity": "continuous",
+    "knn_2d": "k-NN acc.",
+}
+_HEAD_ROWS = 2
+# From this height on the trend test is shown in full, and how a layer was measured below it.
+_TALL = 18
+_COUNTING = "…"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the numbers are about: `counted` are the statistics over runs as far as they are known."""
+
+    snapshot: Snapshot
+    network: Network
+    layer: int
+    method: str = "tsne"
+    exclude_chance: bool = False
+    counted: Counted | None = None
+
+
+class Numbers(ScrollList):
+    """Shows the numbers of one layer, or nothing before there is a network; what is too long scrolls."""
+
+    # Not the arrows: up and down walk the tree, whatever panel has the focus.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        keys.hidden("pageup", "page(-1)"),
+        keys.hidden("pagedown", "page(1)"),
+        keys.hidden("home", "edge(False)"),
+        keys.hidden("end", "edge(True)"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._shown: Subject | None = None
+        self._lines: tuple[Row, ...] = ()
+
+    def show(self, shown: Subject | None) -> None:
+        self._shown = shown
+        self.repaint()
+
+    @property
+    def line_count(self) -> int:
+        return max(len(self._lines) - _HEAD_ROWS, 0)
+
+    @property
+    def head_height(self) -> int:
+        return _HEAD_ROWS
+
+    def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
+        return self._lines[:_HEAD_ROWS]
+
+    def line(self, number: int, width: int, ink: Ink) -> Row:
+        return self._lines[_HEAD_ROWS + number]
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        if self._shown is None:
+            self._lines = ()
+            return ()
+        self._lines = _Page(self._shown, width, height, ink).lines()
+        if self.line_count > self.body_height:
+            # One column for the bar that says how much there is below.
+            self._lines = _Page(self._shown, width - 2, height, ink).lines()
+        return super().paint(width, height, ink)
+
+
+class _Page:
+    """The lines of the panel at one size."""
+
+    def __init__(self, shown: Subject, width: int, height: int, ink: Ink) -> None:
+        self._shown, self._width, self._ink = shown, width, ink
+        self._tall = height >= _TALL
+        self._rows: list[Row] = []
+
+    def lines(self) -> tuple[Row, ...]:
+        shown, network = self._shown, self._shown.network
+        state = shown.snapshot.networks[network.id]
+        control = f" {network.control}" if network.control else ""
+        self._rows = [
+            (span(fit(f"{network.activation}{control}, run {network.run}", self._width), bold=True),),
+            (span(layer_words(network, shown.layer), self._ink.muted),),
+        ]
+        selection = select(shown.snapshot, shown.exclude_chance)
+        measured = shown.snapshot.layer(network, shown.layer)
+        trouble = trouble_words(shown.snapshot, network, shown.layer)
+        if measured or network.id not in selection.diverged:  # else the next line says it
+            self._warn(state_words(selection, network))
+        if measured is None:
+            self._warn(trouble or waiting_words(shown.snapshot, network))
+        else:
+            self._add("KL", "none" if measured.kl is None else f"{measured.kl:.4f}", bold=True)
+        self._over_runs(selection)
+        self._warn(trouble if measured else "")
+        if not self._tall:
+            self._trend(short=True)
+        if measured and measured.explained is not None:
+            self._add("explained", f"{100 * measured.explained:.1f} %")
+        self._add("test acc.", "–" if state.test_accuracy is None else f"{state.test_accuracy:.4f}")
+        if self._tall:
+            self._trend(short=False)
+        if measured and self._tall:
+            self._found(measured)
+            self._heading("how it was measured")
+            self._how(measured)
+        elif measured:
+            self._how(measured)
+            self._found(measured)
+        return tuple(self._rows)
+
+    def _add(self, name: str, value: str, *, bold: bool = False, warn: bool = False) -> None:
+        # A value that is too long takes room from its name's end.
+        name_width = min(_NAME_WIDTH, max(self._width - len(value) - 1, 6))
+        text = fit_right(value, max(self._width - name_width, 1))
+        self._rows.append(
+            (span(fit(name, name_width), self._ink.muted), span(text, self._ink.warning if warn else None, bold=bold))
+        )
+
+    def _warn(self, words: str) -> None:
+        self._rows.extend((span(line, self._ink.warning),) for line in _wrap(words, self._width))
+
+    def _heading(self, words: str) -> None:
+        self._rows.extend([(), (span(fit(words, self._width), self._ink.muted, bold=True),)])
+
+    def _over_runs(self, selection: Selection) -> None:
+        """Say mean, standard deviation and interval of the layer over the runs that enter."""
+        shown = self._shown
+        key = architecture_of(shown.network), shown.layer
+        networks = selection.architectures()[key[0]]
+        one = shown.counted.layers.get(key) if shown.counted else None
+        if one and one.kl_mean is not None and one.kl_sd is not None and len(networks) > 1:
+            name = f"{one.n} runs" if one.n == len(networks) else f"{one.n}/{len(networks)} runs"
+            self._add(name, f"{one.kl_mean:.3f} ± {one.kl_sd:.3f}")
+            if interval := shown.counted and shown.counted.intervals.get(key):
+                self._add("95 % CI", f"{interval[0]:.3f} … {interval[1]:.3f}")
+        elif shown.counted is None and len(networks) > 1:
+            self._add(f"{len(networks)} runs", _COUNTING)
+            self._add("95 % CI", _COUNTING)
+        for words in runs_words(selection, networks) if len(networks) > 1 else ():
+            self._warn(words)
+
+    def _trend(self, *, short: bool) -> None:
+        """Say what Page's test found for the runs of this architecture, or why it could not be done."""
+        shown = self._shown
+        one = shown.counted.trends.get(architecture_of(shown.network)) if shown.counted else None
+        if shown.counted and one is None:
+            return
+        if not short:
+            self._heading("does it fall? Page's test")
+        if one is None:
+            for name in ("p falls", "effect", "first break") if short else _TREND_NAMES:
+                self._add(name, _COUNTING)
+        elif one.reason:
+            self._warn(f"no trend test: {one.reason}")
+            self._add("first break", break_words(one))
+        elif short:
+            rises = one.effect is not None and one.effect < 0
+            self._add("p rises" if rises else "p falls", p_words(one.p_increase if rises else one.p_value))
+            self._add("effect", effect_words(one))
+            self._add("first break", break_words(one))
+        else:
+            for name, value in zip(_TREND_NAMES, _trend_values(one), strict=True):
+                self._add(name, value)
+
+    def _how(self, measured: LayerMeasured) -> None:
+        self._add("converged", "yes" if measured.converged else "no", warn=not measured.converged)
+        self._add("iterations", f"{measured.iterations:,}")
+        self._add("perplexity", f"{measured.perplexity:g}")
+        self._add("points", f"{measured.points:,}")
+        self._add("units", f"{measured.units:,}")
+        self._add("engine", measured.engine)
+        self._add("seed", _short(measured.seed))
+        if len(measured.restart_kls) > 1:
+            self._add("restarts", _spread(measured))
+        if measured.gradient_norm is not None:
+            self._add("gradient", f"{measured.gradient_norm:.1e}")
+
+    def _found(self, measured: LayerMeasured) -> None:
+        shown = self._shown
+        self._section("the layer itself", measured.metrics)
+        method = shown.method
+        placed = measured if method == "tsne" else shown.snapshot.layer(shown.network, shown.layer, method)
+        if placed:
+            self._section(f"its plane by {method_words(method)}", placed.quality)
+
+    def _section(self, heading: str, values: Mapping[str, float | None]) -> None:
+        if values:
+            self._heading(heading)
+        for name, value in values.items():
+            self._add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), signed(value, 3))
+
+
+_TREND_NAMES = ("p falls", "p, Holm", "p rises", "effect", "first break", "Page's L", "runs")
+
+
+def _trend_values(one: Trend) -> tuple[str, ...]:
+    runs = str(len(one.runs))
+    if one.runs_left_out:
+        runs = f"{len(one.runs)} of {len(one.runs) + len(one.runs_left_out)}"
+    return (
+        p_words(one.p_value),
+        p_words(one.p_holm),
+        p_words(one.p_increase),
+        effect_words(one),
+        break_words(one),
+        "–" if one.statistic is None else f"{one.statistic:g}",
+        f"{runs}, {one.method or ''}",
+    )
+
+
+def _short(seed: int) -> str:
+    """Return a seed, its middle left out where it is a long one."""
+    text = str(seed)
+    return text if len(text) <= 10 else f"{text[:4]}…{text[-4:]}"
+
+
+def _spread(measured: LayerMeasured) -> str:
+    known = [kl for kl in measured.restart_kls if kl is not None]
+    return f"{len(measured.restart_kls)}, ± {(max(known) - min(known)) / 2:.4f}" if known else "none"
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 8))

@@ -1,0 +1,162 @@
+"""The state of a study in words and how far it is: two lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from embcx_tui.analysis import formatting
+from embcx_tui.analysis.forecast import progress
+from embcx_tui.figures.builders import dataset_title
+from embcx_tui.figures.terminal import Row
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.text import safe_text
+from embcx_tui.tui.keys import written
+from embcx_tui.tui.live.throughput import pace, pace_words
+from embcx_tui.tui.study_row import LOOKS
+from embcx_tui.tui.widgets.line_widget import RGB, Ink, LineWidget, fit_row, row_width, span
+
+_LEAST_BAR = 12
+STARTING = "starting: the worker takes a few seconds"
+
+
+class LiveHeader(LineWidget):
+    """Two rows: the state with what to do about it, and the progress with what is left."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+        self._starting = False
+
+    def show(self, snapshot: Snapshot | None, starting: bool = False) -> None:
+        """Show `snapshot`; `starting`: a worker is on its way that has not written a line yet."""
+        self._snapshot, self._starting = snapshot, starting
+        self.repaint()
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return ()
+        if self._starting and snapshot.state != "running":
+            # What the journal says is not true any more, and no key is needed.
+            begin = fit_row((span(f"{LOOKS['running'].sign} {STARTING}", ink.accent, bold=True),), width)
+        else:
+            begin = _state_row(snapshot, next_words(snapshot, lambda id: written(self.app, id)), width, ink)
+        return begin, _progress_row(snapshot, width, ink)
+
+
+def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
+    colour = state_colour(snapshot, ink)
+    left: Row = (
+        span(f"{LOOKS[snapshot.state].sign} ", colour, bold=True),
+        span(state_words(snapshot), colour, bold=True),
+    )
+    right: Row = (span(f"  {next_step}", ink.muted),)
+    # What to do is never cut off: it is the way out of a bad state.
+    return (*fit_row(left, max(width - row_width(right), 0)), *right)
+
+
+def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
+    done = progress(snapshot)
+    settings = snapshot.plan.settings
+    parts = [
+        f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs",
+        f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
+    ]
+    if snapshot.state == "running" and done.seconds_left is not None:
+        # The state says for how long there was no news.
+        if not _silence(snapshot):
+            parts.append(formatting.left(done.seconds_left, snapshot.updated, formatting.now()))
+    elif snapshot.state == "complete" and snapshot.ended and snapshot.created:
+        parts.append(f"took {formatting.duration(snapshot.ended.at - snapshot.created)}")
+    if width >= 110:
+        parts.insert(0, formatting.several(settings.network_count, "network"))
+    if width >= 150:
+        parts[:0] = pace_words(pace(snapshot))
+    # The time left is said before all else where there is little room.
+    while len(parts) > 1 and len(" · ".join(parts)) + _LEAST_BAR + 8 > width:
+        parts.pop(0)
+    text = f"  {formatting.percent(done.fraction):>4}  {' · '.join(parts)}"
+    room = max(width - len(text), _LEAST_BAR)
+    cells = min(max(done.fraction, 0.0), 1.0) * room
+    # Only what is wholly done looks so.
+    heavy = min(int(cells), room - (done.fraction < 1))
+    bar: Row = (span("━" * heavy, state_colour(snapshot, ink)), span("─" * (room - heavy), ink.faint))
+    return (*bar, span(text, ink.text))
+
+
+def state_words(snapshot: Snapshot) -> str:
+    """Return a study's state as a sentence without its end."""
+    match snapshot.state:
+        case "queued":
+            return "not started yet"
+        case "running":
+            if silence := _silence(snapshot):
+                # Short, so that the epoch is still read at 80 columns; the title says that it runs.
+                return f"quiet for {formatting.duration(silence)}: {_doing(snapshot).removeprefix('training on ')}"
+            return f"running: {_doing(snapshot)}"
+        case "stopped":
+            return "stopped; nothing is lost"
+        case "complete":
+            return f"complete, but {_losses(snapshot)}" if snapshot.partly_failed else "complete"
+        case "failed":
+            reason = safe_text(snapshot.ended.reason, 200) if snapshot.ended else ""
+            return f"failed: {reason}" if reason else "failed"
+        case "lost":
+            return f"the worker ended without a word {formatting.ago(snapshot.updated, formatting.now())}"
+
+
+def _silence(snapshot: Snapshot) -> float:
+    """Return for how long a worker has been quiet, in seconds; 0 where its last line is not long ago."""
+    silence = formatting.now() - snapshot.updated
+    return silence if snapshot.updated and silence > formatting.QUIET_S else 0.0
+
+
+def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
+    """Return what a person can do now; `key` gives the key of a binding's id."""
+    match snapshot.state:
+        case "queued":
+            return f"{key('live.resume')} starts it"
+        case "running":
+            if snapshot.measured:
+                return f"{key('mode.layers')} browses what is measured"
+            return f"{key('live.stop')} stops after this epoch"
+        case "complete":
+            return f"press {key('mode.layers')} for the layers"
+        case _:
+            return f"{key('live.resume')} resumes"
+
+
+def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
+    """Return the colour that goes with a state; its sign and words say the same."""
+    named = {
+        "$text-muted": ink.muted,
+        "$text-accent": ink.accent,
+        "$text-success": ink.success,
+        "$text-warning": ink.warning,
+        "$text-error": ink.error,
+    }
+    if snapshot.state == "complete" and snapshot.partly_failed:
+        return ink.warning
+    return named.get(LOOKS[snapshot.state].colour, ink.text)
+
+
+def _doing(snapshot: Snapshot) -> str:
+    if snapshot.machine is None:
+        return "getting ready"
+    if not snapshot.histories:
+        return "loading data"
+    epochs = snapshot.plan.settings.training.epochs
+    for cohort in snapshot.plan.cohorts:
+        history = snapshot.histories.get(cohort.id)
+        if history and history.last < epochs and len(history.networks) > len(snapshot.diverged):
+            return f"training on {dataset_title(cohort.dataset)}, epoch {history.last + 1} of {epochs}"
+    return "measuring layers"
+
+
+def _losses(snapshot: Snapshot) -> str:
+    parts = []
+    if snapshot.diverged:
+        parts.append(f"{formatting.several(len(snapshot.diverged), 'network')} diverged")
+    if snapshot.failed:
+        parts.append(f"{formatting.several(len(snapshot.failed), 'layer')} failed")
+    return ", ".join(parts)

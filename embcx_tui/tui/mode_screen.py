@@ -1,0 +1,222 @@
+"""What every screen has: title, tabs, footer, and one line where the terminal is too small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult, RenderResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.events import Resize
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.tui import keys
+from embcx_tui.tui.messages import Mode
+from embcx_tui.tui.study_row import state_content
+
+if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
+    from embcx_tui.store.snapshot import Snapshot
+
+
+LEAST_WIDTH, LEAST_HEIGHT = 40, 12
+# The way out comes first: it is still read where the line is cut.
+TOO_SMALL = f"q quits · needs {LEAST_WIDTH}×{LEAST_HEIGHT} cells"
+
+
+def too_small(size: Size) -> bool:
+    """Return whether nothing can be laid out on so many cells."""
+    return size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT
+
+
+class MinimumSizeScreen(Screen[Any]):
+    """A screen whose focus survives a terminal that becomes too small: what is hidden loses it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._small = False
+        self._focused_before: Widget | None = None
+
+    def on_resize(self, event: Resize) -> None:
+        small = too_small(event.size)
+        if small and not self._small:
+            self._focused_before = self.focused
+            # Hidden before Textual lays it out, which it does first: text of no width at all cannot be wrapped.
+            self.set_class(event.size.width < LEAST_WIDTH, "-tiny")
+            self.set_class(event.size.height < LEAST_HEIGHT, "-flat")
+            self.update_node_styles(animate=False)
+        elif self._small and not small:
+            self.call_after_refresh(self._restore_focus)
+        self._small = small
+
+    def _restore_focus(self) -> None:
+        widget = self._focused_before
+        if widget and not self._small:
+            # Through the widget's own queue: in it may still be the message that it was hidden.
+            widget.call_later(self._focus_again, widget)
+
+    def _focus_again(self, widget: Widget) -> None:
+        if self.focused is None and not self._small:
+            self.set_focus(widget, scroll_visible=False)
+
+
+APP_NAME = "embcx-tui"
+# Their keys are looked up in the bindings when they are shown, since keys can be remapped.
+TABS: tuple[tuple[Mode, str], ...] = (
+    ("studies", "Studies"),
+    ("configure", "Configure"),
+    ("live", "Live"),
+    ("layers", "Layers"),
+)
+
+
+class Bar(Widget):
+    """A line whose parts can be clicked. Textual's own links bring their own colours, so places are kept here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[tuple[int, int, str]] = []
+
+    def _place(self, start: int, width: int, key: str) -> None:
+        self._places.append((start, start + width, key))
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, key in self._places:
+            if start <= event.x < end:
+                event.stop()
+                self.app.simulate_key(key)
+
+
+class TitleBar(Bar):
+    """One line: the application, the modes with their keys, the open study and its state."""
+
+    mode: reactive[Mode] = reactive[Mode]("studies")
+    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
+
+    def __init__(self, mode: Mode) -> None:
+        super().__init__()
+        self.set_reactive(TitleBar.mode, mode)
+
+    def render(self) -> RenderResult:
+        width = self.size.width
+        # The name goes first where the line is short: the modes say enough.
+        name = Content.styled(f" {APP_NAME} ", "$title-name bold") if width >= 100 else Content("")
+        self._places.clear()
+        left = self._tabs(name, width)
+        room = width - left.cell_length - 2
+        study = self._study(room)
+        return Content.assemble(left, " " * max(room - study.cell_length + 1, 1), study, " ")
+
+    def _tabs(self, line: Content, width: int) -> Content:
+        bindings = {active.binding.action: active.binding for active in self.screen.active_bindings.values()}
+        for mode, title in TABS:
+            binding = bindings.get(f"mode('{mode}')")
+            here = mode == self.mode
+            # Where it is narrow, only the mode one is in is written out.
+            word = title if width >= 60 or here else ""
+            key = self.app.get_key_display(binding) if binding else ""
+            label = Content.assemble(
+                " ", (key, "" if here else "$title-key bold"), " " if word and key else "", word, " "
+            ).stylize_before("$title-here" if here else "$title-tab")
+            if binding:
+                self._place(line.cell_length, label.cell_length, binding.key)
+            line += label
+        return line
+
+    def _study(self, room: int) -> Content:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return Content.styled("no study open", "$text-muted") if room >= 13 else Content("")
+        state = state_content(snapshot.state)
+        name_room = room - state.cell_length - 2
+        if name_room < 4:
+            return state if room >= state.cell_length else Content("")
+        return Content.assemble((Content(snapshot.name).truncate(name_room, ellipsis=True)), "  ", state)
+
+
+class KeyBar(Bar):
+    """One line: the keys that work now, in the order of their table, as many as fit; help and quit always."""
+
+    ALWAYS = ("help", "quit")
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+
+    def render(self) -> RenderResult:
+        shown: dict[str, tuple[Binding, bool]] = {}
+        nodes: dict[object, int] = {}
+        # A key that a person has changed keeps its place: Textual puts such ones last.
+        for active in sorted(
+            self.screen.active_bindings.values(),
+            key=lambda one: (nodes.setdefault(one.node, len(nodes)), keys.order(one.binding.id or "")),
+        ):
+            if active.binding.show and active.binding.description:
+                shown.setdefault(active.binding.action, (active.binding, active.enabled))
+        items = {action: self._item(binding, enabled) for action, (binding, enabled) in shown.items()}
+        self._places.clear()
+        last = [item for action, item in items.items() if action in self.ALWAYS]
+        end = Content("").join(last)
+        room = self.size.width - end.cell_length
+        line = Content("")
+        for action, item in items.items():
+            if action in self.ALWAYS:
+                continue
+            if line.cell_length + item.cell_length > room:
+                break
+            self._place(line.cell_length, item.cell_length, shown[action][0].key)
+            line += item
+        start = self.size.width - end.cell_length
+        for action in (one for one in items if one in self.ALWAYS):
+            self._place(start, items[action].cell_length, shown[action][0].key)
+            start += items[action].cell_length
+        return Content.assemble(line, " " * (self.size.width - line.cell_length - end.cell_length), end)
+
+    def _item(self, binding: Binding, enabled: bool) -> Content:
+        key = self.app.get_key_display(binding)
+        return Content.assemble(
+            " ",
+            (key, "$footer-key-foreground bold" if enabled else "$text-disabled"),
+            (f" {binding.description}", "$footer-description-foreground" if enabled else "$text-disabled"),
+            " ",
+        )
+
+
+class ModeScreen(MinimumSizeScreen):
+    """A mode's screen. The application sets `snapshot` and `paths` of the open study on the mode that is shown."""
+
+    MODE: ClassVar[Mode]
+
+    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
+    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A new screen is styled as the theme is now: without this Textual reads all style sheets anew, twice.
+        self._css_update_count = self.app._css_update_count
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar(self.MODE).data_bind(ModeScreen.snapshot)
+        yield from self.compose_body()
+        yield KeyBar()
+        yield Static(Content(TOO_SMALL), id="too-small")
+
+    def compose_body(self) -> ComposeResult:
+        """Yield the mode's own widgets."""
+        yield from ()
+
+    def remember(self) -> dict[str, Any]:
+        """Return what should come back on the next start with this study open: plain values, for a TOML file."""
+        return {}
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        """Take up what `remember` returned, after the study's first snapshot; any value may be missing or wrong."""
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Show the keys as they are now: other screens may have changed what can be done."""
+        self.refresh_bindings()

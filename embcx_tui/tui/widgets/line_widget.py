@@ -1,0 +1,255 @@
+"""Widgets that paint their own lines once a change and send only the cells that differ.
+
+Textual repaints a whole widget whatever changed in it: a table of 100×30 cells once a second is already 8 kB/s. Here a
+widget's picture is a tuple of rows, two pictures are compared, and the regions between are all that is refreshed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+
+from rich.cells import cell_len, set_cell_size
+from rich.color import Color as RichColor
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import App
+from textual.color import Color, ColorParseError
+from textual.events import Resize
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from embcx_tui.figures.terminal import Look, Row, Span
+from embcx_tui.tui.terminal import Abilities
+
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """The theme's colours as the painters use them; `look` is the same for the figures."""
+
+    look: Look
+    text: RGB
+    muted: RGB
+    faint: RGB
+    accent: RGB
+    success: RGB
+    warning: RGB
+    error: RGB
+    cursor: RGB
+
+
+def _rgb(value: str, fallback: RGB) -> RGB:
+    try:
+        return Color.parse(value).rgb
+    except ColorParseError:
+        return fallback
+
+
+def _blend(one: RGB, other: RGB, share: float) -> RGB:
+    """Return `one` with `share` (0 … 1) of `other` mixed in."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def ink_of(app: App[object]) -> Ink:
+    """Return the colours of the application's theme."""
+    can: Abilities = getattr(app, "abilities", Abilities())
+    return _ink(app.theme, can, not app.no_color, id(app), _Variables(app))
+
+
+class _Variables:
+    """The theme's variables, equal to every other: a cache key that costs nothing."""
+
+    def __init__(self, app: App[object]) -> None:
+        self.app = app
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Variables)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _ink(theme: str, can: Abilities, hues: bool, app_id: int, variables: _Variables) -> Ink:
+    app = variables.app
+    values = app.theme_variables
+    dark = app.current_theme.dark
+    text = _rgb(values.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
+    ground = _rgb(values.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
+    # On a theme of black and white nothing stands back so far that it is hard to read.
+    strong = ground == (0, 0, 0)
+    muted = _blend(text, ground, 0.18 if strong else 0.40)
+    # In 16 colours some of ten classes look alike: there, as without colours or lines, figures tell them by sign.
+    look = Look(
+        dark=dark,
+        colours=hues and can.colours and can.unicode,
+        unicode=can.unicode,
+        hues=hues,
+        foreground=text,
+        background=ground,
+        muted=muted,
+    )
+
+    def colour(name: str) -> RGB:
+        return _rgb(values.get(name, ""), text)
+
+    return Ink(
+        look=look,
+        text=text,
+        muted=muted,
+        faint=_blend(text, ground, 0.5 if strong else 0.78),
+        accent=colour("accent"),
+        success=colour("text-success"),
+        warning=colour("text-warning"),
+        error=colour("text-error"),
+        cursor=_rgb(values.get("block-cursor-background", ""), _blend(ground, colour("primary"), 0.45)),
+    )
+
+
+def span(text: str, fg: RGB | None = None, bg: RGB | None = None, *, bold: bool = False, dim: bool = False) -> Span:
+    return Span(text, fg, bg, bold, dim)
+
+
+def fit(text: str, width: int) -> str:
+    """Return `text` in exactly `width` cells, the end of a longer one replaced by an ellipsis."""
+    if cell_len(text) <= width:
+        return text + " " * (width - cell_len(text))
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+
+
+def fit_right(text: str, width: int) -> str:
+    """Return `text` against the right edge of `width` cells."""
+    return " " * (width - cell_len(text)) + text if cell_len(text) <= width else fit(text, width)
+
+
+def row_width(row: Row) -> int:
+    return sum(cell_len(one.text) for one in row)
+
+
+def fit_row(row: Row, width: int, bg: RGB | None = None) -> Row:
+    """Return `row` in exactly `width` cells: padded, or cropped with an ellipsis."""
+    missing = width - row_width(row)
+    if missing == 0:
+        return row
+    if missing > 0:
+        return (*row, Span(" " * missing, None, bg))
+    kept: list[Span] = []
+    left = width
+    for one in row:
+        size = cell_len(one.text)
+        if size >= left:
+            kept.append(Span(fit(one.text + "…", left), one.fg, one.bg, one.bold, one.dim))
+            break
+        kept.append(one)
+        left -= size
+    return tuple(kept)
+
+
+def difference(old: Row, new: Row) -> tuple[int, int] | None:
+    """Return the cells (start, end) in which two rows of one width differ; None where they do not."""
+    if old == new:
+        return None
+    shorter = min(len(old), len(new))
+    head = 0
+    while head < shorter and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    start = row_width(new[:head])
+    end = row_width(new) - row_width(new[len(new) - tail :])
+    if head < len(old) and head < len(new):
+        a, b = old[head], new[head]
+        if (a.fg, a.bg, a.bold, a.dim) == (b.fg, b.bg, b.bold, b.dim):
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a.text, b.text, strict=False)))
+            start += cell_len(a.text[:same])
+    # A span that only got shorter leaves nothing of its own to send, but its old end must go.
+    return (start, max(end, start + 1))
+
+
+@lru_cache(maxsize=4096)
+def _style(fg: RGB | None, bg: RGB | None, bold: bool, dim: bool) -> Style:
+    return Style(
+        color=RichColor.from_rgb(*fg) if fg else None,
+        bgcolor=RichColor.from_rgb(*bg) if bg else None,
+        bold=bold or None,
+        dim=dim or None,
+    )
+
+
+def strip_of(row: Row, width: int, text: RGB | None = None, ground: RGB | None = None) -> Strip:
+    """Return `row` as a Textual strip of `width` cells; spans without colours take `text` on `ground`."""
+    segments = [Segment(one.text, _style(one.fg or text, one.bg or ground, one.bold, one.dim)) for one in row]
+    return Strip(segments, row_width(row)).adjust_cell_length(width)
+
+
+class LineWidget(Widget):
+    """A widget whose picture is `paint(width, height, ink)`; call `repaint` when what it shows has changed."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._rows: tuple[Row, ...] = ()
+        self._strips: list[Strip] = []
+        self._painted_for: tuple[object, ...] | None = None
+
+    def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
+        """Return the picture: at most `height` rows, each at most `width` cells (what is missing stays empty)."""
+        raise NotImplementedError
+
+    def repaint(self) -> None:
+        """Paint anew and refresh only what differs; nothing happens before the first layout."""
+        width, height = self.content_size
+        if not self.is_mounted or not width or not height:
+            self._painted_for = None
+            return
+        before, painted_for = self._rows, self._painted_for
+        self._paint()
+        if painted_for != self._painted_for or len(before) != len(self._rows):
+            self.refresh()
+            return
+        regions = [
+            Region(cells[0], y, cells[1] - cells[0], 1)
+            for y, (old, new) in enumerate(zip(before, self._rows, strict=True))
+            if old is not new and (cells := difference(old, new))
+        ]
+        if regions:
+            self.refresh(*regions)
+
+    def _key(self) -> tuple[object, ...]:
+        return (*self.content_size, self.app.theme, self.has_focus)
+
+    def _paint(self) -> None:
+        width, height = self.content_size
+        ink = ink_of(self.app)
+        rows = self.paint(width, height, ink)[:height]
+        rows = (*rows, *(((),) * (height - len(rows))))
+        self._rows = tuple(fit_row(row, width) for row in rows)
+        ground = self.background_colors[1].rgb
+        self._strips = [strip_of(row, width, ink.text, ground) for row in self._rows]
+        self._painted_for = self._key()
+
+    def on_resize(self, event: Resize) -> None:
+        self.repaint()
+
+    def on_focus(self) -> None:
+        self.repaint()
+
+    def on_blur(self) -> None:
+        self.repaint()
+
+    @property
+    def shown_text(self) -> str:
+        """What the widget shows, as plain lines."""
+        if self._painted_for != self._key():
+            self._paint()
+        return "\n".join("".join(one.text for one in row).rstrip() for row in self._rows)
+
+    def render_line(self, y: int) -> Strip:
+        if self._painted_for != self._key():
+            self._paint()
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.content_size.width)

@@ -1,0 +1,85 @@
+"""One thread beside the one that trains: measuring goes on there where the device leaves processors free."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+
+import torch
+
+
+def worthwhile(device: torch.device) -> bool:
+    """Return whether measuring beside the training on `device` gains anything.
+
+    A GPU trains while the processors compute metrics, quality numbers and files, and its own descents fill the gaps of
+    a training step's small kernels. On a CPU both keep every core busy alone (docs/bench.md has the measurement).
+    """
+    return device.type == "cuda"
+
+
+class BackgroundQueue:
+    """Runs calls in order in a second thread, or, where `possible` is False, at once in the caller's.
+
+    `failed` says that a call ended in an error; it is raised by the next `do` or `settle`. Calls after it are not made.
+    """
+
+    def __init__(self, possible: bool, device: torch.device) -> None:
+        self.possible = possible
+        self._device = device
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside") if possible else None
+        self._waiting: deque[Future[None]] = deque()
+        self._failed = False
+
+    def __enter__(self) -> BackgroundQueue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            # What has begun is finished (a wish to stop reaches it by itself), what waits is not begun.
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def failed(self) -> bool:
+        return self._failed
+
+    def do(self, call: Callable[[], None]) -> None:
+        """Make `call`: here and now, or after those before it."""
+        if self._pool is None:
+            call()
+            return
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._make, call))
+
+    def settle(self) -> None:
+        """Wait until all calls are made; raises the error that one ended in."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def _make(self, call: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            with _own_stream(self._device):
+                call()
+        except BaseException:
+            self._failed = True
+            raise
+
+
+@contextmanager
+def _own_stream(device: torch.device) -> Iterator[None]:
+    """On a GPU, issue this thread's work on a stream of its own, after all that was issued on the training's."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch gives it no types
+    stream.wait_stream(torch.cuda.default_stream(device))
+    with torch.cuda.device(device), torch.cuda.stream(stream):
+        yield
+    stream.synchronize()

@@ -1,0 +1,84 @@
+"""What of a study is still to do: what its plan asks for, less what has a sound result. No numerics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embcx_tui.analysis.forecast import SCORING
+from embcx_tui.store.arrays import is_intact
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study import ids
+from embcx_tui.study.events import LayerMeasured, NetworkTrained, SampleDrawn
+from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One embedding to make: of a layer, by a method, after an epoch (None: the last)."""
+
+    layer: Layer
+    method: str
+    epoch: int | None = None
+
+    @property
+    def file(self) -> str:
+        """The name of its array file."""
+        marks = ("" if self.method == SCORING else f".{self.method}") + (
+            "" if self.epoch is None else f".e{self.epoch}"
+        )
+        return f"{self.layer.id}{marks}.npz"
+
+
+def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Task, ...]:
+    """Return what of `cohort` still has no sound result; a diverged network's layers never get one.
+
+    A layer that failed is among them: a worker that comes after another may have more memory or another library.
+    """
+    layers = [layer for layer in cohort_layers(cohort) if layer.network not in snapshot.diverged]
+    trained = {network.id for network in cohort.networks if network.control is None}
+    earlier = [
+        Task(layer, SCORING, epoch)
+        for epoch in snapshot.plan.epochs
+        for layer in layers
+        if layer.network in trained and not _intact(paths, snapshot.earlier.get((layer.id, epoch)))
+    ]
+    methods = snapshot.plan.settings.measure.methods
+    final = [
+        Task(layer, method)
+        for method in methods
+        for layer in layers
+        if not _intact(paths, snapshot.measured.get((layer.id, method)))
+    ]
+    return (*earlier, *final)
+
+
+def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Network, ...]:
+    """Return the networks of `cohort` whose accuracies or predictions are not known; diverged ones never have any."""
+    return tuple(
+        network
+        for network in cohort.networks + cohort.controls
+        if network.id not in snapshot.diverged and not _intact(paths, snapshot.trained.get(network.id))
+    )
+
+
+def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
+    """Tell whether a study is complete and nothing of it has been lost since: every file is there as the journal
+    announced it, and the journal has a line of everything that the plan asks for.
+    """
+    return snapshot.state == "complete" and all(
+        all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
+        and not unreported_networks(paths, snapshot, cohort)
+        and all(_intact(paths, snapshot.samples.get(ids.sample_id(cohort.dataset, run))) for run in cohort.runs)
+        for cohort in snapshot.plan.cohorts
+    )
+
+
+def _failed(snapshot: Snapshot, task: Task) -> bool:
+    if task.epoch is None:
+        return (task.layer.id, task.method) in snapshot.failed
+    return (task.layer.id, task.epoch) in snapshot.earlier_failed
+
+
+def _intact(paths: StudyPaths, known: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:
+    return known is not None and is_intact(paths.root, known.file)

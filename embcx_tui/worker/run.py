@@ -1,0 +1,189 @@
+"""The work of a study: what is asked, less what is done; the only place that joins compute and store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from embcx_tui import __version__
+from embcx_tui.analysis.forecast import forecast
+from embcx_tui.compute import datasets
+from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device import choose_device, describe, one_blas_thread
+from embcx_tui.compute.samples import run_sample
+from embcx_tui.store.arrays import is_intact, write_arrays
+from embcx_tui.store.calibration import ROUGH, Calibration, stored
+from embcx_tui.store.paths import StudyPaths, data_folder
+from embcx_tui.study import ids
+from embcx_tui.study.errors import DataError, EmbcxError
+from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, SealedFile, StudyAccepted
+from embcx_tui.study.plan import Cohort
+from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.text import safe_text
+from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.measure import Measuring
+from embcx_tui.worker.pending import pending_tasks, unreported_networks
+from embcx_tui.worker.process import Journal
+from embcx_tui.worker.telemetry_sampler import telemetry
+from embcx_tui.worker.train import train_cohort
+
+# A study of fewer seconds is not held up by measuring the machine for some.
+CALIBRATE_FROM_S = 20.0
+_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
+
+
+def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
+    """Do what is left of a study; return how it ended, ("complete", "") or ("stopped", reason).
+
+    Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
+    """
+    device = choose_device(journal.snapshot.plan.settings.machine.device)
+    shelf = DatasetCache(paths, journal)
+    # First of all, so that a person who asked for what cannot work hears of it at once.
+    shelf.accept()
+    _describe(journal, device)
+    gpu = device.index or 0 if device.type == "cuda" else None
+    with one_blas_thread(), telemetry(paths.telemetry, gpu), BackgroundQueue(worthwhile(device), device) as beside:
+
+        def end_training() -> bool:
+            return stop() or beside.failed
+
+        for cohort in journal.snapshot.plan.cohorts:
+            if not pending_tasks(paths, journal.snapshot, cohort) and not unreported_networks(
+                paths, journal.snapshot, cohort
+            ):
+                continue
+            dataset = shelf.dataset(cohort.dataset)
+            measuring = Measuring(paths, journal, cohort, dataset, beside, stop)
+            for training in train_cohort(paths, journal, cohort, dataset, device, measuring, end_training):
+                measuring.at_end(training)
+            if end_training():
+                break
+            beside.do(partial(_clear_checkpoints, paths, cohort, stop))
+        beside.settle()
+    return ("stopped", "when asked") if stop() else ("complete", "")
+
+
+def _describe(journal: Journal, device: torch.device) -> None:
+    facts = describe(device)
+    versions = {"embcx-tui": __version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    if torch.version.cuda and device.type == "cuda":
+        versions["cuda"] = torch.version.cuda
+    calibration = _calibration(journal, device)
+    journal.tell(
+        MachineDescribed(
+            device=f"{facts.device} ({facts.name})",
+            cores=os.cpu_count() or 1,
+            memory=facts.memory_bytes,
+            versions=versions,
+            calibration=asdict(calibration) if calibration else {},
+        )
+    )
+
+
+def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
+    """Return how fast `device` is: known, or measured now where the study is long enough to be worth some seconds."""
+    known = stored(str(device))
+    if known or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
+        return known
+    from embcx_tui.worker.calibrate import calibrate
+
+    try:
+        return calibrate(device)
+    except (OSError, EmbcxError, RuntimeError, MemoryError) as error:
+        # A study needs no forecast: it goes on without. RuntimeError: a GPU without room beside others, or no fit.
+        journal.tell(Noted(level="warning", text=f"this machine's speed is not known ({safe_text(error, 100)})"))
+        return None
+
+
+def _clear_checkpoints(paths: StudyPaths, cohort: Cohort, stop: Callable[[], bool]) -> None:
+    """Remove the weights of a cohort that is measured, unless that was broken off: the paper's are 1.5 GB."""
+    if stop():
+        return
+    for path in paths.checkpoints.glob(f"{cohort.id}.*"):
+        path.unlink(missing_ok=True)
+
+
+def _digest(dataset: Dataset) -> str:
+    """Return a hash of a dataset's inputs and labels, hexadecimal (0.3 s for SVHN's 300 MB)."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):
+        hasher.update(np.ascontiguousarray(part).data)
+    return hasher.hexdigest()
+
+
+class DatasetCache:
+    """The study's datasets, one in memory at a time, and their samples."""
+
+    def __init__(self, paths: StudyPaths, journal: Journal) -> None:
+        self._paths = paths
+        self._journal = journal
+        self._settings = journal.snapshot.plan.settings
+        self._loaded: Dataset | None = None
+
+    def dataset(self, name: str) -> Dataset:
+        if self._loaded is None or self._loaded.name != name:
+            self._loaded = None  # free it before the next one comes
+            self._loaded = datasets.load(name, data_folder(), train_limit=self._settings.data.train_limit)
+        return self._loaded
+
+    def accept(self) -> None:
+        """Load every dataset and draw every sample, so that what cannot work is refused before hours of training."""
+        # The first cohort's dataset last: it is then the one in memory.
+        for cohort in reversed(self._journal.snapshot.plan.cohorts):
+            dataset = self.dataset(cohort.dataset)
+            self._check_points(dataset)
+            known = self._journal.snapshot.datasets.get(cohort.dataset)
+            if known and known.digest and known.digest != _digest(dataset):
+                raise DataError(
+                    f"{safe_text(dataset.name)} has changed since this study began; start a new one with it"
+                )
+            if known is None:
+                self._journal.tell(
+                    DatasetLoaded(
+                        dataset=cohort.dataset,
+                        n_train=len(dataset.x_train),
+                        n_test=len(dataset.x_test),
+                        features=dataset.features,
+                        classes=dataset.classes,
+                        shape=dataset.shape,
+                        digest=_digest(dataset),
+                        chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
+                    )
+                )
+            for run in cohort.runs:
+                self._draw(dataset, run)
+        self._journal.tell(StudyAccepted())
+
+    def _check_points(self, dataset: Dataset) -> None:
+        """Refuse what the settings could not know of a person's own file: how many points its sample has."""
+        points = len(dataset.classes) * self._settings.data.samples_per_class
+        if self._settings.measure.engine == "exact" and points > MAX_EXACT_POINTS:
+            raise DataError(
+                f"{safe_text(dataset.name)}: a sample of {points:,} points ({len(dataset.classes)} classes) needs "
+                f'measure.engine = "opentsne" (the exact engine holds up to {MAX_EXACT_POINTS:,})'
+            )
+        if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
+            raise DataError(
+                f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the "
+                f"{points} points of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
+            )
+
+    def _draw(self, dataset: Dataset, run: int) -> None:
+        name = ids.sample_id(dataset.name, run)
+        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
+        known = self._journal.snapshot.samples.get(name)
+        if known and is_intact(self._paths.root, known.file):
+            return
+        arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
+        sealed: SealedFile = write_arrays(self._paths.arrays, f"{name}.npz", arrays)
+        self._journal.tell(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))
