@@ -32,6 +32,11 @@ def app_of(pilot: AppPilot) -> EmbcxApp:
     return pilot.app
 
 
+def has_exited(pilot: AppPilot) -> bool:
+    """Return whether the application has been left."""
+    return pilot.app.return_code is not None
+
+
 def text_of(pilot: AppPilot) -> str:
     """Return what the screen shows, line by line."""
     return screen_text(pilot.app.screen).removesuffix("\n")

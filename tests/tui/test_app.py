@@ -11,7 +11,7 @@ from embcx_tui.tui.app import make_app
 from embcx_tui.tui.mode_screen import TABS
 from embcx_tui.tui.widgets.dialogs import Ask
 from tests.fake_studies import make_study, settings_of
-from tests.tui.pilot import PATIENCE_S, AppPilot, app_of, listed, sees, text_of, until
+from tests.tui.pilot import PATIENCE_S, AppPilot, app_of, has_exited, listed, sees, text_of, until
 
 SMALL = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 
@@ -47,7 +47,7 @@ async def test_q_leaves_at_once_when_nothing_runs() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("q")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert app.last_words == ""
 
 
@@ -63,7 +63,7 @@ async def test_q_while_a_study_trains_asks_and_enter_detaches() -> None:
         await pilot.press("q")
         await sees(pilot, "Detach")
         await pilot.press("enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder is not None and study.holder.poll() is None
     assert f"embcx-tui open {study.paths.id}" in app.last_words
 
@@ -76,7 +76,7 @@ async def test_q_can_stop_the_study_after_its_epoch() -> None:
         await pilot.press("q")
         await sees(pilot, "Stop after this epoch")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder is not None
     assert study.holder.wait(PATIENCE_S) == 0
     assert "embcx-tui resume" in app.last_words
@@ -92,7 +92,7 @@ async def test_q_stops_only_the_study_it_names() -> None:
         await sees(pilot, "2 studies are training")
         await sees(pilot, "Stop the open one")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder and other.holder
     assert study.holder.wait(PATIENCE_S) == 0 and other.holder.poll() is None
     assert f"embcx-tui resume {study.paths.id}" in app.last_words
@@ -127,7 +127,7 @@ async def test_a_window_too_small_says_so_and_q_works() -> None:
             await pilot.press(key)
             await sees(pilot, "q quits · needs 40×12 cells")
         await pilot.press("q")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
 
 
 async def test_nothing_is_cut_at_80_columns() -> None:

@@ -98,7 +98,9 @@ async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, mo
         assert asked
 
 
-@pytest.mark.parametrize(("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", "embcx")])
+@pytest.mark.parametrize(
+    ("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", " embcx-tui  s Studies")]
+)
 async def test_the_screen_is_saved(study: FakeStudy, tmp_path: Path, steps: int, name: str, holds: str) -> None:
     async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
         await pilot.press("e")

@@ -288,7 +288,8 @@ def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyP
         log.filter(text[:5])
         table.show(snapshot)
         painter.check(tuple(log.line(number, 60, painter.ink) for number in range(log.line_count)))
-        head._snapshot = machine._snapshot = snapshot
+        head.show(snapshot)
+        machine.show(snapshot, ())
         painter.check(head.paint(80, 2, painter.ink))
         painter.check(machine.paint(60, 10, painter.ink))
         assert ascii_of(row.name).isascii()

@@ -47,6 +47,7 @@ async def point_at(pilot: Pilot[None], canvas: Canvas, column: int, row: int, wh
     inset = canvas.content_region.offset - canvas.region.offset
     offset = (column + inset.x, row + inset.y)
     if wheel:
+        # The pilot has no public way to turn the wheel.
         await pilot._post_mouse_events([MouseScrollUp if wheel > 0 else MouseScrollDown], canvas, offset)
     else:
         await pilot.click(canvas, offset=offset)

@@ -23,11 +23,11 @@ from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.live.network_table import NetworksTable
 from embcx_tui.tui.live.throughput import pace, short
-from embcx_tui.tui.messages import Starting
+from embcx_tui.tui.messages import Starting, StudyRead
 from embcx_tui.worker import launch
 from tests.fake_events import START
 from tests.fake_studies import FakeState, FakeStudy, make_study, settings_of
-from tests.tui.pilot import PATIENCE_S, app_of, opened, sees, sees_no, stop_the_clock, text_of, until
+from tests.tui.pilot import PATIENCE_S, app_of, has_exited, opened, sees, sees_no, stop_the_clock, text_of, until
 
 
 @pytest.fixture(autouse=True)
@@ -253,13 +253,17 @@ async def test_z_gives_the_focused_panel_the_whole_screen() -> None:
 
 
 async def test_a_snapshot_that_changes_nothing_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(running(), "live", expect="Training loss") as pilot:
+    study = running()
+    async with opened(study, "live", expect="Training loss") as pilot:
         screen = pilot.app.screen
         sent: list[object] = []
         for name in ("head", "networks", "curves", "log"):
             widget = screen.query_one(f"#{name}")
             monkeypatch.setattr(widget, "refresh", lambda *given, **_: sent.append(given))
-        screen._update()  # type: ignore[attr-defined]  # what the application's next delivery does
+        snapshot = app_of(pilot).snapshot
+        assert snapshot
+        app_of(pilot).study_read(StudyRead(study.paths, replace(snapshot, updated=snapshot.updated + 0.001)))
+        await pilot.pause()
         assert sent == []
 
 
@@ -426,7 +430,7 @@ async def test_marks_order_and_level_come_back() -> None:
         await pilot.press("space", "o", "w", "t", "q")
         await sees(pilot, "Leave embcx-tui?")
         await pilot.press("enter")
-        await until(pilot, lambda: app_of(pilot)._exit)
+        await until(pilot, lambda: has_exited(pilot))
     async with make_app().run_test(size=(80, 24)) as pilot:
         await sees(pilot, "◆", "Test accuracy of the marked networks")
         assert pilot.app.screen.query_one(NetworksTable).order == "plan"

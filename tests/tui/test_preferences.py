@@ -14,7 +14,7 @@ from embcx_tui.tui.keys import check_keys
 from embcx_tui.tui.preferences import Remembered
 from embcx_tui.tui.study_row import StudyRow
 from tests.fake_studies import make_study, settings_of
-from tests.tui.pilot import app_of, listed, notifications, sees, text_of, until
+from tests.tui.pilot import app_of, has_exited, listed, notifications, sees, text_of, until
 
 SMALL = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 
@@ -134,7 +134,7 @@ async def test_the_screen_and_the_study_come_back() -> None:
         await pilot.press("v")
         await sees(pilot, "● measured")
         await pilot.press("q")
-        await until(pilot, lambda: app_of(pilot)._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert preferences.read_remembered().study == study.paths.id
     async with make_app().run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app_of(pilot).current_mode == "live" and app_of(pilot).paths == study.paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
 from textual.app import App
@@ -11,6 +10,7 @@ from textual.css.stylesheet import Stylesheet
 
 from embcx_tui.store.library import delete_study
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import StudyReader
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import gc_pause, study_watcher
 from embcx_tui.tui.app import EmbcxApp, make_app, style_sheets
@@ -68,24 +68,38 @@ async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours
         await until(pilot, lambda: app.current_mode == "studies" and app.screen.styles.background == dark)
 
 
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list in which the ids of studies will be that were read ahead, as the pointer rested on them."""
+    ids: list[str] = []
+    genuine = Readers.look_ahead
+
+    def look_ahead(readers: Readers, paths: StudyPaths) -> None:
+        genuine(readers, paths)
+        ids.append(paths.id)
+
+    monkeypatch.setattr(Readers, "look_ahead", look_ahead)
+    return ids
+
+
 async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_study(SMALL, study_id=ONE, arrays=False)
     study = make_study(SMALL, "running", study_id=OTHER, at=START + 1, epochs=1, arrays=False)
     opened: list[str] = []
+    looked_at = noted(monkeypatch)
+    genuine = StudyReader.__init__
 
-    class Noted(study_watcher._Shared):
-        def __init__(self, paths: StudyPaths) -> None:
-            opened.append(paths.id)
-            super().__init__(paths)
+    def open_reader(reader: StudyReader, paths: StudyPaths) -> None:
+        opened.append(paths.id)
+        genuine(reader, paths)
 
-    monkeypatch.setattr(study_watcher, "_Shared", Noted)
+    monkeypatch.setattr(StudyReader, "__init__", open_reader)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: opened == [OTHER, ONE])
         await pilot.press("down")
-        await until(pilot, lambda: (kept := app._readers) and ONE in kept._kept)
+        await until(pilot, lambda: ONE in looked_at)
         await pilot.press("up")
         study.append(*(event for event in study.events(epochs=3, arrays=False) if event.kind == "epoch"))
         await pilot.press("enter")
@@ -93,13 +107,16 @@ async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_open
         assert opened == [OTHER, ONE], "nothing is read twice"
 
 
-async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone() -> None:
+async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_at = noted(monkeypatch)
     study = make_study(SMALL, study_id=ONE, arrays=False)
     make_study(SMALL, study_id=OTHER, at=START - 1, arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await listed(pilot)
-        await until(pilot, lambda: app._readers is not None and ONE in app._readers._kept)
+        await until(pilot, lambda: ONE in looked_at)
         delete_study(study.paths)
         app.post_message(OpenStudy(study.paths))
         await sees(pilot, "no study")
@@ -134,10 +151,11 @@ async def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypa
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("down")
-        app._pressed_at = time.monotonic()  # however long the key took
+        quiet = 0.0
+        monkeypatch.setattr(EmbcxApp, "quiet_s", property(lambda app: quiet))
         count[2] = 10
         assert not app.tidy() and collected == [], "a key was pressed just now"
-        app._pressed_at = time.monotonic() - 60
+        quiet = 60.0
         assert app.tidy() and collected == [True]
         count[2] = 0
         assert not app.tidy() and collected == [True], "there is nothing to collect"
