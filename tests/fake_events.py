@@ -30,6 +30,7 @@ from embcx_tui.study.events import (
     SealedFile,
 )
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, make_plan
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
 
 # Monday 2 November 2026, 09:00 UTC: the morning all fake studies were created on.
@@ -117,7 +118,7 @@ def events_of(
 
 
 def _noise(*key: object) -> np.random.Generator:
-    return np.random.default_rng(ids.seed(7, str(key), 0, "made"))
+    return np.random.default_rng(stream_seed(7, str(key), 0, "made"))
 
 
 def _epoch(cohort: Cohort, epoch: int, at: float, diverged: Sequence[str]) -> EpochTrained:

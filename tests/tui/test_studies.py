@@ -125,8 +125,9 @@ async def test_d_pressed_twice_starts_one_demo(monkeypatch: pytest.MonkeyPatch) 
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
         await pilot.press("s", "d")
         await until(pilot, lambda: app_of(pilot).current_mode == "studies")
-        await until(pilot, lambda: "just starting" in notifications(pilot))
+        await until(pilot, lambda: "is being started" in notifications(pilot))
         accepted.set()
+        await until(pilot, lambda: not app_of(pilot).study_actions.beginning)
         assert len(started) == 1
         while len(started) < 2:  # until the first has been accepted, a key starts no other
             await pilot.press("d")
