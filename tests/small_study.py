@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,20 @@ def write(
 
     Networks `chance` have learned nothing. With `spread` networks differ in score and accuracy by about that share.
     """
-    asked = asked or settings()
+    # What a test reads back at once need not survive a power cut.
+    with patch("os.fsync", lambda fd: None):
+        return _write(asked or settings(), skip, degenerate, diverged, chance, spread, classes)
+
+
+def _write(
+    asked: StudySettings,
+    skip: frozenset[str],
+    degenerate: frozenset[str],
+    diverged: frozenset[str],
+    chance: frozenset[str],
+    spread: float,
+    classes: tuple[str, ...],
+) -> SmallStudy:
     paths = create_study(asked)
     plan = make_plan(asked)
     rng = np.random.default_rng(0)
@@ -115,6 +129,23 @@ def write(
             journal.append(
                 NetworkTrained(network=network.id, epochs=8, train_accuracy=0.99, test_accuracy=accuracy, file=file)
             )
+    for event in _layers(paths, asked, skip, degenerate, diverged, spread, rng):
+        journal.append(event)
+    journal.close()
+    return SmallStudy(paths)
+
+
+def _layers(
+    paths: StudyPaths,
+    asked: StudySettings,
+    skip: frozenset[str],
+    degenerate: frozenset[str],
+    diverged: frozenset[str],
+    spread: float,
+    rng: np.random.Generator,
+) -> Iterator[LayerMeasured]:
+    plan = make_plan(asked)
+    labels = np.repeat(np.arange(10), PER_CLASS)
     by_id = {network.id: network for network in plan.networks}
     for layer in plan.layers:
         if layer.id in skip or layer.network in diverged:
@@ -126,15 +157,13 @@ def write(
             width = 3 + (method != "tsne") * 12 + layer.layer * (1 if control else -0.3)
             points = (rng.normal(0, 20, (10, 2))[labels] + rng.normal(0, width, (len(labels), 2))).astype(np.float32)
             file = write_arrays(paths.arrays, name, {"points": points})
-            journal.append(_measured(layer, method, kl, layer.id in degenerate, len(labels), file))
+            yield _measured(layer, method, kl, layer.id in degenerate, len(labels), file)
         if layer.network and not control:
             for epoch in plan.epochs:
                 rest = 0.6**epoch
                 early = kl * (1 - rest) + complexity(layer.layer, layer.run, True) * rest
                 event = _measured(layer, "tsne", early, False, len(labels), file)
-                journal.append(event.model_copy(update={"epoch": epoch}))
-    journal.close()
-    return SmallStudy(paths)
+                yield event.model_copy(update={"epoch": epoch})
 
 
 def _luck(name: str) -> float:
