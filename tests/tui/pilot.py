@@ -51,6 +51,7 @@ async def until(pilot: AppPilot, holds: Callable[[], object]) -> None:
     """Let the application run until `holds`."""
     give_up = time.monotonic() + PATIENCE_S
     while not holds():
+        assert not pilot.app.return_code, "the application has failed"
         assert time.monotonic() < give_up, f"this never came true; the screen shows:\n{text_of(pilot)}"
         await pilot.pause(_POLL_S)
     await pilot.pause()
@@ -73,6 +74,7 @@ async def _until_text(pilot: AppPilot, holds: Callable[[str], bool], complaint: 
         text = text_of(pilot)
         if holds(text):
             return text
+        assert not pilot.app.return_code, "the application has failed"
         assert time.monotonic() < give_up, f"{complaint}\n{text}"
         await pilot.pause(_POLL_S)
 

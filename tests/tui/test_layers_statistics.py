@@ -48,7 +48,7 @@ def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, ex
 
 def summary_of(snapshot: Snapshot, activation: str, layer: int, exclude_chance: bool = False) -> LayerSummary:
     found = summarise(snapshot, exclude_chance)
-    return next(o for o in found if (o.activation, o.layer, o.control) == (activation, layer, None))
+    return next(o for o in found if (*o.architecture[2:], o.layer) == (activation, None, layer))
 
 
 def interval_words(one: LayerSummary) -> str:
