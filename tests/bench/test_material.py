@@ -16,7 +16,7 @@ from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.study.presets import load_preset
 from tests.compute.affinity_reference import joint_probabilities
-from tests.compute.plain import plain_network, plain_train
+from tests.compute.reference_mlp import reference_network, reference_train
 
 CPU = torch.device("cpu")
 
@@ -33,8 +33,8 @@ def test_the_plain_loop_is_the_plain_loop_of_the_tests() -> None:
         loop.train(weights, minibatches, LoopSetting(1, form)).test_accuracy
         for form in ("for loop", "foreach", "fused")
     }
-    model = plain_network(weights)
-    plain_train(model, dataset, minibatches, settings.training.learning_rate, settings.training.momentum)
+    model = reference_network(weights)
+    reference_train(model, dataset, minibatches, settings.training.learning_rate, settings.training.momentum)
     x = torch.from_numpy(dataset.standardised(dataset.x_test))
     right = (model(x).argmax(1).numpy() == dataset.y_test).mean()
     assert all(accuracy == pytest.approx(right, abs=0.003) for accuracy in accuracies)

@@ -13,8 +13,12 @@ from embcx_tui.study.text import safe_text
 
 def screen_text(screen: Screen[object]) -> str:
     """Return a screen's cells as lines of text."""
-    lines = (safe_text(strip.text.rstrip().replace(" ", "\u00a0"), 2_000) for strip in _strips(screen))
-    return "".join(line.replace("\u00a0", " ") + "\n" for line in lines)
+    return "".join(f"{_safe_line(strip.text.rstrip())}\n" for strip in _strips(screen))
+
+
+def _safe_line(text: str) -> str:
+    indent = len(text) - len(text.lstrip())
+    return " " * indent + safe_text(text, 2_000)
 
 
 def screen_svg(screen: Screen[object], title: str) -> str:
