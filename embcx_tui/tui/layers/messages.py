@@ -12,9 +12,6 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
-NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
-READING = "Reading the study …"
-
 
 def layer_words(network: Network, layer: int) -> str:
     """Return what a layer is called: `input`, or `layer 2 of 5`."""

@@ -25,7 +25,7 @@ from embcx_tui.study.plan import Network
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.charts import Chart
 from embcx_tui.tui.layers.export_figures import Shown, chart_shown, grid_shown, points_shown
-from embcx_tui.tui.layers.messages import NO_STUDY, READING, without_words
+from embcx_tui.tui.layers.messages import without_words
 from embcx_tui.tui.layers.numbers_panel import Numbers, Subject
 from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.point_selection import PointsWalking
@@ -37,6 +37,7 @@ from embcx_tui.tui.layers.viewport import View
 from embcx_tui.tui.layers.viewport_actions import PointsSeeing
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # Statistics over runs are begun once the keys rest so long: to import scipy is a second in which keys are slower.
@@ -95,7 +96,7 @@ class LayersScreen(PointsWalking, PointsSeeing):
         nothing, tree = self.query_one("#nothing", Canvas), self.query_one(LayersTree)
         self.query_one("#panels").display = snapshot is not None
         nothing.display = snapshot is None
-        nothing.show(None, READING if self.paths else NO_STUDY)
+        nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
         if snapshot:
             self._update_tree(snapshot)
             if self.place is None and (first := tree.first_activation()):

@@ -14,20 +14,10 @@ from embcx_tui.figures.builders import dataset_title
 from embcx_tui.figures.terminal import Row
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, STATUS_SIGNS
 from embcx_tui.tui.widgets.line_widget import RGB, Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
-# Said by sign and by word: never by colour alone.
-STATUS_SIGNS: dict[Status, str] = {
-    "queued": "·",
-    "training": "◌",
-    "stopped": "■",
-    "trained": "◐",
-    "measured": "●",
-    "diverged": DIVERGED_SIGN,
-    "failed": "!",
-}
 NOT_KNOWN = "–"
 _LONGEST_DATASET = 14
 _STATUS_WIDTH = 11
