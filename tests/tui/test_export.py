@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from embcx_tui.tui.export import dialog as export_module
-from embcx_tui.tui.layers.export_figures import Shown
+from embcx_tui.tui.export import save
+from embcx_tui.tui.export.save import ExportFigure, ExportOptions
 from embcx_tui.tui.preferences import read_remembered
 from tests.tui import made
 from tests.tui.seeing import opened, sees, sees_no, text_of
@@ -28,11 +28,13 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
     asked: list[tuple[str, str]] = []
 
-    def command(paths: object, figure: str | Shown, wish: export_module.Wish, exclude_chance: bool) -> tuple[str, ...]:
-        asked.append((figure if isinstance(figure, str) else figure.name, wish.format))
+    def command(
+        paths: object, figure: str | ExportFigure, options: ExportOptions, exclude_chance: bool
+    ) -> tuple[str, ...]:
+        asked.append((figure if isinstance(figure, str) else figure.name, options.format))
         return (sys.executable, "-S", "-c", code)
 
-    monkeypatch.setattr(export_module, "export_command", command)
+    monkeypatch.setattr(save, "export_command", command)
     return asked
 
 
@@ -80,7 +82,7 @@ async def test_nothing_measured_is_nothing_to_save() -> None:
 
 @pytest.mark.parametrize("figure", ["embedding-digits-3-relu-run0", "complexity-digits-3", "training-digits"])
 async def test_the_real_command_knows_the_figures(study: made.Made, figure: str) -> None:
-    path, written = await export_module.export(study.paths, figure, export_module.Wish("svg", "one column", 100))
+    path, written = await save.export(study.paths, figure, ExportOptions("svg", "one column", 100))
     assert written, path
     assert Path(path).read_bytes().lstrip().startswith(b"<?xml")
 
@@ -122,7 +124,7 @@ async def test_the_choices_are_remembered(study: made.Made, monkeypatch: pytest.
         await sees(pilot, "Saved:")
         await pilot.press("escape", "q")
     assert read_remembered().export == {"format": "svg", "size": "two columns", "dpi": 300, "folder": ""}
-    assert export_module.Wish.of({"format": 3, "dpi": 10**9}) == export_module.Wish()
+    assert ExportOptions.from_values({"format": 3, "dpi": 10**9}) == ExportOptions()
 
 
 async def test_a_dpi_that_cannot_be_is_said(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:

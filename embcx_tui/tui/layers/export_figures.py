@@ -7,7 +7,7 @@ several panels all. What its name says comes from ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.figures.builders import hidden_layers, how_words, printed_name, title_of
@@ -15,6 +15,7 @@ from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
+from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, Chart, flaws
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.messages import method_words
@@ -27,15 +28,6 @@ _MOST_COLUMNS = 4
 _ACCURACY = "test accuracy"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure to be saved: its file's `name` (without format), and `title`, what a person calls it."""
-
-    name: str
-    title: str
-    figure: Figure
-
-
 def chart_shown(
     figure: Figure,
     chart: Chart,
@@ -44,7 +36,7 @@ def chart_shown(
     depth_only: bool,
     marked: Sequence[Network],
     exclude_chance: bool = False,
-) -> Shown:
+) -> ExportFigure:
     """Return the chart `figure` of the upper panel; `depth_only`: of all activations of a depth.
 
     `exclude_chance`: networks at chance are not in it, which its note says; the name does too.
@@ -57,16 +49,18 @@ def chart_shown(
         if len(marked) > 1:
             words = [*flaws(snapshot, marked), NO_MEAN, how_words(select(snapshot), marked, runs=False)]
             figure = replace(figure, title=_common(marked), note=" · ".join(filter(None, words)))
-            return Shown(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
+            return ExportFigure(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
         if depth_only:
-            return Shown(f"complexity-{key}-{network.depth}{control}{without}", "complexity of all activations", figure)
+            return ExportFigure(
+                f"complexity-{key}-{network.depth}{control}{without}", "complexity of all activations", figure
+            )
         name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
-        return Shown(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
+        return ExportFigure(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
     if chart == "accuracy" and isinstance(figure, Dots):
         # Where there is little room the title stands for the axis' words.
         title = title_of(network.dataset, "complexity against accuracy")
         figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
-        return Shown(f"accuracy-{key}{without}", "complexity against accuracy", figure)
+        return ExportFigure(f"accuracy-{key}{without}", "complexity against accuracy", figure)
     if isinstance(figure, Panels):
         heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
         figure = replace(figure, figures=tuple(heats), chosen=None)
@@ -75,12 +69,12 @@ def chart_shown(
         # A narrow panel leaves out what the tree says.
         over = title_of(network.dataset, hidden_layers(network.depth), "complexity over training", network.activation)
         figure, one = replace(figure, title=over), f"-{network.activation}"
-    return Shown(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
+    return ExportFigure(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
 
 
 def points_shown(
     figure: Scatter, cloud: AlignedEmbedding, snapshot: Snapshot, network: Network, layer: int, view: View
-) -> Shown:
+) -> ExportFigure:
     """Return the points of one layer; counts among which of them neighbours agree (12 ms for 1,000 points)."""
     measured = snapshot.layer(network, layer, view.method)
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
@@ -106,12 +100,14 @@ def points_shown(
         parts.append(_ring(figure, cloud, figure.chosen))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
     name = f"embedding-{_name(network, layer)}-{'input' if layer == 0 else f'layer{layer}'}"
-    return Shown(f"{name}{_seen_name(view)}", f"points of {place}, {network.activation}, run {network.run}", figure)
+    return ExportFigure(
+        f"{name}{_seen_name(view)}", f"points of {place}, {network.activation}, run {network.run}", figure
+    )
 
 
 def grid_shown(
     figure: Panels, snapshot: Snapshot, network: Network, layer: int, view: View, networks: Sequence[Network]
-) -> Shown:
+) -> ExportFigure:
     """Return several layers side by side: of one network, of all activations, or of marked `networks`."""
     place = "input" if layer == 0 else f"layer {layer}"
     key = ids.dataset_key(network.dataset)
@@ -137,7 +133,7 @@ def grid_shown(
     parts += ["ring: the same input"] if any(one.chosen is not None for one in scatters) else []
     count = len(figure.figures)
     columns = count if count <= _MOST_COLUMNS else 3 if count in (5, 6, 9) else _MOST_COLUMNS
-    return Shown(f"{name}{end}", words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
+    return ExportFigure(f"{name}{end}", words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
 
 
 def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:

@@ -23,8 +23,10 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
 from embcx_tui.tui import keys
+from embcx_tui.tui.export.dialog import ExportDialog
+from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import Chart
-from embcx_tui.tui.layers.export_figures import Shown, chart_shown, grid_shown, points_shown
+from embcx_tui.tui.layers.export_figures import chart_shown, grid_shown, points_shown
 from embcx_tui.tui.layers.messages import without_words
 from embcx_tui.tui.layers.numbers_panel import Numbers, Subject
 from embcx_tui.tui.layers.point_panel import PointPanel
@@ -256,8 +258,6 @@ class LayersScreen(PointsWalking, PointsSeeing):
         if snapshot is None or network is None or self.paths is None or not snapshot.measured:
             self.post_message(Say("No layer is measured yet: there is no figure to save", "warning"))
             return
-        from embcx_tui.tui.export.dialog import ExportDialog
-
         key = ids.dataset_key(network.dataset)
         control = f"-{network.control}" if network.control else ""
         chart_first = self.query_one("#bars").has_focus
@@ -271,14 +271,14 @@ class LayersScreen(PointsWalking, PointsSeeing):
         named = {what: one for what, one in ordered if one}
         self.app.push_screen(ExportDialog(self.paths, snapshot, name, named, self.exclude_chance))
 
-    def _chart_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
+    def _chart_shown(self, snapshot: Snapshot, network: Network) -> ExportFigure | None:
         figure = self.query_one("#bars", Canvas).figure
         whole = self.place is not None and self.place.activation is None
         if figure is None:
             return None
         return chart_shown(figure, self.chart, snapshot, network, whole, self.marked, self.exclude_chance)
 
-    async def _points_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
+    async def _points_shown(self, snapshot: Snapshot, network: Network) -> ExportFigure | None:
         figure, cloud = self.query_one("#scatter", PointsCanvas).target, self._cloud()
         layer, view = self.layer_shown, self.view
         if isinstance(figure, Scatter) and cloud:
