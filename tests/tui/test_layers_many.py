@@ -52,11 +52,13 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
         assert isinstance(screen, LayersScreen)
         # The layer shown is always one of those that fit, and a click means what it points at.
         for layer, first in ((9, 4), (5, 2), (0, 0)):
-            await pilot.press(*["left"] * (screen.layer_shown - layer))
+            await pilot.press(*["left"] * (screen.controller.layer - layer))
             await sees(pilot, f"{f'layer {layer}' if layer else 'input'} · KL", f"layer {first + 5} · KL")
             figure = screen.query_one("#scatter", Canvas).figure
             assert isinstance(figure, Panels) and figure.chosen == layer - first
-            assert [shot[1] for place in range(6) if (shot := screen.shot_at(place))] == list(range(first, first + 6))
+            assert [target.layer for panel in range(6) if (target := screen.controller.layer_of_panel(panel))] == list(
+                range(first, first + 6)
+            )
 
 
 async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen() -> None:

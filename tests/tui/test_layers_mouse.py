@@ -69,8 +69,10 @@ async def click_bar(pilot: Pilot[None], group: int, bar: int) -> None:
 
 def node_key_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
     screen = pilot.app.screen
-    assert isinstance(screen, LayersScreen) and screen.place
-    return screen.place.activation, screen.place.run, screen.layer_shown
+    assert isinstance(screen, LayersScreen)
+    controller = screen.controller
+    assert controller.selection.node
+    return controller.selection.node.activation, controller.selection.node.run, controller.layer
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

@@ -1,11 +1,12 @@
-"""What the layer browser shows, as figures for a file: the values on the screen, in words that stand without it.
+"""Figures for a file of what the layer browser shows: the values on the screen, with words that need no screen.
 
-A file does not depend on the size of the window: of a part that is enlarged it holds the rectangle alone, and of
-several panels all. What its name says comes from ids.
+A file does not depend on the size of the window: it holds just the rectangle that is zoomed to, and all of several
+panels, including those for which the screen has no room. The names of files are made of ids.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,11 +17,11 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.export.save import ExportFigure
-from embcx_tui.tui.layers.charts import NO_MEAN, Chart, flaws
-from embcx_tui.tui.layers.embeddings import AlignedEmbedding
+from embcx_tui.tui.layers.charts import NO_MEAN, flaws
+from embcx_tui.tui.layers.controller import LayersController
+from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
 from embcx_tui.tui.layers.messages import method_words
-from embcx_tui.tui.layers.plane import VOTERS, neighbour_accuracy
-from embcx_tui.tui.layers.viewport import View, extent
+from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 
 # Ids of more networks than this make a name too long to read.
 _MOST_IDS = 3
@@ -28,112 +29,139 @@ _MOST_COLUMNS = 4
 _ACCURACY = "test accuracy"
 
 
-def chart_shown(
-    figure: Figure,
-    chart: Chart,
-    snapshot: Snapshot,
-    network: Network,
-    depth_only: bool,
-    marked: Sequence[Network],
-    exclude_chance: bool = False,
-) -> ExportFigure:
-    """Return the chart `figure` of the upper panel; `depth_only`: of all activations of a depth.
+def named_figure(network: Network, chart: bool) -> str:
+    """Return the name, as in `embcx-tui export --figure`, of the study's figure nearest to what is shown."""
+    key = ids.dataset_key(network.dataset)
+    control = f"-{network.control}" if network.control else ""
+    if chart:
+        return f"complexity-{key}-{network.depth}{control}"
+    return f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
 
-    `exclude_chance`: networks at chance are not in it, which its note says; the name does too.
+
+async def figures_shown(
+    controller: LayersController, chart: Figure | None, scatter: Figure | None
+) -> dict[str, ExportFigure]:
+    """Return the figures of what is on the screen, by their words in the export window.
+
+    Parameters
+    ----------
+    chart : the figure of the upper panel; None where there is none
+    scatter : the points of one layer, or several layers side by side; None where there are none
     """
-    without = "-without-chance" if exclude_chance else ""
+    snapshot, shown, selection = controller.snapshot, controller.shown, controller.selection
+    figures: dict[str, ExportFigure] = {}
+    if snapshot is None or shown is None:
+        return figures
+    if chart is not None:
+        figures["chart shown"] = chart_figure(chart, snapshot, shown.network, selection)
+    if isinstance(scatter, Scatter) and (embedding := controller.embedding(shown)):
+        points = await asyncio.to_thread(points_figure, scatter, embedding, snapshot, shown, selection)
+        figures["points shown"] = points
+    elif isinstance(scatter, Panels):
+        panels, networks = await controller.full_grid()
+        if panels:
+            figures["points shown"] = grid_figure(panels, snapshot, shown, selection, networks)
+    return figures
+
+
+def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection: LayerSelection) -> ExportFigure:
+    """Return the chart `figure` of the upper panel; its name and note say where networks at chance are left out."""
+    compared = selection.compared
+    without = "-without-chance" if selection.exclude_chance else ""
     key = ids.dataset_key(network.dataset)
     control = f"-{network.control}" if network.control else ""
     if isinstance(figure, Bars):
         figure = replace(figure, chosen=None)
-        if len(marked) > 1:
-            words = [*flaws(snapshot, marked), NO_MEAN, how_words(select(snapshot), marked, runs=False)]
-            figure = replace(figure, title=_common(marked), note=" · ".join(filter(None, words)))
-            return ExportFigure(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
-        if depth_only:
-            return ExportFigure(
-                f"complexity-{key}-{network.depth}{control}{without}", "complexity of all activations", figure
-            )
+        if len(compared) > 1:
+            words = [*flaws(snapshot, compared), NO_MEAN, how_words(select(snapshot), compared, runs=False)]
+            figure = replace(figure, title=_common(compared), note=" · ".join(filter(None, words)))
+            return ExportFigure(f"complexity-{_names(compared)}", f"complexity of {len(compared)} networks", figure)
+        if selection.node and selection.node.activation is None:
+            name = f"complexity-{key}-{network.depth}{control}{without}"
+            return ExportFigure(name, "complexity of all activations", figure)
         name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
         return ExportFigure(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
-    if chart == "accuracy" and isinstance(figure, Dots):
-        # Where there is little room the title stands for the axis' words.
+    if selection.chart == "accuracy" and isinstance(figure, Dots):
+        # On a small screen the title stands for the labels of the axes.
         title = title_of(network.dataset, "complexity against accuracy")
         figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
         return ExportFigure(f"accuracy-{key}{without}", "complexity against accuracy", figure)
+    activation = ""
     if isinstance(figure, Panels):
-        heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
+        heats = (replace(heat, chosen=None) if isinstance(heat, Heat) else heat for heat in figure.figures)
         figure = replace(figure, figures=tuple(heats), chosen=None)
-    one = ""
-    if isinstance(figure, Panels) and len(figure.figures) == 1:
-        # A narrow panel leaves out what the tree says.
-        over = title_of(network.dataset, hidden_layers(network.depth), "complexity over training", network.activation)
-        figure, one = replace(figure, title=over), f"-{network.activation}"
-    return ExportFigure(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
+        if len(figure.figures) == 1:
+            # A narrow panel leaves out of its title what the tree shows.
+            parts = hidden_layers(network.depth), "complexity over training", network.activation
+            figure, activation = replace(figure, title=title_of(network.dataset, *parts)), f"-{network.activation}"
+    name = f"{selection.chart}-{key}-{network.depth}{activation}{without}"
+    return ExportFigure(name, f"complexity over {selection.chart}", figure)
 
 
-def points_shown(
-    figure: Scatter, cloud: AlignedEmbedding, snapshot: Snapshot, network: Network, layer: int, view: View
+def points_figure(
+    figure: Scatter,
+    embedding: AlignedEmbedding,
+    snapshot: Snapshot,
+    shown: NetworkLayer,
+    selection: LayerSelection,
 ) -> ExportFigure:
-    """Return the points of one layer; counts among which of them neighbours agree (12 ms for 1,000 points)."""
-    measured = snapshot.layer(network, layer, view.method)
+    """Return the points of one layer; its note has the accuracy of neighbours' votes (12 ms for 1,000 points)."""
+    network, layer = shown
+    measured = snapshot.layer(network, layer, selection.method)
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
-    place = "input" if layer == 0 else f"layer {layer}"
-    method = None if view.method == "tsne" else method_words(view.method)
-    title = title_of(network.dataset, *_who(network, layer), place, method, score)
-    figure = replace(figure, view=view.rect)
-    seen = figure.seen
-    how = (
-        how_words(select(snapshot), [network], view.method, runs=False)
-        if layer == 0
-        else _how(snapshot, [network], view)
-    )
-    parts = [how, *_left_out(view, figure, cloud)]
-    if view.rect is not None:
-        parts.append(f"enlarged ×{view.magnification(extent(cloud)):.1f}")
-    if view.rect is not None or not seen.all():
-        parts.append(f"{int(seen.sum()):,} of {len(seen):,} points in sight")
-    accuracy = neighbour_accuracy(cloud.points[seen], cloud.sample.labels[seen])
+    layer_name = "input" if layer == 0 else f"layer {layer}"
+    method = None if selection.method == "tsne" else method_words(selection.method)
+    title = title_of(network.dataset, *_who(network, layer), layer_name, method, score)
+    figure = replace(figure, view=selection.viewport.rect)
+    visible = figure.seen
+    parts = [_how(snapshot, [network], selection, aligned=layer > 0), *_left_out(selection, figure, embedding)]
+    if selection.viewport.rect is not None:
+        parts.append(f"enlarged ×{selection.viewport.magnification(embedding.bounds):.1f}")
+    if selection.viewport.rect is not None or not visible.all():
+        parts.append(f"{int(visible.sum()):,} of {len(visible):,} points in sight")
+    accuracy = neighbour_accuracy(embedding.points[visible], embedding.sample.labels[visible])
     if accuracy is not None:
         parts.append(f"{VOTERS}-NN accuracy in the plane {100 * accuracy:.1f} %")
-    if figure.chosen is not None and seen[figure.chosen]:
-        parts.append(_ring(figure, cloud, figure.chosen))
+    if figure.chosen is not None and visible[figure.chosen]:
+        parts.append(_ring(figure, embedding, figure.chosen))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
-    name = f"embedding-{_name(network, layer)}-{'input' if layer == 0 else f'layer{layer}'}"
-    return ExportFigure(
-        f"{name}{_seen_name(view)}", f"points of {place}, {network.activation}, run {network.run}", figure
-    )
+    name = f"embedding-{_name(network, layer)}-{'input' if layer == 0 else f'layer{layer}'}{_suffix(selection)}"
+    return ExportFigure(name, f"points of {layer_name}, {network.activation}, run {network.run}", figure)
 
 
-def grid_shown(
-    figure: Panels, snapshot: Snapshot, network: Network, layer: int, view: View, networks: Sequence[Network]
+def grid_figure(
+    figure: Panels,
+    snapshot: Snapshot,
+    shown: NetworkLayer,
+    selection: LayerSelection,
+    networks: Sequence[Network],
 ) -> ExportFigure:
-    """Return several layers side by side: of one network, of all activations, or of marked `networks`."""
-    place = "input" if layer == 0 else f"layer {layer}"
-    key = ids.dataset_key(network.dataset)
-    method = None if view.method == "tsne" else method_words(view.method)
-    end = _seen_name(view)
-    if view.grid == "layers":
+    """Return several layers side by side: those of one network, of all activations, or of the compared `networks`."""
+    network, layer = shown
+    layer_name = "input" if layer == 0 else f"layer {layer}"
+    method = None if selection.method == "tsne" else method_words(selection.method)
+    if selection.grid == "layers":
         title = title_of(network.dataset, *_who(network), method)
         name, words = f"embedding-{_name(network)}-layers", "points of all layers"
-    elif view.grid == "activations":
-        control = network.control
-        title = title_of(network.dataset, hidden_layers(network.depth), control, f"run {network.run}", place, method)
-        name = f"embedding-{key}-{network.depth}-run{network.run}{f'-{control}' if control else ''}-layer{layer}"
-        words = f"points of {place}, all activations"
+    elif selection.grid == "activations":
+        control, run = network.control, f"run {network.run}"
+        title = title_of(network.dataset, hidden_layers(network.depth), control, run, layer_name, method)
+        group = f"{ids.dataset_key(network.dataset)}-{network.depth}-run{network.run}{f'-{control}' if control else ''}"
+        name, words = f"embedding-{group}-layer{layer}", f"points of {layer_name}, all activations"
     else:
-        title = " · ".join(filter(None, [_common(networks), place, method]))
-        name, words = f"embedding-{_names(networks)}-layer{layer}", f"points of {len(networks)} networks, {place}"
-    scatters = [one for one in figure.figures if isinstance(one, Scatter)]
-    parts = [_how(snapshot, networks, view)]
-    if view.isolated is not None and scatters and view.isolated < len(scatters[0].classes):
-        parts.append(f"class {scatters[0].classes[view.isolated]} alone")
-    parts += ["misclassified points alone"] if view.missed else []
-    parts += ["the same part of each plane"] if view.rect is not None else []
-    parts += ["ring: the same input"] if any(one.chosen is not None for one in scatters) else []
+        title = " · ".join(filter(None, [_common(networks), layer_name, method]))
+        name, words = f"embedding-{_names(networks)}-layer{layer}", f"points of {len(networks)} networks, {layer_name}"
+    scatters = [panel for panel in figure.figures if isinstance(panel, Scatter)]
+    parts = [_how(snapshot, networks, selection)]
+    if selection.class_index is not None and scatters and selection.class_index < len(scatters[0].classes):
+        parts.append(f"class {scatters[0].classes[selection.class_index]} alone")
+    parts += ["misclassified points alone"] if selection.misclassified else []
+    parts += ["the same part of each plane"] if selection.viewport.rect is not None else []
+    parts += ["ring: the same input"] if any(scatter.chosen is not None for scatter in scatters) else []
     count = len(figure.figures)
     columns = count if count <= _MOST_COLUMNS else 3 if count in (5, 6, 9) else _MOST_COLUMNS
-    return ExportFigure(f"{name}{end}", words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
+    figure = replace(figure, title=title, columns=columns, note=" · ".join(parts))
+    return ExportFigure(f"{name}{_suffix(selection)}", words, figure)
 
 
 def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
@@ -153,28 +181,29 @@ def _common(networks: Sequence[Network]) -> str:
     return " · ".join(filter(None, same)) or f"{len(networks)} networks"
 
 
-def _how(snapshot: Snapshot, networks: Sequence[Network], view: View, hidden: bool = True) -> str:
-    # As on the screen: what a method leaves open (angle, mirror, size) is chosen so that points stay near.
-    aligned = "Procrustes-aligned to the layer before" if hidden or view.method != "tsne" else ""
-    return " · ".join(filter(None, [how_words(select(snapshot), networks, view.method, runs=False), aligned]))
+def _how(snapshot: Snapshot, networks: Sequence[Network], selection: LayerSelection, aligned: bool = True) -> str:
+    # As on the screen: rotation, mirroring and size, which a method leaves open, are chosen so that points stay near.
+    words = "Procrustes-aligned to the layer before" if aligned else ""
+    return " · ".join(filter(None, [how_words(select(snapshot), networks, selection.method, runs=False), words]))
 
 
-def _left_out(view: View, figure: Scatter, cloud: AlignedEmbedding) -> list[str]:
+def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbedding) -> list[str]:
     parts = []
-    if view.isolated is not None and view.isolated < len(figure.classes):
-        parts.append(f"class {figure.classes[view.isolated]} alone")
-    if view.missed:
-        known = cloud.missed is not None
+    if selection.class_index is not None and selection.class_index < len(figure.classes):
+        parts.append(f"class {figure.classes[selection.class_index]} alone")
+    if selection.misclassified:
+        known = embedding.misclassified is not None
         parts.append("misclassified points alone" if known else "this network's answers are not known")
     return parts
 
 
-def _ring(figure: Scatter, cloud: AlignedEmbedding, row: int) -> str:
-    def named(label: int) -> str:
+def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int) -> str:
+    def class_name(label: int) -> str:
         return figure.classes[label] if 0 <= label < len(figure.classes) else str(label)
 
-    words = f"ring: training input {int(cloud.sample.index[row])}, class {named(int(cloud.sample.labels[row]))}"
-    return words if cloud.predicted is None else f"{words}, taken for {named(int(cloud.predicted[row]))}"
+    sample, predicted = embedding.sample, embedding.predicted
+    words = f"ring: training input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
+    return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
 
 
 def _name(network: Network, layer: int = 1) -> str:
@@ -192,12 +221,12 @@ def _names(networks: Sequence[Network]) -> str:
     return f"{named[0]}-and-{len(named) - 1}-more-{ids.short_hash(*named, length=4)}"
 
 
-def _seen_name(view: View) -> str:
-    """Return what of the points is shown, as the end of a file's name; empty: all, by t-SNE."""
+def _suffix(selection: LayerSelection) -> str:
+    """Return the end of a file's name, which says which points are shown; empty: all, by t-SNE."""
     parts = [
-        view.method if view.method != "tsne" else "",
-        "" if view.isolated is None else f"class{view.isolated}",
-        "misclassified" if view.missed else "",
-        "part" if view.rect is not None else "",
+        selection.method if selection.method != "tsne" else "",
+        "" if selection.class_index is None else f"class{selection.class_index}",
+        "misclassified" if selection.misclassified else "",
+        "part" if selection.viewport.rect is not None else "",
     ]
     return "".join(f"-{part}" for part in parts if part)
