@@ -18,7 +18,8 @@ from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import CohortTrainer
-from embcx_tui.compute.tsne import complexity, gradient_descent
+from embcx_tui.compute.tsne import complexity, descent_cpu
+from embcx_tui.compute.tsne.gradient_descent import never
 from embcx_tui.store.calibration import remember, stored
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import data_folder
@@ -35,7 +36,7 @@ _PARTS: tuple[tuple[str, object, str], ...] = (
     ("test", NetworkTrainer, "evaluate"),
     ("activations", CohortTraining, "measure"),
     ("P", complexity, "affinities"),
-    ("descent and score", gradient_descent, "descend"),
+    ("descent and score", descent_cpu, "descend"),
     ("metrics", embed, "layer_metrics"),
     ("quality of the plane", embed, "quality_and_neighbours"),
     ("files and journal", measure, "write_arrays"),
@@ -104,7 +105,7 @@ def breakdown(name: str, settings: StudySettings) -> dict[str, Any]:
         if known:  # or the study would measure this machine first
             remember(device, known, device)
         paths = create_study(settings)
-        _, timing = timed(lambda: run.work(paths, Journal(paths), gradient_descent.never))
+        _, timing = timed(lambda: run.work(paths, Journal(paths), never))
     whole = sum(found.seconds.values()) or 1.0
     return {
         "study": name,

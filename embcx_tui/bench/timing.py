@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from embcx_tui import __version__
-from embcx_tui.compute.tsne.complexity import cores
+from embcx_tui.compute.device import cores
 from embcx_tui.study.text import safe_text
 
 Value = TypeVar("Value")

@@ -91,7 +91,7 @@ def fetch_command(ctx: click.Context, name: str, offline: bool) -> None:
 def _say_missing(facts: DatasetFacts) -> int:
     """Print what a person must bring here from a machine that has a network; return the exit code."""
     folder = data_folder()
-    wanted = [part.distributed for part in facts.files if part.present(folder) is None]
+    wanted = [part.distributed for part in facts.files if part.complete_form(folder) is None]
     if not wanted:
         click.echo(f"{facts.name}: nothing is missing" + (f" in {safe_text(folder)}" if facts.files else ""))
         return OK

@@ -25,6 +25,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import RequestError, StoreError
+from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
     make_folder(folder)
     say_left_out(snapshot, exclude_chance)
     figures = figures_of(paths, snapshot, exclude_chance)
-    chosen = [name for name in figures if not name.startswith("embedding-")]
+    chosen = [name for name in figures if figure_kind(name) != "embedding"]
     drawn = {name: target.name for name, target in write_figures(figures, chosen, "png", folder)}
     files = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
     page = report(snapshot, drawn, tuple(files), exclude_chance)

@@ -14,16 +14,17 @@ from typing import Any
 import click
 
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.tables import TABLES
-from embcx_tui.figures.builders import dataset_title
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.naming import architecture_name, dataset_title
+from embcx_tui.study.plan import Architecture
 from embcx_tui.study.text import safe_text
 
 
@@ -148,10 +149,10 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     ]
     groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
     for one in summarise_selection(selection):
-        groups[one.dataset, one.depth, one.activation, one.control][one.layer] = one
+        groups[one.architecture][one.layer] = one
     if not groups:
         return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
-    deepest = max(depth for _, depth, _, _ in groups)
+    deepest = max(key.depth for key in groups)
     heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
     lines += [
         "",
@@ -182,9 +183,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _label(snapshot: Snapshot, key: Architecture) -> str:
-    dataset, depth, activation, control = key
-    label = f"{dataset_title(dataset)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
-    return label + (f" {control}" if control else "")
+    return f"{dataset_title(key.dataset)} {architecture_name(key, snapshot.plan.settings.networks.width)}"
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -199,11 +198,10 @@ def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
         return []
     rows = [["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]]
     for one in found:
-        key = (one.dataset, one.depth, one.activation, one.control)
         breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
         rows.append(
             [
-                _label(snapshot, key),
+                _label(snapshot, one.architecture),
                 str(len(one.runs)),
                 *(number(value) for value in (one.effect, one.p_value, one.p_holm, one.p_increase)),
                 breaks,

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from embcx_tui.compute.array_types import FloatArray, Points
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
-from embcx_tui.compute.tsne.initialization import Points, oriented
+from embcx_tui.compute.tsne.initialization import oriented
 from embcx_tui.study.errors import MeasureError
-
-FloatArray = NDArray[np.float64]
 
 METHODS = ("pca", "lle", "mds", "isomap")
 

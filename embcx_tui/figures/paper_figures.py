@@ -14,11 +14,12 @@ from embcx_tui.figures import builders
 from embcx_tui.figures.builders import in_words, missing
 from embcx_tui.figures.model import Bars, Figure, Panels
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import METHOD_NAMES, activation_index, printed_name
 from embcx_tui.study.plan import Network
-from embcx_tui.study.settings import ACTIVATIONS, Method
+from embcx_tui.study.settings import ACTIVATIONS, SCORE_METHOD, Method
 
 # The order of the paper's list, "of increasing sophistication".
-_METHOD_ORDER: tuple[Method, ...] = ("pca", "lle", "mds", "isomap", "tsne")
+_METHOD_ORDER: tuple[Method, ...] = ("pca", "lle", "mds", "isomap", SCORE_METHOD)
 _PAPER_RUNS = 5
 _DEEP = 7
 
@@ -38,7 +39,7 @@ class PaperFigure:
     activations: tuple[str, ...]
     runs: int = _PAPER_RUNS
     least_depths: int = 1
-    methods: tuple[Method, ...] = ("tsne",)
+    methods: tuple[Method, ...] = (SCORE_METHOD,)
 
     @property
     def name(self) -> str:
@@ -75,7 +76,7 @@ def serves(selection: Selection, figure: PaperFigure, dataset: str) -> bool:
 
 
 def _measured(selection: Selection, network: Network, figure: PaperFigure) -> bool:
-    beside = [method for method in figure.methods if method != "tsne"]
+    beside = [method for method in figure.methods if method != SCORE_METHOD]
     if beside:
         return any(selection.layer(network, network.depth, method) for method in beside)
     return any(selection.layer(network, layer) for layer in range(1, network.depth + 1))
@@ -98,7 +99,7 @@ def draw(snapshot: Snapshot, figure: PaperFigure, dataset: str, load: builders.L
 
 def _title(figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> str:
     like = "" if dataset == figure.dataset else "like "
-    return f"{like}Fig. {figure.number} · {builders.printed_name(dataset)} · {_about(figure, networks)}"
+    return f"{like}Fig. {figure.number} · {printed_name(dataset)} · {_about(figure, networks)}"
 
 
 def _about(figure: PaperFigure, networks: Sequence[Network]) -> str:
@@ -115,7 +116,7 @@ def _differences(selection: Selection, figure: PaperFigure, dataset: str, networ
     grid = selection.snapshot.plan.settings.networks
     parts = []
     if dataset != figure.dataset:
-        parts.append(f"not the paper's dataset ({builders.printed_name(figure.dataset)})")
+        parts.append(f"not the paper's dataset ({printed_name(figure.dataset)})")
     depths = [str(depth) for depth in figure.depths if depth not in {one.depth for one in networks}]
     if depths:
         parts.append(f"not in this study: depth {', '.join(depths)}")
@@ -134,7 +135,7 @@ def _note(
     networks: Sequence[Network],
     layers: Sequence[int] | None = None,
 ) -> str:
-    gone = missing(selection, networks, "tsne", layers)
+    gone = missing(selection, networks, layers=layers)
     return _joined(selection, figure, dataset, networks, gone)
 
 
@@ -152,7 +153,7 @@ def _by_activation(selection: Selection, figure: PaperFigure, dataset: str, load
     networks = _networks(selection, figure, dataset)
     groups = tuple(
         builders.architecture_bars(
-            selection, found, range(depth + 1), activation, builders.activation_index(activation)
+            selection, found, range(depth + 1), activation, activation_index(activation)
         )
         for activation in figure.activations
         if (found := [one for one in networks if one.activation == activation])
@@ -166,7 +167,7 @@ def _by_depth(selection: Selection, figure: PaperFigure, dataset: str, load: bui
     networks = _networks(selection, figure, dataset)
     groups = tuple(
         builders.architecture_bars(
-            selection, found, range(depth + 1), f"{depth} layers", builders.activation_index(activation)
+            selection, found, range(depth + 1), f"{depth} layers", activation_index(activation)
         )
         for depth in figure.depths
         if (found := [one for one in networks if one.depth == depth])
@@ -196,13 +197,13 @@ def _methods(selection: Selection, figure: PaperFigure, dataset: str, load: buil
     panels = []
     for method in figure.methods:
         if method in asked:
-            name = builders.METHOD_NAMES[method]
+            name = METHOD_NAMES[method]
             measured = selection.layer(network, network.depth, method)
             right = measured.quality.get("knn_2d") if measured else None
             panel = builders.embedding(selection.snapshot, network, network.depth, load, method, name)
             title = panel.title if right is None else f"{panel.title} · k-NN {right:.2f}"
             panels.append(replace(panel, title=title))
-    gone = [builders.METHOD_NAMES[method] for method in figure.methods if method not in asked]
+    gone = [METHOD_NAMES[method] for method in figure.methods if method not in asked]
     parts = [_note(selection, figure, dataset, networks, [network.depth])]
     parts += [f"methods not in this study: {', '.join(gone)}"] if gone else []
     title = _run_title(figure, dataset, networks, network.activation, f"layer {network.depth}")
@@ -230,7 +231,7 @@ def _last_layers(selection: Selection, figure: PaperFigure, dataset: str, load: 
     panels = tuple(
         builders.embedding(selection.snapshot, one, one.depth, load, name=f"{one.depth} layers") for one in networks
     )
-    parts = [missing(selection, [one], "tsne", [one.depth]) for one in networks]
+    parts = [missing(selection, [one], layers=[one.depth]) for one in networks]
     gone = [f"{one.depth} layers: {words}" for one, found in zip(networks, parts, strict=True) for words in found]
     note = _joined(selection, figure, dataset, networks, gone)
     return Panels(_run_title(figure, dataset, networks), panels, 2, note)

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.forecast import SCORING
 from embcx_tui.compute import methods
-from embcx_tui.compute.device import one_blas_thread
+from embcx_tui.compute.device import cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, quality_and_neighbours
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
-from embcx_tui.compute.tsne.complexity import Complexity, Measurement, cores, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.plan import Layer
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 
 Activations = NDArray[np.float32]
@@ -70,8 +71,8 @@ def _embed(
 ) -> Iterator[Result]:
     sound = [job for job in jobs if np.isfinite(job.rows).all()]
     yield from (Result(job, error="its activations are not finite") for job in jobs if job not in sound)
-    scored = [job for job in sound if job.method == SCORING]
-    others = [job for job in sound if job.method != SCORING]
+    scored = [job for job in sound if job.method == SCORE_METHOD]
+    others = [job for job in sound if job.method != SCORE_METHOD]
     threads = cores()
     running: deque[Future[Result]] = deque()
     # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.

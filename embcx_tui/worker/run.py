@@ -21,7 +21,7 @@ from embcx_tui.compute.device import choose_device, describe, one_blas_thread
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.store.arrays import is_intact, write_arrays
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
-from embcx_tui.store.paths import StudyPaths, data_folder
+from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
 from embcx_tui.study import ids
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, SealedFile, StudyAccepted
@@ -133,7 +133,8 @@ class DatasetCache:
     def dataset(self, name: str) -> Dataset:
         if self._loaded is None or self._loaded.name != name:
             self._loaded = None  # free it before the next one comes
-            self._loaded = datasets.load(name, data_folder(), train_limit=self._settings.data.train_limit)
+            limit = self._settings.data.train_limit
+            self._loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
         return self._loaded
 
     def accept(self) -> None:

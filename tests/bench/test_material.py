@@ -13,9 +13,9 @@ from embcx_tui.bench.train_bench import PartialEpochs
 from embcx_tui.bench.workloads import Trained, choose_dataset, cohort, noise_dataset, settings_for
 from embcx_tui.compute.training.network import initial_weights
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.tsne.affinities import joint_probabilities
-from embcx_tui.compute.tsne.complexity import exact_kl
+from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.study.presets import load_preset
+from tests.compute.affinity_reference import joint_probabilities
 from tests.compute.plain import plain_network, plain_train
 
 CPU = torch.device("cpu")

@@ -49,7 +49,7 @@ def test_a_class_without_inputs_is_too_small() -> None:
 
 
 def test_runs_have_samples_of_their_own() -> None:
-    digits = load("digits", Path("/nowhere"))
+    digits = load("digits", Path("/nowhere"), Path("/nowhere"))
     first, second = run_sample(digits, 100, 0, run=0), run_sample(digits, 100, 0, run=1)
     assert len(first) == 1000 and (first != second).any()
     np.testing.assert_array_equal(first, run_sample(digits, 100, 0, run=0))

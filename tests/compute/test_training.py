@@ -52,7 +52,7 @@ def learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
-    return load("digits", Path("/nowhere"))
+    return load("digits", Path("/nowhere"), Path("/nowhere"))
 
 
 def settings(**networks: object) -> StudySettings:

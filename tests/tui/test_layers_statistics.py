@@ -43,7 +43,7 @@ def five_runs(**overrides: Any) -> StudySettings:
 
 def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, exclude_chance: bool = False) -> Trend:
     found = trends(select(snapshot, exclude_chance))
-    return next(one for one in found if (one.activation, one.control) == (activation, control))
+    return next(one for one in found if one.architecture[2:] == (activation, control))
 
 
 def summary_of(snapshot: Snapshot, activation: str, layer: int, exclude_chance: bool = False) -> LayerSummary:
@@ -236,7 +236,7 @@ async def test_the_switch_comes_back_with_the_study() -> None:
         await sees(pilot, "means and tests without 3 networks at chance")
         app = pilot.app
         assert isinstance(app, EmbcxApp)
-        app.remember("layers", study.paths)
+        app.session.remember("layers", study.paths)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "means and tests without 3 networks at chance")

@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embcx_tui.compute.array_types import FloatArray, IntArray
 from embcx_tui.compute.metrics.layer_metrics import centred
 from embcx_tui.compute.metrics.neighbours import NEIGHBOURS, intrusion, nearest_rows
 from embcx_tui.compute.metrics.probes import neighbour_accuracy
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Neighbours = NDArray[np.uint16] | NDArray[np.uint32]
 
 QUALITIES = ("trustworthiness", "continuity", "knn_2d")

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute.array_types import FloatArray
 from embcx_tui.compute.kernels.numba_cache import compiled
-
-FloatArray = NDArray[np.float64]
 
 DISCARDED = 0.1  # share of the largest ratios left out of the fit, as in the paper: they stray most from the line
 LEAST_ROWS = 10  # different rows: with fewer nothing would be left out, and a fit of so few says nothing

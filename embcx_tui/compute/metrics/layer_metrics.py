@@ -6,11 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embcx_tui.compute.array_types import FloatArray, IntArray
 from embcx_tui.compute.metrics import intrinsic_dimension, probes, separation
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class LayerRows:

@@ -1,12 +1,9 @@
 """The nearest rows of each row, by distance and then by row: accuracies of a vote among them, and ranks."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from embcx_tui.compute.array_types import FloatArray, IntArray
 from embcx_tui.compute.kernels.numba_cache import compiled
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 NEIGHBOURS = 10  # rows that vote, and that trustworthiness and continuity look at: the usual choice at 1,000 rows
 

@@ -1,13 +1,10 @@
 """What a simple classifier reads off a layer: cross-validated accuracies of its rows. All float64."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from embcx_tui.compute.array_types import FloatArray, IntArray
 from embcx_tui.compute.metrics.neighbours import NEIGHBOURS, nearest_rows, vote_accuracy
 from embcx_tui.compute.metrics.separation import one_hot
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 FOLDS = 5
 # Of the mean variance of a unit. Of 1e-6 … 10 the best or within 0.05 of it on MNIST's pixels and on random layers.

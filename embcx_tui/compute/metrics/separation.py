@@ -1,10 +1,8 @@
 """How far the classes of a layer lie apart, as a number of its class means and distances. All float64."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from embcx_tui.compute.array_types import FloatArray, IntArray
 
 # Eigenvalues of S_b, relative to the largest, that count as 0: numpy's own for a pseudo-inverse.
 RANK_TOLERANCE = 1e-15

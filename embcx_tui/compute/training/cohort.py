@@ -21,9 +21,10 @@ from embcx_tui.compute.training.network import Pass, Weights, forward, initial_w
 from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH, CohortTrainer
-from embcx_tui.study import ids
 from embcx_tui.study.errors import MeasureError, RequestError
+from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
 
 # A control that is trained, on labels permuted once a run.
@@ -121,7 +122,7 @@ class CohortTraining:
         return self._order[1]
 
     def _shuffle(self, run: int) -> Tensor:
-        key = ids.seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
+        key = stream_seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
         order = np.random.Generator(np.random.PCG64(key)).permutation(len(self.dataset.x_train))
         return torch.from_numpy(order.astype(np.int64)).to(self.device)
 
@@ -250,8 +251,8 @@ class CohortTraining:
         Raises MeasureError for a diverged network.
         """
         if self._diverged.get(network.id):
-            raise MeasureError(f"{network.label}: diverged in epoch {self._diverged[network.id]}")
-        with memory_guard(f"the activations of {network.label}"):
+            raise MeasureError(f"{network_name(network)}: diverged in epoch {self._diverged[network.id]}")
+        with memory_guard(f"the activations of {network_name(network)}"):
             # A copy whatever the dtype: float32 inputs would be standardised where the caller keeps them.
             x = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device, torch.float32, copy=True)
             self._data.inputs.standardise(x)
@@ -331,7 +332,7 @@ def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> t
         if network.control == SHUFFLED:
             if network.run not in of_run:
                 of_run[network.run] = len(table)
-                key = ids.seed(study_seed, dataset.name, network.run, "shuffled labels")
+                key = stream_seed(study_seed, dataset.name, network.run, "shuffled labels")
                 table.append(np.random.Generator(np.random.PCG64(key)).permutation(dataset.y_train))
             rows[network.id] = of_run[network.run]
     return rows, torch.from_numpy(np.stack(table))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute.array_types import Float32Array, IntArray, Real
 from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.training import sparse_inputs
-from embcx_tui.compute.training.sparse_inputs import Float32Array, Inputs, IntArray, Real
+from embcx_tui.compute.training.sparse_inputs import Inputs
 
 # The numbers by which kernels know the activations.
 KINDS = {"logsig": 0, "tanh": 1, "softsign": 2, "relu": 3}

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embcx_tui.study import ids
 from embcx_tui.study.plan import Network
+from embcx_tui.study.seeds import stream_seed
 
 # Factors on Glorot's limit. logsig needs 4 (Glorot and Bengio 2010 give it for the logistic function): with 1, seven
 # layers stay at chance for every learning rate tried. relu: √2 (He et al. 2015).
@@ -105,7 +105,7 @@ def initial_weights(network: Network, features: int, width: int, classes: int, s
         gain = GAINS[network.activation] if layer <= network.depth else OUTPUT_GAIN
         limit = np.float32(gain * math.sqrt(6.0 / (inputs + units)))
         purpose = f"weights/{network.depth}/{network.activation}/{layer}"
-        key = ids.seed(study_seed, network.dataset, network.run, purpose)
+        key = stream_seed(study_seed, network.dataset, network.run, purpose)
         uniform = np.random.Generator(np.random.PCG64(key)).random((units, inputs), dtype=np.float32)
         matrices.append(torch.from_numpy((2.0 * uniform - 1.0) * limit))
     return Weights(network.activation, tuple(matrices), tuple(torch.zeros(units) for units, _ in sizes))

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from embcx_tui.compute.kernels.llvm_builder import INDEX, Vectors, arrays
+from embcx_tui.compute.array_types import Float32Array, IntArray, Real
+from embcx_tui.compute.kernels.llvm_builder import INDEX, VectorBuilder, unpack_arrays
 from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO
-
-Float32Array: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.int64]
-Real: TypeAlias = float | np.float32  # float32 where a kernel is called: it compiles for what it is given
 
 # Places in a row are kept as uint16: three bytes a pixel that is not zero, where its value is a byte.
 _MAX_FEATURES = 65_536
@@ -97,7 +94,7 @@ def _weighing(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _Weighing(builder, *arrays(context, builder, signature, arguments)).write()
+        _Weighing(builder, *unpack_arrays(context, builder, signature, arguments)).write()
         return context.get_dummy_value()
 
     return types.void(total, matrix, places, values), generate
@@ -106,7 +103,7 @@ def _weighing(
 _weigh: Any = intrinsic(_weighing)  # called without `typing`, which is numba's
 
 
-class _Weighing(Vectors):
+class _Weighing(VectorBuilder):
     """The code of `_weigh` for four of numba's arrays."""
 
     def __init__(self, builder: Any, total: Any, matrix: Any, places: Any, values: Any) -> None:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from embcx_tui.figures.builders import COMPLEXITY, activation_bars, activation_index, dataset_title, layer_bars
+from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
+from embcx_tui.figures.cells import parts
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
-from embcx_tui.figures.terminal import parts
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import activation_index, layer_tick, network_name, short_labels
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.latest_request import LatestRequest
 from embcx_tui.tui.layers.selection import Chart, LayerSelection, NetworkLayer
@@ -56,7 +57,7 @@ def node_bars(snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer
 
 def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: NetworkLayer) -> Bars:
     """Return the bars of single networks side by side, one group for each."""
-    names = short_names(networks)
+    names = short_labels(networks)
     distinct = len({network.activation for network in networks}) == len(networks)
     groups = []
     for index, network in enumerate(networks):
@@ -64,8 +65,7 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         for number in range(network.depth + 1):
             measured = snapshot.layer(network, number)
             value = float("nan") if measured is None or measured.kl is None else measured.kl
-            label = "input" if number == 0 else str(number)
-            bars.append(Bar(label, (value,), (bool(measured and measured.degenerate),)))
+            bars.append(Bar(layer_tick(number), (value,), (bool(measured and measured.degenerate),)))
         colour = activation_index(network.activation) if distinct else index
         groups.append(BarGroup(names[index], tuple(bars), colour))
     chosen = (networks.index(shown.network), shown.layer) if shown.network in networks else None
@@ -76,24 +76,12 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
 
 def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
     """Return words on which of the compared networks are at chance and which diverged."""
-    named = list(zip(short_names(networks), (snapshot.networks[network.id] for network in networks), strict=True))
+    named = list(zip(short_labels(networks), (snapshot.networks[network.id] for network in networks), strict=True))
     at_chance = [name for name, state in named if state.at_chance]
     diverged = [name for name, state in named if state.status == "diverged"]
     return [
         f"{flaw}: {', '.join(names)}" for flaw, names in (("at chance", at_chance), ("diverged", diverged)) if names
     ]
-
-
-def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
-    """Return what tells these networks apart, in as few words as do."""
-    parts = [
-        (dataset_title(one.dataset), f"{one.depth} layers", one.activation, one.control or "", f"run {one.run}")
-        for one in networks
-    ]
-    differ = [place for place in range(5) if len({part[place] for part in parts}) > 1] or [2, 4]
-    if len(differ) > 1:
-        parts = [(part[0], part[1].replace(" layers", "L"), *part[2:]) for part in parts]
-    return tuple(" ".join(filter(None, (part[place] for place in differ))) or "trained" for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +164,7 @@ def fit_chart(figure: Figure, shown: NetworkLayer, width: int, height: int) -> F
             (group_index, dot)
             for group_index, group in enumerate(figure.groups)
             for dot, name in enumerate(group.names)
-            if name == network.label
+            if name == network_name(network)
         )
         chosen = next(dots, None)
         if width >= _LABELLED_AXES[0] and height >= _LABELLED_AXES[1]:

@@ -12,10 +12,11 @@ from embcx_tui.figures.model import Bars, Figure, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import method_name, network_name
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.charts import ChartRequest, available_charts, compared_bars, node_bars
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, embedding_files
-from embcx_tui.tui.layers.messages import method_words
 from embcx_tui.tui.layers.point_facts import ChosenPoint, chosen_point
 from embcx_tui.tui.layers.scatter_cache import (
     LoadRequest,
@@ -181,12 +182,12 @@ class LayersController:
         ]
         notice = ""
         if len(measured) < 2:
-            only = method_words(measured[0]) if measured else "no method"
+            only = method_name(measured[0]) if measured else "no method"
             notice = f"This layer is measured by {only} alone; [measure] methods asks for more"
-            if method == "tsne":
+            if method == SCORE_METHOD:
                 return notice
         index = measured.index(method) if method in measured else -1
-        self._set(replace(self.selection, method=measured[(index + 1) % len(measured)] if measured else "tsne"))
+        self._set(replace(self.selection, method=measured[(index + 1) % len(measured)] if measured else SCORE_METHOD))
         return notice
 
     def isolate_class(self, index: int) -> None:
@@ -349,7 +350,7 @@ class LayersController:
     def pick_dot(self, label: str) -> NodeKey | None:
         """Go to the last layer of the network whose dot was clicked, which is the layer that the dot shows."""
         networks = self.snapshot.plan.networks if self.snapshot else ()
-        network = next((network for network in networks if network.label == label), None)
+        network = next((network for network in networks if network_name(network) == label), None)
         return self.select(node_key_of(network), network.depth) if network else None
 
     # What is shown

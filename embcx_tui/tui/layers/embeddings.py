@@ -16,6 +16,7 @@ from embcx_tui.figures.alignment import Plane, align, standard
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.array_cache import ArrayCache, Sample
 from embcx_tui.tui.lru_cache import LruCache
 
@@ -79,13 +80,15 @@ class EmbeddingFiles:
         return (*self.chain[-1:], self.sample, *self.chain[:-1], *((self.predicted,) if self.predicted else ()))
 
 
-def embedding_files(snapshot: Snapshot, network: Network, layer: int, method: str = "tsne") -> EmbeddingFiles | None:
+def embedding_files(
+    snapshot: Snapshot, network: Network, layer: int, method: str = SCORE_METHOD
+) -> EmbeddingFiles | None:
     """Return the files of a layer's embedding; None where it is not measured yet."""
     shown, sample = snapshot.layer(network, layer, method), snapshot.sample(network)
     if shown is None or sample is None:
         return None
     # Other methods are aligned to the layer's own t-SNE too.
-    before = (snapshot.layer(network, number) for number in range(layer if method == "tsne" else layer + 1))
+    before = (snapshot.layer(network, number) for number in range(layer if method == SCORE_METHOD else layer + 1))
     chain = (*(measured.file for measured in before if measured), shown.file)
     trained, scored = snapshot.trained.get(network.id), snapshot.layer(network, layer)
     return EmbeddingFiles(sample.file, chain, trained.file if trained else None, scored.file if scored else None)

@@ -11,31 +11,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.builders import hidden_layers, how_words, printed_name, title_of
+from embcx_tui.figures.builders import how_words
 from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study import ids
+from embcx_tui.study.naming import (
+    common_title,
+    comparison_name,
+    figure_name,
+    hidden_layers,
+    layer_name,
+    method_name,
+    network_figure_name,
+    title_of,
+)
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, flaws
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
-from embcx_tui.tui.layers.messages import method_words
 from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 
-# Ids of more networks than this make a name too long to read.
-_MOST_IDS = 3
 _MOST_COLUMNS = 4
 _ACCURACY = "test accuracy"
-
-
-def named_figure(network: Network, chart: bool) -> str:
-    """Return the name, as in `embcx-tui export --figure`, of the study's figure nearest to what is shown."""
-    key = ids.dataset_key(network.dataset)
-    control = f"-{network.control}" if network.control else ""
-    if chart:
-        return f"complexity-{key}-{network.depth}{control}"
-    return f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
 
 
 async def figures_shown(
@@ -66,35 +64,39 @@ async def figures_shown(
 
 def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection: LayerSelection) -> ExportFigure:
     """Return the chart `figure` of the upper panel; its name and note say where networks at chance are left out."""
-    compared = selection.compared
-    without = "-without-chance" if selection.exclude_chance else ""
-    key = ids.dataset_key(network.dataset)
-    control = f"-{network.control}" if network.control else ""
+    compared, endings = selection.compared, ("without-chance",) if selection.exclude_chance else ()
+    dataset, depth, activation, control = network.architecture
     if isinstance(figure, Bars):
         figure = replace(figure, chosen=None)
         if len(compared) > 1:
             words = [*flaws(snapshot, compared), NO_MEAN, how_words(select(snapshot), compared, runs=False)]
-            figure = replace(figure, title=_common(compared), note=" · ".join(filter(None, words)))
-            return ExportFigure(f"complexity-{_names(compared)}", f"complexity of {len(compared)} networks", figure)
-        if selection.node and selection.node.activation is None:
-            name = f"complexity-{key}-{network.depth}{control}{without}"
-            return ExportFigure(name, "complexity of all activations", figure)
-        name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
-        return ExportFigure(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
+            figure = replace(figure, title=common_title(compared), note=" · ".join(filter(None, words)))
+            name = comparison_name("complexity", compared)
+            return ExportFigure(name, f"complexity of {len(compared)} networks", figure)
+        all_activations = selection.node is not None and selection.node.activation is None
+        title = f"complexity of {'all activations' if all_activations else f'{activation}, {hidden_layers(depth)}'}"
+        name = figure_name(
+            "complexity",
+            dataset,
+            depth=depth,
+            activation=None if all_activations else activation,
+            control=control,
+            endings=endings,
+        )
+        return ExportFigure(name, title, figure)
     if selection.chart == "accuracy" and isinstance(figure, Dots):
         # On a small screen the title stands for the labels of the axes.
-        title = title_of(network.dataset, "complexity against accuracy")
-        figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
-        return ExportFigure(f"accuracy-{key}{without}", "complexity against accuracy", figure)
-    activation = ""
+        title = "complexity against accuracy"
+        figure = replace(figure, title=title_of(dataset, title), y_label=_ACCURACY, chosen=None)
+        return ExportFigure(figure_name("accuracy", dataset, endings=endings), title, figure)
+    single = isinstance(figure, Panels) and len(figure.figures) == 1
     if isinstance(figure, Panels):
         heats = (replace(heat, chosen=None) if isinstance(heat, Heat) else heat for heat in figure.figures)
-        figure = replace(figure, figures=tuple(heats), chosen=None)
-        if len(figure.figures) == 1:
-            # A narrow panel leaves out of its title what the tree shows.
-            parts = hidden_layers(network.depth), "complexity over training", network.activation
-            figure, activation = replace(figure, title=title_of(network.dataset, *parts)), f"-{network.activation}"
-    name = f"{selection.chart}-{key}-{network.depth}{activation}{without}"
+        # A narrow panel leaves out of its title what the tree shows.
+        title = title_of(dataset, hidden_layers(depth), "complexity over training", activation)
+        figure = replace(figure, title=title if single else figure.title, figures=tuple(heats), chosen=None)
+    only = activation if single else None
+    name = figure_name(selection.chart, dataset, depth=depth, activation=only, endings=endings)
     return ExportFigure(name, f"complexity over {selection.chart}", figure)
 
 
@@ -109,9 +111,8 @@ def points_figure(
     network, layer = shown
     measured = snapshot.layer(network, layer, selection.method)
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
-    layer_name = "input" if layer == 0 else f"layer {layer}"
-    method = None if selection.method == "tsne" else method_words(selection.method)
-    title = title_of(network.dataset, *_who(network, layer), layer_name, method, score)
+    method = None if selection.method == SCORE_METHOD else method_name(selection.method)
+    title = title_of(network.dataset, *_who(network, layer), layer_name(layer), method, score)
     figure = replace(figure, view=selection.viewport.rect)
     visible = figure.seen
     parts = [_how(snapshot, [network], selection, aligned=layer > 0), *_left_out(selection, figure, embedding)]
@@ -125,8 +126,11 @@ def points_figure(
     if figure.chosen is not None and visible[figure.chosen]:
         parts.append(_ring(figure, embedding, figure.chosen))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
-    name = f"embedding-{_name(network, layer)}-{'input' if layer == 0 else f'layer{layer}'}{_suffix(selection)}"
-    return ExportFigure(name, f"points of {layer_name}, {network.activation}, run {network.run}", figure)
+    if layer == 0:
+        name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_endings(selection)))
+    else:
+        name = network_figure_name("embedding", network, f"layer{layer}", *_endings(selection))
+    return ExportFigure(name, f"points of {layer_name(layer)}, {network.activation}, run {network.run}", figure)
 
 
 def grid_figure(
@@ -138,19 +142,21 @@ def grid_figure(
 ) -> ExportFigure:
     """Return several layers side by side: those of one network, of all activations, or of the compared `networks`."""
     network, layer = shown
-    layer_name = "input" if layer == 0 else f"layer {layer}"
-    method = None if selection.method == "tsne" else method_words(selection.method)
+    method = None if selection.method == SCORE_METHOD else method_name(selection.method)
+    endings = (f"layer{layer}", *_endings(selection))
     if selection.grid == "layers":
         title = title_of(network.dataset, *_who(network), method)
-        name, words = f"embedding-{_name(network)}-layers", "points of all layers"
+        name = network_figure_name("embedding", network, "layers", *_endings(selection))
+        words = "points of all layers"
     elif selection.grid == "activations":
-        control, run = network.control, f"run {network.run}"
-        title = title_of(network.dataset, hidden_layers(network.depth), control, run, layer_name, method)
-        group = f"{ids.dataset_key(network.dataset)}-{network.depth}-run{network.run}{f'-{control}' if control else ''}"
-        name, words = f"embedding-{group}-layer{layer}", f"points of {layer_name}, all activations"
+        dataset, depth, control, run = network.dataset, network.depth, network.control, network.run
+        title = title_of(dataset, hidden_layers(depth), control, f"run {run}", layer_name(layer), method)
+        name = figure_name("embedding", dataset, depth=depth, run=run, control=control, endings=endings)
+        words = f"points of {layer_name(layer)}, all activations"
     else:
-        title = " · ".join(filter(None, [_common(networks), layer_name, method]))
-        name, words = f"embedding-{_names(networks)}-layer{layer}", f"points of {len(networks)} networks, {layer_name}"
+        title = " · ".join(filter(None, [common_title(networks), layer_name(layer), method]))
+        name = comparison_name("embedding", networks, *endings)
+        words = f"points of {len(networks)} networks, {layer_name(layer)}"
     scatters = [panel for panel in figure.figures if isinstance(panel, Scatter)]
     parts = [_how(snapshot, networks, selection)]
     if selection.class_index is not None and scatters and selection.class_index < len(scatters[0].classes):
@@ -161,7 +167,7 @@ def grid_figure(
     count = len(figure.figures)
     columns = count if count <= _MOST_COLUMNS else 3 if count in (5, 6, 9) else _MOST_COLUMNS
     figure = replace(figure, title=title, columns=columns, note=" · ".join(parts))
-    return ExportFigure(f"{name}{_suffix(selection)}", words, figure)
+    return ExportFigure(name, words, figure)
 
 
 def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
@@ -169,16 +175,6 @@ def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
     if layer == 0:
         return (f"run {network.run}",)
     return (hidden_layers(network.depth), network.activation, network.control, f"run {network.run}")
-
-
-def _common(networks: Sequence[Network]) -> str:
-    """Return what all these networks have in common, which the names of panels and groups leave out."""
-    parts = [
-        (printed_name(one.dataset), hidden_layers(one.depth), one.activation, one.control or "", f"run {one.run}")
-        for one in networks
-    ]
-    same = (kinds.pop() for place in range(5) if len(kinds := {part[place] for part in parts}) == 1)
-    return " · ".join(filter(None, same)) or f"{len(networks)} networks"
 
 
 def _how(snapshot: Snapshot, networks: Sequence[Network], selection: LayerSelection, aligned: bool = True) -> str:
@@ -206,27 +202,12 @@ def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int) -> str:
     return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
 
 
-def _name(network: Network, layer: int = 1) -> str:
-    key = ids.dataset_key(network.dataset)
-    if layer == 0:
-        return f"{key}-run{network.run}"
-    control = f"-{network.control}" if network.control else ""
-    return f"{key}-{network.depth}-{network.activation}-run{network.run}{control}"
-
-
-def _names(networks: Sequence[Network]) -> str:
-    named = [network.id for network in networks]
-    if len(named) <= _MOST_IDS:
-        return "_".join(named)
-    return f"{named[0]}-and-{len(named) - 1}-more-{ids.short_hash(*named, length=4)}"
-
-
-def _suffix(selection: LayerSelection) -> str:
-    """Return the end of a file's name, which says which points are shown; empty: all, by t-SNE."""
-    parts = [
-        selection.method if selection.method != "tsne" else "",
+def _endings(selection: LayerSelection) -> tuple[str, ...]:
+    """Return the endings of a file's name that say which points are shown; none: all, by t-SNE."""
+    endings = (
+        selection.method if selection.method != SCORE_METHOD else "",
         "" if selection.class_index is None else f"class{selection.class_index}",
         "misclassified" if selection.misclassified else "",
         "part" if selection.viewport.rect is not None else "",
-    ]
-    return "".join(f"-{part}" for part in parts if part)
+    )
+    return tuple(filter(None, endings))

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures.builders import layer_scatter
+from embcx_tui.figures.cells import locate
 from embcx_tui.figures.model import Panels, Scatter
-from embcx_tui.figures.terminal import locate
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import method_name, short_labels
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.latest_request import LatestRequest
 from embcx_tui.tui.layers.array_cache import ArrayCache
-from embcx_tui.tui.layers.charts import short_names
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, embedding_files, neighbour_accuracy
 from embcx_tui.tui.layers.messages import (
     caption,
     layer_words,
-    method_words,
     points_title,
     trouble_words,
     waiting_words,
@@ -95,7 +95,7 @@ def layer_grid(snapshot: Snapshot, shown: NetworkLayer, selection: LayerSelectio
         title = f"Layer {layer} of {network.depth} · run {network.run}" if layer else f"Input · run {network.run}"
     else:
         layers = [NetworkLayer(other, min(layer, other.depth)) for other in selection.compared]
-        names = list(short_names(selection.compared))
+        names = list(short_labels(selection.compared))
         title = f"{f'Layer {layer}' if layer else 'Input'} · {len(layers)} marked"
     captions = (caption(snapshot, *target, name) for target, name in zip(layers, names, strict=True))
     return LayerGrid(title, tuple(layers), tuple(captions))
@@ -136,8 +136,8 @@ class ScatterCache:
             return embedding
         network, layer = target
         title = points_title(network, layer)
-        if selection.method != "tsne":
-            title += f" · {method_words(selection.method)}"
+        if selection.method != SCORE_METHOD:
+            title += f" · {method_name(selection.method)}"
         mask = selection.mask(embedding)
         visible = np.ones(len(embedding.points), dtype=bool) if mask is None else mask
         if not visible.any():
@@ -204,8 +204,8 @@ class ScatterCache:
         files = embedding_files(snapshot, network, layer, method)
         if files is None:
             words = trouble_words(snapshot, network, layer) or waiting_words(snapshot, network)
-            if method != "tsne" and embedding_files(snapshot, network, layer):
-                words = f"not measured by {method_words(method)}; t shows another method"
+            if method != SCORE_METHOD and embedding_files(snapshot, network, layer):
+                words = f"not measured by {method_name(method)}; t shows another method"
             return ScatterResult(words=f"{layer_words(network, layer).capitalize()}\n{words}")
         embedding = self.embeddings.embedding(files)
         if embedding is None:

@@ -19,11 +19,12 @@ from embcx_tui.analysis.selection import select
 from embcx_tui.figures.model import Bars, Dots, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import figure_name, network_figure_name
 from embcx_tui.tui import keys, panels
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.layers.charts import StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
-from embcx_tui.tui.layers.export_figures import figures_shown, named_figure
+from embcx_tui.tui.layers.export_figures import figures_shown
 from embcx_tui.tui.layers.messages import chance_words, nothing_yet
 from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
 from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
@@ -424,6 +425,9 @@ class LayersScreen(ModeScreen):
         figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target)
         if not chart_first:
             figures = dict(reversed(figures.items()))
-        name = named_figure(network, chart_first)
+        if chart_first:
+            name = figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
+        else:
+            name = network_figure_name("embedding", network)
         exclude_chance = self.controller.selection.exclude_chance
         self.app.push_screen(ExportDialog(self.paths, snapshot, name, figures, exclude_chance))

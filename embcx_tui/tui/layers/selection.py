@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network, Plan
-from embcx_tui.study.settings import METHODS
+from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.viewport import Viewport
 
@@ -75,7 +76,7 @@ class Branch:
         """Return the part that leads to networks whose names hold all `words`; None where there are none."""
         if self.node.run is not None:
             network = self.node.network(plan)
-            name = network.label.lower() if network else ""
+            name = network_name(network).lower() if network else ""
             return self if all(word in name for word in words) else None
         under = tuple(part for branch in self.under if (part := branch.matching(plan, words)))
         return Branch(self.label, self.node, under) if under else None
@@ -138,7 +139,7 @@ class LayerSelection:
     chart: Chart = "bars"
     exclude_chance: bool = False
     """Whether networks at chance are left out of every mean and test."""
-    method: str = "tsne"
+    method: str = SCORE_METHOD
     class_index: int | None = None
     """The only class of points shown; None shows all classes."""
     misclassified: bool = False
@@ -190,7 +191,7 @@ class LayerSelection:
             layer=layer if isinstance(layer, int) and layer >= 0 else None,
             chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "bars"),
             exclude_chance=values.get("without_chance") is True,
-            method=method if method in METHODS else "tsne",
+            method=method if method in METHODS else SCORE_METHOD,
             class_index=class_index if isinstance(class_index, int) and 0 <= class_index < 10 else None,
             misclassified=values.get("missed") is True,
             point=point,

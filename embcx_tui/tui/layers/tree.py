@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.widgets import Input, Static, Tree
 from textual.widgets.tree import TreeNode
 
-from embcx_tui.figures.builders import dataset_title
 from embcx_tui.store.snapshot import NetworkState, Snapshot
+from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from textual.events import Click
 from textual.message import Message
 
-from embcx_tui.figures.builders import dataset_title
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
+from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, STATUS_SIGNS
 from embcx_tui.tui.widgets.line_widget import RGB, Ink, fit, fit_right, span

@@ -2,19 +2,15 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from openTSNE.affinity import PerplexityBasedNN
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne.affinities import UnreachablePerplexity, affinities, joint_probabilities
-
-
-def opentsne_joint(rows: NDArray[np.floating], perplexity: float = 30.0) -> NDArray[np.float64]:
-    """openTSNE's own P over all neighbours, dense [n, n]."""
-    affinities = PerplexityBasedNN(
-        rows.astype(np.float64), perplexity=perplexity, method="exact", k_neighbors=len(rows) - 1, n_jobs=1
-    )
-    return np.asarray(affinities.P.todense())
+from embcx_tui.compute.tsne.affinities import (
+    affinities,
+    conditional_probabilities,
+    nearest_squared,
+    squared_distances,
+)
+from tests.compute.affinity_reference import joint_probabilities, opentsne_joint_probabilities
 
 
 @pytest.mark.parametrize("perplexity", [15.0, 30.0, 60.0])
@@ -22,21 +18,17 @@ def test_joint_probabilities_equal_those_of_opentsne(perplexity: float) -> None:
     """Not at a perplexity of 5: there openTSNE's search leaves one row of these 0.5 % off (ours 1e-12)."""
     rows = load_digits().data[:300].astype(np.float32)
     joint = joint_probabilities(rows, perplexity)
-    assert np.abs(joint - opentsne_joint(rows, perplexity)).sum() < 1e-6
+    assert np.abs(joint - opentsne_joint_probabilities(rows, perplexity)).sum() < 1e-6
     assert joint.sum() == pytest.approx(1.0, abs=1e-12)
     assert np.array_equal(joint, joint.T)
     assert np.all(np.diag(joint) == 0.0)
 
 
 def test_every_row_has_the_perplexity_asked_for() -> None:
-    """Independent of any library: with a common bandwidth P would not do this; rows of 2nP - p_i|j cannot be had, so
-    calibrate alone.
-    """
-    from embcx_tui.compute.tsne.affinities import calibrate, nearest_squared, squared_distances
-
+    """Independent of any library; scales differ by row, so that no common bandwidth would do."""
     rows = np.random.default_rng(0).standard_normal((200, 7)) * np.geomspace(1e-3, 1e3, 200)[:, None]
     squared = squared_distances(np.ascontiguousarray(rows.T))
-    assert calibrate(squared, nearest_squared(squared), 12.0)
+    assert conditional_probabilities(squared, nearest_squared(squared), 12.0)
     logs = np.log(squared, out=np.zeros_like(squared), where=squared > 0.0)
     assert np.exp(-(squared * logs).sum(axis=1)) == pytest.approx(np.full(200, 12.0), rel=1e-7)
 
@@ -65,25 +57,23 @@ def test_any_number_of_rows_and_units() -> None:
     rng = np.random.default_rng(3)
     for n, d in ((97, 1), (98, 2), (99, 3), (100, 5), (101, 7)):
         rows = rng.standard_normal((n, d))
-        assert np.abs(joint_probabilities(rows, 10.0) - opentsne_joint(rows, 10.0)).sum() < 1e-6
+        assert np.abs(joint_probabilities(rows, 10.0) - opentsne_joint_probabilities(rows, 10.0)).sum() < 1e-6
 
 
 def test_duplicates_are_counted_and_make_a_layer_degenerate() -> None:
     rows = np.random.default_rng(4).standard_normal((120, 6)).astype(np.float32)
     assert not affinities(rows, 10.0).degenerate
     rows[7] = rows[3]
-    found = affinities(rows, 10.0)
-    assert (found.duplicates, found.degenerate) == (2, True)
-    assert found.joint is not None
-    assert np.isfinite(found.joint).all()
+    p = affinities(rows, 10.0)
+    assert (p.duplicates, p.degenerate) == (2, True)
+    assert p.joint is not None
+    assert np.isfinite(p.joint).all()
 
 
 def test_a_dead_layer_has_no_joint_probabilities() -> None:
     dead = np.zeros((120, 6), dtype=np.float32)
-    found = affinities(dead, 10.0)
-    assert (found.joint, found.duplicates, found.degenerate) == (None, 120, True)
-    with pytest.raises(UnreachablePerplexity, match="identical rows"):
-        joint_probabilities(dead, 10.0)
+    p = affinities(dead, 10.0)
+    assert (p.joint, p.duplicates, p.degenerate) == (None, 120, True)
 
 
 def test_as_many_identical_rows_as_the_perplexity_have_none_either() -> None:
@@ -99,9 +89,9 @@ def test_as_many_identical_rows_as_the_perplexity_have_none_either() -> None:
 def test_rows_within_the_rounding_of_float32_are_degenerate() -> None:
     rng = np.random.default_rng(6)
     rows = (0.5 + rng.integers(0, 8, size=(150, 100)) * 2.0**-24).astype(np.float32)
-    found = affinities(rows, 10.0)
-    assert found.near_identical
-    assert found.degenerate
+    p = affinities(rows, 10.0)
+    assert p.near_identical
+    assert p.degenerate
 
 
 @pytest.mark.parametrize("perplexity", [1.0, 0.0, -3.0, 40.0, float("nan")])
@@ -118,7 +108,7 @@ def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
         affinities(rows, 10.0)
 
 
-def test_a_bandwidth_is_found_from_a_start_where_newton_swings() -> None:
+def test_a_bandwidth_is_p_from_a_start_where_newton_swings() -> None:
     """Two tight groups far apart, and few rows for the perplexity: the entropy is nearly a step in the bandwidth."""
     rng = np.random.default_rng(8)
     for spread in (1e-4, 1e-2, 1.0):

@@ -1,16 +1,17 @@
-"""P in batches: against the CPU's, against openTSNE's, and against itself alone."""
+"""P in batches: against the CPU's, against openTSNE's, and in batches of other composition."""
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from openTSNE.affinity import PerplexityBasedNN
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import affinities as on_cpu
-from embcx_tui.compute.tsne import affinities_gpu, affinities_torch, descent_cpu
+from embcx_tui.compute.tsne import affinities_gpu, affinities_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.affinities_gpu import affinities, affinity_kernels
+from embcx_tui.compute.tsne.kl_divergence import entropy as entropy_of
+from tests.compute.affinity_reference import opentsne_joint_probabilities
 
 PERPLEXITY = 15.0
 Rows = NDArray[np.floating]
@@ -47,57 +48,56 @@ def mixed_layers(n: int = 100) -> list[Rows]:
     ]
 
 
-def made(layers: list[Rows], device: str) -> tuple[torch.Tensor, list[tuple[AffinityInfo, float]]]:
+def batch_affinities(layers: list[Rows], device: str) -> tuple[torch.Tensor, list[tuple[AffinityInfo, float]]]:
     n = len(layers[0])
     joint = torch.full((len(layers), n, n), torch.nan, dtype=torch.float64, device=device)
     chunks = affinities(layers, PERPLEXITY, joint, affinity_kernels(torch.device(device)))
-    return joint.cpu(), [found for chunk in chunks for found in chunk]
+    return joint.cpu(), [layer for chunk in chunks for layer in chunk]
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_batch_gives_the_cpu_s_p(device: str) -> None:
     layers = mixed_layers()
-    joint, found = made(layers, device)
-    for p, (facts, entropy), layer in zip(joint.numpy(), found, layers, strict=True):
+    joint, found = batch_affinities(layers, device)
+    for p, (info, entropy), layer in zip(joint.numpy(), found, layers, strict=True):
         wanted = on_cpu.affinities(layer, PERPLEXITY)
-        assert facts == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical)
+        assert info == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical)
         if wanted.joint is None:
             assert np.isfinite(p).all()
             continue
         assert p == pytest.approx(wanted.joint, rel=1e-8, abs=1e-300)
-        assert entropy == pytest.approx(descent_cpu.entropy(wanted.joint), rel=1e-12)
+        assert entropy == pytest.approx(entropy_of(wanted.joint), rel=1e-12)
         assert np.array_equal(p, p.T)
         assert not p.diagonal().any()
-    assert [facts.reached for facts, _ in found] == [True] * 3 + [False] + [True] * 2 + [False] + [True] * 3
-    assert [facts.degenerate for facts, _ in found] == [False] * 3 + [True] * 2 + [False] + [True] * 2 + [False] * 2
+    assert [info.reached for info, _ in found] == [True] * 3 + [False] + [True] * 2 + [False] + [True] * 3
+    assert [info.degenerate for info, _ in found] == [False] * 3 + [True] * 2 + [False] + [True] * 2 + [False] * 2
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_batch_gives_opentsne_s_p(device: str) -> None:
     layers = mixed_layers(200)
-    joint, _ = made(layers, device)
-    for place, same in ((0, 0), (1, 1), (5, 1)):  # at a scale of 1e18 openTSNE's own P is not a number
-        rows = layers[same].astype(np.float64)
-        theirs = PerplexityBasedNN(rows, perplexity=PERPLEXITY, method="exact", k_neighbors=len(rows) - 1, n_jobs=1)
-        assert np.abs(joint[place].numpy() - np.asarray(theirs.P.todense())).sum() < 1e-6
+    joint, _ = batch_affinities(layers, device)
+    for index, same in ((0, 0), (1, 1), (5, 1)):  # at a scale of 1e18 openTSNE's own P is not a number
+        theirs = opentsne_joint_probabilities(layers[same], PERPLEXITY)
+        assert np.abs(joint[index].numpy() - theirs).sum() < 1e-6
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_p_does_not_depend_on_its_company(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit: together, one after another for want of memory, and alone."""
+def test_p_does_not_depend_on_the_batch_composition(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: together, one after another where memory is short, and each in a batch of its own."""
     layers = mixed_layers()
-    together, found = made(layers, device)
+    together, found = batch_affinities(layers, device)
     monkeypatch.setattr(affinities_gpu, "free_bytes", lambda device: 0)
-    in_turn, found_in_turn = made(layers, device)
+    in_turn, found_in_turn = batch_affinities(layers, device)
     assert torch.equal(in_turn, together)
     assert found_in_turn == found
-    for place, layer in enumerate(layers):
-        alone, ((facts, entropy),) = made([layer], device)
-        assert torch.equal(alone[0], together[place])
-        assert (facts, entropy) == found[place]
+    for index, layer in enumerate(layers):
+        alone, ((info, entropy),) = batch_affinities([layer], device)
+        assert torch.equal(alone[0], together[index])
+        assert (info, entropy) == found[index]
 
 
-def test_every_row_has_the_perplexity_asked_for_and_the_device_is_asked_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_has_the_perplexity_and_the_host_waits_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     rows = torch.from_numpy(rng.standard_normal((3, 200, 7)) * np.geomspace(1e-3, 1e3, 200)[:, None])
     joint = torch.empty(3, 200, 200, dtype=torch.float64)
@@ -112,7 +112,7 @@ def test_every_row_has_the_perplexity_asked_for_and_the_device_is_asked_rarely(m
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "__bool__", counted)
-        _, reached = affinities_torch.calibrate(joint, 12.0)
+        _, reached = affinities_torch.conditional_probabilities(joint, 12.0)
     assert asked <= 2
     assert reached.all()
     perplexities = (-torch.xlogy(joint, joint).sum(dim=2)).exp()

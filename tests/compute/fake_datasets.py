@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets.source import Source
-from embcx_tui.study.dataset_catalogue import CATALOGUE, Part, StoredFile
+from embcx_tui.study.dataset_catalogue import CATALOGUE, DatasetFile, StoredFile
 
 Bytes = NDArray[np.uint8]
 
@@ -67,7 +67,8 @@ def mat_bytes(x: NDArray[Any], y: NDArray[Any], compressed: bool = True, **more:
     stream = io.BytesIO()
     labels = np.where(y == 0, 10, y).astype(y.dtype).reshape(-1, 1)
     savemat(stream, {"X": x.transpose(1, 2, 3, 0), "y": labels, **more}, do_compression=compressed)
-    return stream.getvalue()
+    # scipy writes the time into the header, and the files of two calls must have one checksum.
+    return b"MATLAB 5.0 MAT-file".ljust(116) + stream.getvalue()[116:]
 
 
 def cifar_batches() -> dict[str, bytes]:
@@ -96,7 +97,7 @@ def archive_bytes(members: dict[str, bytes], folder: str = "cifar-10-batches-bin
     return stream.getvalue()
 
 
-def made_source(name: str, urls: tuple[str, ...] = (), content: dict[str, bytes] | None = None) -> Source:
+def fake_source(name: str, urls: tuple[str, ...] = (), content: dict[str, bytes] | None = None) -> Source:
     """Return a source like that of `name` for the small files; `urls` are folders that may have them."""
     contents = files(name) if content is None else content
     facts = CATALOGUE[name]
@@ -110,10 +111,10 @@ def made_source(name: str, urls: tuple[str, ...] = (), content: dict[str, bytes]
         unpacked = gzip.decompress(contents[f"{file.path}.gz"])
         return StoredFile(file.path, len(unpacked), hashlib.md5(unpacked).hexdigest())
 
-    def part(old: Part) -> Part:
+    def part(old: DatasetFile) -> DatasetFile:
         forms = tuple(tuple(stored(file) for file in form) for form in old.forms)
         file = stored(old.distributed)
-        return Part(forms, file, tuple(f"{url}{file.name}" for url in urls))
+        return DatasetFile(forms, file, tuple(f"{url}{file.name}" for url in urls))
 
     n_train = N_TRAIN if name == "mnist" else N_STORED
     small = replace(
@@ -124,7 +125,7 @@ def made_source(name: str, urls: tuple[str, ...] = (), content: dict[str, bytes]
         shape=small_shape(name),
         files=tuple(part(old) for old in facts.files),
     )
-    return Source(small, datasets._SOURCES[name].read)
+    return Source(small, datasets.SOURCES[name].read)
 
 
 def put(folder: Path, content: dict[str, bytes]) -> None:

@@ -29,26 +29,26 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
     from embcx_tui.compute.tsne import affinities_triton, descent_triton
 
     tile = {"ROWS": descent_triton.BLOCK_ROWS, "COLUMNS": descent_triton.BLOCK_COLUMNS}
-    state = dict.fromkeys(("here", "there", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
-    settings = ("exaggeration", "rate", "momentum", "least_gain", "gain_up", "gain_down")
-    step = state | {"which": LONGS, "n": INT, "parts": INT} | dict.fromkeys(settings, "fp32")
-    gradient = {"points": REAL32, "z": REAL32, "joint": REAL32, "which": LONGS, "z_parts": REAL32}
-    cross = {"points": REAL32, "joint": REAL64, "which": LONGS, "cross": REAL64, "weight": REAL64}
-    calibrate = {"squared": REAL64, "nearest": REAL64, "reached": "*i1", "wanted": REAL64, "n": INT}
+    state = dict.fromkeys(("points", "moved", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
+    settings = ("exaggeration", "learning_rate", "momentum", "min_gain", "gain_increase", "gain_decay")
+    step = state | {"p_index": LONGS, "n": INT, "parts": INT} | dict.fromkeys(settings, "fp32")
+    gradient = {"points": REAL32, "z": REAL32, "joint": REAL32, "p_index": LONGS, "z_parts": REAL32}
+    cross = {"points": REAL32, "joint": REAL64, "p_index": LONGS, "cross": REAL64, "weight": REAL64}
+    calibrate = {"squared": REAL64, "nearest": REAL64, "reached": "*i1", "target": REAL64, "n": INT}
     side = {"SIDE": affinities_triton.TILE}
     sizes = {"n": INT, "parts": INT}
     return [
-        (descent_triton._step, step, tile | {"PARTS": 128}, 4),
-        (descent_triton._gradient, gradient | {"square_parts": REAL64} | sizes, tile, 4),
-        (descent_triton._cross, cross | sizes, tile | {"ROWS": descent_triton.WIDE_ROWS}, 4),
-        (affinities_triton._distances, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
+        (descent_triton.iterate_kernel, step, tile | {"PARTS": 128}, 4),
+        (descent_triton.gradient_kernel, gradient | {"square_parts": REAL64} | sizes, tile, 4),
+        (descent_triton.cross_entropy_kernel, cross | sizes, tile | {"ROWS": descent_triton.WIDE_ROWS}, 4),
+        (affinities_triton.distances_kernel, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
         (
-            affinities_triton._calibrate,
-            calibrate | {"tolerance": "fp32", "accepted": "fp32", "most_steps": INT},
+            affinities_triton.perplexity_kernel,
+            calibrate | {"tolerance": "fp32", "accepted": "fp32", "max_steps": INT},
             {"COLUMNS": 1024},
             4,
         ),
-        (affinities_triton._symmetrise, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
         (kernels_gpu._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": kernels_gpu.BLOCK}, 4),
         (
             kernels_gpu._backpropagate,
@@ -56,7 +56,7 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
             {"SIZE": kernels_gpu.BLOCK},
             4,
         ),
-        (triton_sum._totals, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
+        (triton_sum.row_sum_kernel, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A person's own data: `file:PATH.npz` with X, y and optionally X_test, y_test, group."""
+"""The user's own data: `file:PATH.npz` with X, y and optionally X_test, y_test, group."""
 
 from __future__ import annotations
 
@@ -13,42 +13,46 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs, Labels, make_dataset
 from embcx_tui.compute.datasets.npz import NpzFile
-from embcx_tui.compute.datasets.split import TEST_PART, test_members
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.text import safe_text
 
-# The second name is that of the piece of SVHN which the paper's figures are tried on: images of one house.
+# `house` is the name in the extract of SVHN on which the paper's figures are tried: crops of one photograph.
 GROUP_NAMES = ("group", "house")
 _NAMES = ("X", "y", "X_test", "y_test", *GROUP_NAMES)
 MAX_INPUTS = 10_000_000
-# An image of 288×288 in colour; the first layer of a network has 100 weights for each.
+# A colour image of 288×288; the first layer of a network has 100 weights per feature.
 MAX_FEATURES = 250_000
 MAX_CLASSES = 1_000
 _MAX_CLASS_NAME = 40
+# At most one in so many inputs of each class is set aside, rounded down: a class of 66 keeps 60 for training.
+TEST_SHARE = 10
+# The split belongs to the data, not to a study's seed or to the file's path: accuracies compare across studies.
+_SPLIT_SEED = stream_seed(0, "file", 0, "test split")
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Inputs as images and the values of their labels, before these become class numbers."""
+    """Inputs [n, ...] as the file shapes them, and their labels [n] before they become class numbers."""
 
     x: Inputs
     y: NDArray[Any]
 
 
-def load_fileset(name: str, train_limit: int = 0) -> Dataset:
+def load_user_file(name: str, train_limit: int = 0) -> Dataset:
     """Return the dataset of a `file:PATH.npz`; PATH is absolute.
 
     X is [n, d], [n, rows, columns] or [n, rows, columns, channels]: uint8 stays, other numbers become float32. y [n]
     is whole numbers or text; its sorted distinct values are the classes. Without X_test and y_test a tenth of each
-    class is set aside for testing (`split.test_members`), each value of group all or none. Raises DataError.
+    class is set aside for testing (`select_test_inputs`), each group as a whole. Raises DataError.
     """
     path = Path(name.removeprefix(FILE_PREFIX))
     where = safe_text(path, 200)
     if not path.is_absolute():
         raise DataError(f"{where}: write the whole path, from / on")
     with NpzFile(path) as file:
-        _known_names(file, where)
+        _refuse_similar_names(file, where)
         part = _part(file, where, "X", "y")
         rounding = file.rounding("X")
         test = _part(file, where, "X_test", "y_test") if {"X_test", "y_test"} & set(file.names) else None
@@ -68,25 +72,56 @@ def load_fileset(name: str, train_limit: int = 0) -> Dataset:
             )
         pairs = (x, y), (test.x.reshape(len(test.x), -1), _test_labels(test.y, classes, where))
     else:
-        chosen = test_members(y, group)
+        chosen = select_test_inputs(y, group)
         if not chosen.any():
             raise DataError(
-                f"{where}: no inputs can be set aside for testing (at most 1 in {TEST_PART} of each class"
+                f"{where}: no inputs can be set aside for testing (at most 1 in {TEST_SHARE} of each class"
                 f"{', groups whole' if group is not None else ''}); add X_test and y_test"
             )
         pairs = (x[~chosen], y[~chosen]), (x[chosen], y[chosen])
     return make_dataset(name, *pairs, names, _image_shape(part.x.shape), train_limit, rounding)
 
 
-def _known_names(file: NpzFile, where: str) -> None:
-    """Refuse names that are nearly ours: a test set must not be left out for a slip of the keyboard."""
-    by_small = {name.lower().replace("-", "_"): name for name in _NAMES}
+def select_test_inputs(labels: Labels, group: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
+    """Choose the test inputs of a file that has none of its own: the same ones in every study.
+
+    Parameters
+    ----------
+    labels : class numbers [n], from 0.
+    group : integers [n]; inputs of one group are never split between training and test.
+
+    Returns
+    -------
+    True for each test input [n]: of each class at most a tenth, rounded down. Groups are taken in a fixed shuffled
+    order, and each is set aside if no class then loses more than its tenth.
+    """
+    generator = np.random.Generator(np.random.PCG64(_SPLIT_SEED))
+    chosen = np.zeros(len(labels), np.bool_)
+    spare = np.bincount(labels) // TEST_SHARE
+    if group is None:
+        for label, count in enumerate(spare):
+            chosen[generator.permutation(np.flatnonzero(labels == label))[:count]] = True
+        return chosen
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=group[order[0]] - 1))
+    members = np.split(order, starts[1:])
+    for index in generator.permutation(len(members)):
+        touched, counts = np.unique(labels[members[index]], return_counts=True)
+        if (counts <= spare[touched]).all():
+            spare[touched] -= counts
+            chosen[members[index]] = True
+    return chosen
+
+
+def _refuse_similar_names(file: NpzFile, where: str) -> None:
+    """Refuse names that nearly match ours: a typing error must not leave out a test set."""
+    by_lower = {name.lower().replace("-", "_"): name for name in _NAMES}
     for name in file.names:
         if name in _NAMES:
             continue
-        near = difflib.get_close_matches(name.lower()[:20], [*by_small, "xtest", "ytest"], n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name.lower()[:20], [*by_lower, "xtest", "ytest"], n=1, cutoff=0.8)
         if near:
-            meant = by_small.get(near[0], {"xtest": "X_test", "ytest": "y_test"}.get(near[0], ""))
+            meant = by_lower.get(near[0], {"xtest": "X_test", "ytest": "y_test"}.get(near[0], ""))
             raise DataError(f"{where}: it holds {safe_text(name, 40)!r}; did you mean {meant!r}?")
 
 
@@ -119,7 +154,7 @@ def _part(file: NpzFile, where: str, x_name: str, y_name: str) -> _Part:
 
 
 def _group(file: NpzFile, where: str, count: int) -> NDArray[np.int64] | None:
-    """Return each input's group as a number from 0, None where the file names no groups."""
+    """Return each input's group as a number from 0; None where the file has no groups."""
     given = [name for name in GROUP_NAMES if name in file.names]
     if not given:
         return None
@@ -149,14 +184,14 @@ def _class_names(classes: NDArray[Any], where: str) -> tuple[str, ...]:
 def _test_labels(y: NDArray[Any], classes: NDArray[Any], where: str) -> Labels:
     if (y.dtype.kind in "SU") != (classes.dtype.kind in "SU") or (y.dtype.kind == "S") != (classes.dtype.kind == "S"):
         raise DataError(f"{where}: y is {classes.dtype}, y_test is {y.dtype}; both must be numbers or both text")
-    # A signed and an unsigned 64-bit number would meet as floats, which round.
+    # numpy compares a signed and an unsigned 64-bit integer as floats, which round.
     if y.dtype.kind == "u" and classes.dtype.kind == "i" and y.size and int(y.max()) <= np.iinfo(np.int64).max:
         y = y.astype(np.int64)
-    places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    strange = np.flatnonzero(classes[places] != y)
-    if len(strange):
-        raise DataError(f"{where}: y_test holds {_text(y[strange[0]])!r}, which is no class of y")
-    return places.astype(np.int64)
+    labels = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = np.flatnonzero(classes[labels] != y)
+    if len(unknown):
+        raise DataError(f"{where}: y_test holds {_text(y[unknown[0]])!r}, which is no class of y")
+    return labels.astype(np.int64)
 
 
 def _text(value: object) -> str:
