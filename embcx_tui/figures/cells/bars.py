@@ -23,7 +23,7 @@ import numpy as np
 from embcx_tui.figures import ticks
 from embcx_tui.figures.cells.canvas import Cells, Look, Style
 from embcx_tui.figures.cells.frame import Frame, frame_of, say_nothing
-from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, CohortTrainer, Mark, render
+from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Block, Mark, render
 from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
 
@@ -168,7 +168,7 @@ def _chart(layout: Layout, stacks: list[_Stack], width: int, scale: tuple[float,
         return (row + 0.5) * row_value
 
     line = look.secondary
-    blocks: list[CohortTrainer] = [(1.5, middle(rows - 1), 1, rows, Mark("│", line))]
+    blocks: list[Block] = [(1.5, middle(rows - 1), 1, rows, Mark("│", line))]
     if foot:
         blocks.append((0.5, middle(-1), min(columns.end, width) - left, 1, Mark("▔", line)))
     for start, stack in zip(columns.starts, stacks, strict=False):

@@ -61,7 +61,7 @@ class Axis:
 
 Point = tuple[float, float, Mark]  # x, y
 Line = tuple[Sequence[float], Sequence[float], Mark]  # x [k], y [k]
-CohortTrainer = tuple[float, float, int, int, Mark]  # a point in its upper left cell, its columns and rows
+Block = tuple[float, float, int, int, Mark]  # a point in its upper left cell, its columns and rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Chart:
 
     x: Axis
     y: Axis
-    blocks: Sequence[CohortTrainer] = ()
+    blocks: Sequence[Block] = ()
     lines: Sequence[Line] = ()
     points: Sequence[Point] = ()
 
