@@ -149,7 +149,7 @@ async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
         await sees(pilot, "complexity against accuracy · ρ =")
         assert isinstance(pilot.app.screen.query_one("#bars", Canvas).figure, Dots)
         await pilot.press("b")
-        await sees(pilot, "one translucent bar a run")
+        await sees(pilot, "one translucent bar per run")
 
 
 async def test_what_is_set_comes_back() -> None:
