@@ -52,7 +52,9 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
         assert isinstance(screen, LayersScreen)
         # The layer shown is always one of those that fit, and a click means what it points at.
         for layer, first in ((9, 4), (5, 2), (0, 0)):
-            await pilot.press(*["left"] * (screen.controller.layer - layer))
+            here = screen.controller.shown
+            assert here
+            await pilot.press(*["left"] * (here.layer - layer))
             await sees(pilot, f"{f'layer {layer}' if layer else 'input'} · KL", f"layer {first + 5} · KL")
             figure = screen.query_one("#scatter", Canvas).figure
             assert isinstance(figure, Panels) and figure.chosen == layer - first

@@ -126,46 +126,6 @@ async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
         assert shown(pilot).chosen is None
 
 
-async def test_the_point_stays_chosen_across_layers_networks_and_runs_that_hold_it() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", "up")
-        await sees(pilot, "near in the plane")
-        chosen = shown(pilot).chosen
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
-        assert shown(pilot).chosen == chosen
-        await pilot.press("escape", "down")
-        await sees(pilot, "Layer 2 of 3 · relu, run 0")
-        assert shown(pilot).chosen == chosen
-
-
-async def test_the_part_seen_follows_the_chosen_point_from_layer_to_layer_and_may_be_left() -> None:
-    study = made.make_study(small())
-    # Two layers that have nothing in common: near one point there, another is far away here.
-    event = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
-    points = np.random.default_rng(5).normal(0, 1, (200, 2)).astype(np.float32)
-    file = write_arrays(study.paths.arrays, event.file.name.removeprefix("arrays/"), {"points": points})
-    study.append(event.model_copy(update={"file": file}))
-    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", *["plus"] * 6)
-        await sees(pilot, "near in the layer", "zoom ×8.0")
-        before = shown(pilot).view
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3", "zoom ×")
-        figure = shown(pilot)
-        assert figure.view and before and figure.view != before and figure.chosen is not None
-        x, y = figure.points[figure.chosen]
-        assert figure.view[0] <= x <= figure.view[2] and figure.view[1] <= y <= figure.view[3]
-        # Whoever looks elsewhere then is left there.
-        await pilot.press(*["shift+right"] * 8)
-        await pilot.pause()
-        away = shown(pilot).view
-        assert away and away[0] > x
-        await pilot.press("3", "3")
-        await pilot.pause()
-        assert shown(pilot).view == away
-
-
 async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same() -> None:
     study = made.make_study(small(measure__methods=["tsne", "pca"]))
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]

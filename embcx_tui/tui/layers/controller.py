@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from embcx_tui.figures.model import Bars, Figure, Panels
+from embcx_tui.figures.model import Bars
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
@@ -18,19 +18,20 @@ from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.charts import ChartRequest, available_charts, compared_bars, node_bars
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, embedding_files
 from embcx_tui.tui.layers.point_facts import ChosenPoint, chosen_point
-from embcx_tui.tui.layers.scatter_cache import (
-    LoadRequest,
-    ScatterCache,
-    ScatterResult,
-    adjacent_layers,
-    layer_grid,
-)
+from embcx_tui.tui.layers.scatter_cache import LoadRequest, ScatterCache, ScatterResult, adjacent_layers, layer_grid
 from embcx_tui.tui.layers.selection import Grid, LayerSelection, NetworkLayer, NodeKey, StudyTree, node_key_of
 from embcx_tui.tui.layers.viewport import Viewport
 
 _NEXT_GRID: dict[Grid | None, Grid | None] = {None: "layers", "layers": "activations", "activations": None}
 _MARGIN = 4  # columns of the screen that a scatter on the whole screen leaves free
-_ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
+
+
+Option = TypeVar("Option")
+
+
+def _after(options: Sequence[Option], present: Option) -> Option:
+    """Return the option after the present one, the first after the last and for one that is no option."""
+    return options[(options.index(present) + 1) % len(options)] if present in options else options[0]
 
 
 class ActivePoints(NamedTuple):
@@ -81,24 +82,18 @@ class LayersController:
         return self._tree
 
     @property
+    def shown(self) -> NetworkLayer | None:
+        """The layer shown, with its network: the selected layer, or the last one of a shallower network."""
+        node, layer = self.selection.node, self.selection.layer
+        network = node.network(self.snapshot.plan) if self.snapshot and node else None
+        if network is None:
+            return None
+        return NetworkLayer(network, network.depth if layer is None else min(layer, network.depth))
+
+    @property
     def network(self) -> Network | None:
         """The network whose layer is shown."""
-        node = self.selection.node
-        return node.network(self.snapshot.plan) if self.snapshot and node else None
-
-    @property
-    def layer(self) -> int:
-        """The layer shown: the selected one, or the last of a shallower network."""
-        network = self.network
-        if network is None:
-            return 0
-        return network.depth if self.selection.layer is None else min(self.selection.layer, network.depth)
-
-    @property
-    def shown(self) -> NetworkLayer | None:
-        """The layer shown, with its network."""
-        network = self.network
-        return NetworkLayer(network, self.layer) if network else None
+        return self.shown.network if self.shown else None
 
     # Selecting
 
@@ -111,13 +106,10 @@ class LayersController:
 
     def select(self, node: NodeKey | None, layer: int | None = None) -> NodeKey | None:
         """Select a node and a layer, None leaving either as it is."""
-        moved = node if node != self.selection.node else None
-        self._set(
-            replace(
-                self.selection, node=node or self.selection.node, layer=self.selection.layer if layer is None else layer
-            )
-        )
-        return moved
+        present = self.selection
+        layer = present.layer if layer is None else layer
+        self._set(replace(present, node=node or present.node, layer=layer))
+        return node if node != present.node else None
 
     def _set(self, selection: LayerSelection) -> None:
         self.selection = selection
@@ -125,8 +117,8 @@ class LayersController:
 
     def move_layer(self, by: int) -> None:
         """Go `by` layers toward the output, not beyond the input and the last layer."""
-        if network := self.network:
-            self._set(replace(self.selection, layer=min(max(self.layer + by, 0), network.depth)))
+        if shown := self.shown:
+            self._set(replace(self.selection, layer=min(max(shown.layer + by, 0), shown.network.depth)))
 
     def adjacent_network(self, by: int) -> NodeKey | None:
         """Return the leaf `by` leaves below the network shown, or its own leaf where several runs are selected."""
@@ -160,12 +152,8 @@ class LayersController:
     def next_chart(self) -> None:
         """Show the next chart that this study has."""
         if self.snapshot and (network := self.network):
-            charts, chart = available_charts(self.snapshot, network), self.selection.chart
-            self._set(
-                replace(
-                    self.selection, chart=charts[(charts.index(chart) + 1) % len(charts)] if chart in charts else "bars"
-                )
-            )
+            charts = available_charts(self.snapshot, network)
+            self._set(replace(self.selection, chart=_after(charts, self.selection.chart)))
 
     def next_grid(self) -> None:
         """Show all layers of the network, then this layer of every activation, then one layer again."""
@@ -174,20 +162,18 @@ class LayersController:
 
     def next_method(self) -> str:
         """Show the next embedding method that measured this layer; return a notice where there is no other."""
-        if self.snapshot is None or (network := self.network) is None:
+        if self.snapshot is None or (shown := self.shown) is None:
             return ""
-        method = self.selection.method
-        measured = [
-            one for one in self.snapshot.plan.settings.measure.methods if self.snapshot.layer(network, self.layer, one)
-        ]
+        methods = self.snapshot.plan.settings.measure.methods
+        measured = [method for method in methods if self.snapshot.layer(*shown, method)]
         notice = ""
         if len(measured) < 2:
             only = method_name(measured[0]) if measured else "no method"
             notice = f"This layer is measured by {only} alone; [measure] methods asks for more"
-            if method == SCORE_METHOD:
+            if self.selection.method == SCORE_METHOD:
                 return notice
-        index = measured.index(method) if method in measured else -1
-        self._set(replace(self.selection, method=measured[(index + 1) % len(measured)] if measured else SCORE_METHOD))
+        following = _after(measured, self.selection.method) if measured else SCORE_METHOD
+        self._set(replace(self.selection, method=following))
         return notice
 
     def isolate_class(self, index: int) -> None:
@@ -220,9 +206,8 @@ class LayersController:
         """Zoom in or out, about the chosen point where there is one."""
         if active := self.active_points:
             centre = None if active.row is None else active.embedding.position(active.row)
-            self._set(
-                replace(self.selection, viewport=self.selection.viewport.zoom(steps, active.embedding.bounds, centre))
-            )
+            viewport = self.selection.viewport.zoom(steps, active.embedding.bounds, centre)
+            self._set(replace(self.selection, viewport=viewport))
 
     def zoom_at(self, panel: int, at: tuple[float, float], steps: int) -> None:
         """Zoom in or out of a panel, while the point `at` of its plane stays where it is on the screen."""
@@ -306,12 +291,13 @@ class LayersController:
         """Go to the layer of a panel that was clicked, and choose the point that was hit, if any; a grid closes."""
         if (target := self.layer_of_panel(panel)) is None:
             return None
-        network, node = target.network, None
+        network, shown, node = target.network, self.shown, None
+        here = shown is not None and network == shown.network
         if self.selection.grid:
             self.selection = replace(self.selection, grid=None)
-            return self.select(self._node_like(network) if network != self.network else None, target.layer)
-        if network != self.network:
-            node = self.select(node_key_of(network), self.layer)
+            return self.select(None if here else self._node_like(network), target.layer)
+        if shown and not here:
+            node = self.select(node_key_of(network), shown.layer)
         embedding = self.embedding(target)
         if embedding and row is not None and row < len(embedding.points):
             self.point_mode = True
@@ -391,20 +377,6 @@ class LayersController:
         index = panel + self._first_panel
         return layers[index] if index < len(layers) else None
 
-    async def full_grid(self) -> tuple[Panels | None, tuple[Network, ...]]:
-        """Return all panels side by side, also those for which the screen has no room, and their networks."""
-        if self.snapshot is None or self.scatters is None or (shown := self.shown) is None:
-            return None, ()
-        figure: Figure | None = None
-        grid = layer_grid(self.snapshot, shown, self.selection)
-        for _ in range(2):  # the panels that are not on the screen may have to be read first
-            result = self.scatters.grid(self.snapshot, grid, self.selection, _ROOM_FOR_ALL)
-            figure = result.figure
-            if not await self.scatters.embeddings.arrays.fetch(result.missing):
-                break
-        networks = dict.fromkeys(target.network for target in grid.layers)
-        return figure if isinstance(figure, Panels) else None, tuple(networks)
-
     def load_request(
         self, scatter: ScatterResult, missing: tuple[SealedFile, ...], nodes: Iterable[NodeKey], size: tuple[int, int]
     ) -> LoadRequest | None:
@@ -412,9 +384,8 @@ class LayersController:
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         adjacent = adjacent_layers(self.snapshot, shown, nodes)
-        return LoadRequest(
-            self.snapshot, self.selection, (*scatter.missing, *missing), scatter.tasks, adjacent, size
-        )  # fmt: skip
+        missing = (*scatter.missing, *missing)
+        return LoadRequest(self.snapshot, self.selection, missing, scatter.tasks, adjacent, size)
 
     # Coming back
 
@@ -428,6 +399,5 @@ class LayersController:
             return None
         selection = LayerSelection.from_values(values, self.tree)
         node, compared = selection.node or self.selection.node, self.selection.compared
-        self.selection = replace(selection, node=node, compared=compared)
-        self._changed()
+        self._set(replace(selection, node=node, compared=compared))
         return selection.node

@@ -30,14 +30,23 @@ from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, flaws
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
+from embcx_tui.tui.layers.scatter_cache import ScatterResult, layer_grid
 from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 
 _MOST_COLUMNS = 4
+_ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 _ACCURACY = "test accuracy"
 
 
+def nearest_figure(network: Network, chart: bool) -> str:
+    """Return the name of the study's figure nearest to what is shown, to the chart or to the points of `network`."""
+    if chart:
+        return figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
+    return network_figure_name("embedding", network)
+
+
 async def figures_shown(
-    controller: LayersController, chart: Figure | None, scatter: Figure | None
+    controller: LayersController, chart: Figure | None, scatter: Figure | None, chart_first: bool
 ) -> dict[str, ExportFigure]:
     """Return the figures of what is on the screen, by their words in the export window.
 
@@ -45,6 +54,7 @@ async def figures_shown(
     ----------
     chart : the figure of the upper panel; None where there is none
     scatter : the points of one layer, or several layers side by side; None where there are none
+    chart_first : which of the two comes first
     """
     snapshot, shown, selection = controller.snapshot, controller.shown, controller.selection
     figures: dict[str, ExportFigure] = {}
@@ -56,10 +66,26 @@ async def figures_shown(
         points = await asyncio.to_thread(points_figure, scatter, embedding, snapshot, shown, selection)
         figures["points shown"] = points
     elif isinstance(scatter, Panels):
-        panels, networks = await controller.full_grid()
+        panels, networks = await _full_grid(controller, snapshot, shown)
         if panels:
             figures["points shown"] = grid_figure(panels, snapshot, shown, selection, networks)
-    return figures
+    return figures if chart_first else dict(reversed(figures.items()))
+
+
+async def _full_grid(
+    controller: LayersController, snapshot: Snapshot, shown: NetworkLayer
+) -> tuple[Panels | None, tuple[Network, ...]]:
+    """Return all panels side by side, also those for which the screen has no room, and their networks."""
+    figure: Figure | None = None
+    selection, scatters = controller.selection, controller.scatters
+    grid = layer_grid(snapshot, shown, selection)
+    for _ in range(2):  # the panels that are not on the screen may have to be read first
+        result = scatters.grid(snapshot, grid, selection, _ROOM_FOR_ALL) if scatters else ScatterResult()
+        figure = result.figure
+        if scatters is None or not await scatters.embeddings.arrays.fetch(result.missing):
+            break
+    networks = dict.fromkeys(target.network for target in grid.layers)
+    return figure if isinstance(figure, Panels) else None, tuple(networks)
 
 
 def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection: LayerSelection) -> ExportFigure:

@@ -19,12 +19,11 @@ from embcx_tui.analysis.selection import select
 from embcx_tui.figures.model import Bars, Dots, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import SealedFile
-from embcx_tui.study.naming import figure_name, network_figure_name
 from embcx_tui.tui import keys, panels
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.layers.charts import StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
-from embcx_tui.tui.layers.export_figures import figures_shown
+from embcx_tui.tui.layers.export_figures import figures_shown, nearest_figure
 from embcx_tui.tui.layers.messages import chance_words, nothing_yet
 from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
 from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
@@ -144,19 +143,18 @@ class LayersScreen(ModeScreen):
         if self.controller.point_mode != self._point_mode_shown:
             self._point_mode_shown = self.controller.point_mode
             self.refresh_bindings()
-        self.show_soon()
+        self._show_soon()
 
-    def show_soon(self) -> None:
+    # Grids, the zoom and charts of the whole study depend on the size of their panel.
+    @on(Canvas.Sized)
+    def _show_soon(self) -> None:
         """Show the selection once the keys that are waiting have been handled: a held key never queues up."""
         if not self._show_pending:
             self._show_pending = True
-            self.call_later(self._show_now)
-
-    def _show_now(self) -> None:
-        self._show_pending = False
-        self._show()
+            self.call_later(self._show)
 
     def _show(self) -> None:
+        self._show_pending = False
         if self.controller.shown is None:
             self._chart.show(None)
             self._scatter.show(None)
@@ -238,11 +236,6 @@ class LayersScreen(ModeScreen):
     def _compute_statistics(self) -> None:
         if self._statistics.ready:
             self.run_worker(self._statistics.run(), group="statistics")
-
-    @on(Canvas.Sized)
-    def _sized(self) -> None:
-        """Show again: grids, the zoom and charts of the whole study depend on the size of their panel."""
-        self.show_soon()
 
     # Selecting
 
@@ -382,8 +375,7 @@ class LayersScreen(ModeScreen):
             if following is not None:
                 self.controller.choose_point(active.target, following)
 
-    def action_turn(self, by: int) -> None:
-        self.controller.move_layer(by)
+    action_turn = action_flip  # on other keys, since the arrows move from point to point
 
     def action_leave(self) -> None:
         self.controller.leave_point_mode()
@@ -422,12 +414,7 @@ class LayersScreen(ModeScreen):
             self.post_message(Say("No layer is measured yet: there is no figure to save", "warning"))
             return
         chart_first = self._chart.has_focus
-        figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target)
-        if not chart_first:
-            figures = dict(reversed(figures.items()))
-        if chart_first:
-            name = figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
-        else:
-            name = network_figure_name("embedding", network)
+        figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target, chart_first)
+        name = nearest_figure(network, chart_first)
         exclude_chance = self.controller.selection.exclude_chance
         self.app.push_screen(ExportDialog(self.paths, snapshot, name, figures, exclude_chance))
