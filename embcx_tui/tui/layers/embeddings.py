@@ -119,8 +119,7 @@ class EmbeddingCache:
         assert isinstance(sample, Sample) and points is not None and not isinstance(points, str)
         if len(points) != len(sample.labels):
             return f"{files.chain[-1].name}: {len(points)} points for a sample of {len(sample.labels)}"
-        # One object for all layers of a run, by which the flight from layer to layer sees that the points are the same.
-        sample = self._samples.setdefault(sample.sha256, sample)
+        sample = self._samples.setdefault(sample.sha256, sample)  # one for all layers of a run, for memory
         predicted = self.arrays.predicted(files.predicted, len(points)) if files.predicted else None
         neighbours = self.arrays.neighbours(files.neighbours, len(points)) if files.neighbours else None
         embedding = AlignedEmbedding(key, self._align(files.chain), sample, predicted, neighbours)

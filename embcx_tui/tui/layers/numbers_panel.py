@@ -167,13 +167,13 @@ class _Page:
     def _over_runs(self, selection: Selection) -> None:
         """Show mean, standard deviation and interval of the layer over the runs that count."""
         shown = self._shown
+        networks = selection.architectures()[shown.network.architecture]
         key = shown.network.architecture, shown.layer
-        networks = selection.architectures()[key[0]]
-        one = shown.statistics.layers.get(key) if shown.statistics else None
-        if one and one.kl_mean is not None and one.kl_sd is not None and len(networks) > 1:
-            name = f"{one.n} runs" if one.n == len(networks) else f"{one.n}/{len(networks)} runs"
-            self._add(name, f"{one.kl_mean:.3f} ± {one.kl_sd:.3f}")
-            if interval := shown.statistics and shown.statistics.intervals.get(key):
+        summary = shown.statistics.layers.get(key) if shown.statistics else None
+        if summary and summary.kl_mean is not None and summary.kl_sd is not None and len(networks) > 1:
+            name = f"{summary.n} runs" if summary.n == len(networks) else f"{summary.n}/{len(networks)} runs"
+            self._add(name, f"{summary.kl_mean:.3f} ± {summary.kl_sd:.3f}")
+            if interval := summary.kl_interval:
                 self._add("95 % CI", f"{interval[0]:.3f} … {interval[1]:.3f}")
         elif shown.statistics is None and len(networks) > 1:
             self._add(f"{len(networks)} runs", _COUNTING)

@@ -230,11 +230,19 @@ class ScatterCache:
         labels, loaded = embedding.sample.labels, snapshot.datasets.get(network.dataset)
         classes = loaded.classes if loaded else tuple(str(one) for one in range(int(labels.max(initial=0)) + 1))
         mask = selection.mask(embedding)
-        made = layer_scatter(embedding.points, labels, classes, title=title, note=note, chosen=row, shown=mask)
-        # The arrays themselves, not views of them: a flight sees by them whether the points are the same.
-        made = replace(made, points=embedding.points, labels=labels, view=selection.viewport.rect)
-        self._figures[key] = made
-        return made
+        figure = layer_scatter(
+            embedding.points,
+            labels,
+            classes,
+            title=title,
+            note=note,
+            chosen=row,
+            shown=mask,
+            view=selection.viewport.rect,
+            key=embedding.sample.sha256,
+        )
+        self._figures[key] = figure
+        return figure
 
 
 @dataclass(frozen=True, eq=False)

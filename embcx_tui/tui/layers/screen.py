@@ -313,7 +313,7 @@ class LayersScreen(ModeScreen):
         node = self.controller.filter(self.query_one(FilterLine).words)
         self._update_tree()
         if node and self.controller.snapshot:
-            # After the layout, because a tree that is built anew puts its cursor on the line it had before.
+            # After the layout, because a tree that is rebuilt puts its cursor on the line it had before.
             self.call_after_refresh(self._tree.select, node)
 
     @on(FilterLine.Left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
@@ -21,20 +21,17 @@ class RunStatistics:
     """The statistics of one study, the numbers of `show --json`; `basis` is what they were computed from."""
 
     basis: Basis
-    trends: Mapping[Architecture, Trend] = field(default_factory=dict)
-    layers: Mapping[tuple[Architecture, int], LayerSummary] = field(default_factory=dict)
-    intervals: Mapping[tuple[Architecture, int], tuple[float, float] | None] = field(default_factory=dict)
+    trends: Mapping[Architecture, Trend]
+    layers: Mapping[tuple[Architecture, int], LayerSummary]
 
 
 def compute_statistics(snapshot: Snapshot, exclude_chance: bool) -> RunStatistics:
     """Return a study's trends and intervals; a second the first time, then 20 ms for 60 networks."""
     selection = select(snapshot, exclude_chance)
-    layers = {(one.architecture, one.layer): one for one in summarise_selection(selection)}
     return RunStatistics(
         _basis(snapshot),
-        {one.architecture: one for one in trends(selection)},
-        layers,
-        {key: one.kl_interval for key, one in layers.items()},
+        {trend.architecture: trend for trend in trends(selection)},
+        {(summary.architecture, summary.layer): summary for summary in summarise_selection(selection)},
     )
 
 

@@ -62,7 +62,7 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
     def show(self, tree: StudyTree, snapshot: Snapshot, compared: tuple[Network, ...]) -> None:
         """Show the networks of `tree` as they are in `snapshot`, the `compared` ones with a sign.
 
-        Nodes are built anew for another `tree`; otherwise only labels that changed are written.
+        Another `tree` has its nodes rebuilt; otherwise only labels that changed are written.
         """
         self._compared = compared
         self._states = {node_key_of(state.network): state for state in snapshot.networks.values()}
@@ -151,7 +151,7 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         return label if node.allow_expand else Text.assemble(("  ", base_style), label)
 
     def contains(self, node: TreeNode[NodeKey]) -> bool:
-        """Tell whether a node is still part of the tree: messages may arrive after it was built anew."""
+        """Tell whether a node is still part of the tree: messages may arrive after the tree was rebuilt."""
         return node.data is not None and self._node_of.get(node.data) is node
 
     @property
