@@ -95,7 +95,7 @@ async def test_what_is_there_is_written_over_only_when_told(study: made.Made, mo
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("enter")
-        await sees(pilot, "There is already", "Enter again writes over it")
+        await sees(pilot, "exists already.", "Press Enter again to overwrite it")
         assert not asked
         await pilot.press("enter")
         await sees(pilot, "Saved:")
@@ -165,9 +165,9 @@ async def test_what_no_figure_is_called_saves_nothing(study: made.Made, monkeypa
         await pilot.press("e")
         await sees(pilot, "training-digits.png")
         await pilot.press("up", *"zebra")
-        await sees(pilot, "No figure is called that")
+        await sees(pilot, "No figure matches")
         await pilot.press("enter", "f3")
-        assert not asked and "No figure is called that" in text_of(pilot.app)
+        assert not asked and "No figure matches" in text_of(pilot.app)
         for _ in "zebra":
             await pilot.press("backspace")
         await sees(pilot, "training-digits ")

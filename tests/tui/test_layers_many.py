@@ -109,7 +109,7 @@ async def test_a_slash_filters_the_tree_by_what_is_typed() -> None:
         await pilot.press("enter")
         await sees(pilot, "Layer 3 of 3 · relu, run 1")
         await pilot.press("slash", *" zzz")
-        await sees(pilot, "no network is called that")
+        await sees(pilot, "no network matches")
         await pilot.press("escape")
         text = await sees(pilot, "▸ tanh", "▾ relu")
         assert "networks" not in text.splitlines()[-2]

@@ -218,9 +218,9 @@ async def test_a_network_whose_answers_are_unknown_says_so() -> None:
     (study.paths.arrays / "digits-d3-tanh-r0.npz").unlink()
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("m")
-        await sees(pilot, "answers are not known")
+        await sees(pilot, "predictions are not known")
         await pilot.press("p")
-        await sees(pilot, "what the network takes it")
+        await sees(pilot, "its predicted class is not")
 
 
 async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:

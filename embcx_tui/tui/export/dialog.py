@@ -168,7 +168,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         if subject in self.shown:
             about = self.shown[subject].title
         elif subject == NAMED:
-            about = named.about or ("No figure is called that" if named.chosen is None else "…")
+            about = named.about or ("No figure matches" if named.chosen is None else "…")
         else:
             about = _ABOUT[subject]
         nothing = subject == NAMED and figure is None
@@ -241,7 +241,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         if exists and self._warned_of != target:
             self._warned_of = target
             name = safe_text(target.name, 200) if file else f"a .{options.format} in {safe_text(target.name, 200)}"
-            self._report(f"There is already {name}.\nEnter again writes over it", "-asks")
+            self._report(f"{name} exists already.\nPress Enter again to overwrite it", "-asks")
             return
         choices = getattr(self.app, "export_choices", None)
         if isinstance(choices, dict):

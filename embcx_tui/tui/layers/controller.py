@@ -66,10 +66,10 @@ class LayersController:
     # The study
 
     def open(self, paths: StudyPaths | None, snapshot: Snapshot | None) -> None:
-        """Begin with another study, with nothing selected."""
+        """Begin with another study: nothing is selected or filtered."""
         self.scatters = ScatterCache(paths) if paths else None
         self.snapshot = snapshot
-        self.selection, self.point_mode = LayerSelection(), False
+        self.selection, self.point_mode, self.filter_words = LayerSelection(), False, ()
 
     @property
     def tree(self) -> StudyTree | None:

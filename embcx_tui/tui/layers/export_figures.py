@@ -215,7 +215,7 @@ def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbe
         parts.append(f"class {figure.classes[selection.class_index]} alone")
     if selection.misclassified:
         known = embedding.misclassified is not None
-        parts.append("misclassified points alone" if known else "this network's answers are not known")
+        parts.append("misclassified points alone" if known else "this network's predictions are not known")
     return parts
 
 

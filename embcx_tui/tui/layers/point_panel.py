@@ -90,7 +90,7 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
 
     head: list[Row] = [class_row("is", facts.label)]
     if facts.predicted is None:
-        head.append((span(fit("what the network takes it for is not known", width), ink.muted),))
+        head.append((span(fit("its predicted class is not known", width), ink.muted),))
     else:
         right = facts.predicted == facts.label
         head.append(class_row("taken for", facts.predicted, " ✓" if right else " ✗", not right))

@@ -307,7 +307,7 @@ def _visible_words(embedding: AlignedEmbedding, selection: LayerSelection, visib
     parts = []
     n = int(visible.sum())
     if selection.misclassified and embedding.misclassified is None:
-        parts.append("this network's answers are not known")
+        parts.append("this network's predictions are not known")
     elif selection.misclassified:
         parts.append(f"{n:,} misclassified")
     elif n < len(visible):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from textual import on
@@ -42,6 +42,15 @@ _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
+
+
+def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
+    """Return an action of the screen that is a method of its controller."""
+
+    def action(screen: LayersScreen, *parameters: int) -> None:
+        method(screen.controller, *parameters)
+
+    return action
 
 
 class LayersScreen(ModeScreen):
@@ -130,7 +139,6 @@ class LayersScreen(ModeScreen):
 
     def _update_tree(self) -> None:
         controller, line = self.controller, self.query_one(FilterLine)
-        controller.filter_words = tuple(line.words.lower().split())
         if controller.snapshot and (tree := controller.tree):
             self._tree.show(tree, controller.snapshot, controller.selection.compared)
             line.show_count(len(tree.leaves), len(controller.snapshot.plan.networks))
@@ -239,15 +247,24 @@ class LayersScreen(ModeScreen):
 
     # Selecting
 
+    action_flip = _controller_action(LayersController.move_layer)
+    action_turn = action_flip  # the keys of point mode, in which the arrows move from point to point
+    action_chance = _controller_action(LayersController.toggle_chance)
+    action_chart = _controller_action(LayersController.next_chart)
+    action_grid = _controller_action(LayersController.next_grid)
+    action_isolate = _controller_action(LayersController.isolate_class)
+    action_missed = _controller_action(LayersController.toggle_misclassified)
+    action_all = _controller_action(LayersController.show_all_points)
+    action_magnify = _controller_action(LayersController.zoom)
+    action_pan = _controller_action(LayersController.pan)
+    action_fit = _controller_action(LayersController.fit)
+
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[NodeKey]) -> None:
         # Of several nodes that the cursor has passed, only the one where it stands now counts.
         if not self._tree.contains(event.node) or event.node is not self._tree.cursor_node:
             return
         if event.node.data != self.controller.selection.node:
             self.controller.select(event.node.data)
-
-    def action_flip(self, by: int) -> None:
-        self.controller.move_layer(by)
 
     def action_walk(self, by: int) -> None:
         if by < 0:
@@ -262,27 +279,9 @@ class LayersScreen(ModeScreen):
         self.controller.toggle_compared()
         self._update()
 
-    def action_chance(self) -> None:
-        self.controller.toggle_chance()
-
-    def action_chart(self) -> None:
-        self.controller.next_chart()
-
-    def action_grid(self) -> None:
-        self.controller.next_grid()
-
     def action_method(self) -> None:
         if notice := self.controller.next_method():
             self.post_message(Say(notice))
-
-    def action_isolate(self, index: int) -> None:
-        self.controller.isolate_class(index)
-
-    def action_missed(self) -> None:
-        self.controller.toggle_misclassified()
-
-    def action_all(self) -> None:
-        self.controller.show_all_points()
 
     def action_back(self) -> None:
         """Undo the outermost of what is set: full screen, grid, chosen point, comparison, filter."""
@@ -319,17 +318,6 @@ class LayersScreen(ModeScreen):
     @on(FilterLine.Left)
     def _filter_left(self) -> None:
         self._tree.focus()
-
-    # The viewport
-
-    def action_magnify(self, steps: int) -> None:
-        self.controller.zoom(steps)
-
-    def action_pan(self, dx: int, dy: int) -> None:
-        self.controller.pan(dx, dy)
-
-    def action_fit(self) -> None:
-        self.controller.fit()
 
     @on(PointsCanvas.Wheeled)
     def _wheeled(self, event: PointsCanvas.Wheeled) -> None:
@@ -374,8 +362,6 @@ class LayersScreen(ModeScreen):
             following = canvas.first(panel) if row is None else canvas.step(row, dx, dy, panel)
             if following is not None:
                 self.controller.choose_point(active.target, following)
-
-    action_turn = action_flip  # on other keys, since the arrows move from point to point
 
     def action_leave(self) -> None:
         self.controller.leave_point_mode()

@@ -227,7 +227,7 @@ class FilterLine(Horizontal):
 
     def show_count(self, matching: int, total: int) -> None:
         """Show how many networks match."""
-        text = f"{matching:,} of {total:,} networks" if matching else "no network is called that"
+        text = f"{matching:,} of {total:,} networks" if matching else "no network matches"
         self.query_one("#filter-count", Static).update(Content(text))
 
     @on(Input.Changed)
