@@ -18,6 +18,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, file_name
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
@@ -27,10 +28,7 @@ from embcx_tui.tui import keys
 from embcx_tui.tui.export.figure_list import NamedFigures
 from embcx_tui.tui.export.preview import FullScreenPreview, Preview
 from embcx_tui.tui.export.save import (
-    FORMATS,
-    LEAST_DPI,
     LONGEST_PATH,
-    MOST_DPI,
     SIZES,
     ExportFigure,
     ExportOptions,
@@ -205,7 +203,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def _options(self) -> ExportOptions | None:
         """Return the options in the form; None where the dpi are impossible."""
         dpi = self.query_one("#dpi", Input).value
-        if not dpi.isdecimal() or not LEAST_DPI <= int(dpi) <= MOST_DPI:
+        if not dpi.isdecimal() or not MIN_DPI <= int(dpi) <= MAX_DPI:
             return None
         folder = self.query_one("#folder", Input).value.strip()
         return ExportOptions(self._field("format").value.lower(), self._field("size").value, int(dpi), folder)
@@ -216,9 +214,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             mode = re.sub(r"[^a-z]", "", self.app.current_mode)
             return f"screen-{mode}.{'svg' if self._subject == SCREEN_SVG else 'txt'}"
         figure = self._selected_figure
-        name = figure.name if isinstance(figure, ExportFigure) else figure or ""
-        # As `embcx-tui export` names it.
-        return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
+        return file_name(figure.name if isinstance(figure, ExportFigure) else figure or "", format)
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:
@@ -231,7 +227,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             return
         options = self._options()
         if options is None:
-            self._report(f"dpi is a number from {LEAST_DPI} to {MOST_DPI}", "-failed")
+            self._report(f"dpi is a number from {MIN_DPI} to {MAX_DPI}", "-failed")
             self.query_one("#dpi").focus()
             return
         folder = options.folder_of(self._paths)

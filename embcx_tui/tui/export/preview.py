@@ -93,7 +93,7 @@ class Preview(Static):
         if not width or not height:
             return
         cell_width, cell_height = images.cell_pixels()
-        command = [*EMBCX, "preview", "--room", f"{width}x{height}", "--size", size]
+        command = [*EMBCX, "draw", "--room", f"{width}x{height}", "--size", size]
         command += ["--cell", f"{cell_width}x{cell_height}", *(("--sixel",) if self._protocol == "sixel" else ())]
         if isinstance(figure, str):
             command += ["--study", paths.id, "--figure", figure, *(("--exclude-chance",) if exclude_chance else ())]

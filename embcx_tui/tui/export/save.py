@@ -15,15 +15,14 @@ from rich.segment import Segment, Segments
 from textual.screen import Screen
 from textual.strip import Strip
 
+from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI
 from embcx_tui.figures.model import Figure
 from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
-FORMATS = ("png", "svg", "pdf")
 # The words of the window, and what `embcx-tui export --size` calls the same.
 SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
-LEAST_DPI, MOST_DPI = 50, 1200
 # Shown whole, since users copy it; only what is no path any more is cut.
 LONGEST_PATH = 4_000
 # -P: a file named like one of our modules in the current directory must not be imported instead.
@@ -55,7 +54,7 @@ class ExportOptions:
         return cls(
             format if format in FORMATS else "png",
             size if size in SIZES else "fitting",
-            dpi if isinstance(dpi, int) and LEAST_DPI <= dpi <= MOST_DPI else 300,
+            dpi if isinstance(dpi, int) and MIN_DPI <= dpi <= MAX_DPI else 300,
             folder if isinstance(folder, str) else "",
         )
 
