@@ -24,7 +24,7 @@ def measured() -> FakeStudy:
     ("typed", "shown"),
     [
         ("/relu", "2 of 8 networks"),
-        ("/logsig zeqs", "no network is called that"),
+        ("/logsig zeqs", "no network matches"),
         ("v/layer slq", "with “layer slq”"),
         ("v/layer\rz", "with “layer”"),
         (f"v{CTRL_F}vslnq", "vslnq"),

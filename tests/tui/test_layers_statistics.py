@@ -17,8 +17,8 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.layers import statistics_cache as layers_statistics
-from embcx_tui.tui.layers.numbers_panel import Numbers
+from embcx_tui.tui.layers import statistics_cache
+from embcx_tui.tui.layers.numbers_panel import NumbersPanel
 from embcx_tui.tui.layers.screen import LayersScreen
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of
@@ -58,7 +58,7 @@ def interval_words(one: LayerSummary) -> str:
 
 def numbers(pilot: Pilot[None]) -> list[str]:
     """Return the lines of the numbers' panel with their words."""
-    return pilot.app.screen.query_one(Numbers).shown_text.splitlines()
+    return pilot.app.screen.query_one(NumbersPanel).shown_text.splitlines()
 
 
 async def says(pilot: Pilot[None], name: str, value: str) -> None:
@@ -135,13 +135,13 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
     threads: list[threading.Thread] = []
     may = threading.Event()
 
-    def count(snapshot: Snapshot, exclude_chance: bool) -> layers_statistics.Counted:
+    def compute(snapshot: Snapshot, exclude_chance: bool) -> statistics_cache.RunStatistics:
         threads.append(threading.current_thread())
         may.wait(PATIENCE_S)
-        return counted(snapshot, exclude_chance)
+        return compute_statistics(snapshot, exclude_chance)
 
-    counted = layers_statistics.count
-    monkeypatch.setattr(layers_statistics, "count", count)
+    compute_statistics = statistics_cache.compute_statistics
+    monkeypatch.setattr(statistics_cache, "compute_statistics", compute)
     study = make_study(five_runs(), "running", epochs=2, measured=28)
     try:
         async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
@@ -192,7 +192,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
     assert kept.n == 5 and without.n == 3 and kept.kl_mean != without.kl_mean
     async with opened(study, "layers", size, expect="Layer 3 of 3 · tanh, run 0") as pilot:
         screen = pilot.app.screen
-        assert isinstance(screen, LayersScreen) and not screen.exclude_chance
+        assert isinstance(screen, LayersScreen) and not screen.controller.selection.exclude_chance
         await says(pilot, "5 runs", f"{kept.kl_mean:.3f} ± {kept.kl_sd:.3f}")
         assert "without" not in text_of(pilot)
         await pilot.press("w")
@@ -202,7 +202,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         await says(pilot, "p falls", number(trend.p_value))
         # The chart's mean is the same one.
         assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
-        assert screen.exclude_chance
+        assert screen.controller.selection.exclude_chance
         # Also where a figure has the whole screen.
         await pilot.press("z")
         await sees(pilot, "means and tests without 3 networks at chance")

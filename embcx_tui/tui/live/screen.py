@@ -20,7 +20,6 @@ from embcx_tui.store.snapshot import Quantity, Snapshot, State
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
-from embcx_tui.tui.layers.messages import NO_STUDY, READING
 from embcx_tui.tui.live.curves import ORDER, curves
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
@@ -28,6 +27,7 @@ from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
 from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
 from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 from embcx_tui.tui.widgets.line_widget import LineWidget
@@ -126,7 +126,7 @@ class LiveScreen(ModeScreen):
         self.query_one("#panels").display = self.query_one("#head").display = snapshot is not None
         nothing = self.query_one("#nothing", Canvas)
         nothing.display = snapshot is None
-        nothing.show(None, READING if self.paths else NO_STUDY)
+        nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
         state = (snapshot.state if snapshot else None, self.starting)
         if state != self._state:
             # Which of stop and resume can be pressed depends on it.
