@@ -255,6 +255,6 @@ def _memory(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    from embcx_tui.cli.run import duration
+    from embcx_tui.analysis.formatting import long_duration
 
-    return duration(seconds)
+    return long_duration(seconds)

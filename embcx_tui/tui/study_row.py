@@ -99,14 +99,15 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
     datasets = snapshot.plan.settings.data.datasets
     scores: dict[str, float] = {}
     for summary in summarise(snapshot):
-        # One number per architecture: the last layer of the trained networks. The name has dataset and depth where
-        # there are several.
-        if summary.layer == summary.depth and summary.control is None and summary.kl_mean is not None:
-            words = [summary.activation]
+        # One number per architecture: the last layer of the trained networks. With several datasets or depths the
+        # architecture's name says which.
+        dataset, depth, activation, control = summary.architecture
+        if summary.layer == depth and control is None and summary.kl_mean is not None:
+            words = [activation]
             if len(depths) > 1:
-                words.append(f"d{summary.depth}")
+                words.append(f"d{depth}")
             if len(datasets) > 1:
-                words.insert(0, summary.dataset)
+                words.insert(0, dataset)
             scores[safe_text(" ".join(words), 60)] = summary.kl_mean
     return tuple(sorted(scores.items(), key=lambda pair: pair[1]))
 

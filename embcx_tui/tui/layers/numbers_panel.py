@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Trend
 from embcx_tui.figures.terminal import Row
@@ -197,7 +197,7 @@ class _Page:
             self._add("first break", break_words(one))
         elif short:
             rises = one.effect is not None and one.effect < 0
-            self._add("p rises" if rises else "p falls", p_words(one.p_increase if rises else one.p_value))
+            self._add("p rises" if rises else "p falls", number(one.p_increase if rises else one.p_value))
             self._add("effect", effect_words(one))
             self._add("first break", break_words(one))
         else:
@@ -240,9 +240,9 @@ def _trend_values(one: Trend) -> tuple[str, ...]:
     if one.runs_left_out:
         runs = f"{len(one.runs)} of {len(one.runs) + len(one.runs_left_out)}"
     return (
-        p_words(one.p_value),
-        p_words(one.p_holm),
-        p_words(one.p_increase),
+        number(one.p_value),
+        number(one.p_holm),
+        number(one.p_increase),
         effect_words(one),
         break_words(one),
         "–" if one.statistic is None else f"{one.statistic:g}",

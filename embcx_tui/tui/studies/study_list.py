@@ -61,8 +61,8 @@ def _progress(row: StudyRow, width: int, now: float) -> Content:
         return Content("")
     # What is done needs no attention.
     colour = "$text-disabled" if row.state == "complete" else STATE_STYLES[row.state].colour
-    bar = formatting.line_bar(row.fraction, width - 5, colour)
-    return Content.assemble(bar, formatting.percent(row.fraction).rjust(5))
+    done, rest = formatting.progress_line(row.fraction, width - 5)
+    return Content.assemble((done, colour), (rest, "$bar-rest"), formatting.percent(row.fraction).rjust(5))
 
 
 def _when(row: StudyRow, width: int, now: float) -> Content:
