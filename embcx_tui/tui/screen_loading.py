@@ -52,9 +52,9 @@ def _import_layers() -> None:
 
 def _import_live() -> None:
     import embcx_tui.tui.live.screen  # noqa: F401
-    from embcx_tui.figures import plotext_chart
+    from embcx_tui.figures.cells import plotext_adapter
 
-    plotext_chart.load()
+    plotext_adapter.load()
 
 
 def _import_dialogs() -> None:

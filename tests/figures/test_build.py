@@ -133,6 +133,6 @@ def test_text_from_outside_is_made_harmless() -> None:
 
 
 def test_drawing_in_the_terminal_loads_no_heavy_library() -> None:
-    code = "import sys, embcx_tui.figures.terminal, embcx_tui.figures.builders; print(*sys.modules)"
+    code = "import sys, embcx_tui.figures.cells, embcx_tui.figures.builders; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "torch", "scipy", "textual", "plotext", "sklearn"} & set(loaded)

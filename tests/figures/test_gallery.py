@@ -13,10 +13,10 @@ import pytest
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import relations
 from embcx_tui.figures import builders, gallery, paper_figures
+from embcx_tui.figures.cells import Look, draw_text
 from embcx_tui.figures.image.render import render
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.serialization import figure_csv
-from embcx_tui.figures.terminal import Look, draw_text
 from embcx_tui.study.plan import make_plan
 from tests.figures import small_study
 from tests.figures.small_study import SmallStudy, complexity

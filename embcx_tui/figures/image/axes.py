@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
 from embcx_tui.figures.image.style import GRID, INK, LARGEST, hex_of, marker, say, width_of
-from embcx_tui.figures.midst import midsts
+from embcx_tui.figures.label_positions import label_positions
 from embcx_tui.figures.model import Bar, Bars, Curves, Scatter
 from embcx_tui.figures.palette import FULL_OPACITY, class_names, colour, signs
 
@@ -106,7 +106,7 @@ def _draw_names(
     from matplotlib.patheffects import withStroke
 
     glyphs, size = signs(classes), min(max(3.5 + inches, 4.5), 6.0)
-    for place, row in midsts(points, labels, len(classes)):
+    for place, row in label_positions(points, labels, len(classes)):
         axes.annotate(
             glyphs[place], points[row], ha="center", va="center", fontsize=size, fontweight="bold", clip_on=True,
             path_effects=[withStroke(linewidth=1.6, foreground="white")],

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
+from embcx_tui.figures.cells import parts
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
-from embcx_tui.figures.terminal import parts
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import activation_index, layer_tick, network_name, short_labels
 from embcx_tui.study.plan import Network

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures.builders import layer_scatter
+from embcx_tui.figures.cells import locate
 from embcx_tui.figures.model import Panels, Scatter
-from embcx_tui.figures.terminal import locate
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import method_name

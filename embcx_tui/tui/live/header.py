@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual.events import Click
 from textual.message import Message
 
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embcx_tui.figures.cells import draw, draw_text, locate
 from embcx_tui.figures.model import Scatter
-from embcx_tui.figures.terminal import draw, draw_text, locate
 
 GRID = np.array([[x, y] for y in range(5) for x in range(5)], dtype=np.float32)
 WHOLE = Scatter("points", GRID, np.zeros(25, dtype=np.int64), ("one",))

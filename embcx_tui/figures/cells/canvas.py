@@ -1,4 +1,4 @@
-"""A rectangle of terminal cells to paint on, and the spans it becomes."""
+"""A rectangle of terminal cells to paint on, what the terminal can show of it, and the spans it becomes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embcx_tui.figures.palette import Rgb
 from embcx_tui.study.text import safe_text
@@ -26,6 +28,15 @@ class Span:
 
 
 Row = tuple[Span, ...]
+
+
+class Style(NamedTuple):
+    """How a cell looks; None: no colour of its own (of `bg` in `Cells.put`: the cell keeps the one it has)."""
+
+    fg: Rgb | None = None
+    bg: Rgb | None = None
+    bold: bool = False
+    dim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +67,33 @@ class Look:
     def faint(self) -> Rgb:
         return self.muted or ((138, 138, 138) if self.dark else (108, 108, 108))
 
+    @property
+    def text(self) -> Style:
+        return Style(self.ink)
 
-_ASCII = {
-    "·": "-",
-    "…": "~",
-    "±": "+-",
-    "━": "=",
-    "─": "-",
-    "│": "|",
-    "┤": "+",
-    "┼": "+",
-    "└": "+",
-    "┴": "+",
-    "┬": "+",
-    "●": "o",
-    "×": "x",
-    "–": "-",
-    "−": "-",
-    "→": ">",
-    "▇": "#",
-    "█": "#",
-    "▁": "_",
-    "▔": "-",
-    "▓": "#",
-    "▒": "+",
-    "░": ".",
-}
+    @property
+    def strong(self) -> Style:
+        return Style(self.ink, bold=True)
+
+    @property
+    def secondary(self) -> Style:
+        """The theme's muted colour, dim without colours."""
+        return Style(self.faint, dim=not self.colours)
+
+    @property
+    def selected(self) -> Style:
+        """What the screen has chosen: in colours, dark on light."""
+        return Style(self.paper, self.ink, bold=True) if self.colours else self.strong
+
+
+# What stands for the characters of our drawings where only ASCII can be shown.
+ASCII = str.maketrans(
+    {
+        "·": "-", "…": "~", "±": "+-", "━": "=", "─": "-", "│": "|", "┤": "+", "┼": "+", "└": "+", "┴": "+",
+        "┬": "+", "●": "o", "×": "x", "–": "-", "−": "-", "→": ">", "▸": ">", "■": "#", "▇": "#", "█": "#", "▁": "_",
+        "▔": "-", "▓": "#", "▒": "+", "░": ".",
+    }
+)  # fmt: skip
 
 
 @lru_cache(maxsize=2048)
@@ -94,8 +106,7 @@ def split_cells(text: str, unicode: bool = True) -> tuple[str, ...]:
         return tuple(text)
     text = unicodedata.normalize("NFC", safe_text(text))
     if not unicode:
-        text = "".join(_ASCII.get(char, char) for char in text)
-        text = unicodedata.normalize("NFKD", text)
+        text = unicodedata.normalize("NFKD", text.translate(ASCII))
         text = "".join(char if char.isascii() else "?" for char in text if not unicodedata.combining(char))
         return tuple(text)
     cells: list[str] = []
@@ -141,17 +152,14 @@ class Cells:
         column: int,
         row: int,
         text: str,
-        fg: Rgb | None = None,
+        style: Style | None = None,
         *,
-        bg: Rgb | None = None,
-        bold: bool = False,
-        dim: bool = False,
         width: int | None = None,
         align: float = 0.0,
     ) -> int:
         """Write `text` into `width` cells from `column` (the rest of the row unless told); return the cells it took.
 
-        `align` 0: left, 0.5: centred, 1: right. Nothing is written outside the rectangle; `bg` None keeps the old one.
+        `align` 0: left, 0.5: centred, 1: right. Nothing is written outside the rectangle.
         """
         room = self.width - column if width is None else min(width, self.width - column)
         if room <= 0 or column < 0 or not 0 <= row < self.height:
@@ -159,18 +167,28 @@ class Cells:
         cells = clip(split_cells(text, self.look.unicode), room, self.look.unicode)
         self._wide = self._wide or "" in cells
         start = column + round((room - len(cells)) * align)
-        where = (row, slice(start, start + len(cells)))
-        self.chars[where] = cells
-        self.fg[where] = pack(fg)
-        if bg is not None:
-            self.bg[where] = pack(bg)
-        self.bold[where] = bold
-        self.dim[where] = dim
+        at = (row, slice(start, start + len(cells)))
+        style = style or Style()
+        self.chars[at], self.fg[at], self.bold[at], self.dim[at] = cells, pack(style.fg), style.bold, style.dim
+        if style.bg is not None:
+            self.bg[at] = pack(style.bg)
         return len(cells)
 
     def muted(self, column: int, row: int, text: str, *, width: int | None = None, align: float = 0.0) -> int:
         """Write `text` as secondary: the theme's muted colour, dim without colours."""
-        return self.put(column, row, text, self.look.faint, width=width, align=align, dim=not self.look.colours)
+        return self.put(column, row, text, self.look.secondary, width=width, align=align)
+
+    def put_selected_point(self, column: int, row: int, sign: str, within: range) -> None:
+        """Draw a selected point: its sign on a full cell between brackets, where they are `within` the plot.
+
+        It is seen at a glance among others, with and without colour.
+        """
+        look = self.look
+        self.put(column, row, sign, Style(look.paper, look.ink, bold=True), width=1)
+        left, right = ("▐", "▌") if look.unicode and look.colours else ("[", "]")
+        for beside, glyph in ((column - 1, left), (column + 1, right)):
+            if beside in within:
+                self.put(beside, row, glyph, look.strong, width=1)
 
     def paste(self, other: Cells, column: int, row: int) -> None:
         """Copy `other` here; what does not fit is left out."""
@@ -184,8 +202,8 @@ class Cells:
     def words(self, *lines: str) -> Cells:
         """Write `lines` in the middle, as many as fit."""
         shown = lines[: self.height]
-        for place, line in enumerate(shown):
-            self.muted(0, (self.height - len(shown)) // 2 + place, line, align=0.5)
+        for number, line in enumerate(shown):
+            self.muted(0, (self.height - len(shown)) // 2 + number, line, align=0.5)
         return self
 
     def rows(self) -> tuple[Row, ...]:
@@ -210,7 +228,7 @@ class Cells:
         for layer in (self.fg, self.bold, self.dim):
             layer[:] = np.take_along_axis(layer, last, axis=1)
 
-    def _row(self, row: int, changed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Row:
+    def _row(self, row: int, changed: NDArray[np.bool_]) -> Row:
         if not self.width:
             return ()
         text = self.chars[row].tolist()
