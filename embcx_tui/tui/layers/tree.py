@@ -19,8 +19,7 @@ from embcx_tui.study.plan import Network, Plan
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.tree_nodes import Branch, NodeKey, branches, node_key_of
-from embcx_tui.tui.live.network_table import STATUS_SIGNS
-from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATUS_SIGNS
 
 
 class LayersTree(Tree[NodeKey], inherit_bindings=False):

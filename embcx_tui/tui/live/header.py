@@ -7,13 +7,14 @@ from collections.abc import Callable
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.figures.cells import Row
+from embcx_tui.figures.palette import Rgb
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.keys import written
 from embcx_tui.tui.live.throughput import pace, pace_words
 from embcx_tui.tui.study_row import STATE_STYLES
-from embcx_tui.tui.widgets.line_widget import RGB, Ink, LineWidget, fit_row, row_width, span
+from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, row_width, span
 
 _LEAST_BAR = 12
 STARTING = "starting: the worker takes a few seconds"
@@ -126,7 +127,7 @@ def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
             return f"{key('live.resume')} resumes"
 
 
-def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
+def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
     """Return the colour that goes with a state; its sign and words say the same."""
     named = {
         "$text-muted": ink.muted,

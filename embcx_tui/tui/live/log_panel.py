@@ -12,10 +12,11 @@ from textual.events import MouseDown, MouseMove, MouseUp, Resize
 
 from embcx_tui.analysis import formatting
 from embcx_tui.figures.cells import Row
+from embcx_tui.figures.palette import Rgb
 from embcx_tui.store.log import Level, LogLine
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import keys
-from embcx_tui.tui.widgets.line_widget import RGB, Ink, span
+from embcx_tui.tui.widgets.line_widget import Ink, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
 # "09:00:38 ! ": what stands before a line's text, and is left empty before the rest of a long one.
@@ -257,7 +258,7 @@ class LogPanel(ScrollList):
     def line(self, number: int, width: int, ink: Ink) -> Row:
         place, text, first = self._pieces[number]
         line = self._shown[place]
-        colours: dict[str, RGB] = {"info": ink.text, "warning": ink.warning, "error": ink.error}
+        colours: dict[str, Rgb] = {"info": ink.text, "warning": ink.warning, "error": ink.error}
         colour = colours[line.level]
         chosen = self._selected is not None and min(self._selected) <= place <= max(self._selected)
         ground = ink.cursor if chosen else None

@@ -74,7 +74,7 @@ class StudiesScreen(ModeScreen):
     def compose_body(self) -> ComposeResult:
         yield Static(Content.styled("looking for studies …", "$text-muted"), id="empty")
         with Container(id="body"):
-            yield StudyTable()
+            yield StudyTable(id="list")
             with VerticalScroll(id="details", can_focus=False):
                 yield StudyDetails()
 
@@ -123,7 +123,7 @@ class StudiesScreen(ModeScreen):
 
     @property
     def _row(self) -> StudyRow | None:
-        return self.query_one(StudyTable).chosen if self.is_mounted else None
+        return self.query_one(StudyTable).current if self.is_mounted else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = _ALLOWED.get(action)
