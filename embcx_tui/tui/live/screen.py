@@ -1,4 +1,4 @@
-"""Watching a study train: how far it is, every network, curves, the machine, the log."""
+"""The Live screen: a study's progress, its networks, training curves, machine and log."""
 
 from __future__ import annotations
 
@@ -370,7 +370,7 @@ class LiveScreen(ModeScreen):
         from embcx_tui.tui.export.dialog import ExportDialog
 
         snapshot = self.open_snapshot
-        if snapshot is None or self.paths is None or not any(one.last for one in snapshot.histories.values()):
+        if snapshot is None or self.paths is None or not any(history.last for history in snapshot.histories.values()):
             self.post_message(Say("No epoch is trained yet: there is no figure to save", "warning"))
             return
         dataset = next(cohort.dataset for cohort in snapshot.plan.cohorts if snapshot.histories.get(cohort.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -18,7 +19,7 @@ from embcx_tui.tui.widgets.line_widget import Ink, fit
 from embcx_tui.tui.widgets.table import Column, Table, fit_columns
 
 _POINTER = "▌"
-# The list says "3 min ago": read that often, it is true.
+# "3 min ago" changes with time alone.
 _REFRESH_EVERY_S = 10.0
 # The name has as many cells as the longest one needs, within these, before another column is widened.
 _LEAST_NAME, _MOST_NAME = 17, 40
@@ -41,7 +42,7 @@ def _state(row: StudyRow, width: int, ink: Ink) -> Row:
 def _progress(row: StudyRow, width: int, ink: Ink) -> Row:
     if row.state == "unreadable":
         return ()
-    # What is done needs no attention.
+    # A complete study needs no attention.
     colour = ink.colour("text-disabled" if row.state == "complete" else STATE_STYLES[row.state].colour)
     done, rest = formatting.progress_line(row.fraction, width - 5)
     return Span(done, colour), Span(rest, ink.colour("bar-rest")), Span(formatting.percent(row.fraction).rjust(5))
@@ -104,12 +105,11 @@ class StudyTable(Table[StudyRow]):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.STUDY_LIST
 
+    @dataclass
     class Entered(Message):
         """The user pressed Enter on a study, or clicked it."""
 
-        def __init__(self, row: StudyRow) -> None:
-            self.row = row
-            super().__init__()
+        row: StudyRow
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -136,7 +136,7 @@ class StudyTable(Table[StudyRow]):
             self.post_message(self.Entered(self.current))
 
     def action_move(self, by: int) -> None:
-        # Above the first line comes the last one.
+        # One step up from the first study leads to the last, and back.
         index = self.pointer + by
         self.go_to(index % max(len(self.items), 1) if abs(by) == 1 else index)
 
