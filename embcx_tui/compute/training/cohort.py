@@ -17,6 +17,7 @@ from torch import Tensor
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
 from embcx_tui.compute.device import memory_guard, one_blas_thread
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
 from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
@@ -244,6 +245,7 @@ class CohortTraining:
         learner, place = self._places[network.id]
         return learner.get(place)
 
+    @timed_part("activations")
     def measure(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import activate_, backpropagate_
 from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
 from embcx_tui.study.plan import Network
@@ -165,6 +166,7 @@ class CohortTrainer(Trainer):
                 largest[: len(norms)] += norms if place else norms[self._from_rows]
         return torch.isfinite(largest).tolist()
 
+    @timed_part("train")
     def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
         batch = self.training.batch_size
         for step in range(first, last):
@@ -327,6 +329,7 @@ class CohortTrainer(Trainer):
         return self.counts[place + 1] if place + 1 < len(self.counts) else 0
 
     @torch.no_grad()
+    @timed_part("test")
     def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
         correct = torch.zeros_like(self.correct)
         for start in range(0, len(y), EVALUATION_BATCH):

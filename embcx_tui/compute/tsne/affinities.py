@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.timing import timed_part
 
 FloatArray = NDArray[np.float64]
 
@@ -68,6 +69,7 @@ def finite_rows(activations: ArrayLike) -> NDArray[np.float32] | FloatArray:
     return rows
 
 
+@timed_part("P")
 def affinities(activations: ArrayLike, perplexity: float = 30.0) -> Affinities:
     """Return the `Affinities` of activations [n, d]; 1 < perplexity < n / 3, all n - 1 neighbours of each row.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne import descent_cpu
 from embcx_tui.compute.tsne.initialization import Points
 
@@ -64,6 +65,7 @@ def never() -> bool:
     return False
 
 
+@timed_part("descent and score")
 def descend(
     joint: NDArray[np.float64],
     start: Points,
