@@ -35,7 +35,7 @@ def loaded(code: str) -> set[str]:
     [
         "import embcx_tui.tui.app, embcx_tui.tui.live.screen, embcx_tui.tui.layers.screen",
         "import embcx_tui.tui.studies.screen, embcx_tui.tui.configure.screen, embcx_tui.tui.export.dialog",
-        "import embcx_tui.figures.builders, embcx_tui.figures.terminal",
+        "import embcx_tui.figures.builders, embcx_tui.figures.cells",
         "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.forecast",
         "import embcx_tui.cli.run, embcx_tui.cli.studies, embcx_tui.cli.data",
         "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.run",

@@ -11,14 +11,13 @@ from embcx_tui.store.calibration import ROUGH, Calibration, from_values
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO, facts
 from embcx_tui.study.plan import Cohort, Network, Plan
-from embcx_tui.study.settings import StudySettings
+from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 
 # Rows that a calibration's `embedding` and `metrics` are for; both grow with the number of pairs.
 CALIBRATED_POINTS = 1_000
 # CPU time of an embedding by another method, in units of a layer's `metrics` (measured at 1,000 × 100: MDS 4 s).
 METHODS = {"pca": 0.6, "lle": 4.5, "mds": 21.0, "isomap": 3.5}
 _METRICS = 6  # all of them, as a calibration measures them
-SCORING = "tsne"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) 
 def embedding_seconds(method: str, points: int, settings: StudySettings, calibration: Calibration) -> float:
     """Return the seconds of one embedding of `points` rows by `method`, among many, with what is measured beside it."""
     pairs = (points / CALIBRATED_POINTS) ** 2
-    if method != SCORING:
+    if method != SCORE_METHOD:
         return pairs * calibration.metrics * METHODS.get(method, 1.0) + calibration.write
     metrics = calibration.metrics * (1 + len(settings.measure.metrics)) / (1 + _METRICS)
     return pairs * (calibration.embedding * settings.measure.restarts + metrics) + calibration.write
@@ -139,7 +138,7 @@ def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
     hidden = sum(network.depth for network in cohort.networks + cohort.controls)
     again = sum(network.depth for network in cohort.networks if network.control is None) * len(plan.epochs)
     methods = plan.settings.measure.methods
-    return {method: len(cohort.runs) + hidden + (again if method == SCORING else 0) for method in methods}
+    return {method: len(cohort.runs) + hidden + (again if method == SCORE_METHOD else 0) for method in methods}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +181,16 @@ def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
     plan = snapshot.plan
     methods: tuple[str, ...] = plan.settings.measure.methods
     planned = Counter({method: len(plan.layers) for method in methods})
-    planned[SCORING] += plan.embeddings - planned.total()
+    planned[SCORE_METHOD] += plan.embeddings - planned.total()
     lost = {layer.id for layer in plan.layers if layer.network in snapshot.diverged}
     done = Counter(method for _, method in snapshot.measured.keys() | snapshot.failed.keys())
-    done[SCORING] += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
+    done[SCORE_METHOD] += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
     for method in methods:
         done[method] += len(lost)
-    done[SCORING] += sum(
+    done[SCORE_METHOD] += sum(
         (layer.id, epoch) not in snapshot.earlier
         for layer in plan.layers
-        if layer.id in lost and not str(layer.network).endswith("-shuffled")
+        if layer.id in lost and layer.network and plan.network_by_id[layer.network].control is None
         for epoch in plan.epochs
     )
     return done, planned
@@ -231,7 +230,7 @@ def _embedding_rates(snapshot: Snapshot, expected: Forecast) -> dict[str, float]
     for (_, method), event in snapshot.measured.items():
         found[method].append(event.seconds)
     for event in snapshot.earlier.values():
-        found[SCORING].append(event.seconds)
+        found[SCORE_METHOD].append(event.seconds)
     own = {method: sum(seconds) / len(seconds) for method, seconds in found.items()}
-    correction = own[SCORING] / expected.embeddings[SCORING] if SCORING in own else 1.0
+    correction = own[SCORE_METHOD] / expected.embeddings[SCORE_METHOD] if SCORE_METHOD in own else 1.0
     return {method: own.get(method, rate * correction) for method, rate in expected.embeddings.items()}

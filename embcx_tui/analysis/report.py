@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
-from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, quality_means, summarise_selection
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.dataset_catalogue import facts
-from embcx_tui.study.settings import to_toml
+from embcx_tui.study.naming import architecture_name, full_title
+from embcx_tui.study.plan import Architecture
+from embcx_tui.study.settings import SCORE_METHOD, to_toml
 
 # One page must stay one page: more of a kind are counted, and layers.csv names them all.
 _MOST_NAMED = 200
@@ -31,7 +32,7 @@ def report(
     lines = [
         *_head(selection),
         *how_measured(selection),
-        *differences(snapshot.plan.settings, {one: _title(one) for one in snapshot.plan.settings.data.datasets}),
+        *differences(snapshot.plan.settings, {one: full_title(one) for one in snapshot.plan.settings.data.datasets}),
         *_accuracies(selection),
         *_complexities(selection),
         *_trends(trends(selection)),
@@ -43,11 +44,6 @@ def report(
         *_repeat(snapshot, exclude_chance),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _title(dataset: str) -> str:
-    known = facts(dataset)
-    return known.title if known else dataset.rsplit("/", 1)[-1]
 
 
 def _when(at: float) -> str:
@@ -81,7 +77,7 @@ def _head(selection: Selection) -> list[str]:
         rows.append(
             (
                 "dataset",
-                f"{escaped(_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
+                f"{escaped(full_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
                 f"{loaded.features:,} values, {len(loaded.classes)} classes",
             )
         )
@@ -90,9 +86,8 @@ def _head(selection: Selection) -> list[str]:
 
 
 def _label(selection: Selection, key: Architecture) -> str:
-    dataset, depth, activation, control = key
-    text = f"{escaped(_title(dataset), 60)} {depth}×{selection.snapshot.plan.settings.networks.width} {activation}"
-    return text + (f" {control}" if control else "")
+    width = selection.snapshot.plan.settings.networks.width
+    return f"{escaped(full_title(key.dataset), 60)} {architecture_name(key, width, times='×')}"
 
 
 def _accuracies(selection: Selection) -> list[str]:
@@ -121,11 +116,11 @@ def _mean_sd(values: Sequence[float], decimals: int) -> str:
 def _complexities(selection: Selection) -> list[str]:
     groups: dict[Architecture, dict[int, LayerSummary]] = {}
     for one in summarise_selection(selection):
-        groups.setdefault((one.dataset, one.depth, one.activation, one.control), {})[one.layer] = one
+        groups.setdefault(one.architecture, {})[one.layer] = one
     lines = ["## Complexity of each layer", ""]
     if not groups:
         return [*lines, "Nothing is measured yet.", ""]
-    deepest = max(key[1] for key in groups)
+    deepest = max(key.depth for key in groups)
     head = ("network", "runs", "input", *(str(layer) for layer in range(1, deepest + 1)))
     rows = []
     for key, layers in groups.items():
@@ -152,17 +147,18 @@ def _trends(found: Sequence[Trend]) -> list[str]:
     lines = ["## Does complexity fall toward the output?", ""]
     rows = []
     for one in found:
-        control = f" {one.control}" if one.control else ""
+        key = one.architecture
+        control = f" {key.control}" if key.control else ""
         statistic = "–" if one.statistic is None else f"{one.statistic:g}"
         rows.append(
             (
-                f"{escaped(_title(one.dataset), 60)} {one.depth} {one.activation}{control}",
+                f"{escaped(full_title(key.dataset), 60)} {key.depth} {key.activation}{control}",
                 str(len(one.runs)),
                 statistic,
                 effect_words(one),
-                p_words(one.p_value),
-                p_words(one.p_holm),
-                p_words(one.p_increase),
+                number(one.p_value),
+                number(one.p_holm),
+                number(one.p_increase),
                 break_words(one),
                 escaped(one.reason or one.method or ""),
             )
@@ -180,7 +176,7 @@ def _relations(found: Sequence[Relation]) -> list[str]:
         by_network = "–" if one.ci_low is None else f"{signed(one.ci_low)} … {signed(one.ci_high)}"
         by_cluster = "–" if one.cluster_low is None else f"{signed(one.cluster_low)} … {signed(one.cluster_high)}"
         rows.append(
-            (escaped(_title(one.dataset), 60), str(one.n), str(one.architectures), rho, by_network, by_cluster)
+            (escaped(full_title(one.dataset), 60), str(one.n), str(one.architectures), rho, by_network, by_cluster)
         )  # fmt: skip
     head = ("dataset", "networks", "architectures", "Spearman's ρ", "95 %, networks", "95 %, architectures")
     return [
@@ -195,11 +191,11 @@ def _relations(found: Sequence[Relation]) -> list[str]:
 def _metrics(selection: Selection) -> list[str]:
     """Return what else was measured of the layers of trained networks, means over runs."""
     rows = []
-    deepest = max((key[1] for key in selection.architectures()), default=0)
+    deepest = max((key.depth for key in selection.architectures()), default=0)
     for key, networks in selection.architectures().items():
         found: dict[str, dict[int, list[float]]] = {}
-        for network in networks if key[3] is None else ():
-            for layer in range(key[1] + 1):
+        for network in networks if key.control is None else ():
+            for layer in range(key.depth + 1):
                 measured = selection.layer(network, layer)
                 values = {"explained": measured.explained, **measured.metrics} if measured else {}
                 for name, value in values.items():
@@ -227,8 +223,8 @@ def _quality(selection: Selection) -> list[str]:
         means = quality_means(selection, networks)
         names |= dict.fromkeys(means)
         for method in methods:
-            last = {name: cells.get((method, key[1])) for name, cells in means.items()}
-            if key[3] is None and any(value is not None for value in last.values()):
+            last = {name: cells.get((method, key.depth)) for name, cells in means.items()}
+            if key.control is None and any(value is not None for value in last.values()):
                 rows.append((_label(selection, key), method, last))
     if not rows:
         return []
@@ -260,7 +256,9 @@ def _left_out(selection: Selection) -> list[str]:
     degenerate = [f"{layer} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate]
     failed = [f"{layer} ({method}): {one.reason}" for (layer, method), one in snapshot.failed.items()]
     failed += [f"{layer} (epoch {epoch}): {one.reason}" for (layer, epoch), one in snapshot.earlier_failed.items()]
-    unconverged = [f"{layer}" for (layer, m), one in snapshot.measured.items() if m == "tsne" and not one.converged]
+    unconverged = [
+        f"{layer}" for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
+    ]
     chance = "left out, as asked" if selection.exclude_chance else "included"
     lines = ["## What is left out or needs care", ""]
     for title, names in (

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured
-from embcx_tui.study.plan import Network
-
-Architecture = tuple[str, int, str, str | None]  # (dataset, depth, activation, control)
+from embcx_tui.study.plan import Architecture, Network
+from embcx_tui.study.settings import SCORE_METHOD
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Selection:
     at_chance: tuple[str, ...]
     left_out: frozenset[str]
 
-    def layer(self, network: Network, layer: int, method: str = "tsne") -> LayerMeasured | None:
+    def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
         """Return the measurement of a layer of a network that enters; None where it does not or is not measured."""
         return None if network.id in self.left_out else self.snapshot.layer(network, layer, method)
 
@@ -42,8 +41,8 @@ class Selection:
         """Return the networks of every architecture, by run, in the plan's order; those left out are among them."""
         groups: dict[Architecture, list[Network]] = defaultdict(list)
         for network in self.snapshot.plan.networks:
-            groups[network.dataset, network.depth, network.activation, network.control].append(network)
-        return {key: tuple(sorted(found, key=lambda one: one.run)) for key, found in groups.items()}
+            groups[network.architecture].append(network)
+        return {key: tuple(sorted(networks, key=lambda network: network.run)) for key, networks in groups.items()}
 
     @property
     def words(self) -> str:

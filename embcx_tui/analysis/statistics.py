@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.selection import Architecture, Selection
-from embcx_tui.study import ids
-from embcx_tui.study.plan import Network
+from embcx_tui.analysis.selection import Selection
+from embcx_tui.study.plan import Architecture, Network
+from embcx_tui.study.seeds import stream_seed
 
 CONFIDENCE = 0.95
 # Percentile intervals move in the second to third decimal from seed to seed at this number; 0.5 s for 280 networks.
@@ -51,10 +51,7 @@ class Trend:
     `reason` says why numbers are missing.
     """
 
-    dataset: str
-    depth: int
-    activation: str
-    control: str | None
+    architecture: Architecture
     runs: tuple[int, ...]
     runs_left_out: tuple[int, ...]
     statistic: float | None = None
@@ -70,27 +67,23 @@ class Trend:
 def trends(selection: Selection) -> tuple[Trend, ...]:
     """Return the trend of every architecture that has a measured hidden layer, in the plan's order."""
     found = [
-        _trend(selection, key, networks)
-        for key, networks in selection.architectures().items()
+        _trend(selection, architecture, networks)
+        for architecture, networks in selection.architectures().items()
         if any(selection.snapshot.layer(one, layer) for one in networks for layer in range(1, one.depth + 1))
     ]
     adjusted: dict[Architecture, float | None] = {}
-    for control in dict.fromkeys(one.control for one in found):
-        family = [one for one in found if one.control == control]
+    for control in dict.fromkeys(one.architecture.control for one in found):
+        family = [one for one in found if one.architecture.control == control]
         p_values = holm([one.p_value for one in family])
-        adjusted |= {_key(one): p for one, p in zip(family, p_values, strict=True)}
-    return tuple(replace(one, p_holm=adjusted[_key(one)]) for one in found)
+        adjusted |= {one.architecture: p for one, p in zip(family, p_values, strict=True)}
+    return tuple(replace(one, p_holm=adjusted[one.architecture]) for one in found)
 
 
-def _key(one: Trend) -> Architecture:
-    return one.dataset, one.depth, one.activation, one.control
-
-
-def _trend(selection: Selection, key: Architecture, networks: Sequence[Network]) -> Trend:
+def _trend(selection: Selection, architecture: Architecture, networks: Sequence[Network]) -> Trend:
     scores = {one.run: [selection.score(one, layer) for layer in range(one.depth + 1)] for one in networks}
     whole = {run: row for run, row in scores.items() if None not in row}
-    trend = Trend(*key, runs=tuple(whole), runs_left_out=tuple(run for run in scores if run not in whole))
-    matrix = np.array(list(whole.values()), dtype=np.float64).reshape(len(whole), key[1] + 1)
+    trend = Trend(architecture, tuple(whole), tuple(run for run in scores if run not in whole))
+    matrix = np.array(list(whole.values()), dtype=np.float64).reshape(len(whole), architecture.depth + 1)
     if len(whole):
         trend = replace(trend, first_break=first_break(matrix.mean(0)))
     if len(whole) < _LEAST_RUNS:
@@ -201,7 +194,7 @@ def relations(selection: Selection) -> tuple[Relation, ...]:
         known = points(selection, dataset)
         if known:
             # A stream of its own, as everything random: the same study gives the same interval.
-            seed = ids.seed(plan.settings.machine.seed, dataset, 0, "bootstrap")
+            seed = stream_seed(plan.settings.machine.seed, dataset, 0, "bootstrap")
             found.append(_relation(dataset, known, seed))
     return tuple(found)
 
@@ -286,13 +279,18 @@ def statistics(selection: Selection) -> dict[str, Any]:
             "failed": sorted(f"{layer} ({method})" for layer, method in snapshot.failed),
         },
         "at_chance": list(selection.at_chance),
-        "trend": [record(one) for one in trends(selection)],
-        "accuracy": [record(one) for one in relations(selection)],
+        "trend": [as_record(one) for one in trends(selection)],
+        "accuracy": [as_record(one) for one in relations(selection)],
     }
 
 
-def record(one: Trend | Relation) -> dict[str, Any]:
-    """Return a result as the contract has it: its fields by name."""
-    return {
-        name: list(value) if isinstance(value := getattr(one, name), tuple) else value for name in type(one).__slots__
-    }
+def as_record(result: Any) -> dict[str, Any]:
+    """Return a slotted dataclass as the JSON contract has it: its fields by name, an architecture as its four."""
+    fields: dict[str, Any] = {}
+    for name in type(result).__slots__:
+        value = getattr(result, name)
+        if isinstance(value, Architecture):
+            fields |= value._asdict()
+        else:
+            fields[name] = list(value) if isinstance(value, tuple) else value
+    return fields

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from embcx_tui.analysis.selection import Architecture, Selection, select
-from embcx_tui.analysis.statistics import interval, statistics
+from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.statistics import as_record, interval, statistics
 from embcx_tui.store.snapshot import NetworkState, Snapshot
 from embcx_tui.study.events import LayerMeasured
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Architecture, Network
+from embcx_tui.study.settings import SCORE_METHOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,7 @@ class LayerSummary:
     `degenerate` runs are counted apart and never enter the mean.
     """
 
-    dataset: str
-    depth: int
-    activation: str
-    control: str | None
+    architecture: Architecture
     layer: int
     kl_mean: float | None
     kl_sd: float | None
@@ -47,19 +45,19 @@ def summarise(snapshot: Snapshot, exclude_chance: bool = False) -> tuple[LayerSu
 def summarise_selection(selection: Selection) -> tuple[LayerSummary, ...]:
     """Return the summaries of what a selection lets enter."""
     found: list[LayerSummary] = []
-    for key, networks in selection.architectures().items():
-        for layer in range(key[1] + 1):
+    for architecture, networks in selection.architectures().items():
+        for layer in range(architecture.depth + 1):
             measured = [one for network in networks if (one := selection.layer(network, layer))]
             if measured:
-                found.append(_summary(key, layer, measured))
+                found.append(_summary(architecture, layer, measured))
     return tuple(found)
 
 
-def _summary(key: Architecture, layer: int, layers: list[LayerMeasured]) -> LayerSummary:
+def _summary(architecture: Architecture, layer: int, layers: list[LayerMeasured]) -> LayerSummary:
     sound = np.array([one.kl for one in layers if one.kl is not None and not one.degenerate], dtype=float)
     return LayerSummary(
-        *key,
-        layer=layer,
+        architecture,
+        layer,
         kl_mean=float(sound.mean()) if sound.size else None,
         kl_sd=float(sound.std(ddof=1)) if sound.size > 1 else None,
         n=int(sound.size),
@@ -70,8 +68,7 @@ def _summary(key: Architecture, layer: int, layers: list[LayerMeasured]) -> Laye
 def summary_record(one: LayerSummary) -> dict[str, Any]:
     """Return a summary as the contract has it, with its interval."""
     low, high = one.kl_interval or (None, None)
-    record = {name: getattr(one, name) for name in LayerSummary.__slots__}
-    return {**record, "kl_ci_low": low, "kl_ci_high": high}
+    return {**as_record(one), "kl_ci_low": low, "kl_ci_high": high}
 
 
 LAYER_KEYS = (
@@ -154,7 +151,7 @@ def _layer(layer: int, measured: LayerMeasured) -> dict[str, Any]:
 
 def other_methods(snapshot: Snapshot, network: Network) -> list[tuple[int, LayerMeasured]]:
     """Return (layer, embedding) of a network's layers by all methods but t-SNE, layer by layer."""
-    methods = [method for method in snapshot.plan.settings.measure.methods if method != "tsne"]
+    methods = [method for method in snapshot.plan.settings.measure.methods if method != SCORE_METHOD]
     found = ((layer, snapshot.layer(network, layer, m)) for layer in range(network.depth + 1) for m in methods)
     return [(layer, measured) for layer, measured in found if measured]
 

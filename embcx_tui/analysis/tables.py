@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.statistics import record, relations, trends
+from embcx_tui.analysis.statistics import as_record, relations, trends
 from embcx_tui.analysis.summary import LAYER_KEYS, LayerSummary, network_records, summarise_selection, summary_record
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.plan import Architecture
 
 Record = dict[str, Any]
 
@@ -32,7 +33,7 @@ _NETWORK = (
     "test_accuracy",
 )
 _LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key != "restart_kls"))
-_SUMMARY = (*LayerSummary.__slots__, "kl_ci_low", "kl_ci_high")
+_SUMMARY = (*Architecture._fields, *LayerSummary.__slots__[1:], "kl_ci_low", "kl_ci_high")
 _TREND = (
     "dataset", "depth", "activation", "control", "statistic", "effect", "p_value", "p_increase", "p_holm", "method",
     "first_break", "runs", "runs_left_out", "reason",
@@ -94,8 +95,8 @@ def _records(keys: Sequence[str], records: Iterable[Record]) -> str:
 _TABLES: dict[str, Callable[[Selection], str]] = {
     "layers": _layers,
     "summary": lambda selection: _records(_SUMMARY, map(summary_record, summarise_selection(selection))),
-    "trend": lambda selection: _records(_TREND, map(record, trends(selection))),
-    "accuracy": lambda selection: _records(_ACCURACY, map(record, relations(selection))),
+    "trend": lambda selection: _records(_TREND, map(as_record, trends(selection))),
+    "accuracy": lambda selection: _records(_ACCURACY, map(as_record, relations(selection))),
     "epochs": _epochs,
 }
 TABLES = tuple(_TABLES)

@@ -10,7 +10,7 @@ from typing import Any
 
 from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.timing import record_parts, timed
-from embcx_tui.compute.tsne import gradient_descent
+from embcx_tui.compute.tsne.gradient_descent import never
 from embcx_tui.store.calibration import remember, stored
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import data_folder
@@ -43,7 +43,7 @@ def breakdown(name: str, settings: StudySettings) -> dict[str, Any]:
         if calibration:  # or the study would measure this machine first
             remember(device, calibration, device)
         paths = create_study(settings)
-        _, timing = timed(lambda: compute_study(paths, Journal(paths), gradient_descent.never))
+        _, timing = timed(lambda: compute_study(paths, Journal(paths), never))
     total = sum(times.seconds.values()) or 1.0
     return {
         "study": name,

@@ -22,9 +22,9 @@ from embcx_tui.bench.reference import (
     loop_settings,
 )
 from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import medians, timed
 from embcx_tui.compute.training.network import initial_weights
-from embcx_tui.compute.tsne.complexity import cores
 from embcx_tui.study.plan import Network, Plan
 
 # Steps of one measurement of the loop, and of a trial of one of its settings; layers that openTSNE embeds.

@@ -20,10 +20,11 @@ from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
 from embcx_tui.compute.timing import medians, timed
-from embcx_tui.compute.training.cohort import memory_estimate
-from embcx_tui.compute.tsne.complexity import Measurement, measure
+from embcx_tui.compute.training.memory import memory_estimate
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration
-from embcx_tui.store.paths import data_folder
+from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import StudySettings
@@ -109,7 +110,7 @@ def _training(name: str, quick: bool, device: torch.device) -> tuple[list[dict[s
 
 def _dataset(name: str, quick: bool) -> tuple[Dataset, str]:
     if not quick and datasets.status(name, data_folder()).state == "present":
-        return datasets.load(name, data_folder()), "real pixels"
+        return datasets.load(name, data_folder(), unpacked_folder()), "real pixels"
     return noise_dataset(name, *((500, 100) if quick else ())), "random pixels of its size"
 
 

@@ -14,8 +14,8 @@ import psutil
 import torch
 
 from embcx_tui import __version__
+from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, Value
-from embcx_tui.compute.tsne.complexity import cores
 from embcx_tui.study.text import safe_text
 
 # Reports progress: one line about what is measured now.

@@ -16,7 +16,8 @@ from embcx_tui.bench.workloads import choose_dataset, start
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
 from embcx_tui.compute.timing import Timing, medians, timed
-from embcx_tui.compute.training.cohort import CohortTraining, memory_estimate
+from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 from embcx_tui.worker.calibrate import cohort, settings_for

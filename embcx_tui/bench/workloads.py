@@ -12,7 +12,7 @@ from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.training.network import Weights, initial_weights
-from embcx_tui.store.paths import data_folder
+from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.worker.calibrate import cohort, settings_for
@@ -29,8 +29,8 @@ class Subject:
 def choose_dataset(quick: bool, train_limit: int = 0) -> Dataset:
     """Return MNIST where it is at hand and `quick` is not asked for, else scikit-learn's digits."""
     if not quick and datasets.status("mnist", data_folder()).state == "present":
-        return datasets.load("mnist", data_folder(), train_limit=train_limit)
-    return datasets.load("digits", data_folder())
+        return datasets.load("mnist", data_folder(), unpacked_folder(), train_limit=train_limit)
+    return datasets.load("digits", data_folder(), unpacked_folder())
 
 
 def start(network: Network, dataset: Dataset, settings: StudySettings) -> Weights:

@@ -29,9 +29,7 @@ class LazyGroup(click.Group):
         "stop": "studies",
         "delete": "studies",
         "export": "figures",
-        # The application's own: not among those that are listed.
-        "draw": "figures",
-        "preview": "figures",
+        "draw": "figures",  # for the application; not listed
         "report": "figures",
         "data": "data",
         "doctor": "doctor",

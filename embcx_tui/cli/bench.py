@@ -216,8 +216,8 @@ def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[f
 
     import numpy as np
 
+    from embcx_tui.figures.cells import Look, draw_text
     from embcx_tui.figures.model import Curve, Curves
-    from embcx_tui.figures.terminal import Look, draw_text
 
     places = np.arange(len(names), dtype=float)
     curves = tuple(
@@ -255,6 +255,6 @@ def _memory(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    from embcx_tui.cli.run import duration
+    from embcx_tui.analysis.formatting import long_duration
 
-    return duration(seconds)
+    return long_duration(seconds)

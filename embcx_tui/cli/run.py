@@ -14,8 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.formatting import long_duration
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, say_error
+from embcx_tui.cli.tables import print_table
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import StudyReader
 from embcx_tui.store.snapshot import Snapshot
@@ -56,9 +58,7 @@ def presets_command(as_json: bool) -> None:
         ]
         click.echo(json.dumps(documents, indent=2))
         return
-    width = max(len(one.name) for one in presets)
-    for one in presets:
-        click.echo(f"{one.name:{width}}  {one.about}")
+    print_table((), ((preset.name, preset.about) for preset in presets), left=(0, 1))
 
 
 @click.command("run")
@@ -164,15 +164,7 @@ def _doing(snapshot: Snapshot) -> str:
 
 
 def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time as people say it: 45 s, 12 min, 3 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return "" if seconds is None else f"about {long_duration(seconds)} left"
 
 
 def interrupted(paths: StudyPaths, console: Console) -> int:

@@ -14,16 +14,19 @@ from typing import Any
 import click
 
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.analysis.selection import Architecture, Selection, select
+from embcx_tui.analysis.formatting import break_words, number
+from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.tables import TABLES
-from embcx_tui.figures.builders import dataset_title
+from embcx_tui.cli.tables import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.naming import architecture_name, dataset_title
+from embcx_tui.study.plan import Architecture
 from embcx_tui.study.text import safe_text
 
 
@@ -42,12 +45,17 @@ def list_command(as_json: bool) -> None:
     elif not rows:
         click.echo(f"no studies yet in {safe_text(studies_folder())}; start one with: embcx-tui run demo")
     else:
-        width = max(4, *(len(row["name"]) for row in rows))
-        click.echo(f"{'id':10}  {'name':{width}}  {'state':8}  {'done':>5}  created")
-        for row in rows:
-            created = f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}"
-            done = f"{row['progress']:4.0%}"
-            click.echo(f"{row['id']:10}  {row['name']:{width}}  {row['state']:8}  {done:>5}  {created}")
+        cells = [
+            [
+                row["id"],
+                row["name"],
+                row["state"],
+                f"{row['progress']:.0%}",
+                f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
+            ]
+            for row in rows
+        ]
+        print_table(["id", "name", "state", "done", "created"], cells, left=(0, 1, 2, 4))
 
 
 def _row(snapshot: Snapshot) -> dict[str, Any]:
@@ -144,18 +152,18 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
         f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs a class",
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
     ]
     groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
     for one in summarise_selection(selection):
-        groups[one.dataset, one.depth, one.activation, one.control][one.layer] = one
+        groups[one.architecture][one.layer] = one
     if not groups:
         return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
-    deepest = max(depth for _, depth, _, _ in groups)
+    deepest = max(key.depth for key in groups)
     heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
     lines += [
         "",
-        *_aligned([heads, *(_summary_row(selection, key, layers, deepest) for key, layers in groups.items())]),
+        *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
     lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
     # Of layers, not of means: a run's input is in the mean of every architecture.
@@ -170,48 +178,26 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
-        ).rstrip()
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-
-
 def _label(snapshot: Snapshot, key: Architecture) -> str:
-    dataset, depth, activation, control = key
-    label = f"{dataset_title(dataset)} {depth}x{snapshot.plan.settings.networks.width} {activation}"
-    return label + (f" {control}" if control else "")
-
-
-def number(value: float | None, decimals: int = 3) -> str:
-    """Return a statistic as text, "–" for None; a p-value too small for its decimals in scientific notation."""
-    if value is None:
-        return "–"
-    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
+    return f"{dataset_title(key.dataset)} {architecture_name(key, snapshot.plan.settings.networks.width)}"
 
 
 def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
     if not found:
         return []
-    rows = [["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]]
-    for one in found:
-        key = (one.dataset, one.depth, one.activation, one.control)
-        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
-        rows.append(
-            [
-                _label(snapshot, key),
-                str(len(one.runs)),
-                *(number(value) for value in (one.effect, one.p_value, one.p_holm, one.p_increase)),
-                breaks,
-            ]
-        )
-    reasons = dict.fromkeys(one.reason for one in found if one.reason)
+    head = ["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]
+    rows = [
+        [
+            _label(snapshot, trend.architecture),
+            str(len(trend.runs)),
+            *(number(value) for value in (trend.effect, trend.p_value, trend.p_holm, trend.p_increase)),
+            break_words(trend),
+        ]
+        for trend in found
+    ]
+    reasons = dict.fromkeys(trend.reason for trend in found if trend.reason)
     note = "Page's trend test over runs, one-sided; effect: mean rank correlation of runs with a decrease, −1 … 1"
-    return ["", *_aligned(rows), note, *(f"–: {reason}" for reason in reasons)]
+    return ["", *table_lines(head, rows), note, *(f"–: {reason}" for reason in reasons)]
 
 
 def _relation_lines(found: Sequence[Relation]) -> list[str]:

@@ -1,10 +1,11 @@
-"""Which device computes, what it has, and what running out of its memory looks like."""
+"""The device that computes: how it is chosen, its cores and memory, and the error when its memory runs out."""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,18 +25,16 @@ log = logging.getLogger(__name__)
 
 
 class OutOfMemory(EmbcxError):
-    """The device's memory does not hold what was asked; a smaller cohort may."""
+    """The device's memory does not hold what was asked for; it may hold a smaller cohort."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """A device: `device` as torch writes it, its name, memory in bytes, threads (CPU), driver-side versions as text."""
+    """A device: `device` as torch writes it, its name, memory in bytes."""
 
     device: str
     name: str
     memory_bytes: int
-    threads: int
-    versions: str
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -59,20 +58,28 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def describe(device: torch.device) -> DeviceFacts:
-    """Return what is known of `device`."""
-    versions = f"torch {torch.__version__}"
+    """Return name and memory of `device`."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        versions += f", CUDA {torch.version.cuda}"
-        return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory, 0, versions)
-    threads = torch.get_num_threads()
-    return DeviceFacts("cpu", f"CPU, {threads} threads", psutil.virtual_memory().total, threads, versions)
+        return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory)
+    return DeviceFacts("cpu", f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total)
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def concurrent_layers(n: int) -> int:
+    """Return how many layers of n rows to measure at once on the CPU: one per core, within half of the free memory."""
+    bytes_per_layer = 24 * n * n  # P in float64 and float32, and room for temporaries
+    return max(1, min(cores(), free_bytes(torch.device("cpu")) // 2 // bytes_per_layer))
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes that can still be had on `device` without swapping."""
+    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping."""
     if device.type == "cuda":
-        # What this process gave back lies in torch's own cache: the driver counts it as taken.
+        # Memory that this process freed is in torch's own cache: the driver counts it as used.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + cached)
     return int(psutil.virtual_memory().available)
@@ -81,14 +88,14 @@ def free_bytes(device: torch.device) -> int:
 @cache
 def triton_kernels(device: torch.device, module: str) -> Any:
     """Return `embcx_tui.compute.<module>`, a module of Triton kernels, where its `probe` compiles and runs them on
-    `device`; None elsewhere: plain torch then does the same, slower.
+    `device`; None elsewhere: the caller then uses plain torch, which is slower.
     """
     if device.type != "cuda":
         return None
     try:
         kernels = importlib.import_module(f"embcx_tui.compute.{module}")
         kernels.probe(device)
-        # What fails on the device shows here. Not the whole device: another thread may be capturing a graph on it.
+        # Errors on the device are raised here. Not the whole device: another thread may be capturing a graph on it.
         torch.cuda.current_stream(device).synchronize()
     except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none of them
         log.warning("%s: Triton cannot be used here (%s: %s)", module, type(error).__name__, error)
@@ -105,7 +112,7 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
 
 @contextmanager
 def memory_guard(what: str) -> Iterator[None]:
-    """Turn the ways in which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
+    """Turn every error by which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):
@@ -118,12 +125,12 @@ def memory_guard(what: str) -> Iterator[None]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Let BLAS products run on the thread that asks for them: at once, and until the context that it returns is left.
+    """Limit BLAS products to the calling thread: from this call until the returned context is left.
 
-    Where the cores are busy with networks or layers of their own, more threads a product only wait for each other;
-    and its sums do not depend on their number then. OpenBLAS has one limit for all threads of a process (with its
-    OpenMP variant, one for each thread), which the first thread that limits it owns: so the whole of a study is in such
-    a context, in the main thread, and again what it calls in others.
+    The cores are busy with other networks or layers: more threads per product would only wait for each other, and sums
+    would depend on their number. OpenBLAS has one limit for all threads of a process (its OpenMP variant one per
+    thread), owned by the first thread that sets it: so a whole study runs in such a context in the main thread, and its
+    other threads enter one of their own.
     """
     limits: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
     return limits
@@ -131,7 +138,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 @functools.cache
 def _libraries() -> ThreadpoolController:
-    """Return the loaded libraries, numpy's BLAS and scipy's own among them; once: to find them takes some 5 ms."""
+    """Return the loaded libraries, among them numpy's BLAS and scipy's; cached, as finding them takes some 5 ms."""
     import scipy.linalg  # noqa: F401  # its BLAS is found once it is loaded
 
     return ThreadpoolController()

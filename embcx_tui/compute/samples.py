@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets.dataset import Dataset, Labels
-from embcx_tui.study import ids
 from embcx_tui.study.errors import DataError
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.text import safe_text
 
 
@@ -29,10 +29,10 @@ def balanced_sample(
             f" has {len(members[smallest])} training inputs"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
-    return np.concatenate([generator.permutation(found)[:per_class] for found in members]).astype(np.int64)
+    return np.concatenate([generator.permutation(indices)[:per_class] for indices in members]).astype(np.int64)
 
 
 def run_sample(dataset: Dataset, per_class: int, study_seed: int, run: int) -> NDArray[np.int64]:
     """Return the sample of one run, shared by all networks of the run; raises DataError as `balanced_sample` does."""
-    key = ids.seed(study_seed, dataset.name, run, "sample")
+    key = stream_seed(study_seed, dataset.name, run, "sample")
     return balanced_sample(dataset.y_train, per_class, key, dataset.classes)

@@ -15,14 +15,25 @@ from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, 
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import LayerMeasured, SealedFile
+from embcx_tui.study.naming import (
+    activation_index,
+    dataset_title,
+    hidden_layers,
+    layer_name,
+    layer_tick,
+    method_name,
+    network_labels,
+    network_name,
+    printed_name,
+    title_of,
+)
 from embcx_tui.study.plan import Network
-from embcx_tui.study.settings import ACTIVATIONS, Method
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 
 Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
 
 COMPLEXITY = "embedding complexity (KL, nats)"
-METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
 # Title and y axis of each.
 QUANTITIES: dict[Quantity, tuple[str, str]] = {
     "loss": ("loss", "cross-entropy (nats)"),
@@ -32,37 +43,7 @@ QUANTITIES: dict[Quantity, tuple[str, str]] = {
 # More curves than this are told apart by activation, not one by one: the palette has ten colours.
 _MOST_CURVES = 10
 _PANEL_COLUMNS = 3
-_PRINTED = {
-    "mnist": "MNIST",
-    "svhn": "SVHN",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR-10",
-}
 TURNED = "turned onto the layer before (Procrustes)"
-
-
-def activation_index(activation: str) -> int:
-    """Return the place (colour) of an activation, the same in every figure."""
-    return ACTIVATIONS.index(activation) if activation in ACTIVATIONS else len(ACTIVATIONS)
-
-
-def dataset_title(dataset: str) -> str:
-    """Return what a person calls a dataset, harmless: a file by its name without the folders."""
-    return safe_text(dataset.rsplit("/", 1)[-1] if dataset.startswith("file:") else dataset, 60)
-
-
-def printed_name(dataset: str) -> str:
-    """Return what a dataset is called in print."""
-    return _PRINTED.get(dataset) or dataset_title(dataset)
-
-
-def hidden_layers(count: int) -> str:
-    return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
-
-
-def title_of(dataset: str, *parts: str | None) -> str:
-    return " · ".join([printed_name(dataset), *(safe_text(part, 60) for part in parts if part)])
 
 
 def networks_at(
@@ -89,19 +70,19 @@ def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: 
         if measured and network.run < runs:
             values[network.run] = float("nan") if measured.kl is None else measured.kl
             flagged[network.run] = measured.degenerate
-    return Bar("input" if layer == 0 else str(layer), tuple(values), tuple(flagged))
+    return Bar(layer_tick(layer), tuple(values), tuple(flagged))
 
 
 def architecture_bars(
     selection: Selection, networks: Sequence[Network], layers: Sequence[int], label: str, place: int
 ) -> BarGroup:
     """Return layers of one architecture as a group of bars, every run a value."""
-    bars = tuple(_bar(selection, networks, layer, "tsne") for layer in layers)
+    bars = tuple(_bar(selection, networks, layer, SCORE_METHOD) for layer in layers)
     return BarGroup(safe_text(label, 40), bars, place)
 
 
 def measure_note(
-    selection: Selection, dataset: str, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True
+    selection: Selection, dataset: str, networks: Sequence[Network], method: str = SCORE_METHOD, *, runs: bool = True
 ) -> str:
     """Return how the values were measured (`runs`: with how many runs) and what is missing, in words."""
     how = how_words(selection, networks, method, runs=runs)
@@ -125,7 +106,9 @@ def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]
     return [f"at chance, included: {count} of {len(networks)} networks"]
 
 
-def how_words(selection: Selection, networks: Sequence[Network], method: str = "tsne", *, runs: bool = True) -> str:
+def how_words(
+    selection: Selection, networks: Sequence[Network], method: str = SCORE_METHOD, *, runs: bool = True
+) -> str:
     """Return how the layers of these networks were measured, in words; empty before the first one is.
 
     With `runs` it says how many runs the study has: not for a figure that shows one.
@@ -137,10 +120,9 @@ def how_words(selection: Selection, networks: Sequence[Network], method: str = "
 
 def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
     runs = snapshot.plan.settings.networks.runs
-    name = next((words for method, words in METHOD_NAMES.items() if method == one.method), safe_text(one.method, 20))
     # The other methods know no perplexity.
-    how = f", perplexity {one.perplexity:g}" if one.method == "tsne" else ""
-    words = f"{name}{how}, {one.points:,} points"
+    how = f", perplexity {one.perplexity:g}" if one.method == SCORE_METHOD else ""
+    words = f"{method_name(one.method)}{how}, {one.points:,} points"
     return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
 
 
@@ -151,7 +133,7 @@ def layer_bars(
     activation: str,
     control: str | None = None,
     *,
-    method: str = "tsne",
+    method: str = SCORE_METHOD,
     highlight: int | None = None,
     chosen_layer: int | None = None,
     exclude_chance: bool = False,
@@ -229,7 +211,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
     histories = {network: history for history in snapshot.histories.values() for network in history.networks}
     chosen = [network for network in snapshot.plan.networks if network.id in wanted]
     known = [network for network in chosen if network.id in histories and histories[network.id].last]
-    labels = _labels(known)
+    labels = network_labels(known)
     lines = []
     for place, network in enumerate(known):
         y = histories[network.id].curve(network.id, quantity)
@@ -237,7 +219,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
         by_activation = len(known) > _MOST_CURVES
         label = safe_text(network.activation, 40) if by_activation else labels[place]
         colour = activation_index(network.activation) if by_activation else place
-        lines.append(Curve(label, x, y, colour, safe_text(network.label, 200)))
+        lines.append(Curve(label, x, y, colour, safe_text(network_name(network), 200)))
     missing = len(chosen) - len(known)
     note = (
         "no epoch trained yet"
@@ -251,17 +233,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
     return Curves(title, "epoch", QUANTITIES[quantity][1], tuple(lines), note)
 
 
-def _labels(networks: Sequence[Network]) -> list[str]:
-    """Return what tells these networks apart: only the parts that differ."""
-    parts = [
-        (dataset_title(n.dataset), f"{n.depth} layers", n.activation, f"run {n.run}", n.control or "trained")
-        for n in networks
-    ]
-    differ = [place for place in range(5) if len({part[place] for part in parts}) > 1] or [2, 3]
-    return [" ".join(part[place] for place in differ) for part in parts]
-
-
-def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = "tsne") -> Panels:
+def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = SCORE_METHOD) -> Panels:
     """Return the embeddings of all layers of one network as panels; what is not measured or damaged says so."""
     figures = layers_turned(
         [embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)]
@@ -286,11 +258,11 @@ def layers_turned(layers: Sequence[Scatter]) -> tuple[Scatter, ...]:
 
 
 def embedding(
-    snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = "tsne", name: str | None = None
+    snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = SCORE_METHOD, name: str | None = None
 ) -> Scatter:
     """Return the embedding of one layer, entitled `name` (None: which layer) and its KL; what is missing says so."""
     classes = _classes(snapshot, network.dataset)
-    name = ("input" if layer == 0 else f"layer {layer}") if name is None else name
+    name = layer_name(layer) if name is None else name
     measured = snapshot.layer(network, layer, method)
     empty = np.empty((0, 2), dtype=np.float32)
     if measured is None:
@@ -328,7 +300,7 @@ _MOST_NAMED = 4
 
 
 def missing(
-    selection: Selection, networks: Sequence[Network], method: str = "tsne", layers: Iterable[int] | None = None
+    selection: Selection, networks: Sequence[Network], method: str = SCORE_METHOD, layers: Iterable[int] | None = None
 ) -> tuple[str, ...]:
     """Return what of these networks is not there, each by its name and reason.
 
@@ -336,8 +308,7 @@ def missing(
     only what tells these networks apart, and always the run.
     """
     found = []
-    for network in networks:
-        name = _name(network, networks)
+    for network, name in zip(networks, network_labels(networks, always_run=True), strict=True):
         if network.id in selection.diverged:
             found.append(f"{name} (diverged)")
         elif network.id in selection.left_out:
@@ -353,7 +324,7 @@ def _layers(selection: Selection, network: Network, method: str, layers: Iterabl
     names = network.layer_ids()
     for layer in wanted:
         measured = selection.layer(network, layer, method)
-        if measured and measured.degenerate and measured.kl is None and method == "tsne":
+        if measured and measured.degenerate and measured.kl is None and method == SCORE_METHOD:
             reasons.setdefault("degenerate, no score", []).append(layer)
         elif measured is None:
             failed = selection.snapshot.failed.get((names[layer], method))
@@ -369,17 +340,6 @@ def _places(layers: Sequence[int]) -> str:
         return "input"
     words = ", ".join("input" if layer == 0 else str(layer) for layer in layers)
     return f"layer{'s' * (len(layers) > 1)} {words}"
-
-
-def _name(network: Network, others: Sequence[Network]) -> str:
-    parts = [f"run {network.run}"]
-    if len({one.activation for one in others}) > 1:
-        parts.insert(0, safe_text(network.activation, 40))
-    if len({one.depth for one in others}) > 1:
-        parts.insert(0, f"{network.depth} layers")
-    if len({one.control for one in others}) > 1:
-        parts.append(network.control or "trained")
-    return " ".join(parts)
 
 
 def in_words(parts: Sequence[str]) -> str:

@@ -12,11 +12,12 @@ from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, points, relations
 from embcx_tui.analysis.summary import earlier, quality_means
 from embcx_tui.figures import builders
-from embcx_tui.figures.builders import METHOD_NAMES, in_words, missing
+from embcx_tui.figures.builders import in_words, missing
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import METHOD_NAMES, activation_index, hidden_layers, network_name, title_of
 from embcx_tui.study.plan import Network
-from embcx_tui.study.settings import CONTROLS, METHODS
+from embcx_tui.study.settings import CONTROLS, METHODS, SCORE_METHOD
 
 # Colours of the controls: places that no activation has, and none of its neighbours.
 _CONTROL_PLACES = {control: 5 + 2 * place for place, control in enumerate(CONTROLS)}
@@ -29,11 +30,11 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     """Return the last hidden layer's complexity against test accuracy, a dot a trained network of `dataset`."""
     selection = select(snapshot, exclude_chance)
     found = points(selection, dataset)
-    keys = sorted({(builders.activation_index(p.network.activation), p.network.depth) for p in found})
+    keys = sorted({(activation_index(p.network.activation), p.network.depth) for p in found})
     groups = []
     for place, depth in keys:
         mine = [
-            p for p in found if (builders.activation_index(p.network.activation), p.network.depth) == (place, depth)
+            p for p in found if (activation_index(p.network.activation), p.network.depth) == (place, depth)
         ]  # fmt: skip
         groups.append(
             DotGroup(
@@ -42,7 +43,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
                 np.array([p.complexity for p in mine]),
                 np.array([p.accuracy for p in mine]),
                 place,
-                tuple(p.network.label for p in mine),
+                tuple(network_name(p.network) for p in mine),
             )
         )
     one = next((relation for relation in relations(selection) if relation.dataset == dataset), None)
@@ -54,7 +55,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
     parts += builders.chance_words(selection, networks)
     parts += [builders.how_words(selection, networks)]
-    title = builders.title_of(dataset, "complexity against accuracy")
+    title = title_of(dataset, "complexity against accuracy")
     x_label = "last hidden layer's complexity (KL, nats)"
     return Dots(title, x_label, "test accuracy", tuple(groups), "hidden layers", " · ".join(filter(None, parts)))
 
@@ -84,10 +85,10 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
         for control in (None, *controls):
             networks = builders.networks_at(snapshot, dataset, depth, activation, control)
             every += networks
-            place = _CONTROL_PLACES[control] if control else builders.activation_index(activation)
+            place = _CONTROL_PLACES[control] if control else activation_index(activation)
             x = np.arange(depth + 1, dtype=np.float64)
             lines += [
-                Curve(control or "trained", x, y, place, one.label)
+                Curve(control or "trained", x, y, place, network_name(one))
                 for one in networks
                 if np.isfinite(y := _scores(selection, one)).any()
             ]
@@ -97,7 +98,7 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
     how = builders.how_words(selection, every)
     parts = [f"{how}, a line each" if how else "", *([f"missing: {in_words(gone)}"] if gone else [])]
     parts += builders.chance_words(selection, every)
-    title = builders.title_of(dataset, builders.hidden_layers(depth), "trained against controls")
+    title = title_of(dataset, hidden_layers(depth), "trained against controls")
     return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
 
 
@@ -146,7 +147,7 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
     parts = [f"mean KL (nats) over runs; {builders.how_words(selection, every)}"]
     parts += [f"missing: {in_words(gone)}"] if gone else []
     parts += builders.chance_words(selection, every)
-    title = builders.title_of(dataset, builders.hidden_layers(depth), "complexity over training")
+    title = title_of(dataset, hidden_layers(depth), "complexity over training")
     return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
 
 
@@ -217,7 +218,7 @@ def has_methods(snapshot: Snapshot, dataset: str, depth: int, activation: str) -
         for network in builders.networks_at(snapshot, dataset, depth, activation)
         for layer in range(depth + 1)
         for method in snapshot.plan.settings.measure.methods
-        if method != "tsne"
+        if method != SCORE_METHOD
         for measured in (snapshot.layer(network, layer, method),)
     )
 
@@ -247,5 +248,5 @@ def method_tables(
     scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
     parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
     parts += builders.chance_words(selection, every)
-    title = builders.title_of(dataset, builders.hidden_layers(depth), activation, "embedding methods")
+    title = title_of(dataset, hidden_layers(depth), activation, "embedding methods")
     return Panels(title, tuple(panels), 1, " · ".join(parts))

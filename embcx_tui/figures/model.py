@@ -5,6 +5,7 @@ Colours are never part of a value: a series or a class has a place (0, 1, …), 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,3 +189,4 @@ class Panels:
 
 
 Figure = Single | Panels
+FigureBuilder = Callable[[], Figure]  # a figure that is built when it is called

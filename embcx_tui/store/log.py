@@ -1,15 +1,16 @@
-"""The study's log for people: one line for each event that says something."""
+"""The study's log: one line for each event that says something to a user."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
 from embcx_tui.study.events import (
     AnyEvent,
+    CheckpointSaved,
     CohortSplit,
     CohortStarted,
     DatasetLoaded,
@@ -20,36 +21,56 @@ from embcx_tui.study.events import (
     NetworkDiverged,
     NetworkTrained,
     Noted,
+    SampleDrawn,
+    StudyAccepted,
     StudyCreated,
     WorkerEnded,
     WorkerStarted,
 )
 from embcx_tui.study.plan import Plan
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 
 Level = Literal["info", "warning", "error"]
+# Events without a line in the log.
+BOOKKEEPING = (CheckpointSaved, SampleDrawn, StudyAccepted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogLine:
-    """One line of the log: `at` in seconds since 1970, `text` safe to show."""
+    """One line of the log. It is worded when it is first shown: most lines of a long log never are.
 
-    at: float
-    level: Level
-    text: str
+    `networks` are the ids, in order, that the vectors of an epoch belong to.
+    """
+
+    event: AnyEvent
+    plan: Plan = field(compare=False, repr=False)
+    networks: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> float:
+        """When it happened, in seconds since 1970."""
+        return self.event.at
+
+    @property
+    def level(self) -> Level:
+        return self._worded[0]
+
+    @cached_property
+    def text(self) -> str:
+        """What it says, safe to show."""
+        return safe_text(self._worded[1])
+
+    @cached_property
+    def _worded(self) -> tuple[Level, str]:
+        return _worded(self.event, self.plan, self.networks)
 
     def __str__(self) -> str:
         mark = {"info": " ", "warning": "!", "error": "✗"}[self.level]
         return f"{datetime.fromtimestamp(self.at):%H:%M:%S} {mark} {self.text}"
 
 
-def log_line(event: AnyEvent, plan: Plan, networks: Sequence[str] = ()) -> LogLine | None:
-    """Return the line that tells people of `event`; None for bookkeeping. `networks`: whose epoch it is, in order."""
-    told = _tell(event, plan, networks)
-    return LogLine(event.at, told[0], safe_text(told[1])) if told else None
-
-
-def _tell(event: AnyEvent, plan: Plan, networks: Sequence[str]) -> tuple[Level, str] | None:
+def _worded(event: AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tuple[Level, str]:
     match event:
         case StudyCreated():
             trained = sum(len(cohort.networks) for cohort in plan.cohorts)
@@ -66,7 +87,7 @@ def _tell(event: AnyEvent, plan: Plan, networks: Sequence[str]) -> tuple[Level, 
         case CohortSplit():
             return "warning", f"{event.cohort}: out of memory; going on in {len(event.into)} smaller cohorts"
         case EpochTrained():
-            return "info", _epoch(event, plan.settings.training.epochs, networks)
+            return "info", _epoch(event, plan, networks)
         case NetworkDiverged():
             return "warning", f"{event.network} diverged in epoch {event.epoch}; its layers will not be measured"
         case NetworkTrained():
@@ -74,7 +95,7 @@ def _tell(event: AnyEvent, plan: Plan, networks: Sequence[str]) -> tuple[Level, 
             return "info", f"{event.network} ready to measure{accuracy}"
         case LayerMeasured():
             name = event.layer_id if event.epoch is None else f"{event.layer_id} after epoch {event.epoch}"
-            if event.method != "tsne":
+            if event.method != SCORE_METHOD:
                 return "info", f"{name}: embedded by {event.method}"
             score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
             # A converged, sound layer needs no remark.
@@ -90,8 +111,8 @@ def _tell(event: AnyEvent, plan: Plan, networks: Sequence[str]) -> tuple[Level, 
             return "info", f"stopped{': ' + event.reason if event.reason else ''}"
         case WorkerEnded():
             return "error", f"failed: {event.reason}"
-        case _:
-            return None
+        case CheckpointSaved() | SampleDrawn() | StudyAccepted():
+            raise ValueError(f"{event.kind} has no line in the log")
 
 
 def _remarks(event: LayerMeasured) -> tuple[tuple[str, bool], ...]:
@@ -101,15 +122,15 @@ def _remarks(event: LayerMeasured) -> tuple[tuple[str, bool], ...]:
     )
 
 
-def _epoch(event: EpochTrained, epochs: int, networks: Sequence[str]) -> str:
-    # A mean over networks that learn shuffled labels too says nothing of either.
-    true = [not name.endswith("-shuffled") for name in networks]
+def _epoch(event: EpochTrained, plan: Plan, networks: tuple[str, ...]) -> str:
+    # The mean is over the networks that learn true labels: mixed with shuffled ones it would describe neither.
+    true = [(network := plan.network_by_id.get(name)) is None or network.control is None for name in networks]
     counted = true if any(true) and len(true) == len(event.loss) else [True] * len(event.loss)
 
     def mean(values: tuple[float | None, ...]) -> str:
         known = [value for value, counts in zip(values, counted, strict=False) if counts and value is not None]
         return f"{fmean(known):.4f}" if known else "?"
 
-    done = f"epoch {event.epoch}/{epochs}"
+    done = f"epoch {event.epoch}/{plan.settings.training.epochs}"
     scores = f"loss {mean(event.loss)}, test {mean(event.test_accuracy)}"
     return f"{event.cohort}: {done}, {scores}, {event.seconds:.1f} s"

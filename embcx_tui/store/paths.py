@@ -25,6 +25,11 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else home() / "data"
 
 
+def unpacked_folder() -> Path:
+    """Return the folder of unpacked dataset files, which can be deleted at any time."""
+    return home() / "unpacked"
+
+
 def preferences_file() -> Path:
     """Return the file of a person's choices, which they may edit."""
     return home() / "preferences.toml"

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.store.log import LogLine, log_line
+from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.study import ids
 from embcx_tui.study.events import (
     AnyEvent,
@@ -32,15 +32,13 @@ from embcx_tui.study.events import (
     WorkerStarted,
 )
 from embcx_tui.study.plan import Network, Plan
+from embcx_tui.study.settings import SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
 Status = Literal["queued", "training", "stopped", "trained", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
 Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ class Snapshot:
         error = math.sqrt(dataset.chance * (1 - dataset.chance) / dataset.n_test)
         return accuracy <= dataset.chance + 3 * error
 
-    def layer(self, network: Network, layer: int, method: str = "tsne") -> LayerMeasured | None:
+    def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
         """Return the measurement of one layer of a network; layer 0 is the one its whole run shares."""
         return self.measured.get((network.layer_ids()[layer], method))
 
@@ -180,10 +178,6 @@ class Snapshot:
     def partly_failed(self) -> bool:
         """True where a network diverged or a layer could not be measured."""
         return bool(self.diverged or self.failed)
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return {**mapping, key: value}
 
 
 def fold(snapshot: Snapshot, events: Iterable[AnyEvent]) -> Snapshot:
@@ -211,9 +205,8 @@ class _Draft:
 
     def add(self, event: AnyEvent) -> None:
         self._changes["updated"] = event.at
-        line = log_line(event, self._before.plan, self._networks_of(event))
-        if line:
-            self._log.append(line)
+        if not isinstance(event, BOOKKEEPING):
+            self._log.append(LogLine(event, self._before.plan, self._networks_of(event)))
         match event:
             case StudyCreated():
                 self._changes["created"] = event.at

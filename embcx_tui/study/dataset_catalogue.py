@@ -1,4 +1,4 @@
-"""What is known about each dataset before it is loaded: facts, files, where they may lie and where they come from."""
+"""What is known about each dataset before it is loaded: its sizes, its files, and where they come from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE_PREFIX = "file:"
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file: its `path` below the data folder, `size` in bytes, MD5 (None where nobody publishes one)."""
+    """A file on disk: its `path` in the data folder, `size` in bytes, and MD5 (None where none is published)."""
 
     path: str
     size: int
@@ -24,41 +24,41 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One thing a dataset needs, in any of several forms.
+class DatasetFile:
+    """A file that a dataset consists of, which may be stored in several forms (plain, compressed, unpacked).
 
-    Each of `forms` is one or several files that together will do; the first that is there whole is read.
-    `distributed` is the file that `urls` give, one of the forms by itself.
+    Each of `forms` is one or several stored files; the first form that is complete is read. `distributed` is the file
+    that can be downloaded from `urls`, and is one of the forms by itself.
     """
 
     forms: tuple[tuple[StoredFile, ...], ...]
     distributed: StoredFile
     urls: tuple[str, ...]
 
-    def found(self, folder: Path) -> tuple[tuple[StoredFile, bool], ...]:
-        """Return the files that matter, and whether each is there; looks at names alone.
+    def locate(self, folder: Path) -> tuple[tuple[StoredFile, bool], ...]:
+        """Return the stored files of the form to use, and whether each exists; contents are not read.
 
-        They are those of the first form that is whole, else of one that is there in part, else the distributed file.
+        That is the first complete form, else the first of which a file exists, else the distributed file.
         """
-        looked_at = [tuple((file, is_there(folder / file.path)) for file in form) for form in self.forms]
+        forms = [tuple((file, file_exists(folder / file.path)) for file in form) for form in self.forms]
         for enough in (all, any):
-            for form in looked_at:
-                if enough(there for _, there in form):
+            for form in forms:
+                if enough(exists for _, exists in form):
                     return form
         return ((self.distributed, False),)
 
-    def present(self, folder: Path) -> tuple[StoredFile, ...] | None:
-        """Return the files of the form that is read, None where no form is whole."""
-        found = self.found(folder)
-        return tuple(file for file, _ in found) if all(there for _, there in found) else None
+    def complete_form(self, folder: Path) -> tuple[StoredFile, ...] | None:
+        """Return the files of the first complete form, None where there is none."""
+        located = self.locate(folder)
+        return tuple(file for file, _ in located) if all(exists for _, exists in located) else None
 
     def missing(self, folder: Path) -> tuple[StoredFile, ...]:
-        """Return what to put there: nothing, the rest of a form that is there in part, or the distributed file."""
-        return tuple(file for file, there in self.found(folder) if not there)
+        """Return the files that the form to use lacks; none where a form is complete."""
+        return tuple(file for file, exists in self.locate(folder) if not exists)
 
 
-def is_there(path: Path) -> bool:
-    """Tell whether `path` is a regular file; False in a folder that may not be entered."""
+def file_exists(path: Path) -> bool:
+    """Tell whether `path` is a regular file; False in a folder that cannot be entered."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -68,12 +68,12 @@ def is_there(path: Path) -> bool:
 def absolute_dataset(name: str, base: Path) -> str:
     """Return `name` with the path of a `file:` dataset made absolute from `base`; other names as they are.
 
-    The worker computes in another folder than the person who asks: a relative path means something to the latter only.
+    The worker runs in another folder than the user's shell, where a relative path would mean another file.
     """
     if not name.startswith(FILE_PREFIX):
         return name
     path = Path(name.removeprefix(FILE_PREFIX))
-    with suppress(RuntimeError):  # "~nobody/": no such person
+    with suppress(RuntimeError):  # "~nobody/": there is no such user
         path = path.expanduser()
     return FILE_PREFIX + str(base.absolute() / path)
 
@@ -85,22 +85,23 @@ def with_absolute_datasets(values: dict[str, Any], base: Path) -> dict[str, Any]
     if not isinstance(data, dict) or not isinstance(names, (str, list)):
         return values  # validation says what is wrong with it
     listed = [names] if isinstance(names, str) else names
-    found = [absolute_dataset(name, base) if isinstance(name, str) else name for name in listed]
-    return {**values, "data": {**data, "datasets": found}}
+    absolute = [absolute_dataset(name, base) if isinstance(name, str) else name for name in listed]
+    return {**values, "data": {**data, "datasets": absolute}}
 
 
-# Below this share of pixels that are not zero a CPU's products leave the zeros out (compute.nonzero), and forecasts
-# count so. On one core of an EPYC (Zen 4) they take as long as the dense ones at 0.44.
+# Datasets whose share of nonzero pixels is below this are trained with sparse products on a CPU
+# (compute.training.sparse_inputs), and forecasts count them so. On one core of an EPYC (Zen 4) sparse and dense
+# products take equally long at 0.44.
 MOSTLY_ZERO = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Sizes of a named dataset: `n_train` inputs as trained on here, images of `shape` (rows, columns, channels).
+    """What is known of a named dataset: `n_train` training inputs, images of `shape` (rows, columns, channels).
 
-    `n_stored` training inputs are in its files, of which the first `n_train` are used; `smallest_class` counts the
-    training inputs of the rarest class among those. Without `files` it comes with a library. `nonzero` is the share of
-    their pixels that are not zero, 1 where nobody has counted.
+    Its files hold `n_stored` training inputs, of which the first `n_train` are used; `smallest_class` is the number of
+    training inputs of the rarest class among those, `nonzero` the share of their pixels that are not zero (1 where it
+    has not been counted). A dataset without `files` comes with a library.
     """
 
     name: str
@@ -111,7 +112,7 @@ class DatasetFacts:
     classes: tuple[str, ...]
     smallest_class: int
     source: str
-    files: tuple[Part, ...] = ()
+    files: tuple[DatasetFile, ...] = ()
     n_stored: int = 0
     nonzero: float = 1.0
 
@@ -134,7 +135,7 @@ FASHION = (
     "Bag",
     "Ankle boot",
 )
-# The ten hiragana in their dataset's order, in Latin letters: not every terminal has the signs.
+# The ten hiragana in the dataset's order, in Latin letters: not every terminal font has hiragana.
 KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -151,28 +152,28 @@ def _idx(
     mirrors: tuple[str, ...],
     packed: tuple[tuple[int, str], ...],
     plain: tuple[str | None, ...] = (None,) * 4,
-) -> tuple[Part, ...]:
-    """Return the four parts of a dataset in MNIST's format: `packed` (size, MD5) of each .gz, `plain` MD5 unpacked."""
-    parts = []
+) -> tuple[DatasetFile, ...]:
+    """Return the four files of a dataset in MNIST's format: `packed` (size, MD5) of each .gz, `plain` MD5 unpacked."""
+    files = []
     for (name, size), (gz_size, gz_md5), md5 in zip(_IDX_NAMES, packed, plain, strict=True):
         gz = StoredFile(f"{folder}/raw/{name}.gz", gz_size, gz_md5)
         raw = StoredFile(f"{folder}/raw/{name}", size, md5)
-        parts.append(Part(((raw,), (gz,)), gz, tuple(f"{mirror}{name}.gz" for mirror in mirrors)))
-    return tuple(parts)
+        files.append(DatasetFile(((raw,), (gz,)), gz, tuple(f"{mirror}{name}.gz" for mirror in mirrors)))
+    return tuple(files)
 
 
-def _mat(name: str, size: int, md5: str) -> Part:
-    # torchvision puts the files where it is told: the data folder itself, or a folder made for them.
-    places = tuple(StoredFile(f"{folder}{name}", size, md5) for folder in ("", "svhn/", "SVHN/"))
-    return Part(tuple((place,) for place in places), places[0], (f"http://ufldl.stanford.edu/housenumbers/{name}",))
+def _mat(name: str, size: int, md5: str) -> DatasetFile:
+    # torchvision puts the files where its user tells it to: the data folder itself, or a folder made for them.
+    paths = tuple(StoredFile(f"{folder}{name}", size, md5) for folder in ("", "svhn/", "SVHN/"))
+    return DatasetFile(tuple((path,) for path in paths), paths[0], (f"http://ufldl.stanford.edu/housenumbers/{name}",))
 
 
-def _cifar10() -> Part:
-    # The authors publish a checksum of the archive, none of the files in it.
+def _cifar10() -> DatasetFile:
+    # The authors publish a checksum of the archive but none of the files in it.
     archive = StoredFile("cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530")
     names = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
     unpacked = tuple(StoredFile(f"cifar-10-batches-bin/{name}", 30_730_000) for name in names)
-    return Part(((archive,), unpacked), archive, ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",))
+    return DatasetFile(((archive,), unpacked), archive, ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",))
 
 
 CATALOGUE: dict[str, DatasetFacts] = {
@@ -283,10 +284,10 @@ CATALOGUE: dict[str, DatasetFacts] = {
 
 
 def facts(dataset: str) -> DatasetFacts | None:
-    """Return the facts of a named dataset; None for a `file:` dataset, known only once it is loaded."""
+    """Return the facts of a named dataset; None for a `file:` dataset, which is known only once it is loaded."""
     return CATALOGUE.get(dataset)
 
 
 def missing_files(dataset: DatasetFacts, folder: Path) -> tuple[str, ...]:
-    """Return the paths below the data folder that `dataset` lacks in every form; looks at names alone."""
-    return tuple(file.path for part in dataset.files for file in part.missing(folder))
+    """Return the paths in the data folder of the files that `dataset` lacks; contents are not read."""
+    return tuple(stored.path for file in dataset.files for stored in file.missing(folder))

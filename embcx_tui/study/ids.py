@@ -1,4 +1,4 @@
-"""Derived ids and keyed random seeds."""
+"""Ids of studies, networks, layers and samples, derived from what they identify."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STUDY_ID_LENGTH = 10
 STUDY_ID = re.compile(f"[{_ALPHABET}]{{{STUDY_ID_LENGTH}}}")
 
 
-def _digest(*parts: object, size: int) -> bytes:
-    """Hash `parts` without ambiguity: each is written with its length before it."""
+def digest(*parts: object, size: int) -> bytes:
+    """Return `size` bytes that identify `parts`; each is hashed with its length before it, so no two lists collide."""
     hasher = hashlib.blake2b(digest_size=size)
     for part in parts:
         raw = str(part).encode("utf-8", "surrogatepass")
@@ -22,17 +22,8 @@ def _digest(*parts: object, size: int) -> bytes:
 
 def short_hash(*parts: object, length: int = STUDY_ID_LENGTH) -> str:
     """Return `length` base-32 characters derived from `parts`."""
-    number = int.from_bytes(_digest(*parts, size=32), "big")
-    return "".join(_ALPHABET[number >> (5 * place) & 31] for place in range(length))
-
-
-def seed(study_seed: int, dataset: str, run: int, purpose: str, epoch: int = 0) -> int:
-    """Return the seed (0 … 2^63-1) of one random stream.
-
-    Streams are keyed by what they are for, never carried from one use to the next: so order, retries, cohort size and
-    resume cannot shift them.
-    """
-    return int.from_bytes(_digest(study_seed, dataset, run, purpose, epoch, size=8), "big") >> 1
+    number = int.from_bytes(digest(*parts, size=32), "big")
+    return "".join(_ALPHABET[number >> (5 * index) & 31] for index in range(length))
 
 
 def dataset_key(dataset: str) -> str:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.settings import StudySettings
+
+
+class Architecture(NamedTuple):
+    """What the runs of one network have in common; `control` is None for networks trained on the true labels."""
+
+    dataset: str
+    depth: int
+    activation: str
+    control: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +33,8 @@ class Network:
     control: str | None
 
     @property
-    def label(self) -> str:
-        """What a person calls it: `mnist · 5 layers · relu · run 0`."""
-        layers = "layer" if self.depth == 1 else "layers"
-        return f"{self.dataset} · {self.depth} {layers} · {self.activation} · run {self.run}" + (
-            f" · {self.control}" if self.control else ""
-        )
+    def architecture(self) -> Architecture:
+        return Architecture(self.dataset, self.depth, self.activation, self.control)
 
     def layer_ids(self) -> tuple[str, ...]:
         """Return the ids of layers 0 … depth; layer 0 is shared by all networks of the run."""
@@ -75,6 +82,10 @@ class Plan:
     def networks(self) -> tuple[Network, ...]:
         """All networks, controls after the trained ones of their dataset."""
         return tuple(network for cohort in self.cohorts for network in cohort.networks + cohort.controls)
+
+    @cached_property
+    def network_by_id(self) -> Mapping[str, Network]:
+        return {network.id: network for network in self.networks}
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -1,18 +1,20 @@
-"""The application: four modes, the open study, and what becomes of wishes. Screens do the showing."""
+"""The application: four modes, the open study, and the parts that act on messages. Screens do the showing."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePath
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
+from textual.app import App
 from textual.binding import BindingType
+from textual.color import Color
 from textual.command import CommandList, CommandPalette, Provider
 from textual.events import Event, Paste, Resize
+from textual.filter import LineFilter, Monochrome
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -20,14 +22,21 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
-from embcx_tui.tui.gc_pause import collect_when_quiet
+from embcx_tui.tui.filters import Asciified, Colourless
+from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
+from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
+    CreateStudy,
+    DeleteStudy,
     LookedAt,
     Mode,
     OpenStudy,
     ReuseStudy,
     Say,
+    StartDemo,
     Starting,
+    StartStudy,
+    StopStudy,
     StudiesRead,
     StudyGone,
     StudyRead,
@@ -35,79 +44,36 @@ from embcx_tui.tui.messages import (
     TelemetryRead,
 )
 from embcx_tui.tui.mode_screen import LEAST_HEIGHT, LEAST_WIDTH, ModeScreen, too_small
-from embcx_tui.tui.session import SessionApp
+from embcx_tui.tui.screen_loading import ScreenLoading, configure_screen, layers_screen, live_screen
+from embcx_tui.tui.session import Session
 from embcx_tui.tui.studies.screen import StudiesScreen
-from embcx_tui.tui.study_row import StudyRow
+from embcx_tui.tui.study_actions import StudyActions
+from embcx_tui.tui.study_row import StudyRow, training_rows
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
-from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # As long as a path can be.
 _LONGEST_PASTE = 4_096
-# Between pieces of work that nobody waits for: keys are taken.
-_BETWEEN_S = 0.02
 # A terminal that has another size is laid out after so long.
 _SETTLED_S = 0.2
-# Nothing was pressed for so long: what the last key began is done.
-_RESTS_S = 0.4
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.store.telemetry import Telemetry
-    from embcx_tui.tui.study_watcher import Readers
+    from embcx_tui.tui.study_watcher import StudyWatcher
 
 
-def _feed() -> ModuleType:
-    from embcx_tui.tui import study_watcher
+def _import_watcher() -> type[StudyWatcher]:
+    from embcx_tui.tui.study_watcher import StudyWatcher
 
-    return study_watcher
-
-
-def _configure() -> Screen[None]:
-    from embcx_tui.tui.configure.screen import ConfigureScreen  # imported when first shown, for a quick first frame
-
-    return ConfigureScreen()
+    return StudyWatcher
 
 
-def _live() -> Screen[None]:
-    from embcx_tui.tui.live.screen import LiveScreen
+class EmbcxApp(App[None]):
+    """Holds what all modes share: the rows of the list, the open study's snapshot and telemetry, and its parts.
 
-    return LiveScreen()
-
-
-def _layers() -> Screen[None]:
-    from embcx_tui.tui.layers.screen import LayersScreen
-
-    return LayersScreen()
-
-
-# What opening a study and the first keys there need: 0.3 s that a person would wait for.
-
-
-def _fetch_layers() -> None:
-    import embcx_tui.tui.layers.screen  # noqa: F401  # imported for the sake of it
-
-
-def _fetch_live() -> None:
-    import embcx_tui.tui.live.screen  # noqa: F401
-    from embcx_tui.figures import plotext_chart
-
-    plotext_chart.load()
-
-
-def _fetch_windows() -> None:
-    import embcx_tui.tui.export.dialog
-    import embcx_tui.tui.help  # noqa: F401
-
-
-def style_sheets() -> tuple[Path, ...]:
-    """Return the style sheets of all screens, then of windows, whose rules prevail: last of the one with its own."""
-    order = {"widgets": 1, "export": 2}
-    found = Path(__file__).parent.rglob("*.tcss")
-    return tuple(sorted(found, key=lambda path: (order.get(path.parent.name, 0), path)))
-
-
-class EmbcxApp(SessionApp):
-    """Holds what all modes share: the rows of the list and the open study's snapshot and telemetry."""
+    The parts do the work and know nothing of each other; handlers and actions here hand messages and keys on to them,
+    since Textual looks for handlers on the nodes of its tree only.
+    """
 
     TITLE = "embcx-tui"
     # The first screen's too: Textual reads all styles again for each that a screen brings.
@@ -116,9 +82,9 @@ class EmbcxApp(SessionApp):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "studies": StudiesScreen,
-        "configure": _configure,
-        "live": _live,
-        "layers": _layers,
+        "configure": configure_screen,
+        "live": live_screen,
+        "layers": layers_screen,
     }
     DEFAULT_MODE = "studies"
     # As Textual declares them: not class variables, though they are.
@@ -133,38 +99,69 @@ class EmbcxApp(SessionApp):
     NOTIFICATION_TIMEOUT = 6
 
     def __init__(self, study: StudyPaths | None = None, abilities: Abilities | None = None) -> None:
-        super().__init__(abilities)
+        super().__init__()
+        self.abilities = abilities or Abilities()
         self.rows: tuple[StudyRow, ...] = ()
         self.rows_complete = False
         self.paths: StudyPaths | None = None
         self.snapshot: Snapshot | None = None
         self.telemetry: tuple[Telemetry, ...] = ()
+
+        self.session = Session(self, self.send_sequence)
+        self.export_choices = self.session.export_choices
+        self.gc_pause = GcPause()
+        self.key_queue = KeyQueue(self, self._handle_event)
         self._wake = asyncio.Event()
+        self.study_actions = StudyActions(self, self._wake.set, self.action_mode)
+        self.watcher: StudyWatcher | None = None
+        self.screen_loading = ScreenLoading(self, lambda: self.gc_pause.quiet_s)
+
         self._loop_here: asyncio.AbstractEventLoop | None = None
         self._wanted = study
         self._choose_mode = False
         self._shown = False
-        self._readers: Readers | None = None
-        self._screens_fetched = False
-        self._styles = self._read_styles()
         self._first_mode: Mode | None = None
         self._starting: Starting | None = None
         self._mode: Mode = "studies"
         self._small = False
+        self._line_filters: list[LineFilter] = []
+        if self.no_color:
+            self._line_filters.append(Colourless(lambda: Color.parse(self.current_theme.background or "#000000").rgb))
+        if not self.abilities.unicode:
+            self._line_filters.append(Asciified())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""
         return theme.DARK.variables
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return Textual's filters and those that this terminal needs."""
+        # Without colours Textual turns all to greys, which are colours too.
+        given = [one for one in super().get_line_filters() if not (self.no_color and isinstance(one, Monochrome))]
+        return [*given, *self._line_filters]
+
+    def send_sequence(self, sequence: str) -> None:
+        """Write an escape sequence to the terminal, if there is one."""
+        # Textual's private driver: there is no public way to send a sequence of one's own.
+        if sequence and self._driver and not self.is_headless:
+            self._driver.write(sequence)
+
     def on_mount(self) -> None:
         self._loop_here = asyncio.get_running_loop()
+        self.set_interval(LOOK_EVERY_S, self.gc_pause.collect_if_due)
         # Back from ctrl+z the terminal's other screen is empty; Textual would send only what has changed.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh())
 
     async def on_event(self, event: Event) -> None:
+        """Handle every event in this order: a paste is cleaned, keys queue, the time is noted, Textual handles it."""
         if isinstance(event, Paste) and event.text and not event.is_forwarded:
             # A field shows what it holds as it is: what comes from a clipboard is cleaned before.
             event = Paste(safe_text(event.text.splitlines()[0], _LONGEST_PASTE))
+        await self.key_queue.handle(event)
+
+    async def _handle_event(self, event: Event) -> None:
+        # Behind the queue: a key that waits counts from when it is handled.
+        self.gc_pause.note(event)
         await super().on_event(event)
 
     def on_resize(self, event: Resize) -> None:
@@ -184,61 +181,38 @@ class EmbcxApp(SessionApp):
     def on_ready(self) -> None:
         # After the first frame: reading folders competes with drawing for the interpreter.
         self._shown = True
-        self.complain()
+        self.session.complain()
         self.run_worker(self._follow_studies(), group="studies", exclusive=True)
         if self._wanted:
             self.post_message(OpenStudy(self._wanted))
-        elif left := self.study_left_open():
-            self.post_message(OpenStudy(left, self._first_mode or self.remembered.mode))
+        elif left := self.session.study_left_open():
+            self.post_message(OpenStudy(left, self._first_mode or self.session.remembered.mode))
         elif self._first_mode:
             self.action_mode(self._first_mode)
 
+    # The study watcher
+
+    async def _get_watcher(self) -> StudyWatcher:
+        watcher = await asyncio.to_thread(_import_watcher)
+        self.watcher = self.watcher or watcher(self.post_message, self._wake)
+        return self.watcher
+
     async def _follow_studies(self) -> None:
-        study_watcher = await asyncio.to_thread(_feed)
-        self._readers = self._readers or study_watcher.Readers()
-        await study_watcher.follow_studies(self.post_message, self._wake, self._readers)
+        await (await self._get_watcher()).follow_studies()
 
     async def _follow_study(self, paths: StudyPaths) -> None:
-        study_watcher = await asyncio.to_thread(_feed)
-        self._readers = self._readers or study_watcher.Readers()
-        await study_watcher.follow_study(paths, self.post_message, self._wake, self._readers)
+        await (await self._get_watcher()).follow_study(paths)
 
     async def _look_ahead(self, paths: StudyPaths) -> None:
-        study_watcher = await asyncio.to_thread(_feed)
-        self._readers = self._readers or study_watcher.Readers()
-        await asyncio.to_thread(self._readers.look_ahead, paths)
-
-    # AffinityInfo
+        await (await self._get_watcher()).look_ahead(paths)
 
     @on(StudiesRead)
     def studies_read(self, event: StudiesRead) -> None:
         self.rows, self.rows_complete = event.rows, event.complete
-        self.watch_ends(event.rows)
+        self.session.watch_ends(event.rows)
         self.deliver()
-        if event.complete and not self._screens_fetched:
-            self._screens_fetched = True
-            self.run_worker(self._fetch_screens(), group="screens")
-
-    async def _fetch_screens(self) -> None:
-        """Bring what the other screens need, in small pieces: keys come between."""
-        await asyncio.to_thread(_fetch_layers)
-        for _ in self._styles:
-            await asyncio.sleep(_BETWEEN_S)
-        for fetch in (_fetch_live, _fetch_windows):
-            while self.quiet_s < _RESTS_S:
-                await asyncio.sleep(_RESTS_S)
-            await asyncio.to_thread(fetch)
-
-    def _read_styles(self) -> Iterator[None]:
-        """Read the style sheets that are not known yet, one at a time.
-
-        Textual would read all there are, its own too, three times when a screen first comes: 0.1 s on a quiet machine.
-        """
-        for path in style_sheets():
-            if not self.stylesheet.has_source(str(path)):
-                self.stylesheet.read(path)
-                self.stylesheet.parse()
-                yield
+        if event.complete:
+            self.run_worker(self.screen_loading.run(), group="screens")
 
     @on(StudyRead)
     def study_read(self, event: StudyRead) -> None:
@@ -247,8 +221,11 @@ class EmbcxApp(SessionApp):
         self.snapshot = event.snapshot
         if self._choose_mode:
             self._choose_mode = False
-            self.action_mode("live" if event.snapshot.state in ("running", "queued") else "layers")
+            self._show_fitting_mode(event.snapshot)
         self.deliver()
+
+    def _show_fitting_mode(self, snapshot: Snapshot) -> None:
+        self.action_mode("live" if snapshot.state in ("running", "queued") else "layers")
 
     @on(TelemetryRead)
     def telemetry_read(self, event: TelemetryRead) -> None:
@@ -280,7 +257,7 @@ class EmbcxApp(SessionApp):
         if event.paths == self.paths:
             self.close_study()
 
-    # Wishes
+    # The open study
 
     @on(ReuseStudy)
     def reuse_study(self, event: ReuseStudy) -> None:
@@ -291,7 +268,7 @@ class EmbcxApp(SessionApp):
 
     @on(OpenStudy)
     def open_study(self, event: OpenStudy) -> None:
-        """Follow a study from now on, and show it in the wished mode or the one that fits its state."""
+        """Follow a study from now on, and show it in the requested mode or the one that fits its state."""
         if event.paths != self.paths:
             self.paths, self.snapshot, self.telemetry = event.paths, None, ()
             self.run_worker(self._follow_study(event.paths), group="study", exclusive=True)
@@ -299,7 +276,7 @@ class EmbcxApp(SessionApp):
             self._choose_mode = False
             self.action_mode(event.mode)
         elif self.snapshot:
-            self.action_mode("live" if self.snapshot.state in ("running", "queued") else "layers")
+            self._show_fitting_mode(self.snapshot)
         else:
             self._choose_mode = True
 
@@ -309,41 +286,48 @@ class EmbcxApp(SessionApp):
             self.run_worker(self._look_ahead(event.paths), group="ahead")
 
     def close_study(self) -> None:
-        """Follow no study any more and go back to the list."""
+        """Stop following a study and go back to the list."""
         self.workers.cancel_group(self, "study")
         self.paths, self.snapshot, self.telemetry, self._choose_mode = None, None, (), False
         self.action_mode("studies")
+
+    def deliver(self) -> None:
+        """Hand what is known to the mode that is shown; the others get it when they are."""
+        # The watcher's last message may come when the application closes, and has no screen any more, or half of one.
+        if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
+            return
+        screen = self.screen_stack[0]
+        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
+            if hasattr(type(screen), name):
+                setattr(screen, name, getattr(self, name))
+        if isinstance(screen, ModeScreen) and self.paths and self.snapshot:
+            self.session.recall(screen, self.paths)
 
     @on(Say)
     def say(self, event: Say) -> None:
         self.notify(event.text, severity=event.severity, markup=False)
 
-    def exit(self, *given: Any, **named: Any) -> None:
-        """End, and remember what is open."""
-        if self._shown:
-            self.remember(self._mode, self.paths)
-        super().exit(*given, **named)
+    # Actions on studies
 
-    def leave_now(self) -> None:
-        """End without asking, from any thread or signal handler: the terminal has gone."""
-        if self._loop_here:
-            self._loop_here.call_soon_threadsafe(self.exit)
+    @on(StartStudy)
+    def start_study(self, event: StartStudy) -> None:
+        self.study_actions.start(event.paths)
 
-    def wake_feed(self) -> None:
-        """Look at once: something was just started, stopped or deleted."""
-        self._wake.set()
+    @on(StopStudy)
+    def stop_study(self, event: StopStudy) -> None:
+        self.study_actions.stop(event.paths, event.at_once)
 
-    def deliver(self) -> None:
-        """Hand what is known to the mode that is shown; the others get it when they are."""
-        # What the feed posted last may come when the application closes, and has no screen any more, or half of one.
-        if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
-            return
-        screen = self.screen_stack[0]
-        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
-            if name in screen._reactives:
-                setattr(screen, name, getattr(self, name))
-        if isinstance(screen, ModeScreen) and self.paths and self.snapshot:
-            self.recall(screen, self.paths)
+    @on(DeleteStudy)
+    def delete_study(self, event: DeleteStudy) -> None:
+        self.study_actions.delete(event.paths)
+
+    @on(CreateStudy)
+    def create_study(self, event: CreateStudy) -> None:
+        self.study_actions.create(event.settings)
+
+    @on(StartDemo)
+    def start_demo(self) -> None:
+        self.study_actions.create_demo()
 
     # Keys
 
@@ -352,19 +336,18 @@ class EmbcxApp(SessionApp):
             # Textual hangs where a mode is left before its screen is there: a key typed while the program starts.
             self._first_mode = mode
             return
-        # Who goes elsewhere while a study is being read is not called back when it has been.
+        # A user who goes elsewhere while a study is being read is not called back when it has been.
         self._choose_mode = False
         if mode in ("live", "layers") and self.paths is None and (pointed := self._pointed):
             self.post_message(OpenStudy(pointed, mode))
             return
-        for _ in self._styles:
-            pass  # what is not read yet
+        self.screen_loading.finish_style_sheets()
         # Not awaited here: the new screen's mounting may wait for this handler.
         self.run_worker(self._arrive(mode, self.switch_mode(mode)), group="mode")
 
     @property
     def _pointed(self) -> StudyPaths | None:
-        """The study that the pointer of the list is on, while the list is shown."""
+        """The study that the list's cursor is on, while the list is shown."""
         screen = self.screen_stack[0]
         return screen.pointed if isinstance(screen, StudiesScreen) else None
 
@@ -373,58 +356,40 @@ class EmbcxApp(SessionApp):
         self._mode = mode
         self.deliver()
 
+    def action_next_theme(self) -> None:
+        self.session.next_theme()
+
     def action_help(self) -> None:
         from embcx_tui.tui.help import HelpScreen, keys_of
 
-        self.push_screen(HelpScreen(keys_of(self.screen)))
+        self.push_screen(HelpScreen(keys_of(self.screen, self.session.keymap)))
+
+    # Leaving
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return too_small(self.size) if action == "quit_small" else super().check_action(action, parameters)
 
     async def action_quit_small(self) -> None:
-        """Leave, whatever window is open where none can be seen."""
-        await self.leave(self._in_progress())
-
-    def _in_progress(self) -> list[StudyRow]:
-        """Return the studies that train as far as this window knows.
-
-        The open study is read more often than the list: one that was just started is not in the list yet.
-        """
-        running = [row for row in self.rows if row.state == "running"]
-        opened = self.paths if self.snapshot and self.snapshot.state == "running" else None
-        if opened and self.snapshot and all(row.paths != opened for row in running):
-            from embcx_tui.tui.study_row import row_of
-
-            running.append(row_of(opened, self.snapshot, self.snapshot.created))
-        return running
+        """Leave, whatever dialog is open where none can be seen."""
+        await self.study_actions.leave(self._training())
 
     async def action_quit(self) -> None:
         """Leave; while studies train, ask whether they go on."""
-        running = self._in_progress()
-        if isinstance(self.screen, Ask):
-            return
-        # Where no question can be shown the answer is the harmless one.
-        if not running or too_small(self.size):
-            await self.leave(running)
-            return
+        await self.study_actions.quit(self._training(), self.paths)
 
-        # With several that train, only the open one can be stopped from here: each is stopped where it is seen.
-        named = running if len(running) == 1 else [row for row in running if row.paths == self.paths]
+    def _training(self) -> list[StudyRow]:
+        return training_rows(self.rows, self.paths, self.snapshot)
 
-        def answered(answer: str | None) -> None:
-            if answer:
-                self.run_worker(self.leave(running, stop=named if answer == "stop" else ()))
+    def exit(self, *given: Any, **named: Any) -> None:
+        """End, and remember what is open."""
+        if self._shown:
+            self.session.remember(self._mode, self.paths)
+        super().exit(*given, **named)
 
-        what = f"“{running[0].name}” is training" if len(running) == 1 else f"{len(running)} studies are training"
-        stop = "Stop after this epoch" if len(running) == 1 else "Stop the open one"
-        self.push_screen(
-            Ask(
-                "Leave embcx-tui?",
-                f"{what}. Detach, and the work goes on without this window.",
-                (Answer("detach", "Detach"), *((Answer("stop", stop),) if named else ())),
-            ),
-            answered,
-        )
+    def leave_now(self) -> None:
+        """End without asking, from any thread or signal handler: the terminal has gone."""
+        if self._loop_here:
+            self._loop_here.call_soon_threadsafe(self.exit)
 
 
 def make_app(study: StudyPaths | None = None, abilities: Abilities | None = None) -> EmbcxApp:
@@ -438,11 +403,11 @@ def run_app(study: StudyPaths | None = None) -> int:
     if reason:
         print(reason, file=sys.stderr)
         return 2
-    collect_when_quiet()
+    disable_full_collections()
     app = make_app(study, abilities())
     TerminalWatch(app.leave_now).start()
     app.run()
-    if app.last_words:
+    if words := app.study_actions.last_words:
         # A study's name may hold what the terminal cannot show.
-        print(app.last_words.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"))
+        print(words.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"))
     return app.return_code or 0

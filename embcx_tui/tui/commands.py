@@ -1,4 +1,4 @@
-"""The palette: every action of the screen and every study, found by typing."""
+"""The command palette: every action of the screen and every study, found by typing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from textual.types import IgnoreReturnCallbackType
 
 from embcx_tui.tui import session, theme
 from embcx_tui.tui.messages import OpenStudy
-from embcx_tui.tui.session import SessionApp
-from embcx_tui.tui.study_row import LOOKS, StudyRow
+from embcx_tui.tui.session import Session
+from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
 
-# The palette itself, and keys that only move about, need no second way.
+# The palette itself and keys that only move the focus need no entry.
 _MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
 
 
 class Command(NamedTuple):
-    """One line of the palette: what it is called, what it does in a sentence, and doing it."""
+    """One entry of the palette: its title, a sentence on what it does, and the action itself."""
 
     title: str
     about: str
-    do: IgnoreReturnCallbackType
+    action: IgnoreReturnCallbackType
 
 
 class Commands(Provider):
@@ -37,24 +37,23 @@ class Commands(Provider):
             if enabled and binding.tooltip and binding.action not in seen and binding.key not in _MOVING:
                 seen.add(binding.action)
                 key = self.app.get_key_display(binding)
-                do = partial(self.app.run_action, binding.action, node)
-                yield Command(f"{binding.description} ({key})", binding.tooltip, do)
-        yield from self._choices()
+                action = partial(self.app.run_action, binding.action, node)
+                yield Command(f"{binding.description} ({key})", binding.tooltip, action)
+        yield from self._preferences()
         for row in self._rows():
-            look = LOOKS[row.state]
-            yield Command(f"Open {row.name}", f"{look.sign} {look.word} · {row.paths.id}", partial(self._open, row))
+            style = STATE_STYLES[row.state]
+            yield Command(f"Open {row.name}", f"{style.sign} {style.word} · {row.paths.id}", partial(self._open, row))
 
-    def _choices(self) -> Iterator[Command]:
-        app = self.app
-        if not isinstance(app, SessionApp):
+    def _preferences(self) -> Iterator[Command]:
+        current = getattr(self.app, "session", None)
+        if not isinstance(current, Session):
             return
         for name, title in theme.TITLES.items():
-            yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(app.choose_theme, name))
+            yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(current.choose_theme, name))
         for how, title in session.TITLES.items():
-            now = ", as it is now" if how == app.notifies else ""
-            yield Command(
-                f"Tell the end of a study: {how}", f"{title.capitalize()}{now}", partial(app.choose_notify, how)
-            )
+            now = ", as it is now" if how == current.notifies else ""
+            choose = partial(current.choose_notify, how)
+            yield Command(f"Announce the end of a study: {how}", f"{title.capitalize()}{now}", choose)
 
     def _rows(self) -> tuple[StudyRow, ...]:
         return tuple(row for row in getattr(self.app, "rows", ()) if row.state != "unreadable")
@@ -63,17 +62,17 @@ class Commands(Provider):
         self.app.post_message(OpenStudy(row.paths))
 
     async def discover(self) -> Hits:
-        """Yield everything, before anything is typed."""
+        """Yield all commands, before anything is typed."""
         for command in self._commands():
             yield DiscoveryHit(
                 Content(command.title),
-                command.do,
+                command.action,
                 text=command.title,
                 help=Content(command.about),  # type: ignore[arg-type]  # help is shown as any content is
             )
 
     async def search(self, query: str) -> Hits:
-        """Yield what matches `query` in its title or its sentence."""
+        """Yield the commands that match `query` in their title or their sentence."""
         matcher = self.matcher(query)
         for command in self._commands():
             score = max(matcher.match(command.title), 0.8 * matcher.match(command.about))
@@ -81,14 +80,14 @@ class Commands(Provider):
                 yield Hit(
                     score,
                     _highlight(command.title, query, matcher),
-                    command.do,
+                    command.action,
                     text=command.title,
                     help=Content(command.about),  # type: ignore[arg-type]  # help is shown as any content is
                 )
 
 
 def _highlight(title: str, query: str, matcher: Matcher) -> Content:
-    """Mark what matched; `Matcher.highlight` would take a study's name for markup."""
+    """Return `title` with what matched marked; `Matcher.highlight` would read a study's name as markup."""
     content = Content(title)
     for offset in matcher.fuzzy_search.match(query, title)[1]:
         content = content.stylize("$text-accent underline", offset, offset + 1)

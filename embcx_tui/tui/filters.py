@@ -1,4 +1,4 @@
-"""What becomes of every line on its way to a terminal without colours, or without more than ASCII."""
+"""Filters of every line on its way to a terminal that has no colours, or only ASCII."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
+from embcx_tui.figures.ascii import ASCII
+
 RGB = tuple[int, int, int]
 
 _PLAIN = Style.from_color(RichColor.parse("default"), RichColor.parse("default"))
-# A ground as far from the screen's as this (of 255) is a cursor or a pressed button; nearer ones only order the screen.
+# A background this far (of 255) from the screen's is a cursor or a pressed button; nearer ones only divide the screen.
 _STANDS_OUT = 60
-# A text nearer to the ground than this is meant to stand back.
-_STANDS_BACK = 130
+# Text nearer to the background than this is meant to be faint.
+_FAINT = 130
 
 
 def _distance(one: RGB, other: RGB) -> int:
@@ -27,56 +29,32 @@ def _distance(one: RGB, other: RGB) -> int:
 
 
 @lru_cache(4096)
-def colourless(style: Style, ground: RGB) -> Style:
-    """Return `style` in the terminal's own two colours: what stood out is reversed, what stood back is dim."""
+def colourless(style: Style, background: RGB) -> Style:
+    """Return `style` in the terminal's own two colours: what stood out is reversed, what was faint is dim."""
     text = style.color.get_truecolor() if style.color else None
     behind = style.bgcolor.get_truecolor(foreground=False) if style.bgcolor else None
-    if behind and _distance(behind, ground) > _STANDS_OUT:
+    if behind and _distance(behind, background) > _STANDS_OUT:
         return style + _PLAIN + Style(reverse=True)
-    if text and _distance(text, ground) < _STANDS_BACK and not style.bold:
+    if text and _distance(text, background) < _FAINT and not style.bold:
         return style + _PLAIN + Style(dim=True)
     return style + _PLAIN
 
 
 class Colourless(LineFilter):
-    """NO_COLOR taken by its word: no colour at all, not even greys. `ground` gives the theme's background."""
+    """Removes all colours, greys too, as NO_COLOR asks. `background` returns the theme's background."""
 
-    def __init__(self, ground: Callable[[], RGB]) -> None:
+    def __init__(self, background: Callable[[], RGB]) -> None:
         super().__init__()
-        self._ground = ground
+        self._background = background
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        ground = self._ground()
-        return [Segment(text, colourless(style, ground) if style else _PLAIN) for text, style, _ in segments]
-
-
-# One sign for one: a line keeps its width.
-_ALIKE = {
-    "-": "─╌╴╶╸╺┄▔·–—−",
-    "=": "━",
-    "|": "│┃┆╎▌▐▎▏▕",
-    "+": "┌┐└┘╭╮╰╯├┤┬┴┼▒±✓",
-    "_": "▁▂",
-    "o": "●◐°",
-    ".": "○◌□",
-    "#": "▄▅▆▇█▀▓■",
-    ":": "▃░",
-    ">": "▸→▶",
-    "<": "←◀",
-    "^": "▴↑⌃▲",
-    "v": "▾↓▼",
-    "*": "◆",
-    "x": "✗×",
-    "~": "≈…",
-    '"': "“”",
-    "'": "\u2018\u2019",
-}
-_SIGNS = {sign: like for like, signs in _ALIKE.items() for sign in signs}
+        behind = self._background()
+        return [Segment(text, colourless(style, behind) if style else _PLAIN) for text, style, _ in segments]
 
 
 @lru_cache(8192)
 def ascii_of(text: str) -> str:
-    """Return `text` in ASCII, as many cells wide: signs by like ones, letters without their marks, else `?`."""
+    """Return `text` in ASCII, as many cells wide: similar signs, letters without their marks, else `?`."""
     if text.isascii():
         return text
     # "0.63 + 0.01" would be read as a sum.
@@ -86,15 +64,15 @@ def ascii_of(text: str) -> str:
 def _ascii_sign(sign: str) -> str:
     if sign.isascii():
         return sign
+    if "\u2800" < sign <= "\u28ff":  # dots of braille
+        return ":"
     width = cell_len(sign)
-    like = _SIGNS.get(sign) or unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    if "\u2800" < sign <= "\u28ff":
-        like = ":"
-    return like if len(like) == width else "?" * width
+    similar = ASCII.get(sign) or unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    return similar if len(similar) == width else "?" * width
 
 
 class Asciified(LineFilter):
-    """For a terminal whose text is not UTF-8: everything is drawn in ASCII."""
+    """Draws everything in ASCII, for a terminal whose text is not UTF-8."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [Segment(ascii_of(text), style, control) for text, style, control in segments]

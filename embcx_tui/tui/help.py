@@ -1,7 +1,8 @@
-"""Help: every key that works on a screen, made from its bindings, so that it cannot be wrong."""
+"""Help: every key that works on a screen, taken from its bindings, so that it cannot be wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -31,38 +32,46 @@ HEADINGS = {
 }
 
 
-def keys_of(screen: Screen[object]) -> dict[str, list[tuple[str, Binding]]]:
-    """Return the keys that a screen knows, by heading: (the keys as they are written, binding)."""
+def keys_of(screen: Screen[object], keymap: Mapping[str, str]) -> dict[str, list[tuple[str, Binding]]]:
+    """Return the keys of a screen by heading, as (the keys as they are shown, binding).
+
+    All of the screen's bindings, also those whose key the focused field takes for itself or that do nothing now.
+    `keymap` has the user's keys by the id of the binding.
+    """
     app: App[object] = screen.app
     by_id: dict[str, tuple[list[str], Binding]] = {}
-    # All of the screen's bindings, also those that the focused field keeps for itself or that cannot be done now.
     nodes: list[DOMNode] = [*screen.focused.ancestors_with_self] if screen.focused else [screen, app]
-    for node in nodes:
-        bindings = node._bindings.copy()
-        bindings.apply_keymap(app._keymap)
-        for key, binding in bindings:
-            if binding.id and binding.tooltip:
-                shown = app.get_key_display(binding.with_key(key, binding.key_display))
-                known = by_id.setdefault(binding.id, ([], binding))[0]
-                if shown not in known:
-                    known.append(shown)
+    for binding in (binding for node in nodes for binding in _bindings_of(node, keymap)):
+        shown_keys = by_id.setdefault(binding.id or "", ([], binding))[0]
+        shown = app.get_key_display(binding)
+        if shown not in shown_keys:
+            shown_keys.append(shown)
     groups: dict[str, list[tuple[str, Binding]]] = {}
-    told: set[str] = set()
-    for id, (shown_keys, binding) in sorted(by_id.items(), key=lambda item: keys.order(item[0])):
+    listed: set[str] = set()
+    for id, (key_names, binding) in sorted(by_id.items(), key=lambda item: keys.order(item[0])):
         # "← →" or "0–9" stands for all keys of its kind.
         kind = id.partition(".")[0] + binding.action.partition("(")[0]
-        if kind in told and not binding.show:
+        if kind in listed and not binding.show:
             continue
         if binding.key_display:
-            told.add(kind)
-        groups.setdefault(HEADINGS.get(id.partition(".")[0], "Here"), []).append((" ".join(shown_keys), binding))
+            listed.add(kind)
+        groups.setdefault(HEADINGS.get(id.partition(".")[0], "Here"), []).append((" ".join(key_names), binding))
     # The screen's own first, what works everywhere last.
     order = [*HEADINGS.values()]
     return dict(sorted(groups.items(), key=lambda group: order.index(group[0]) if group[0] in order else -1))
 
 
+def _bindings_of(node: DOMNode, keymap: Mapping[str, str]) -> Iterator[Binding]:
+    """Yield the bindings with a name and a sentence that the classes of a node declare, one per key."""
+    for base in type(node).__mro__:
+        for binding in vars(base).get("BINDINGS", ()):
+            if isinstance(binding, Binding) and binding.id and binding.tooltip:
+                changed = keymap.get(binding.id)
+                yield from Binding.make_bindings([binding.with_key(changed) if changed else binding])
+
+
 class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
-    """A window with the keys of the screen below it."""
+    """A dialog with the keys of the screen below it."""
 
     CSS_PATH = "widgets/dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.DIALOG, keys.hidden("question_mark,q,enter", "cancel")]

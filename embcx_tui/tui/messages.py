@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -18,132 +19,118 @@ Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]
 
 
-# Wishes: from a screen up to the application.
+# Requests: from a screen up to the application.
 
 
+@dataclass
 class OpenStudy(Message):
     """Open a study; `mode` None: Live while it runs, else Layers."""
 
-    def __init__(self, paths: StudyPaths, mode: Mode | None = None) -> None:
-        self.paths = paths
-        self.mode: Mode | None = mode
-        super().__init__()
+    paths: StudyPaths
+    mode: Mode | None = None
 
 
+@dataclass
 class LookedAt(Message):
     """The cursor rests on a study: it may be opened next."""
 
-    def __init__(self, paths: StudyPaths) -> None:
-        self.paths = paths
-        super().__init__()
+    paths: StudyPaths
 
 
+@dataclass
 class StartStudy(Message):
     """Start a study's worker, or resume it."""
 
-    def __init__(self, paths: StudyPaths) -> None:
-        self.paths = paths
-        super().__init__()
+    paths: StudyPaths
 
 
+@dataclass
 class StopStudy(Message):
     """Ask a study's worker to stop after its epoch, or at once."""
 
-    def __init__(self, paths: StudyPaths, at_once: bool = False) -> None:
-        self.paths = paths
-        self.at_once = at_once
-        super().__init__()
+    paths: StudyPaths
+    at_once: bool = False
 
 
+@dataclass
 class DeleteStudy(Message):
-    """Delete a study that the person has agreed to delete."""
+    """Delete a study; the user has agreed to it."""
 
-    def __init__(self, paths: StudyPaths) -> None:
-        self.paths = paths
-        super().__init__()
+    paths: StudyPaths
 
 
+@dataclass
 class CreateStudy(Message):
     """Create a study and start it."""
 
-    def __init__(self, settings: StudySettings) -> None:
-        self.settings = settings
-        super().__init__()
+    settings: StudySettings
 
 
 class StartDemo(Message):
     """Create and start the one-minute demo."""
 
 
+@dataclass
 class ReuseStudy(Message):
-    """Fill the form with the settings of a study that exists."""
+    """Fill the form with the settings of an existing study."""
 
-    def __init__(self, settings: StudySettings) -> None:
-        self.settings = settings
-        super().__init__()
+    settings: StudySettings
 
 
+@dataclass
 class Say(Message):
-    """Tell the person one line. `text` is safe to show."""
+    """Show the user one line. `text` is safe to show."""
 
-    def __init__(self, text: str, severity: Severity = "information") -> None:
-        self.text = text
-        self.severity: Severity = severity
-        super().__init__()
+    text: str
+    severity: Severity = "information"
 
 
-# AffinityInfo: from the feed to the application.
+# News: from the study watcher and the study actions to the application.
 
 
+@dataclass
 class StudiesRead(Message):
     """The list of studies as it stands, newest first; `complete` False while some are still being read."""
 
-    def __init__(self, rows: tuple[StudyRow, ...], complete: bool) -> None:
-        self.rows = rows
-        self.complete = complete
-        super().__init__()
+    rows: tuple[StudyRow, ...]
+    complete: bool
 
 
+@dataclass
 class StudyRead(Message):
     """The open study has changed."""
 
-    def __init__(self, paths: StudyPaths, snapshot: Snapshot) -> None:
-        self.paths = paths
-        self.snapshot = snapshot
-        super().__init__()
+    paths: StudyPaths
+    snapshot: Snapshot
 
 
+@dataclass
 class TelemetryRead(Message):
-    """New samples of the open study's machine, oldest first."""
+    """All telemetry of the open study's machine, oldest first: there is some that is new."""
 
-    def __init__(self, paths: StudyPaths, telemetry: tuple[Telemetry, ...]) -> None:
-        self.paths = paths
-        self.telemetry = telemetry
-        super().__init__()
+    paths: StudyPaths
+    telemetry: tuple[Telemetry, ...]
 
 
+@dataclass
 class Starting(Message):
     """A study's worker is being started since `at`, in seconds since 1970; `ended`: it could not be."""
 
-    def __init__(self, paths: StudyPaths, at: float, *, ended: bool = False) -> None:
-        self.paths = paths
-        self.at = at
-        self.ended = ended
-        super().__init__()
+    paths: StudyPaths
+    at: float
+    ended: bool = False
 
 
+@dataclass
 class StudyGone(Message):
     """A study has been deleted."""
 
-    def __init__(self, paths: StudyPaths) -> None:
-        self.paths = paths
-        super().__init__()
+    paths: StudyPaths
 
 
+@dataclass
 class StudyUnreadable(Message):
     """The open study cannot be read any more: `text` says why."""
 
-    def __init__(self, paths: StudyPaths, text: str) -> None:
-        self.paths = paths
-        self.text = text
-        super().__init__()
+    paths: StudyPaths
+    text: str

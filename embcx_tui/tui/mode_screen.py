@@ -1,4 +1,4 @@
-"""What every screen has: title, tabs, footer, and one line where the terminal is too small."""
+"""What all screens share: title, tabs, footer, and one line where the terminal is too small."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
 
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 12
-# The way out comes first: it is still read where the line is cut.
+# How to quit comes first: it can still be read where the line is cut.
 TOO_SMALL = f"q quits · needs {LEAST_WIDTH}×{LEAST_HEIGHT} cells"
 
 
 def too_small(size: Size) -> bool:
-    """Return whether nothing can be laid out on so many cells."""
+    """Return whether a terminal of this size, in cells, is too small for any screen."""
     return size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT
 
 
 class MinimumSizeScreen(Screen[Any]):
-    """A screen whose focus survives a terminal that becomes too small: what is hidden loses it."""
+    """A screen that keeps its focus while the terminal is too small: Textual takes the focus from hidden widgets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class MinimumSizeScreen(Screen[Any]):
         small = too_small(event.size)
         if small and not self._small:
             self._focused_before = self.focused
-            # Hidden before Textual lays it out, which it does first: text of no width at all cannot be wrapped.
+            # Hidden now, before Textual lays it out: it cannot wrap text to a width of 0.
             self.set_class(event.size.width < LEAST_WIDTH, "-tiny")
             self.set_class(event.size.height < LEAST_HEIGHT, "-flat")
             self.update_node_styles(animate=False)
@@ -58,7 +58,7 @@ class MinimumSizeScreen(Screen[Any]):
     def _restore_focus(self) -> None:
         widget = self._focused_before
         if widget and not self._small:
-            # Through the widget's own queue: in it may still be the message that it was hidden.
+            # Through the widget's own queue, which may still hold the message that the widget was hidden.
             widget.call_later(self._focus_again, widget)
 
     def _focus_again(self, widget: Widget) -> None:
@@ -67,7 +67,7 @@ class MinimumSizeScreen(Screen[Any]):
 
 
 APP_NAME = "embcx-tui"
-# Their keys are looked up in the bindings when they are shown, since keys can be remapped.
+# Their keys are looked up in the bindings when they are shown, since users can change them.
 TABS: tuple[tuple[Mode, str], ...] = (
     ("studies", "Studies"),
     ("configure", "Configure"),
@@ -77,17 +77,18 @@ TABS: tuple[tuple[Mode, str], ...] = (
 
 
 class Bar(Widget):
-    """A line whose parts can be clicked. Textual's own links bring their own colours, so places are kept here."""
+    """A line whose parts can be clicked like keys. Textual's own links bring their own colours."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: list[tuple[int, int, str]] = []
+        self._links: list[tuple[int, int, str]] = []
 
-    def _place(self, start: int, width: int, key: str) -> None:
-        self._places.append((start, start + width, key))
+    def _add_link(self, start: int, width: int, key: str) -> None:
+        """Let a click on `width` cells from column `start` on press `key`."""
+        self._links.append((start, start + width, key))
 
     def on_click(self, event: events.Click) -> None:
-        for start, end, key in self._places:
+        for start, end, key in self._links:
             if start <= event.x < end:
                 event.stop()
                 self.app.simulate_key(key)
@@ -105,9 +106,9 @@ class TitleBar(Bar):
 
     def render(self) -> RenderResult:
         width = self.size.width
-        # The name goes first where the line is short: the modes say enough.
+        # A short line leaves out the name of the application.
         name = Content.styled(f" {APP_NAME} ", "$title-name bold") if width >= 100 else Content("")
-        self._places.clear()
+        self._links.clear()
         left = self._tabs(name, width)
         room = width - left.cell_length - 2
         study = self._study(room)
@@ -118,14 +119,14 @@ class TitleBar(Bar):
         for mode, title in TABS:
             binding = bindings.get(f"mode('{mode}')")
             here = mode == self.mode
-            # Where it is narrow, only the mode one is in is written out.
+            # A narrow line has the title of the current mode only.
             word = title if width >= 60 or here else ""
             key = self.app.get_key_display(binding) if binding else ""
             label = Content.assemble(
                 " ", (key, "" if here else "$title-key bold"), " " if word and key else "", word, " "
             ).stylize_before("$title-here" if here else "$title-tab")
             if binding:
-                self._place(line.cell_length, label.cell_length, binding.key)
+                self._add_link(line.cell_length, label.cell_length, binding.key)
             line += label
         return line
 
@@ -141,7 +142,7 @@ class TitleBar(Bar):
 
 
 class KeyBar(Bar):
-    """One line: the keys that work now, in the order of their table, as many as fit; help and quit always."""
+    """One line: the keys that work now, in the order of the tables, as many as fit; help and quit always."""
 
     ALWAYS = ("help", "quit")
 
@@ -151,15 +152,15 @@ class KeyBar(Bar):
     def render(self) -> RenderResult:
         shown: dict[str, tuple[Binding, bool]] = {}
         nodes: dict[object, int] = {}
-        # A key that a person has changed keeps its place: Textual puts such ones last.
+        # A key that the user has changed keeps its position: Textual puts such keys last.
         for active in sorted(
             self.screen.active_bindings.values(),
-            key=lambda one: (nodes.setdefault(one.node, len(nodes)), keys.order(one.binding.id or "")),
+            key=lambda key: (nodes.setdefault(key.node, len(nodes)), keys.order(key.binding.id or "")),
         ):
             if active.binding.show and active.binding.description:
                 shown.setdefault(active.binding.action, (active.binding, active.enabled))
         items = {action: self._item(binding, enabled) for action, (binding, enabled) in shown.items()}
-        self._places.clear()
+        self._links.clear()
         last = [item for action, item in items.items() if action in self.ALWAYS]
         end = Content("").join(last)
         room = self.size.width - end.cell_length
@@ -169,11 +170,11 @@ class KeyBar(Bar):
                 continue
             if line.cell_length + item.cell_length > room:
                 break
-            self._place(line.cell_length, item.cell_length, shown[action][0].key)
+            self._add_link(line.cell_length, item.cell_length, shown[action][0].key)
             line += item
         start = self.size.width - end.cell_length
-        for action in (one for one in items if one in self.ALWAYS):
-            self._place(start, items[action].cell_length, shown[action][0].key)
+        for action in (action for action in items if action in self.ALWAYS):
+            self._add_link(start, items[action].cell_length, shown[action][0].key)
             start += items[action].cell_length
         return Content.assemble(line, " " * (self.size.width - line.cell_length - end.cell_length), end)
 
@@ -188,7 +189,7 @@ class KeyBar(Bar):
 
 
 class ModeScreen(MinimumSizeScreen):
-    """A mode's screen. The application sets `snapshot` and `paths` of the open study on the mode that is shown."""
+    """The screen of a mode. While it is shown, the application sets its `snapshot` and `paths` to the open study's."""
 
     MODE: ClassVar[Mode]
 
@@ -197,7 +198,8 @@ class ModeScreen(MinimumSizeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        # A new screen is styled as the theme is now: without this Textual reads all style sheets anew, twice.
+        # Textual's private counter of changed styles. A new screen takes the application's, since its styles are the
+        # current ones: with its own, -1, Textual parses all style sheets again, twice, before the screen is drawn.
         self._css_update_count = self.app._css_update_count
 
     def compose(self) -> ComposeResult:
@@ -211,12 +213,12 @@ class ModeScreen(MinimumSizeScreen):
         yield from ()
 
     def remember(self) -> dict[str, Any]:
-        """Return what should come back on the next start with this study open: plain values, for a TOML file."""
+        """Return the state to restore on the next start with this study open, in values that TOML can hold."""
         return {}
 
     def recall(self, state: Mapping[str, Any]) -> None:
-        """Take up what `remember` returned, after the study's first snapshot; any value may be missing or wrong."""
+        """Restore what `remember` returned, after the study's first snapshot; any value may be missing or wrong."""
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Show the keys as they are now: other screens may have changed what can be done."""
+        """Update the keys: other screens may have changed what can be done."""
         self.refresh_bindings()

@@ -1,7 +1,7 @@
-"""What a person has chosen (`preferences.toml`, theirs to edit) and what the application remembers (`state.toml`).
+"""What the user has chosen (`preferences.toml`, theirs to edit) and what the application remembers (`state.toml`).
 
-Two files, so that a file somebody writes comments into is touched only where they choose something in the application,
-and then only in the one line it concerns. What cannot be read is said and kept, never overwritten without a word.
+Two files, so that a file with the user's own comments changes only when they choose something in the application, and
+then only in the one line concerned. A file that cannot be read is reported and kept, never overwritten silently.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from embcx_tui.tui.messages import Mode
 ThemeName = Literal["dark", "light", "contrast"]
 Notify = Literal["off", "bell", "osc9", "osc777"]
 
-# A file longer than this is none of ours: it is not read into memory.
+# No file of ours is longer than this; a longer one is not read into memory.
 _MOST_BYTES = 100_000
 _HEADER = """\
 # Preferences of embcx-tui. The application changes `theme` and `notify` here, line by line; the rest is yours.
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a person has chosen; `keys`: binding id -> keys, with commas between several."""
+    """What the user has chosen; `keys`: binding id -> keys, separated by commas."""
 
     theme: ThemeName = "dark"
     notify: Notify = "off"
@@ -45,7 +45,7 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What comes back on the next start. `places`: what each screen remembers of `study`; `export`: last choices."""
+    """What is restored on the next start. `places`: each screen's state for `study`; `export`: last choices."""
 
     mode: Mode = "studies"
     study: str = ""
@@ -54,7 +54,7 @@ class Remembered:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """Return a TOML file's content and, where it could not be read, why (in part of a line)."""
+    """Return the content of a TOML file and, where it cannot be read, the reason as part of a sentence."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             return {}, "it is too long"
@@ -68,18 +68,18 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def read_preferences() -> tuple[Preferences, tuple[str, ...]]:
-    """Return the preferences, defaults where there are none, and one line for each thing that could not be followed."""
+    """Return the preferences, with defaults where there are none, and one line for each that cannot be used."""
     path = preferences_file()
     values, damage = _read(path)
     if damage:
         return Preferences(), (f"{path.name} cannot be read ({damage}): defaults are used",)
     said: list[str] = []
 
-    def one_of(name: str, known: tuple[T, ...], default: T) -> T:
+    def one_of(name: str, choices: tuple[T, ...], default: T) -> T:
         value = values.pop(name, default)
-        if value in known:
-            return value  # type: ignore[no-any-return]  # it is one of the known
-        said.append(f"{path.name}: {name} is {_shown(value)}, not one of {', '.join(map(str, known))}")
+        if value in choices:
+            return value  # type: ignore[no-any-return]  # it is one of `choices`, which are T
+        said.append(f"{path.name}: {name} is {_shown(value)}, not one of {', '.join(map(str, choices))}")
         return default
 
     theme: ThemeName = one_of("theme", get_args(ThemeName), "dark")
@@ -100,7 +100,7 @@ def _shown(value: object) -> str:
 
 
 def choose(name: Literal["theme", "notify"], value: str) -> str:
-    """Write one choice into the preferences file, leaving all else as it stands; return what went wrong, or nothing."""
+    """Write one choice into the preferences file and change nothing else; return an error as one line, or ""."""
     path = preferences_file()
     values, damage = _read(path)
     try:
@@ -117,7 +117,7 @@ def choose(name: Literal["theme", "notify"], value: str) -> str:
 
 
 def _keep(path: Path) -> Path:
-    """Put a damaged file aside under a name that is free."""
+    """Rename a damaged file to an unused name."""
     number = 1
     while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1
@@ -126,7 +126,7 @@ def _keep(path: Path) -> Path:
 
 
 def _with(text: str, name: str, value: str, values: Mapping[str, Any]) -> str:
-    """Return `text` with `name = "value"` in its place, or before the first table; comments stay."""
+    """Return `text` with `name = "value"` on its line, or before the first table; comments stay."""
     line = f'{name} = "{value}"\n'
     head = re.search(r"^\s*\[", text, re.MULTILINE)
     end = head.start() if head else len(text)
@@ -134,7 +134,7 @@ def _with(text: str, name: str, value: str, values: Mapping[str, Any]) -> str:
     if name not in values:
         top = text[:end] + ("" if not end or text[:end].endswith("\n") else "\n") + line
     new = top + text[end:]
-    # A value over several lines, say, does not fit the pattern: then the content counts, not its form.
+    # A value over several lines, say, does not match the pattern: then comments are lost and the content is kept.
     wanted = {**values, name: value}
     with contextlib.suppress(tomllib.TOMLDecodeError):
         if tomllib.loads(new) == wanted:
@@ -145,32 +145,32 @@ def _with(text: str, name: str, value: str, values: Mapping[str, Any]) -> str:
 
 
 def read_remembered() -> Remembered:
-    """Return what the application remembers; nothing where its file is missing or damaged (it is no one's work)."""
+    """Return what the application remembers; defaults where its file is missing or damaged."""
     values = _harmless(_read(state_file())[0])
     mode, study = values.get("mode"), values.get("study")
     places, export = values.get("places"), values.get("export")
     return Remembered(
         mode if mode in get_args(Mode) else "studies",
         study if isinstance(study, str) else "",
-        {name: one for name, one in places.items() if isinstance(one, dict)} if isinstance(places, dict) else {},
+        {name: state for name, state in places.items() if isinstance(state, dict)} if isinstance(places, dict) else {},
         export if isinstance(export, dict) else {},
     )
 
 
 def _harmless(value: Any) -> Any:
-    """Return a TOML value whose texts can be shown: a folder to export to stands in a field, say."""
+    """Return a TOML value whose strings are safe to show, such as the folder of exports in its field."""
     if isinstance(value, dict):
-        return {_harmless(name): _harmless(one) for name, one in value.items()}
+        return {_harmless(key): _harmless(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_harmless(one) for one in value]
+        return [_harmless(entry) for entry in value]
     return safe_text(value, 4_096) if isinstance(value, str) else value
 
 
-def remember(known: Remembered) -> None:
-    """Write what comes back on the next start; what cannot be written is forgotten."""
+def remember(state: Remembered) -> None:
+    """Write what is restored on the next start; nothing is said where it cannot be written."""
     import tomli_w
 
-    values = {"mode": known.mode, "study": known.study, "places": known.places, "export": known.export}
+    values = {"mode": state.mode, "study": state.study, "places": state.places, "export": state.export}
     with contextlib.suppress(EmbcxError, OSError, TypeError, ValueError):
         text = tomli_w.dumps(values)
         make_folder(state_file().parent)

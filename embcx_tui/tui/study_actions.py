@@ -8,146 +8,166 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual.app import App
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.key_queue import KeyQueueApp
-from embcx_tui.tui.messages import (
-    CreateStudy,
-    DeleteStudy,
-    Mode,
-    OpenStudy,
-    Say,
-    StartDemo,
-    Starting,
-    StartStudy,
-    StopStudy,
-    StudyGone,
-)
+from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
+from embcx_tui.tui.mode_screen import too_small
 from embcx_tui.tui.study_row import StudyRow
+from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-class StudyActionsApp(KeyQueueApp):
-    """An application that can do these things; what comes of each is posted as a message."""
+class StudyActions:
+    """The actions on studies, and leaving the application, which asks about those that train.
 
-    last_words = ""
-    """What the shell shows after the application has gone."""
+    Parameters
+    ----------
+    app : gets the outcome of each action as a message
+    look_now : makes the study watcher look at the folders at once; called on the event loop
+    show_mode : shows another mode; called on the event loop
+    """
 
-    _beginning = False
-
-    def wake_feed(self) -> None:
-        """Look at the folders at once."""
-
-    def action_mode(self, mode: Mode) -> None:
-        """Go to another screen."""
+    def __init__(self, app: App[None], look_now: Callable[[], object], show_mode: Callable[[Mode], object]) -> None:
+        self._app, self._look_now, self._show_mode = app, look_now, show_mode
+        self._post = app.post_message
+        self.beginning = False
+        """Whether a study is being created."""
+        self.last_words = ""
+        """What is printed in the shell after the application has ended."""
 
     def _in_thread(self, body: Callable[[], object]) -> None:
-        """Run `body` off the loop; an error that a person can act on becomes one line.
+        """Run `body` off the loop; an error that the user can act on becomes one line.
 
-        A thread of its own that nobody waits for, and that waits for nobody: leaving must not be held up by a worker
-        that takes its seconds to import torch. Posting is all it does to the application.
+        In a daemon thread of its own, not in a pool: leaving must not wait for a worker that takes seconds to import
+        torch. Posting messages is all that the thread does to the application.
         """
 
         def guarded() -> None:
             try:
                 body()
             except (EmbcxError, OSError) as error:
-                self.post_message(Say(safe_text(error, 300), "error"))
-            self.call_later(self.wake_feed)
+                self._post(Say(safe_text(error, 300), "error"))
+            self._app.call_later(self._look_now)
 
-        threading.Thread(target=guarded, name="deed", daemon=True).start()
+        threading.Thread(target=guarded, name="study-action", daemon=True).start()
 
-    @on(StartStudy)
-    def start_study(self, event: StartStudy) -> None:
-        self._in_thread(lambda: self._start(event.paths, "live"))
+    def start(self, paths: StudyPaths) -> None:
+        """Start or resume a study's worker, and show Live."""
 
-    def _start(self, paths: StudyPaths, mode: Mode) -> None:
-        from embcx_tui.worker import launch
-
-        at = time.time()
-        self.post_message(Starting(paths, at))
-        self.post_message(OpenStudy(paths, mode))
-        try:
-            launch.start(paths)
-        except (EmbcxError, OSError):
-            self.post_message(Starting(paths, at, ended=True))
-            raise
-
-    @on(StopStudy)
-    def stop_study(self, event: StopStudy) -> None:
         def body() -> None:
             from embcx_tui.worker import launch
 
-            launch.stop(event.paths, at_once=event.at_once)
-            when = "now" if event.at_once else "after this epoch"
-            self.post_message(Say(f"the study stops {when}; r resumes it"))
+            at = time.time()
+            self._post(Starting(paths, at))
+            self._post(OpenStudy(paths, "live"))
+            try:
+                launch.start(paths)
+            except (EmbcxError, OSError):
+                self._post(Starting(paths, at, ended=True))
+                raise
 
         self._in_thread(body)
 
-    @on(DeleteStudy)
-    def delete_study(self, event: DeleteStudy) -> None:
+    def stop(self, paths: StudyPaths, at_once: bool) -> None:
+        """Ask a study's worker to stop after its epoch, or at once."""
+
+        def body() -> None:
+            from embcx_tui.worker import launch
+
+            launch.stop(paths, at_once=at_once)
+            self._post(Say(f"the study stops {'now' if at_once else 'after this epoch'}; r resumes it"))
+
+        self._in_thread(body)
+
+    def delete(self, paths: StudyPaths) -> None:
+        """Delete a study with all its files."""
+
         def body() -> None:
             from embcx_tui.store.library import delete_study
 
-            delete_study(event.paths)
-            self.post_message(StudyGone(event.paths))
+            delete_study(paths)
+            self._post(StudyGone(paths))
 
         self._in_thread(body)
 
-    @on(CreateStudy)
-    def create_study(self, event: CreateStudy) -> None:
-        self._begin_one(lambda: self._begin(event.settings, "configure"))
+    def create(self, settings: StudySettings) -> None:
+        """Create a study and start it; where that fails, show Configure again."""
+        self._begin(lambda: settings, "configure")
 
-    @on(StartDemo)
-    def start_demo(self) -> None:
-        def body() -> None:
+    def create_demo(self) -> None:
+        """Create and start the demo; where that fails, show the list again."""
+
+        def settings() -> StudySettings:
             from embcx_tui.study.presets import load_preset
 
-            self._begin(load_preset("demo").settings, "studies")
+            return load_preset("demo").settings
 
-        self._begin_one(body)
+        self._begin(settings, "studies")
 
-    def _begin_one(self, body: Callable[[], object]) -> None:
-        """Begin a study unless one is about to begin: who presses a key twice wants one."""
-        if self._beginning:
-            self.post_message(Say("a study is just starting; the next one can in a moment"))
+    def _begin(self, settings: Callable[[], StudySettings], mode: Mode) -> None:
+        """Begin a study unless one is being created: a key pressed twice means one study.
+
+        Where data or device do not allow the study, it is removed again and `mode` is shown.
+        """
+        if self.beginning:
+            self._post(Say("a study is being started; please try again in a moment"))
             return
-        self._beginning = True
+        self.beginning = True
+        created: list[StudyPaths] = []
 
-        def guarded() -> None:
+        def show(paths: StudyPaths) -> None:
+            created.append(paths)
+            self._post(Starting(paths, time.time()))
+            self._post(OpenStudy(paths, "live"))
+
+        def body() -> None:
+            from embcx_tui.worker import launch
+
             try:
-                body()
+                launch.begin(settings(), show)
+            except EmbcxError:
+                for paths in created:
+                    self._post(StudyGone(paths))
+                self._app.call_later(self._show_mode, mode)
+                raise
             finally:
-                self._beginning = False
+                self.beginning = False
 
-        self._in_thread(guarded)
+        self._in_thread(body)
 
-    def _begin(self, settings: StudySettings, mode: Mode) -> None:
-        """Start a new study and show it; where data or device do not allow it, remove it and go back to `mode`."""
-        from embcx_tui.worker import launch
+    async def quit(self, running: Sequence[StudyRow], opened: StudyPaths | None) -> None:
+        """Leave; while studies train, ask whether they go on. `opened` is the study shown, if any."""
+        if isinstance(self._app.screen, Ask):
+            return
+        # Where no question can be shown, the studies go on: that is the harmless answer.
+        if not running or too_small(self._app.size):
+            await self.leave(running)
+            return
+        # Of several that train only the open one can be stopped here: the others are stopped where they are seen.
+        stoppable = running if len(running) == 1 else [row for row in running if row.paths == opened]
 
-        made: list[StudyPaths] = []
+        def answered(answer: str | None) -> None:
+            if answer:
+                self._app.run_worker(self.leave(running, stop=stoppable if answer == "stop" else ()))
 
-        def created(paths: StudyPaths) -> None:
-            made.append(paths)
-            self.post_message(Starting(paths, time.time()))
-            self.post_message(OpenStudy(paths, "live"))
-
-        try:
-            launch.begin(settings, created)
-        except EmbcxError:
-            for paths in made:
-                self.post_message(StudyGone(paths))
-            self.call_later(self.action_mode, mode)
-            raise
+        what = f"“{running[0].name}” is training" if len(running) == 1 else f"{len(running)} studies are training"
+        stop = "Stop after this epoch" if len(running) == 1 else "Stop the open one"
+        self._app.push_screen(
+            Ask(
+                "Leave embcx-tui?",
+                f"{what}. Detach, and the work goes on without this window.",
+                (Answer("detach", "Detach"), *((Answer("stop", stop),) if stoppable else ())),
+            ),
+            answered,
+        )
 
     async def leave(self, running: Sequence[StudyRow], stop: Sequence[StudyRow] = ()) -> None:
-        """End the application; before that ask the workers of those to `stop` to end after their epoch."""
+        """End the application; before that, ask the workers of the studies in `stop` to end after their epoch."""
         if stop:
             from embcx_tui.worker import launch
 
@@ -158,4 +178,4 @@ class StudyActionsApp(KeyQueueApp):
                     self.last_words += f"embcx-tui: {safe_text(error)}\n"
         on, off = "goes on; return with: embcx-tui open", "stops after this epoch; go on with: embcx-tui resume"
         self.last_words += "\n".join(f"{row.name} {off if row in stop else on} {row.paths.id}" for row in running)
-        self.exit()
+        self._app.exit()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from textual.content import Content
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
@@ -11,21 +14,18 @@ from embcx_tui.study.text import safe_text
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
-from typing import NamedTuple
 
-from textual.content import Content
-
-# A snapshot's states, and that there is none.
+# The states of a snapshot, and one for studies without a snapshot.
 RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """What the list and its details show of a study. Times in seconds since 1970, `fraction` 0 … 1.
+    """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
     `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
-    says why then, or why its worker failed.
+    says why, or why its worker failed.
     """
 
     paths: StudyPaths
@@ -49,7 +49,7 @@ class StudyRow:
 
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
-    """Return the line of a study; `created` counts where its journal does not say."""
+    """Return the row of a study; `created` is used where its journal has no time."""
     from embcx_tui.analysis.forecast import progress
 
     settings = snapshot.plan.settings
@@ -76,8 +76,19 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     )
 
 
+def training_rows(rows: Sequence[StudyRow], opened: StudyPaths | None, snapshot: Snapshot | None) -> list[StudyRow]:
+    """Return those of `rows` that train, and the open study where it does.
+
+    The open study is read more often than the list: one that was just started is not in `rows` yet.
+    """
+    training = [row for row in rows if row.state == "running"]
+    if opened and snapshot and snapshot.state == "running" and all(row.paths != opened for row in training):
+        training.append(row_of(opened, snapshot, snapshot.created))
+    return training
+
+
 def unreadable_row(paths: StudyPaths, created: float, reason: str) -> StudyRow:
-    """Return the line of a study whose file or journal cannot be read."""
+    """Return the row of a study whose file or journal cannot be read."""
     return StudyRow(paths, "unreadable", paths.id, created, created, reason=safe_text(reason, 300))
 
 
@@ -86,44 +97,45 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
 
     depths = snapshot.plan.settings.networks.depths
     datasets = snapshot.plan.settings.data.datasets
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for summary in summarise(snapshot):
-        # One number an architecture: the last layer of the trained networks. With several datasets or depths the
-        # architecture's name says which.
-        if summary.layer == summary.depth and summary.control is None and summary.kl_mean is not None:
-            words = [summary.activation]
+        # One number per architecture: the last layer of the trained networks. The name has dataset and depth where
+        # there are several.
+        dataset, depth, activation, control = summary.architecture
+        if summary.layer == depth and control is None and summary.kl_mean is not None:
+            words = [activation]
             if len(depths) > 1:
-                words.append(f"d{summary.depth}")
+                words.append(f"d{depth}")
             if len(datasets) > 1:
-                words.insert(0, summary.dataset)
-            found[safe_text(" ".join(words), 60)] = summary.kl_mean
-    return tuple(sorted(found.items(), key=lambda pair: pair[1]))
+                words.insert(0, dataset)
+            scores[safe_text(" ".join(words), 60)] = summary.kl_mean
+    return tuple(sorted(scores.items(), key=lambda pair: pair[1]))
 
 
-class Look(NamedTuple):
-    """The sign (one cell wide), the word and the theme's colour of a state."""
+class StateStyle(NamedTuple):
+    """How a state is shown: its sign (one cell wide), its word, and the theme's colour."""
 
     sign: str
     word: str
     colour: str
 
 
-LOOKS: dict[RowState, Look] = {
-    "queued": Look("○", "queued", "$text-muted"),
-    "running": Look("●", "running", "$text-accent"),
-    "stopped": Look("■", "stopped", "$text-secondary"),
-    "complete": Look("✓", "complete", "$text-success"),
-    "failed": Look("✗", "failed", "$text-error"),
-    "lost": Look("?", "lost", "$text-warning"),
-    "unreadable": Look("!", "unreadable", "$text-error"),
+STATE_STYLES: dict[RowState, StateStyle] = {
+    "queued": StateStyle("○", "queued", "$text-muted"),
+    "running": StateStyle("●", "running", "$text-accent"),
+    "stopped": StateStyle("■", "stopped", "$text-secondary"),
+    "complete": StateStyle("✓", "complete", "$text-success"),
+    "failed": StateStyle("✗", "failed", "$text-error"),
+    "lost": StateStyle("?", "lost", "$text-warning"),
+    "unreadable": StateStyle("!", "unreadable", "$text-error"),
 }
 
-# Of networks, not of studies: trained, and no better than the largest class.
+# Of networks, not of studies. At chance: trained, and no better than always naming the largest class.
 AT_CHANCE_SIGN = "≈"
 DIVERGED_SIGN = "✗"
 
 
 def state_content(state: RowState) -> Content:
-    """Return sign and word of `state` in its colour."""
-    look = LOOKS[state]
-    return Content.styled(f"{look.sign} {look.word}", look.colour)
+    """Return the sign and the word of `state` in its colour."""
+    style = STATE_STYLES[state]
+    return Content.styled(f"{style.sign} {style.word}", style.colour)

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-# The application must be gone 2 s after its terminal; what has not ended politely by now is ended.
+# The application must end within 2 s of its terminal; if it has not by now, it is killed.
 GRACE_S = 1.2
-# What a shell reports of a process that SIGHUP ended.
+# What a shell reports for a process that SIGHUP ended.
 HANGUP_EXIT = 128 + signal.SIGHUP
-# Without a hangup event from the kernel (macOS has none for terminals) the terminal is looked at this often.
+# How often the terminal is checked where the kernel sends no hangup event (macOS sends none for terminals).
 _LOOK_EVERY_MS = 1_000
 
 
@@ -29,29 +29,33 @@ class Abilities(NamedTuple):
 
 def abilities() -> Abilities:
     """Return what this process's terminal can show, from its environment."""
-    return Abilities(_many_colours(), _encoding() == "utf8")
+    return Abilities(colour_depth() > 16, _encoding() == "utf8")
 
 
 def _encoding() -> str:
-    # Python writes UTF-8 in the C locale too (PEP 540). Who asks for that locale by LC_ALL asks for ASCII; where merely
-    # nothing is set, as in containers, the terminal can do more.
+    # Python writes UTF-8 in the C locale too (PEP 540). A user who sets that locale by LC_ALL asks for ASCII; where no
+    # locale is set at all, as in containers, the terminal usually shows UTF-8.
     if os.environ.get("LC_ALL") in ("C", "POSIX") and "PYTHONUTF8" not in os.environ:
         return "ascii"
     return (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
 
 
-def _many_colours() -> bool:
-    # As rich decides it, which does the colouring: a TERM without a number of colours has 16.
+def colour_depth() -> int:
+    """Return how many colours the terminal shows: 16, 256 or 2^24.
+
+    As rich decides, which writes the colours: a TERM that does not name a number of colours has 16.
+    """
     forced = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
     if forced != "auto":
-        return forced in ("256", "truecolor")
+        return {"256": 256, "truecolor": 1 << 24}.get(forced, 16)
     if os.environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
-        return True
-    return os.environ.get("TERM", "").strip().lower().rpartition("-")[2] in ("256color", "kitty", "direct")
+        return 1 << 24
+    term = os.environ.get("TERM", "").strip().lower().rpartition("-")[2]
+    return 256 if term in ("256color", "kitty", "direct") else 16
 
 
 def unusable() -> str | None:
-    """Return the one line that says why no application can be shown here and what to use; None where it can."""
+    """Return one line that says why the application cannot be shown here and what to use; None where it can."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return "embcx-tui: the application needs a terminal; without one use: embcx-tui list, run, show --json"
     term = os.environ.get("TERM", "")
@@ -64,7 +68,7 @@ def unusable() -> str | None:
 class TerminalWatch:
     """Ends the process when its terminal goes away, or on SIGTERM: through `leave`, and for certain after `GRACE_S`.
 
-    Textual 8 reads an ended terminal in a loop at a full core, and with SIGHUP ignored (nohup) never ends.
+    Textual 8 reads a closed terminal in a loop on a full core, and never ends where SIGHUP is ignored (nohup).
     """
 
     def __init__(self, leave: Callable[[], object]) -> None:
@@ -79,7 +83,7 @@ class TerminalWatch:
 
     def _watch(self) -> None:
         poll = select.poll()
-        # No event is asked for: a hangup is always reported, and keys do not wake this thread.
+        # No event is requested: a hangup is always reported, and keys do not wake this thread.
         poll.register(sys.stdin.fileno(), 0)
         while not self._gone.is_set():
             if any(
@@ -91,7 +95,7 @@ class TerminalWatch:
         if self._gone.is_set():
             return
         self._gone.set()
-        # A daemon thread: where the polite way works, this one dies with the process before it acts.
+        # A daemon thread: where `leave` works, this one ends with the process before it acts.
         last = threading.Timer(GRACE_S, os._exit, (HANGUP_EXIT,))
         last.daemon = True
         last.start()

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from embcx_tui.analysis.forecast import CALIBRATED_POINTS, sizes, step_parts
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import choose_device, one_blas_thread
+from embcx_tui.compute.device import choose_device, cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import METRICS, layer_metrics
 from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne.complexity import Measurement, cores, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration, remember
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import home

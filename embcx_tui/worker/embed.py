@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.forecast import SCORING
 from embcx_tui.compute import methods
-from embcx_tui.compute.device import one_blas_thread
+from embcx_tui.compute.device import cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, quality_and_neighbours
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
-from embcx_tui.compute.tsne.complexity import Complexity, Measurement, cores, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import MeasureError
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import Task
 
@@ -73,7 +74,7 @@ def _embed(
     for job in jobs:
         if not np.isfinite(job.rows).all():
             yield Result(job, error="its activations are not finite")
-        elif job.task.method == SCORING:
+        elif job.task.method == SCORE_METHOD:
             scored.append(job)
         else:
             others.append(job)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne.complexity import Complexity, Measurement
+from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
 from embcx_tui.study.plan import Cohort, Network
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.worker.background import BackgroundQueue
 from embcx_tui.worker.embed import Activations, Job, Result, embed
 from embcx_tui.worker.journal import Journal
@@ -202,7 +203,7 @@ class Measuring:
     def _seed(self, task: Task) -> int:
         layer = task.layer
         purpose = f"embedding/{layer.id}/{task.method}"
-        return ids.seed(self._settings.machine.seed, layer.dataset, layer.run, purpose, task.epoch or 0)
+        return stream_seed(self._settings.machine.seed, layer.dataset, layer.run, purpose, task.epoch or 0)
 
     def _record(self, result: Result, seconds: float) -> None:
         """Write a result: first its array file, then its journal line, so that a line never names a missing file."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embcx_tui.analysis.forecast import SCORING
 from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study import ids
 from embcx_tui.study.events import LayerMeasured, NetworkTrained, SampleDrawn
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers
+from embcx_tui.study.settings import SCORE_METHOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Task:
     @property
     def file(self) -> str:
         """The name of its array file."""
-        suffix = ("" if self.method == SCORING else f".{self.method}") + (
+        suffix = ("" if self.method == SCORE_METHOD else f".{self.method}") + (
             "" if self.epoch is None else f".e{self.epoch}"
         )
         return f"{self.layer.id}{suffix}.npz"
@@ -38,7 +38,7 @@ def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tupl
     layers = [layer for layer in cohort_layers(cohort) if layer.network not in snapshot.diverged]
     trained = {network.id for network in cohort.networks if network.control is None}
     earlier = [
-        Task(layer, SCORING, epoch)
+        Task(layer, SCORE_METHOD, epoch)
         for epoch in snapshot.plan.epochs
         for layer in layers
         if layer.network in trained and not _intact(paths, snapshot.earlier.get((layer.id, epoch)))

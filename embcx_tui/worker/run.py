@@ -22,7 +22,7 @@ from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.arrays import is_intact, write_arrays
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
-from embcx_tui.store.paths import StudyPaths, data_folder
+from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
 from embcx_tui.study import ids
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
@@ -134,8 +134,9 @@ class DatasetCache:
     def dataset(self, name: str) -> Dataset:
         if self._loaded is None or self._loaded.name != name:
             self._loaded = None  # free it before the next one comes
+            limit = self._settings.data.train_limit
             with timed_part("load"):
-                self._loaded = datasets.load(name, data_folder(), train_limit=self._settings.data.train_limit)
+                self._loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
         return self._loaded
 
     def accept(self) -> None:

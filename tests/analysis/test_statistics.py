@@ -128,7 +128,7 @@ def test_the_bootstrap_against_scipys_and_the_clusters_against_their_means() -> 
 
 
 def test_a_study_that_falls_and_its_controls_that_rise() -> None:
-    found = {(one.activation, one.control): one for one in trends(select(small_study.write().snapshot))}
+    found = {one.architecture[2:]: one for one in trends(select(small_study.write().snapshot))}
     trained, untrained = found["relu", None], found["relu", "untrained"]
     assert (trained.runs, trained.runs_left_out, trained.first_break) == ((0, 1, 2), (), None)
     # Three runs, each in the one order of 720 that falls throughout.
@@ -143,7 +143,7 @@ def test_what_cannot_be_tested_says_why() -> None:
         skip=frozenset({"mnist-d5-relu-r1-l4"}),
         degenerate=frozenset({"mnist-d5-relu-r0-l5", "mnist-d5-logsig-r0-l1"}),
     )
-    found = {(one.activation, one.control): one for one in trends(select(study.snapshot))}
+    found = {one.architecture[2:]: one for one in trends(select(study.snapshot))}
     relu, logsig = found["relu", None], found["logsig", None]
     assert relu.p_value is None and relu.effect is None and relu.runs == (2,) and relu.runs_left_out == (0, 1)
     assert relu.reason == "fewer than 2 runs with a sound score of every layer (1; 2 of 3 lack a layer)"
@@ -175,7 +175,7 @@ def test_networks_at_chance_enter_unless_asked_otherwise_and_are_named_either_wa
         return [
             (one.kl_mean, one.n)
             for one in summarise(snapshot, exclude)
-            if one.activation == "relu" and one.control is None
+            if one.architecture.activation == "relu" and one.architecture.control is None
         ]
 
     assert [n for _, n in summary(False)] == [3] * 6
@@ -208,7 +208,7 @@ def test_too_few_or_equal_networks_have_no_correlation() -> None:
 
 def test_diverged_networks_never_enter() -> None:
     snapshot = small_study.write(diverged=frozenset({"mnist-d5-relu-r2"})).snapshot
-    counts = {(s.activation, s.control, s.layer): s.n for s in summarise(snapshot)}
+    counts = {(*s.architecture[2:], s.layer): s.n for s in summarise(snapshot)}
     assert counts["relu", None, 0] == counts["relu", None, 5] == 2
     assert counts["relu", "untrained", 0] == counts["logsig", None, 0] == 3
     assert statistics(select(snapshot))["left_out"]["diverged"] == ["mnist-d5-relu-r2"]

@@ -37,7 +37,7 @@ def test_the_sum_counts_every_epoch_and_every_embedding_once() -> None:
 
 def test_the_pieces_are_measured_on_the_study_s_own_networks() -> None:
     plan = make_plan(validate({"data": {"datasets": ["digits"]}, "networks": {"depths": [1, 2, 3], "width": 10}}))
-    cost = loop_cost(load("digits", Path("/nowhere")), plan, torch.device("cpu"), quick=True)
+    cost = loop_cost(load("digits", Path("/nowhere"), Path("/nowhere")), plan, torch.device("cpu"), quick=True)
     assert cost.seconds > 0 and "2 layers" in cost.words and "torch.optim.SGD" in cost.words
     rows = np.random.default_rng(0).normal(size=(120, 8)).astype(np.float32)
     embedding = library_cost([rows], 10.0, quick=True)

@@ -13,11 +13,10 @@ from embcx_tui.bench.train_bench import PartialEpochs
 from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute.training.network import initial_weights
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.tsne.affinities import joint_probabilities
-from embcx_tui.compute.tsne.complexity import exact_kl
+from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.study.presets import load_preset
 from embcx_tui.worker.calibrate import cohort, noise_dataset, settings_for
-from tests.compute.plain import plain_network, plain_train
+from tests.compute.affinity_reference import joint_probabilities
 
 CPU = torch.device("cpu")
 
@@ -34,8 +33,8 @@ def test_the_plain_loop_is_the_plain_loop_of_the_tests() -> None:
         loop.train(weights, minibatches, LoopSetting(1, form)).test_accuracy
         for form in ("for loop", "foreach", "fused")
     }
-    model = plain_network(weights)
-    plain_train(model, dataset, minibatches, settings.training.learning_rate, settings.training.momentum)
+    model = reference_network(weights)
+    reference_train(model, dataset, minibatches, settings.training.learning_rate, settings.training.momentum)
     x = torch.from_numpy(dataset.standardised(dataset.x_test))
     right = (model(x).argmax(1).numpy() == dataset.y_test).mean()
     assert all(accuracy == pytest.approx(right, abs=0.003) for accuracy in accuracies)

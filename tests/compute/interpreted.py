@@ -14,7 +14,8 @@ from embcx_tui.compute.datasets import load
 from embcx_tui.compute.training import cohort as cohort_training
 from embcx_tui.compute.training import kernels_gpu, network, trainer_gpu
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne import affinities_torch, affinities_triton, descent_torch, descent_triton, gradient_descent
+from embcx_tui.compute.tsne import affinities_torch, affinities_triton, descent_torch, descent_triton
+from embcx_tui.compute.tsne.gradient_descent import Phase
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import ACTIVATIONS, validate
 
@@ -34,7 +35,7 @@ def pairs() -> None:
         joint = torch.empty(6, n, n, dtype=torch.float64)
         passes.squared_distances(rows, joint)
         squared = joint.clone()
-        nearest, reached = passes.calibrate(joint, 8.0)
+        nearest, reached = passes.conditional_probabilities(joint, 8.0)
         made.append((squared, nearest, reached, passes.symmetrise(joint), joint))
     plain, kernels = made
     assert reached.all(dim=1).tolist() == [True, True, True, False, False, True]
@@ -45,7 +46,7 @@ def pairs() -> None:
         torch.testing.assert_close(other, one, rtol=1e-9, atol=0.0)
     alone = torch.empty(1, n, n, dtype=torch.float64)
     affinities_triton.squared_distances(rows[5:], alone)
-    affinities_triton.calibrate(alone, 8.0)
+    affinities_triton.conditional_probabilities(alone, 8.0)
     affinities_triton.symmetrise(alone)
     assert torch.equal(alone[0], kernels[4][5])
     affinities_triton.probe(torch.device("cpu"))
@@ -64,12 +65,12 @@ def descents() -> None:
     joint /= joint.sum(dim=(1, 2), keepdim=True)
     which = torch.tensor([1, 0, 1])
     start = torch.randn(3, 2, n, generator=generator)
-    phase = gradient_descent.Phase(3, 2.0, 0.5, 0.8)
+    phase = Phase(3, 2.0, 0.5, 0.8)
     results = []
     for passes, some in ((descent_torch, slice(0, 3)), (descent_triton, slice(0, 3)), (descent_triton, slice(2, 3))):
         points = start[some].clone()
         state = [torch.zeros_like(points), torch.ones_like(points), torch.full((len(points),), n * 20.0)]
-        passes.descend(points, state[0], state[1], state[2], joint.float(), which[some], 3, phase, 0.5)
+        passes.iterate(points, state[0], state[1], state[2], joint.float(), which[some], 3, phase, 0.5)
         score = passes.cross_entropy(points, joint, which[some])
         norm = passes.gradient_norms(points, joint.float(), which[some])
         results.append([points, *state, score, norm])
@@ -89,7 +90,7 @@ def activations() -> None:
     line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
     z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
     upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
-    of = kernels_gpu.kinds(ACTIVATIONS, torch.device("cpu"))
+    of = kernels_gpu.activation_codes(ACTIVATIONS, torch.device("cpu"))
     ours, gradient = z.clone(), upstream.clone()
     kernels_gpu.activate_(ours, of)
     wanted, wanted_gradient = z.clone(), upstream.clone()
@@ -108,12 +109,12 @@ def cohort() -> None:
     grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 1}
     asked = validate({"data": {"datasets": ["digits"]}, "networks": grid})
     torch.set_num_threads(1)  # the interpreter is not made for more
-    digits = load("digits", Path("/nowhere"))
+    digits = load("digits", Path("/nowhere"), Path("/nowhere"))
     members = make_plan(asked).cohorts[0].networks
-    with patch.object(cohort_training, "_in_one_step", return_value=True):
+    with patch.object(cohort_training, "is_batched", return_value=True):
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))
     with (
-        patch.object(cohort_training, "_in_one_step", return_value=True),
+        patch.object(cohort_training, "is_batched", return_value=True),
         patch.object(trainer_gpu, "triton_kernels", return_value=kernels_gpu),  # as a GPU would give
     ):
         mixed = CohortTraining(members, digits, asked, torch.device("cpu"))

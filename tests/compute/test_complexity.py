@@ -1,4 +1,4 @@
-"""From activations to complexity, through the door that the worker takes."""
+"""From activations to complexity, by the functions that the worker calls."""
 
 import gzip
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne import gradient_descent
-from embcx_tui.compute.tsne.affinities import joint_probabilities
-from embcx_tui.compute.tsne.complexity import Complexity, Measurement, exact_kl, kl_to_uniform, measure
+from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.gradient_descent import Schedule
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, kl_to_uniform
+from embcx_tui.compute.tsne.result import Complexity, Measurement
+from tests.compute.affinity_reference import joint_probabilities
 
-QUICK = Measurement(perplexity=15.0, descent=gradient_descent.Descent(tolerance=1e-3))
+QUICK = Measurement(perplexity=15.0, schedule=Schedule(tolerance=1e-3))
 
 
 def layers_of_digits(n: int = 160) -> list[NDArray[np.float32]]:
@@ -28,8 +30,8 @@ def layers_of_digits(n: int = 160) -> list[NDArray[np.float32]]:
 
 def measured(layers: Sequence[NDArray[np.float32]], measurement: Measurement = QUICK) -> list[Complexity]:
     """The layers' complexities in their own order, seeds 0, 1, 2 …"""
-    found = dict(measure(layers, range(len(layers)), measurement))
-    return [found[index] for index in range(len(layers))]
+    by_index = dict(measure(layers, range(len(layers)), measurement))
+    return [by_index[index] for index in range(len(layers))]
 
 
 def test_every_layer_is_measured_and_scored_exactly() -> None:
@@ -39,10 +41,11 @@ def test_every_layer_is_measured_and_scored_exactly() -> None:
         wanted = kl_divergence_exact(joint, complexity.points.astype(np.float64))
         assert complexity.kl == pytest.approx(wanted, rel=1e-6)
         assert exact_kl(joint, complexity.points) == pytest.approx(wanted, rel=1e-10)
+        uniform_kl = kl_to_uniform(160, entropy(joint))
         uniform = np.full((160, 160), 1.0 / (160 * 159))
         ratio = np.divide(joint, uniform, out=np.ones_like(joint), where=joint > 0.0)
-        assert kl_to_uniform(joint) == pytest.approx((joint * np.log(ratio)).sum(), rel=1e-10)
-        assert complexity.explained == pytest.approx(1.0 - wanted / kl_to_uniform(joint), rel=1e-6)
+        assert uniform_kl == pytest.approx((joint * np.log(ratio)).sum(), rel=1e-10)
+        assert complexity.explained == pytest.approx(1.0 - wanted / uniform_kl, rel=1e-6)
         assert complexity.converged
         assert not complexity.degenerate
         assert complexity.points.shape == (160, 2)
@@ -50,18 +53,18 @@ def test_every_layer_is_measured_and_scored_exactly() -> None:
         assert complexity.points.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-4)
 
 
-def test_a_layer_s_result_does_not_depend_on_its_company() -> None:
-    """Bit for bit: alone, among others, with degenerate neighbours, in another order, on another number of threads."""
+def test_a_layers_result_does_not_depend_on_the_batch_composition() -> None:
+    """Bit for bit: by itself, among others, with degenerate ones, in another order, with other numbers of threads."""
     layers = layers_of_digits()
     dead = np.zeros((160, 10), dtype=np.float32)
     doubled = np.repeat(layers[1][:80], 2, axis=0)
     wanted = [next(iter(measure([layer], [7], QUICK)))[1] for layer in layers]
-    company = [dead, layers[2], doubled, layers[0], dead, layers[1]]
+    batch = [dead, layers[2], doubled, layers[0], dead, layers[1]]
     for threads in (1, 2, 3):
-        found = dict(measure(company, [7] * 6, Measurement(perplexity=15.0, descent=QUICK.descent, threads=threads)))
+        results = dict(measure(batch, [7] * 6, Measurement(perplexity=15.0, schedule=QUICK.schedule, threads=threads)))
         for position, layer in ((3, 0), (5, 1), (1, 2)):
-            assert np.array_equal(found[position].points, wanted[layer].points)
-            assert found[position].kl == wanted[layer].kl
+            assert np.array_equal(results[position].points, wanted[layer].points)
+            assert results[position].kl == wanted[layer].kl
 
 
 def test_degenerate_layers_are_marked_and_never_easy() -> None:
@@ -80,9 +83,9 @@ def test_degenerate_layers_are_marked_and_never_easy() -> None:
     assert np.isfinite(counted.points).all()
 
 
-def test_restarts_keep_the_best_and_tell_the_spread() -> None:
+def test_restarts_keep_the_best_and_report_the_spread() -> None:
     layer = layers_of_digits()[0]
-    (complexity,) = measured([layer], Measurement(perplexity=15.0, restarts=3, descent=QUICK.descent))
+    (complexity,) = measured([layer], Measurement(perplexity=15.0, restarts=3, schedule=QUICK.schedule))
     (once,) = measured([layer])
     assert len(complexity.restart_kls) == 3
     assert complexity.kl == min(complexity.restart_kls)

@@ -21,7 +21,7 @@ from embcx_tui.compute.datasets import check, fetch, load
 from embcx_tui.compute.datasets import download as downloading
 from embcx_tui.compute.datasets.download import download
 from embcx_tui.study.errors import DataError
-from tests.compute.made_datasets import files, idx_bytes, images, made_source
+from tests.compute.fake_datasets import fake_source, files, idx_bytes, images
 
 BODY = bytes(range(256)) * 2_000
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -259,11 +259,11 @@ def test_fetching_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ser
     monkeypatch.setattr(downloading, "PAUSES_SECONDS", ())
     server.does.files |= {path.rpartition("/")[2]: raw for path, raw in files("mnist").items()}
     # The first mirror is dead, as one of torchvision's usually is.
-    monkeypatch.setitem(datasets._SOURCES, "mnist", made_source("mnist", (DEAD, server.url)))
+    monkeypatch.setitem(datasets.SOURCES, "mnist", fake_source("mnist", (DEAD, server.url)))
     calls: list[tuple[int, int]] = []
     fetch("mnist", tmp_path, lambda done, total: calls.append((done, total)))
     assert calls == sorted(calls) and calls[-1] == (sum(map(len, files("mnist").values())),) * 2
-    assert check("mnist", tmp_path).state == "present" and load("mnist", tmp_path).features == 20
+    assert check("mnist", tmp_path).state == "present" and load("mnist", tmp_path, tmp_path / "cache").features == 20
     folder = tmp_path / "MNIST" / "raw"
     assert {f"MNIST/raw/{path.name}" for path in folder.iterdir()} == set(files("mnist"))
     server.does.asked.clear()
@@ -285,7 +285,7 @@ def test_fetching_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ser
 def test_a_dataset_that_cannot_be_fetched_says_what_was_tried_and_what_belongs_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(datasets._SOURCES, "svhn", made_source("svhn", (DEAD,)))
+    monkeypatch.setitem(datasets.SOURCES, "svhn", fake_source("svhn", (DEAD,)))
     with pytest.raises(DataError, match="svhn could not be fetched") as caught:
         fetch("svhn", tmp_path)
     text = str(caught.value)

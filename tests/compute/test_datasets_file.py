@@ -1,4 +1,4 @@
-"""A person's own .npz: what is accepted, how it is split, and one line for everything else."""
+"""The user's own .npz: what is accepted, how it is split, and one line for everything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.datasets import Dataset, load, npz
-from embcx_tui.compute.datasets.split import test_members as chosen_for_testing
+from embcx_tui.compute.datasets.user_file import select_test_inputs
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.study.errors import DataError
 
@@ -30,7 +30,7 @@ def saved(folder: Path, **arrays: ArrayLike) -> str:
 
 
 def loaded(folder: Path, **arrays: ArrayLike) -> Dataset:
-    return load(saved(folder, **arrays), folder)
+    return load(saved(folder, **arrays), folder, folder)
 
 
 def refusal(folder: Path, **arrays: ArrayLike) -> str:
@@ -40,7 +40,7 @@ def refusal(folder: Path, **arrays: ArrayLike) -> str:
 def refused(name: str) -> str:
     with pytest.raises(DataError) as caught, warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(name, Path("/nowhere"))
+        load(name, Path("/nowhere"), Path("/nowhere"))
     text = str(caught.value)
     assert "\n" not in text and "\x1b" not in text and len(text) < 500
     return text
@@ -152,7 +152,7 @@ def test_a_group_is_never_torn_apart(tmp_path: Path, name: str) -> None:
 
 def test_groups_that_are_single_are_no_groups() -> None:
     y = GENERATOR.integers(0, 3, 500)
-    assert chosen_for_testing(y, np.arange(500)).sum() == chosen_for_testing(y).sum() == (np.bincount(y) // 10).sum()
+    assert select_test_inputs(y, np.arange(500)).sum() == select_test_inputs(y).sum() == (np.bincount(y) // 10).sum()
 
 
 # Taken when the tests are collected: while they run, the environment is theirs alone.
@@ -161,7 +161,7 @@ SVHN_PIECE = Path(os.environ.get("EMBCX_DATA_DIR", "/nowhere")).absolute() / "sv
 
 @pytest.mark.skipif(not SVHN_PIECE.is_file(), reason="EMBCX_DATA_DIR holds no piece of SVHN")
 def test_the_genuine_piece_of_svhn() -> None:
-    found = load(f"file:{SVHN_PIECE}", Path("/nowhere"))
+    found = load(f"file:{SVHN_PIECE}", Path("/nowhere"), Path("/nowhere"))
     assert found.shape == (32, 32, 3) and found.classes == tuple("0123456789")
     assert (len(found.x_train), len(found.x_test)) == (979, 104) and np.bincount(found.y_train).min() == 60
     with np.load(SVHN_PIECE, allow_pickle=False) as whole:

@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 
 from embcx_tui.compute.datasets import load
-from embcx_tui.compute.datasets.cifar10 import read_cifar10
-from embcx_tui.compute.datasets.idx import read_idx
+from embcx_tui.compute.datasets.readers import read_cifar10, read_mnist
 from embcx_tui.compute.datasets.source import DamagedError
-from embcx_tui.compute.datasets.svhn import read_svhn
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
-from tests.compute.made_datasets import cifar_batches, files, idx_bytes, images, made_source, put
+from tests.compute.fake_datasets import cifar_batches, fake_source, files, put
 
 # More of them by hand: EMBCX_FUZZ=20000 (2 minutes a format).
 COUNT = int(os.environ.get("EMBCX_FUZZ", "300"))
@@ -51,7 +49,9 @@ def survive(path: Path, raw: bytes, read: Callable[[], object], seed: int) -> in
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(COUNT):
-            path.write_bytes(mutated(raw, generator))
+            while (damaged := mutated(raw, generator)) == raw:
+                pass
+            path.write_bytes(damaged)
             try:
                 read()
             except (DamagedError, DataError) as error:
@@ -64,49 +64,46 @@ def survive(path: Path, raw: bytes, read: Callable[[], object], seed: int) -> in
 
 @pytest.mark.parametrize("unpacked", [False, True])
 def test_idx(tmp_path: Path, unpacked: bool) -> None:
-    facts = made_source("mnist").facts
+    facts = fake_source("mnist").facts
     put(tmp_path, files("mnist"))
-    forms = tuple((tmp_path / part.distributed.path,) for part in facts.files)
-    raw = forms[0][0].read_bytes()
-    if unpacked:
-        raw = idx_bytes(images("mnist")[0][..., 0])
-        forms = ((tmp_path / "plain",), *forms[1:])
-    assert survive(forms[0][0], raw, lambda: read_idx(facts, forms), 1) > COUNT / 3
+    paths = [tmp_path / part.distributed.path for part in facts.files]
+    if unpacked:  # no checksum is published of these, and torchvision checks little
+        for path in paths:
+            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        paths = [path.with_suffix("") for path in paths]
+    forms = tuple((path,) for path in paths)
+    for path in paths[:2]:
+        assert survive(path, path.read_bytes(), lambda: read_mnist(facts, forms, tmp_path / "cache"), 1) > COUNT / 4
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_svhn(tmp_path: Path, compressed: bool) -> None:
-    from scipy.io import loadmat, savemat
-
-    facts = made_source("svhn").facts
+def test_svhn(tmp_path: Path) -> None:
+    # The checksum refuses them all, and it must: one such file in 4,000 crashes the process in scipy 1.17.1's parser.
+    source = fake_source("svhn")
     put(tmp_path, files("svhn"))
-    train, test = tmp_path / "train_32x32.mat", tmp_path / "test_32x32.mat"
-    if not compressed:  # where flips reach scipy's own parser, not only zlib
-        savemat(train, {key: value for key, value in loadmat(train).items() if key in "Xy"})
-    raw = train.read_bytes()
-    assert survive(train, raw, lambda: read_svhn(facts, ((train,), (test,))), 2) > COUNT / 4
+    train = tmp_path / "train_32x32.mat"
+    assert survive(train, train.read_bytes(), lambda: source.load(tmp_path, tmp_path), 2) == COUNT
 
 
 @pytest.mark.parametrize("form", ["archive", "tar", "records"])
 def test_cifar10(tmp_path: Path, form: str) -> None:
-    facts = made_source("cifar10").facts
+    facts = fake_source("cifar10").facts
     put(tmp_path, {**files("cifar10"), **cifar_batches()})
     archive = tmp_path / "cifar-10-binary.tar.gz"
     whole = archive.read_bytes()
     if form == "archive":
-        assert survive(archive, whole, lambda: read_cifar10(facts, ((archive,),)), 3) > COUNT / 3
+        assert survive(archive, whole, lambda: read_cifar10(facts, ((archive,),), tmp_path), 3) > COUNT / 3
     elif form == "tar":
         # Damage inside a sound gzip: what tarfile makes of it.
         plain, inner = gzip.decompress(whole), tmp_path / "inner"
 
         def read() -> None:
             archive.write_bytes(gzip.compress(inner.read_bytes(), 1))
-            read_cifar10(facts, ((archive,),))
+            read_cifar10(facts, ((archive,),), tmp_path)
 
         assert survive(inner, plain, read, 4) > COUNT / 4
     else:
         paths = tuple(tmp_path / name for name in cifar_batches())
-        read_records = lambda: read_cifar10(facts, (paths,))  # noqa: E731
+        read_records = lambda: read_cifar10(facts, (paths,), tmp_path)  # noqa: E731
         assert survive(paths[2], paths[2].read_bytes(), read_records, 5) > COUNT / 4
 
 
@@ -118,7 +115,7 @@ def test_npz(tmp_path: Path, inside: bool) -> None:
     np.savez(path, X=x, y=np.arange(60) % 3, group=np.arange(60) // 2)
     raw = path.read_bytes()
     if not inside:
-        assert survive(path, raw, lambda: load(f"file:{path}", tmp_path), 6) > COUNT / 4
+        assert survive(path, raw, lambda: load(f"file:{path}", tmp_path, tmp_path), 6) > COUNT / 4
         return
     # Damage in an array's header inside a sound zip.
     other, inner = io.BytesIO(raw), tmp_path / "inner"
@@ -129,6 +126,6 @@ def test_npz(tmp_path: Path, inside: bool) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in {**members, "X.npy": inner.read_bytes()}.items():
                 archive.writestr(name, content)
-        load(f"file:{path}", tmp_path)
+        load(f"file:{path}", tmp_path, tmp_path)
 
     assert survive(inner, members["X.npy"], read, 7) > COUNT / 4

@@ -15,9 +15,9 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 25, 3
 
 
 def test_every_class_has_its_number_in_order() -> None:
-    found = balanced_sample(LABELS, 25, seed=1)
-    assert found.dtype == np.int64 and len(set(found.tolist())) == 125
-    np.testing.assert_array_equal(LABELS[found], np.repeat(np.arange(5), 25))
+    indices = balanced_sample(LABELS, 25, seed=1)
+    assert indices.dtype == np.int64 and len(set(indices.tolist())) == 125
+    np.testing.assert_array_equal(LABELS[indices], np.repeat(np.arange(5), 25))
 
 
 def test_the_seed_decides() -> None:
@@ -49,7 +49,7 @@ def test_a_class_without_inputs_is_too_small() -> None:
 
 
 def test_runs_have_samples_of_their_own() -> None:
-    digits = load("digits", Path("/nowhere"))
+    digits = load("digits", Path("/nowhere"), Path("/nowhere"))
     first, second = run_sample(digits, 100, 0, run=0), run_sample(digits, 100, 0, run=1)
     assert len(first) == 1000 and (first != second).any()
     np.testing.assert_array_equal(first, run_sample(digits, 100, 0, run=0))

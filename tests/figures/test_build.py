@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from embcx_tui.figures import builders, gallery
 from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.study.errors import StoreError
+from embcx_tui.study.naming import dataset_title
 from tests.figures import small_study
 from tests.figures.small_study import complexity
 
@@ -128,10 +129,10 @@ def test_text_from_outside_is_made_harmless() -> None:
     panels = gallery.study_figures(study.snapshot, study.load)["embedding-mnist-5-relu-run0"]()
     assert isinstance(panels, Panels) and isinstance(panels.figures[0], Scatter)
     assert panels.figures[0].classes[0] == "three"
-    assert builders.dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"
+    assert dataset_title("file:/home/x/\x1b[2Jmy.npz") == "my.npz"
 
 
 def test_drawing_in_the_terminal_loads_no_heavy_library() -> None:
-    code = "import sys, embcx_tui.figures.terminal, embcx_tui.figures.builders; print(*sys.modules)"
+    code = "import sys, embcx_tui.figures.cells, embcx_tui.figures.builders; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "torch", "scipy", "textual", "plotext", "sklearn"} & set(loaded)

@@ -1,4 +1,4 @@
-"""What is known of datasets agrees with torchvision's lists, and with what lies in a data folder."""
+"""The catalogue of datasets agrees with torchvision's lists and with the files of a data folder."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from embcx_tui.study.errors import SettingsError
 from embcx_tui.study.settings import validate
 
 
-def test_the_names_of_the_contract() -> None:
+def test_names_and_sizes() -> None:
     assert list(CATALOGUE) == ["digits", "mnist", "svhn", "fashion-mnist", "kmnist", "cifar10"]
-    for name, one in CATALOGUE.items():
-        assert one.name == name and one.smallest_class * len(one.classes) <= one.n_train <= max(
-            one.n_stored, one.n_train
-        )
-        assert len(set(one.classes)) == 10
+    for name, dataset in CATALOGUE.items():
+        assert dataset.name == name and len(set(dataset.classes)) == 10
+        assert dataset.smallest_class * len(dataset.classes) <= dataset.n_train
+        assert not dataset.files or dataset.n_train <= dataset.n_stored
     assert facts("file:/x.npz") is None
 
 
-def test_addresses_checksums_and_classes_are_torchvisions() -> None:
+def test_addresses_file_names_checksums_and_classes_are_torchvisions() -> None:
     import torchvision.datasets as theirs
 
     for name, layout in (("mnist", theirs.MNIST), ("fashion-mnist", theirs.FashionMNIST), ("kmnist", theirs.KMNIST)):
@@ -33,7 +32,7 @@ def test_addresses_checksums_and_classes_are_torchvisions() -> None:
     assert CATALOGUE["kmnist"].classes == tuple(theirs.KMNIST.classes)
     assert CATALOGUE["fashion-mnist"].classes == tuple(theirs.FashionMNIST.classes)
     for part, split in zip(CATALOGUE["svhn"].files, ("train", "test"), strict=True):
-        assert [part.urls[0], part.distributed.name, part.distributed.md5] == theirs.SVHN.split_list[split]
+        assert [*part.urls, part.distributed.name, part.distributed.md5] == theirs.SVHN.split_list[split]
     # torchvision has CIFAR-10's Python version; the binary one lies beside it.
     (cifar10,) = CATALOGUE["cifar10"].files
     assert cifar10.urls[0].rpartition("/")[0] == theirs.CIFAR10.url.rpartition("/")[0]
@@ -83,6 +82,6 @@ def test_paths_are_made_absolute(name: str, becomes: str, monkeypatch: pytest.Mo
         ({"datasets": ["svhn"], "train_limit": 900}, "smallest class of svhn has at most 90 training inputs"),
     ],
 )
-def test_what_a_study_file_may_not_ask_for(data: dict[str, object], says: str) -> None:
+def test_datasets_that_a_study_file_may_not_ask_for(data: dict[str, object], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         validate({"data": data})

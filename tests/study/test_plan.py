@@ -5,6 +5,7 @@ from __future__ import annotations
 from embcx_tui.study import ids
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.presets import load_preset
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import validate
 
 
@@ -51,17 +52,17 @@ def test_a_control_differs_from_its_sibling_in_its_id_alone() -> None:
 
 
 def test_seeds_are_keyed_by_everything_that_makes_a_stream() -> None:
-    one = ids.seed(0, "mnist", 1, "shuffle", 2)
-    assert one == ids.seed(0, "mnist", 1, "shuffle", 2)
+    one = stream_seed(0, "mnist", 1, "shuffle", 2)
+    assert one == stream_seed(0, "mnist", 1, "shuffle", 2)
     others = {
-        ids.seed(1, "mnist", 1, "shuffle", 2),
-        ids.seed(0, "digits", 1, "shuffle", 2),
-        ids.seed(0, "mnist", 2, "shuffle", 2),
-        ids.seed(0, "mnist", 1, "sample", 2),
-        ids.seed(0, "mnist", 1, "shuffle", 3),
+        stream_seed(1, "mnist", 1, "shuffle", 2),
+        stream_seed(0, "digits", 1, "shuffle", 2),
+        stream_seed(0, "mnist", 2, "shuffle", 2),
+        stream_seed(0, "mnist", 1, "sample", 2),
+        stream_seed(0, "mnist", 1, "shuffle", 3),
         # Parts are hashed with their lengths: moving a character from one to the next is another key.
-        ids.seed(0, "mnist1", 1, "shuffle", 2),
-        ids.seed(0, "mnist", 11, "shuffle", 2),
+        stream_seed(0, "mnist1", 1, "shuffle", 2),
+        stream_seed(0, "mnist", 11, "shuffle", 2),
     }
     assert one not in others and len(others) == 7
     assert 0 <= one < 2**63

@@ -46,6 +46,7 @@ from embcx_tui.study.events import (
 )
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, make_plan
 from embcx_tui.study.presets import load_preset
+from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings, validate
 
 # Monday 2 November 2026, 09:00 UTC: the morning all made studies were created on.
@@ -296,7 +297,7 @@ def events_of(
 
 
 def _noise(*key: object) -> np.random.Generator:
-    return np.random.default_rng(ids.seed(7, str(key), 0, "made"))
+    return np.random.default_rng(stream_seed(7, str(key), 0, "made"))
 
 
 def _epoch(cohort: Cohort, epoch: int, at: float, diverged: Sequence[str]) -> EpochTrained:

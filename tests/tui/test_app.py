@@ -48,7 +48,7 @@ async def test_q_leaves_at_once_when_nothing_runs() -> None:
         await listed(pilot)
         await pilot.press("q")
         await until(pilot, lambda: app._exit)
-    assert app.last_words == ""
+    assert app.study_actions.last_words == ""
 
 
 async def test_q_while_a_study_trains_asks_and_enter_detaches() -> None:
@@ -65,7 +65,7 @@ async def test_q_while_a_study_trains_asks_and_enter_detaches() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app._exit)
     assert study.holder is not None and study.holder.poll() is None
-    assert f"embcx-tui open {study.paths.id}" in app.last_words
+    assert f"embcx-tui open {study.paths.id}" in app.study_actions.last_words
 
 
 async def test_q_can_stop_the_study_after_its_epoch() -> None:
@@ -79,7 +79,7 @@ async def test_q_can_stop_the_study_after_its_epoch() -> None:
         await until(pilot, lambda: app._exit)
     assert study.holder is not None
     assert study.holder.wait(PATIENCE_S) == 0
-    assert "embcx-tui resume" in app.last_words
+    assert "embcx-tui resume" in app.study_actions.last_words
 
 
 async def test_q_stops_only_the_study_it_names() -> None:
@@ -95,8 +95,8 @@ async def test_q_stops_only_the_study_it_names() -> None:
         await until(pilot, lambda: app._exit)
     assert study.holder and other.holder
     assert study.holder.wait(PATIENCE_S) == 0 and other.holder.poll() is None
-    assert f"embcx-tui resume {study.paths.id}" in app.last_words
-    assert f"embcx-tui open {other.paths.id}" in app.last_words
+    assert f"embcx-tui resume {study.paths.id}" in app.study_actions.last_words
+    assert f"embcx-tui open {other.paths.id}" in app.study_actions.last_words
 
 
 async def test_q_without_an_open_study_offers_no_stop_for_several() -> None:

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from embcx_tui.figures import terminal
+from embcx_tui.figures import cells
+from embcx_tui.figures.cells import Row, Span
 from embcx_tui.figures.model import Scatter
-from embcx_tui.figures.terminal import Row, Span
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.line_widget import difference, fit, fit_right, fit_row, row_width
 
@@ -79,7 +79,7 @@ def scatter(shift: float = 0.0) -> Scatter:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """The figures that were really drawn, in order."""
     figures: list[object] = []
-    draw = terminal.draw
+    draw = cells.draw
 
     def counting(figure: Any, *arguments: Any) -> Any:
         figures.append(figure)

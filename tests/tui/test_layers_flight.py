@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from textual.pilot import Pilot
 
+from embcx_tui.figures.cells import Look
 from embcx_tui.figures.model import Figure, Panels, Scatter
-from embcx_tui.figures.terminal import Look
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.tui import made
@@ -32,14 +32,14 @@ def slow_flight(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure of points that is drawn."""
-    from embcx_tui.figures import terminal
+    from embcx_tui.figures import cells
 
     seen: list[Figure] = []
 
     def watching(figure: Figure, width: int, height: int, look: Look) -> object:
         if isinstance(figure, Scatter | Panels):
             seen.append(figure)
-        return terminal.draw(figure, width, height, look)
+        return cells.draw(figure, width, height, look)
 
     monkeypatch.setattr("embcx_tui.tui.widgets.canvas.draw", watching)
     return seen

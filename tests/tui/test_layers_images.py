@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embcx_tui.figures.terminal import Look
+from embcx_tui.figures.cells import Look
 from embcx_tui.tui.layers.thumbnails import half_blocks, image_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words
+from embcx_tui.analysis.formatting import break_words, effect_words, number
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, measurements, summarise
@@ -43,12 +43,12 @@ def five_runs(**overrides: Any) -> StudySettings:
 
 def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, exclude_chance: bool = False) -> Trend:
     found = trends(select(snapshot, exclude_chance))
-    return next(one for one in found if (one.activation, one.control) == (activation, control))
+    return next(one for one in found if one.architecture[2:] == (activation, control))
 
 
 def summary_of(snapshot: Snapshot, activation: str, layer: int, exclude_chance: bool = False) -> LayerSummary:
     found = summarise(snapshot, exclude_chance)
-    return next(o for o in found if (o.activation, o.layer, o.control) == (activation, layer, None))
+    return next(one for one in found if (*one.architecture[2:], one.layer) == (activation, None, layer))
 
 
 def interval_words(one: LayerSummary) -> str:
@@ -94,18 +94,18 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
     )
     async with opened(study, "layers", size, expect="Layer 3 of 3 · tanh, run 0") as pilot:
         assert falls.effect == 1 and rises.effect and rises.effect < 0
-        await says(pilot, "p falls", p_words(falls.p_value))
+        await says(pilot, "p falls", number(falls.p_value))
         await says(pilot, "effect", effect_words(falls))
         await says(pilot, "first break", "none")
         await says(pilot, "5 runs", f"{layer.kl_mean:.3f} ± {layer.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(layer))
         if size[1] >= 40:
-            await says(pilot, "p, Holm", p_words(falls.p_holm))
+            await says(pilot, "p, Holm", number(falls.p_holm))
             await says(pilot, "Page's L", f"{falls.statistic:g}")
             await says(pilot, "runs", "5, exact")
         await pilot.press("right_square_bracket", *["right_square_bracket"] * 10)
         await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0")
-        await says(pilot, "p rises", p_words(rises.p_increase))
+        await says(pilot, "p rises", number(rises.p_increase))
         await says(pilot, "effect", effect_words(rises))
         await says(pilot, "first break", "layer 1")
 
@@ -117,7 +117,7 @@ async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
     assert broken.first_break == 2 and broken.effect is not None and broken.effect < 1
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await says(pilot, "first break", "layer 2")
-        await says(pilot, "p falls", p_words(broken.p_value))
+        await says(pilot, "p falls", number(broken.p_value))
         await says(pilot, "effect", effect_words(broken))
 
 
@@ -150,14 +150,14 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
             await pilot.press("left")
             await sees(pilot, "Layer 2 of 3 · tanh, run 0")
             may.set()
-            await says(pilot, "p falls", p_words(trend_of(read_study(study.paths), "tanh").p_value))
+            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "tanh").p_value))
             await pilot.press("left", "down", "up")
             await sees(pilot, "Layer 1 of 3 · tanh, run 0")
             assert len(threads) == 1 and threads[0] is not threading.main_thread()
             study.append(*[e for e in made.events_of(study, epochs=2) if e.kind == "measured"][28:])
             await pilot.press("down")
             await sees(pilot, "Layer 1 of 3 · relu, run 0")
-            await says(pilot, "p falls", p_words(trend_of(read_study(study.paths), "relu").p_value))
+            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "relu").p_value))
             assert threading.main_thread() not in threads
     finally:
         may.set()
@@ -199,7 +199,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         await sees(pilot, "means and tests without 3 networks at chance")
         await says(pilot, "3/5 runs", f"{without.kl_mean:.3f} ± {without.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(without))
-        await says(pilot, "p falls", p_words(trend.p_value))
+        await says(pilot, "p falls", number(trend.p_value))
         # The chart's mean is the same one.
         assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot.app).splitlines() if " mean " in one)
         assert screen.exclude_chance
@@ -236,7 +236,7 @@ async def test_the_switch_comes_back_with_the_study() -> None:
         await sees(pilot, "means and tests without 3 networks at chance")
         app = pilot.app
         assert isinstance(app, EmbcxApp)
-        app.remember("layers", study.paths)
+        app.session.remember("layers", study.paths)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "means and tests without 3 networks at chance")

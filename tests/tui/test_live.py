@@ -280,7 +280,7 @@ def test_the_log_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = LogPanel()
     monkeypatch.setattr(panel, "repaint", lambda: None)
     plan = make_plan(small())
-    lines = tuple(LogLine(float(n), "info", f"line {n}") for n in range(5))
+    lines = tuple(LogLine(Noted(at=float(n), level="info", text=f"line {n}"), plan) for n in range(5))
     panel.show(Snapshot("a", plan, log=lines[:3]))
     panel.show(Snapshot("a", plan, log=lines))
     assert panel.line_count == 5
@@ -408,7 +408,7 @@ def test_the_log_moves_up_some_lines_at_a_time() -> None:
     type(panel).body_height = property(lambda self: 20)  # type: ignore[assignment, method-assign]  # 20 rows
     try:
         plan = make_plan(small())
-        lines = tuple(LogLine(float(n), "info", f"line {n}") for n in range(60))
+        lines = tuple(LogLine(Noted(at=float(n), level="info", text=f"line {n}"), plan) for n in range(60))
         panel.show(Snapshot("a", plan, "running", log=lines[:20]))
         tops = []
         for count in range(21, 60):

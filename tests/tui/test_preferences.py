@@ -46,9 +46,9 @@ async def test_the_palette_finds_a_theme_and_how_to_tell_an_end() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app.theme == "embcx-contrast")
         await pilot.press("ctrl+p", *"osc9")
-        await shows(pilot, "Tell the end of a study: osc9")
+        await shows(pilot, "Announce the end of a study: osc9")
         await pilot.press("enter")
-        await until(pilot, lambda: app.notifies == "osc9")
+        await until(pilot, lambda: app.session.notifies == "osc9")
         await until(pilot, lambda: preferences_file().exists() and 'notify = "osc9"' in preferences_file().read_text())
 
 
@@ -154,9 +154,10 @@ def test_a_damaged_memory_is_nothing(home: Path, content: str) -> None:
     assert (known.mode, known.study, dict(known.places)) == ("studies", "", {})
 
 
-async def test_the_end_of_a_study_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_of_a_study_is_told_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('notify = "osc9"\n')
     told: list[str] = []
-    monkeypatch.setattr(EmbcxApp, "_tell", lambda app, text: told.append(text))
+    monkeypatch.setattr(EmbcxApp, "send_sequence", lambda app, sequence: told.append(sequence))
     study = made.make_study(SMALL, "running", epochs=4, arrays=False)
     other = made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
     async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
@@ -164,7 +165,7 @@ async def test_the_end_of_a_study_is_told_once(monkeypatch: pytest.MonkeyPatch) 
         study.end("complete")
         other.end("stopped")
         await until(pilot, lambda: {row.state for row in app_of(pilot).rows} == {"complete", "stopped"})
-        assert told == [f"“{SMALL.name}” is complete"]
+        assert told == [f"\x1b]9;“{SMALL.name}” is complete\x1b\\"]
 
 
 def test_a_notification_holds_no_payload() -> None:

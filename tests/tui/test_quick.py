@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
 from textual.app import App
 from textual.css.stylesheet import Stylesheet
+from textual.events import Key, Resize
+from textual.geometry import Size
 
 from embcx_tui.store.library import delete_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import gc_pause, study_watcher
-from embcx_tui.tui.app import EmbcxApp, make_app, style_sheets
+from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.messages import OpenStudy
+from embcx_tui.tui.screen_loading import style_sheets
 from embcx_tui.tui.study_watcher import Readers
 from tests.tui import made
 from tests.tui.pressing import listed, shows, until
@@ -67,24 +69,38 @@ async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours
         await until(pilot, lambda: app.current_mode == "studies" and app.screen.styles.background == dark)
 
 
+@pytest.fixture
+def read_ahead(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the ids of the studies that have been read ahead, as they are."""
+    ids: list[str] = []
+    look_ahead = Readers.look_ahead
+
+    def noted(readers: Readers, paths: StudyPaths) -> None:
+        look_ahead(readers, paths)
+        ids.append(paths.id)
+
+    monkeypatch.setattr(Readers, "look_ahead", noted)
+    return ids
+
+
 async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, read_ahead: list[str]
 ) -> None:
     made.make_study(SMALL, study_id=ONE, arrays=False)
     study = made.make_study(SMALL, "running", study_id=OTHER, at=made.START + 1, epochs=1, arrays=False)
     opened: list[str] = []
 
-    class Noted(study_watcher._Shared):
+    class Noted(study_watcher.SharedReader):
         def __init__(self, paths: StudyPaths) -> None:
             opened.append(paths.id)
             super().__init__(paths)
 
-    monkeypatch.setattr(study_watcher, "_Shared", Noted)
+    monkeypatch.setattr(study_watcher, "SharedReader", Noted)
     app = make_app()
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: opened == [OTHER, ONE])
         await pilot.press("down")
-        await until(pilot, lambda: (kept := app._readers) and ONE in kept._kept)
+        await until(pilot, lambda: ONE in read_ahead)
         await pilot.press("up")
         study.append(*(event for event in made.events_of(study, epochs=3, arrays=False) if event.kind == "epoch"))
         await pilot.press("enter")
@@ -92,13 +108,13 @@ async def test_a_study_of_the_list_is_read_once_and_as_it_stands_when_it_is_open
         assert opened == [OTHER, ONE], "nothing is read twice"
 
 
-async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone() -> None:
+async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone(read_ahead: list[str]) -> None:
     study = made.make_study(SMALL, study_id=ONE, arrays=False)
     made.make_study(SMALL, study_id=OTHER, at=made.START - 1, arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await listed(pilot)
-        await until(pilot, lambda: app._readers is not None and ONE in app._readers._kept)
+        await until(pilot, lambda: ONE in read_ahead)
         delete_study(study.paths)
         app.post_message(OpenStudy(study.paths))
         await shows(pilot, "no study")
@@ -124,28 +140,38 @@ def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_i
     assert readers.open(studies[2].paths).poll() is snapshots[studies[2].paths.id], "and the one before it"
 
 
-async def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_garbage_is_collected_between_keys_and_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
     collected: list[bool] = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
-    count = [0, 0, 0]
+    count = [0, 0, 10]
     monkeypatch.setattr(gc, "get_count", lambda: tuple(count))
+    now = [100.0]
+    pause = gc_pause.GcPause(lambda: now[0])
+    pause.note(Key("down", None))
+    now[0] += 2.0
+    assert not pause.collect_if_due() and collected == [], "a key was pressed just now"
+    pause.note(Resize(Size(80, 24), Size(80, 24)))  # no input
+    now[0] += 58.0
+    assert pause.quiet_s == 60.0
+    assert pause.collect_if_due() and collected == [True]
+    count[2] = 0
+    assert not pause.collect_if_due() and collected == [True], "there is nothing to collect"
+
+
+async def test_a_key_is_noted_when_it_is_handled() -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
+        await pilot.pause(0.05)
+        before = app.gc_pause.quiet_s
         await pilot.press("down")
-        app._pressed_at = time.monotonic()  # however long the key took
-        count[2] = 10
-        assert not app.tidy() and collected == [], "a key was pressed just now"
-        app._pressed_at = time.monotonic() - 60
-        assert app.tidy() and collected == [True]
-        count[2] = 0
-        assert not app.tidy() and collected == [True], "there is nothing to collect"
+        assert app.gc_pause.quiet_s < before
 
 
 def test_no_full_collection_begins_by_itself() -> None:
     before = gc.get_threshold()
     try:
-        gc_pause.collect_when_quiet()
+        gc_pause.disable_full_collections()
         assert gc.get_threshold()[:2] == before[:2] and gc.get_threshold()[2] > 1_000_000
     finally:
         gc.set_threshold(*before)

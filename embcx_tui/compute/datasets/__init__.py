@@ -1,4 +1,4 @@
-"""Datasets by name: load, fetch, status, check. One module a format; `download` alone writes."""
+"""Datasets by name: load, fetch, status, check."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from embcx_tui.compute.datasets.cifar10 import read_cifar10
 from embcx_tui.compute.datasets.dataset import Dataset, make_dataset
-from embcx_tui.compute.datasets.digits import load_digits
-from embcx_tui.compute.datasets.fileset import load_fileset
-from embcx_tui.compute.datasets.idx import read_idx
+from embcx_tui.compute.datasets.readers import load_digits, read_cifar10, read_mnist, read_svhn
 from embcx_tui.compute.datasets.source import DAMAGED, FileStatus, Source
-from embcx_tui.compute.datasets.svhn import read_svhn
+from embcx_tui.compute.datasets.user_file import load_user_file
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
 __all__ = ["DataStatus", "Dataset", "FileStatus", "check", "fetch", "load", "make_dataset", "status"]
 
-_SOURCES: dict[str, Source] = {
+SOURCES: dict[str, Source] = {
     name: Source(CATALOGUE[name], read)
     for name, read in (
-        ("mnist", read_idx),
+        ("mnist", read_mnist),
         ("svhn", read_svhn),
-        ("fashion-mnist", read_idx),
-        ("kmnist", read_idx),
+        ("fashion-mnist", read_mnist),
+        ("kmnist", read_mnist),
         ("cifar10", read_cifar10),
     )
 }
@@ -34,43 +31,53 @@ _SOURCES: dict[str, Source] = {
 
 @dataclass(frozen=True, slots=True)
 class DataStatus:
-    """A dataset's state: embedded (comes with a library), present, incomplete, missing or damaged; and its files."""
+    """The state of a dataset (`embedded`: it comes with a library) and of its files."""
 
     name: str
     state: Literal["embedded", "present", "incomplete", "missing", "damaged"]
     files: tuple[FileStatus, ...]
 
 
-def load(name: str, data_dir: Path, *, train_limit: int = 0) -> Dataset:
-    """Return the dataset called `name`, from `data_dir` or from the file it names; `train_limit` 0: all of it.
+def load(name: str, data_dir: Path, cache_dir: Path, *, train_limit: int = 0) -> Dataset:
+    """Load a dataset into memory.
 
-    Reads only. Raises DataError, one line: unknown name, missing files (which, where they belong, how to get them),
-    damaged files, values that no network can learn from.
+    Parameters
+    ----------
+    name : a name in the catalogue, or `file:PATH.npz`.
+    data_dir : folder of the named datasets, in torchvision's layout; it is only read.
+    cache_dir : folder for unpacked files (55 MB per dataset of the MNIST family); it is created where it is needed, and
+        what is in it can be deleted at any time.
+    train_limit : how many training inputs are kept, the first ones; 0 keeps all.
+
+    Raises
+    ------
+    DataError : one line: unknown name, missing files (which, where they belong, how to get them), damaged files, values
+        that no network can learn from, a cache that cannot be written, a torchvision that cannot be imported.
     """
     if name == "digits":
         return load_digits(train_limit)
     if name.startswith(FILE_PREFIX):
-        return load_fileset(name, train_limit)
-    return _source(name).load(data_dir, train_limit)
+        return load_user_file(name, train_limit)
+    return _source(name).load(data_dir, cache_dir, train_limit)
 
 
 def fetch(name: str, data_dir: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Download what is missing or damaged of `name` into `data_dir`; `progress` gets (bytes done, bytes in all).
+    """Download the missing and damaged files of `name` into `data_dir`; `progress` gets (bytes done, bytes in all).
 
-    From each file's addresses in their order, checked and then renamed into place; what a broken connection left is
-    continued. Raises DataError, one line: what was tried and how it ended, which files belong where.
+    Each file's addresses are tried in order; a broken download is continued, and a file is checked before it is renamed
+    into place. Raises DataError, one line that says what was tried, how it ended, and which files belong where.
     """
     if name != "digits":
         _source(name).fetch(data_dir, progress)
 
 
 def status(name: str, data_dir: Path) -> DataStatus:
-    """Return what is there of `name`, by its files' names alone."""
+    """Return which files of `name` are there, without opening them."""
     return _status(name, data_dir, checked=False)
 
 
 def check(name: str, data_dir: Path) -> DataStatus:
-    """Return what is there of `name`, checksums compared."""
+    """Return which files of `name` are there and whether they are intact: checksums are compared."""
     return _status(name, data_dir, checked=True)
 
 
@@ -88,9 +95,9 @@ def _status(name: str, data_dir: Path, checked: bool) -> DataStatus:
 
 
 def _source(name: str) -> Source:
-    source = _SOURCES.get(name)
+    source = SOURCES.get(name)
     if source is None:
         raise DataError(
-            f"{safe_text(name, 60)!r} is not a dataset in the data folder (known: digits, {', '.join(_SOURCES)})"
+            f"{safe_text(name, 60)!r} is not a dataset in the data folder (known: digits, {', '.join(SOURCES)})"
         )
     return source

@@ -1,4 +1,4 @@
-"""What every source of data becomes: training and test inputs with labels, checked once."""
+"""A dataset in memory: training and test inputs with labels, checked once, wherever they were read from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Labels = NDArray[np.int64]
 # Beyond these a float32 (up to 3e38) has no room left for the difference from the mean, or for 1 / std.
 _MIN_STD = 1e-30
 _MAX_STD = 1e30
-# Of the inputs' spread: the most that rounding to float32 may be. Distances are then off by less than a thousandth.
+# The largest accepted error of rounding to float32, as a share of the inputs' spread. Distances are then off by less
+# than a thousandth.
 _MAX_ROUNDING = 1e-3
 _PIECE_VALUES = 1 << 22
 
@@ -64,6 +65,11 @@ class Dataset:
         return self.standardised(self.x_train[indices])
 
 
+def reason_of(error: object, limit: int = 120) -> str:
+    """Return what an exception says in one harmless line of at most `limit` characters."""
+    return safe_text(getattr(error, "strerror", None) or error, limit) or type(error).__name__
+
+
 def make_dataset(
     name: str,
     train: tuple[Inputs, NDArray[np.integer]],
@@ -73,11 +79,21 @@ def make_dataset(
     train_limit: int = 0,
     rounding: float = 0.0,
 ) -> Dataset:
-    """Return a checked Dataset of (inputs [n, features], labels [n]) pairs; `train_limit` keeps the first so many.
+    """Check the arrays and return the Dataset that they make.
 
-    `rounding` is the root mean square of what making the inputs float32 took off their values. Raises DataError, one
-    line, for shapes that do not fit, values that are not finite, labels outside the classes, inputs that are all the
-    same, and inputs that lie so close together, for their size, that float32 does not tell them apart.
+    Parameters
+    ----------
+    name : the dataset's name, also the beginning of every error.
+    train, test : inputs [n, features], uint8 or float32, and labels [n], integers from 0 to len(classes) - 1.
+    classes : the classes' names.
+    shape : rows, columns, channels of an input.
+    train_limit : how many training inputs are kept, the first ones; 0 keeps all.
+    rounding : root mean square of the error that converting the training inputs to float32 made.
+
+    Raises
+    ------
+    DataError : shapes that do not fit, values that are not finite, labels outside the classes, inputs that are all the
+        same, or inputs that lie so close together, for their size, that float32 cannot tell them apart.
     """
     x_train, y_train = _checked(name, "training", train, classes, shape)
     x_test, y_test = _checked(name, "test", test, classes, shape)
@@ -134,12 +150,12 @@ def _mean_std(x: Inputs) -> tuple[float, float]:
 
 
 def _check_rounding(name: str, x: Inputs, mean: float, rounding: float) -> None:
-    """Refuse float32 inputs [n, features] whose spread about each feature's mean drowns in rounding: in `rounding`, of
-    their reading, and in that of the standardisation, which takes the one mean off all features.
+    """Refuse float32 inputs [n, features] whose spread about each feature's mean is lost in rounding errors: those of
+    their conversion (`rounding`) and those of the standardisation, which subtracts one mean from all features.
     """
     means = sum(rows.sum(axis=0, dtype=np.float64) for rows in _pieces(x)) / len(x)
     spread = lost = 0.0
-    # What is off by the same in all rows changes no distance.
+    # An error that is the same in all rows changes no distance.
     common = _lost(x[:1], mean)
     with np.errstate(over="ignore", invalid="ignore"):  # values that are out of range are refused by their own check
         for rows in _pieces(x):
@@ -154,13 +170,13 @@ def _check_rounding(name: str, x: Inputs, mean: float, rounding: float) -> None:
 
 
 def _lost(rows: Inputs, mean: float) -> NDArray[np.float64]:
-    """Return what float32 takes off rows [n, features] when the mean is subtracted."""
+    """Return the rounding error of subtracting the mean from rows [n, features] in float32."""
     exact = np.subtract(rows, np.float32(mean), dtype=np.float64)
     return exact - np.subtract(rows, np.float32(mean))
 
 
 def _pieces(x: Inputs) -> Iterator[Inputs]:
-    """Give the rows of `x` some at a time."""
+    """Yield the rows of `x` in pieces of about 4 million values."""
     step = max(_PIECE_VALUES // x.shape[1], 1)
     for start in range(0, len(x), step):
         yield x[start : start + step]

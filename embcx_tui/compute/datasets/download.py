@@ -1,4 +1,4 @@
-"""Fetching one file: from its addresses in turn, going on where a download broke off, visible only when whole."""
+"""Downloading one file: addresses are tried in turn, a broken download is continued, only a whole file appears."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from embcx_tui.compute.datasets.dataset import reason_of
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
-# A server that sends nothing for so long is taken for dead.
+# A server that sends nothing for this long is given up.
 TIMEOUT_SECONDS = 30.0
-# Waits before an address is tried again; bytes that arrive start the list anew.
+# Pauses before an address is tried again; when bytes arrive the list starts over.
 PAUSES_SECONDS = (1.0, 4.0)
-# A server that always gives a little and breaks off is left after so many connections.
+# A server that keeps sending a little and breaking off is given up after this many connections.
 MAX_CONNECTIONS = 100
 _CHUNK_BYTES = 1 << 16
-# Our lists' sizes are for display; what settles a file is its checksum. Nothing real is this much larger.
+# The catalogue's sizes are for display, and the checksum decides. No real file is this much larger than its entry.
 _SPARE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """How one connection ended: `reason` empty where the file is whole by its length; `again`: worth another try."""
+    """How one connection ended: `reason` is empty where the whole length arrived; `again`: another try may help."""
 
     reason: str = ""
     again: bool = False
@@ -50,11 +51,23 @@ def download(
     progress: Callable[[int], None] = lambda done: None,
     pauses: Sequence[float] = PAUSES_SECONDS,
 ) -> None:
-    """Put the file of about `size` bytes and checksum `md5` at `target`, from the first of `urls` that gives it.
+    """Download a file to `target` from the first address that has it.
 
-    What arrived before a connection broke is kept beside it as `.NAME.part`, and continued (HTTP Range) by the next
-    connection, address or call; `progress` gets the bytes of this file so far. Raises DataError: what was tried and
-    how each address answered, or what is wrong with the disk.
+    What arrives before a connection breaks is kept beside it as `.NAME.part` and continued (HTTP Range) by the next
+    connection, address or call.
+
+    Parameters
+    ----------
+    urls : addresses in the order in which they are tried.
+    target : path of the file; it appears there whole and with the right checksum, or not at all.
+    md5 : checksum, hexadecimal.
+    size : about how many bytes it has.
+    progress : called with the number of bytes of this file so far.
+    pauses : seconds before an address is tried again.
+
+    Raises
+    ------
+    DataError : how each address answered, or what is wrong with the disk.
     """
     part = target.with_name(f".{target.name}.part")
     try:
@@ -72,7 +85,7 @@ def download(
             kept = _length(file)
             if not kept:
                 part.unlink(missing_ok=True)
-    except OSError as error:  # of the disk: what the network does is an answer
+    except OSError as error:  # of the disk: errors of the network are answers
         if error.errno == errno.ENOSPC:
             part.unlink(missing_ok=True)
         raise DataError(f"{safe_text(target.parent)} cannot be written ({error.strerror})") from None
@@ -83,7 +96,7 @@ def download(
 def _from_address(
     url: str, file: io.FileIO, md5: str, size: int, progress: Callable[[int], None], pauses: Sequence[float]
 ) -> str:
-    """Bring `file` to the whole content of `url`; return why that failed, or nothing."""
+    """Complete `file` from `url`; return why that failed, empty where it did not."""
     resumed = _length(file) > 0
     waits = list(pauses)
     connections = 0
@@ -97,7 +110,7 @@ def _from_address(
             file.truncate(0)
             if not resumed:
                 return "sent a file with the wrong checksum"
-            resumed = False  # the kept beginning may have been another file's
+            resumed = False  # the part that was kept may have been another file's
             continue
         if _length(file) > before:
             waits = list(pauses)
@@ -107,7 +120,7 @@ def _from_address(
 
 
 def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], None]) -> _Try:
-    """Append to `file` what one connection gives; its end is where the server's count says, else `size`."""
+    """Append to `file` what one connection sends; the server's length says where it ends, else `size`."""
     have = _length(file)
     headers = {"User-Agent": "embcx-tui", "Accept-Encoding": "identity"}
     if have:
@@ -117,15 +130,15 @@ def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], Non
     except urllib.error.HTTPError as error:
         with error:
             if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                file.truncate(0)  # what is kept is longer than the file
+                file.truncate(0)  # the part that was kept is longer than the file
                 return _Try("refused to go on", again=True)
             again = error.code >= 500 or error.code == http.client.TOO_MANY_REQUESTS
             return _Try(safe_text(f"{error.code} {error.reason}", 80), again)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        # No such host, nobody listening: waiting some seconds helps neither.
+        # An unknown host or a closed port will not answer some seconds later either.
         again = not isinstance(reason, (socket.gaierror, ConnectionRefusedError, ValueError))
-        return _Try(_words(reason), again)
+        return _Try(reason_of(reason, 80), again)
     with answer:
         span = _begin(answer, file, have, size)
         if span is None:
@@ -136,7 +149,7 @@ def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], Non
             try:
                 chunk = answer.read(_CHUNK_BYTES)
             except (OSError, http.client.HTTPException) as error:
-                return _Try(f"broke off after {have:,} of {end:,} bytes ({_words(error)})", again=True)
+                return _Try(f"broke off after {have:,} of {end:,} bytes ({reason_of(error, 80)})", again=True)
             if not chunk:
                 break
             have += len(chunk)
@@ -149,9 +162,9 @@ def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], Non
 
 
 def _begin(answer: http.client.HTTPResponse, file: io.FileIO, have: int, size: int) -> tuple[int, int] | None:
-    """Return where in `file` the answer begins and where it will end, None where it fits nothing that is kept.
+    """Return the offsets in `file` at which the answer begins and ends; None where it does not continue the file.
 
-    Empties `file` where the answer does not go on with it.
+    Empties `file` where the answer starts over.
     """
     span = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     if answer.status == http.client.PARTIAL_CONTENT and span and int(span[1]) == have:
@@ -164,7 +177,7 @@ def _begin(answer: http.client.HTTPResponse, file: io.FileIO, have: int, size: i
 
 
 def _opened(part: Path) -> io.FileIO:
-    """Open the kept part for us alone, beginning it where there is none; raises DataError where another fetches."""
+    """Open the partial file, locked, and create it if there is none; raises DataError where another process has it."""
     while True:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         file = io.FileIO(descriptor, "r+b")
@@ -178,7 +191,7 @@ def _opened(part: Path) -> io.FileIO:
         with suppress(OSError):
             if part.stat().st_ino == os.fstat(descriptor).st_ino:
                 return file
-        file.close()  # it was finished and renamed between opening and locking
+        file.close()  # another process renamed it between our opening and locking
 
 
 def _need_space(part: Path, size: int) -> None:
@@ -190,7 +203,7 @@ def _need_space(part: Path, size: int) -> None:
 
 
 def _write(file: io.FileIO, chunk: bytes) -> None:
-    """Write all of `chunk`: a nearly full disk takes less than it is given before it refuses."""
+    """Write all of `chunk`: a disk that is nearly full accepts a part of it before it refuses."""
     left = memoryview(chunk)
     while left:
         left = left[file.write(left) :]
@@ -206,12 +219,9 @@ def _md5(file: io.FileIO) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Make the rename durable (as `store.files.sync_folder` does, which compute may not import)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _words(reason: object) -> str:
-    return safe_text(getattr(reason, "strerror", None) or reason, 80) or type(reason).__name__

@@ -1,4 +1,7 @@
-"""Reading single arrays of an .npz file that may be anything: nothing is unpickled, sizes are bounded."""
+"""Reading single arrays of an untrusted .npz file: nothing is unpickled, sizes are bounded.
+
+`numpy.load` would take whatever memory a header asks for, and reads a float64 array whole before it is converted.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute.datasets.dataset import reason_of
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
@@ -22,7 +26,7 @@ from embcx_tui.study.text import safe_text
 MAX_ARRAY_BYTES = 8 << 30
 _MAX_MEMBERS = 1_000
 _CHUNK_BYTES = 1 << 20
-# Deflate cannot do better: a member that claims more is a lie, or a bomb.
+# Deflate cannot compress better: a member that claims more is damaged, or a zip bomb.
 _MAX_RATIO = 1_040
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile and numpy raise when they read nonsense.
@@ -47,7 +51,7 @@ _NONSENSE = (
 
 @dataclass(frozen=True, slots=True)
 class ArrayHeader:
-    """What an array's header says of it."""
+    """An array's shape, memory order and type, as its header gives them."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -71,7 +75,7 @@ class NpzFile:
         except FileNotFoundError:
             raise DataError(f"{self._where}: there is no such file") from None
         except _NONSENSE as error:
-            raise DataError(f"{self._where}: not a readable .npz file ({_words(error)})") from None
+            raise DataError(f"{self._where}: not a readable .npz file ({reason_of(error, 100)})") from None
         self._rounding: dict[str, float] = {}
         self._members = {info.filename: info for info in self._zip.infolist()}
         if len(self._members) > _MAX_MEMBERS:
@@ -86,11 +90,11 @@ class NpzFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The arrays' names, as the file has them: text from outside."""
+        """The arrays' names as they stand in the file: text from outside."""
         return tuple(name.removesuffix(".npy") for name in self._members)
 
     def header(self, name: str) -> ArrayHeader:
-        """Return what the header of array `name` says."""
+        """Return the header of array `name`."""
         with self._guarded(name), self._open(name) as stream:
             return self._header(name, stream)
 
@@ -109,7 +113,7 @@ class NpzFile:
         return flat.reshape(header.shape)
 
     def rounding(self, name: str) -> float:
-        """Return the root mean square of what converting array `name` took off its values; 0 where nothing."""
+        """Return the root mean square of the rounding error that converting array `name` made; 0 if there was none."""
         return self._rounding.get(name, 0.0)
 
     def _open(self, name: str) -> IO[bytes]:
@@ -147,7 +151,7 @@ class NpzFile:
 
 
 class _Guard:
-    """Turns what zipfile and numpy raise into one line."""
+    """Turns the errors of zipfile and numpy into a DataError of one line."""
 
     def __init__(self, where: str, name: str) -> None:
         self._where = where
@@ -158,12 +162,13 @@ class _Guard:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _NONSENSE):
-            raise DataError(f"{self._where}: {self._name} is damaged ({_words(error)})") from None
+            raise DataError(f"{self._where}: {self._name} is damaged ({reason_of(error, 100)})") from None
 
 
 def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tuple[NDArray[Any], float]:
-    """Read and convert piece by piece: a float64 file never stands in memory whole. Return the values and the root
-    mean square of what the conversion took off.
+    """Read and convert in pieces, so that a float64 array is never in memory whole.
+
+    Return the values, flat, and the root mean square of the conversion's rounding error.
     """
     flat = np.empty(header.size, dtype)
     rounds = not np.can_cast(header.dtype, dtype)
@@ -195,8 +200,3 @@ def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tup
 
 def _kind(dtype: np.dtype[Any]) -> str:
     return "Python objects" if dtype.hasobject else safe_text(dtype, 60)
-
-
-def _words(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or error
-    return safe_text(text, 100) or type(error).__name__

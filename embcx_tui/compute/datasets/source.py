@@ -1,4 +1,4 @@
-"""A named dataset in files: what is there of it, whether it is intact, how it is fetched and read."""
+"""A named dataset's files: which are there, whether they are intact, how they are fetched and read."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.datasets.dataset import Dataset, make_dataset
+from embcx_tui.compute.datasets.dataset import Dataset, make_dataset, reason_of
 from embcx_tui.compute.datasets.download import download
-from embcx_tui.study.dataset_catalogue import DatasetFacts, Part, StoredFile
+from embcx_tui.study.dataset_catalogue import DatasetFacts, DatasetFile, StoredFile
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
-# `no checksum`: of the right size, and nobody publishes a checksum to compare.
+# `no checksum`: the size is right, and no checksum of the file is published.
 FileState = Literal["missing", "present", "ok", "no checksum", "wrong checksum", "wrong size", "unreadable"]
 DAMAGED: frozenset[FileState] = frozenset(("wrong checksum", "wrong size", "unreadable"))
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.integer]]
-# From the paths of each part's files, and the facts: (inputs [n, features], labels [n]) for training and for test.
-# Raises DamagedError.
-Reader = Callable[[DatasetFacts, tuple[tuple[Path, ...], ...]], tuple[Pair, Pair]]
+# From the facts, the paths of each part's files and a folder for unpacked files to the training and the test pair:
+# inputs [n, features], labels [n]. Raises DamagedError, or DataError where no file is at fault.
+Reader = Callable[[DatasetFacts, tuple[tuple[Path, ...], ...], Path], tuple[Pair, Pair]]
 Progress = Callable[[int, int], None]
 
 
 class DamagedError(Exception):
-    """A file is not what it should be: its path and why."""
+    """A file cannot be read as what it should be: its path and the reason."""
 
     def __init__(self, path: Path, reason: object) -> None:
         self.path = path
-        self.reason = safe_text(getattr(reason, "strerror", None) or reason, 120) or type(reason).__name__
+        self.reason = reason_of(reason)
         super().__init__(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """One file of a dataset: where it is, or where it belongs, and its state."""
+    """One file of a dataset: its path (where it belongs, if it is missing) and its state."""
 
     path: Path
     state: FileState
@@ -48,7 +48,7 @@ class FileStatus:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A dataset of files: its facts, and `read`, which knows their format."""
+    """A dataset that is stored in files: its facts, and `read`, which knows their format."""
 
     facts: DatasetFacts
     read: Reader
@@ -58,21 +58,24 @@ class Source:
         return self.facts.name
 
     def status(self, data_dir: Path) -> tuple[FileStatus, ...]:
-        """Return which files are there; only their names are looked at."""
+        """Return which files are there, without opening them."""
         return tuple(FileStatus(path, state) for path, state, _ in self._files(data_dir))
 
     def check(self, data_dir: Path) -> tuple[FileStatus, ...]:
-        """Return the state of each file, size and checksum compared (0.1 s for MNIST, 0.5 s for SVHN)."""
+        """Return the state of each file, its size and checksum compared (0.1 s for MNIST, 0.5 s for SVHN)."""
         return tuple(
             FileStatus(path, compare(path, file) if state == "present" else state)
             for path, state, file in self._files(data_dir)
         )
 
-    def load(self, data_dir: Path, train_limit: int = 0) -> Dataset:
-        """Return the dataset; nothing is written. Raises DataError where files are missing or damaged."""
-        found = [part.present(data_dir) for part in self.facts.files]
-        forms = tuple(tuple(data_dir / file.path for file in form) for form in found if form)
-        if len(forms) < len(found):
+    def load(self, data_dir: Path, cache_dir: Path, train_limit: int = 0) -> Dataset:
+        """Return the dataset; `data_dir` is not written, files are unpacked into `cache_dir`.
+
+        Raises DataError where files are missing or damaged, `cache_dir` cannot be written, or torchvision is broken.
+        """
+        present = [part.complete_form(data_dir) for part in self.facts.files]
+        forms = tuple(tuple(data_dir / file.path for file in form) for form in present if form)
+        if len(forms) < len(present):
             missing = [file for part in self.facts.files for file in part.missing(data_dir)]
             raise DataError(
                 f"{self.name} is not complete: {belong(missing, data_dir)};"
@@ -82,7 +85,7 @@ class Source:
             for status in self.check(data_dir):
                 if status.state in DAMAGED:
                     raise DamagedError(status.path, status.state)
-            (x_train, y_train), test = self.read(self.facts, forms)
+            (x_train, y_train), test = self.read(self.facts, forms, cache_dir)
         except DamagedError as error:
             raise DataError(
                 f"{safe_text(error.path)} is damaged ({error.reason});"
@@ -92,9 +95,9 @@ class Source:
         return make_dataset(self.name, train, test, self.facts.classes, self.facts.shape, train_limit)
 
     def fetch(self, data_dir: Path, progress: Progress) -> None:
-        """Download what is missing or damaged; `progress` gets (bytes done, bytes in all) over all files.
+        """Download the missing and damaged files; `progress` is called with (bytes done, bytes in all) of all of them.
 
-        Raises DataError: what was tried, and which files belong where.
+        Raises DataError that says which addresses were tried and which files belong where.
         """
         wanted = [part for part in self.facts.files if self._wanted(part, data_dir)]
         total = sum(part.distributed.size for part in wanted)
@@ -117,39 +120,39 @@ class Source:
             done += file.size
 
     def _files(self, data_dir: Path) -> list[tuple[Path, FileState, StoredFile]]:
-        """Return the files that are read, and those that are missing."""
+        """Return path, state and description of the files that are read and of those that are missing."""
         return [
             (data_dir / file.path, "present" if there else "missing", file)
             for part in self.facts.files
-            for file, there in part.found(data_dir)
+            for file, there in part.locate(data_dir)
         ]
 
-    def _wanted(self, part: Part, data_dir: Path) -> bool:
-        form = part.present(data_dir)
+    def _wanted(self, part: DatasetFile, data_dir: Path) -> bool:
+        form = part.complete_form(data_dir)
         return form is None or any(compare(data_dir / file.path, file) in DAMAGED for file in form)
 
-    def _uncover(self, part: Part, data_dir: Path) -> None:
-        """Remove damaged files that would be read in place of the one just fetched."""
-        form = part.present(data_dir)
+    def _uncover(self, part: DatasetFile, data_dir: Path) -> None:
+        """Remove damaged files that would be read instead of the one just fetched."""
+        form = part.complete_form(data_dir)
         while form and part.distributed not in form:
             for file in form:
                 (data_dir / file.path).unlink(missing_ok=True)
-            form = part.present(data_dir)
+            form = part.complete_form(data_dir)
 
     def _hint(self, data_dir: Path) -> str:
-        """Say why CIFAR-10 as torchvision keeps it will not do."""
+        """Say why the version of CIFAR-10 that torchvision downloads is not read."""
         if self.name == "cifar10" and (data_dir / "cifar-10-batches-py").exists():
             return " (cifar-10-batches-py is Python pickle, which could run code and is never opened here)"
         return ""
 
 
 def compare(path: Path, file: StoredFile) -> FileState:
-    """Return the state of the file at `path`, which should be `file`."""
+    """Return the state of the file at `path`, compared with its description `file`."""
     try:
         if not file.md5:
             return "no checksum" if path.stat().st_size == file.size else "wrong size"
         with path.open("rb") as stream:
-            # As its publishers list it: against damage, not against malice.
+            # MD5 is what the publishers list; it protects against damage, not against malice.
             digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
         return "ok" if digest.hexdigest() == file.md5 else "wrong checksum"
     except OSError:

@@ -1,6 +1,4 @@
-"""How numeric kernels are compiled: `numba`, because its wheels carry the compiler, so that a user's machine needs
-none.
-"""
+"""Compiles numeric kernels by numba, whose wheels carry the compiler, and keeps the machine code on disk."""
 
 import contextlib
 import fcntl
@@ -32,7 +30,7 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     numba keeps it beside the module, or where that folder cannot be written in the user's cache folder
     (`NUMBA_CACHE_DIR` moves it); where neither can be written, is full or holds damaged files, the kernel is compiled
     again by each process, which is slower and not an error. `error_model="numpy"`: a check for division by zero in the
-    loop would stop LLVM from vectorising it (1.5 ms instead of 0.2 ms a pass).
+    loop would stop LLVM from vectorising it (1.5 ms instead of 0.2 ms per pass of a descent).
 
     `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes,
     the helper's own or its caller's copy, by whether this process compiled or loaded them: P's last bit differed so.
@@ -49,7 +47,7 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
             options["fastmath"] = set(fastmath)
         decorated: Any = numba.njit(**options)(kernel)
         with contextlib.suppress(RuntimeError):  # "no locator available": nowhere to keep the machine code
-            decorated._cache = _Kept(kernel)
+            decorated._cache = _KernelCache(kernel)
         result: Kernel = decorated
         return result
 
@@ -57,43 +55,43 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
 
 
 @cache
-def _sources() -> tuple[tuple[str, int, int], ...]:
-    """Return what tells this state of the modules here from any other."""
-    files = ((path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py")))
-    return tuple((name, found.st_mtime_ns, found.st_size) for name, found in files)
+def _source_stamps() -> tuple[tuple[str, int, int], ...]:
+    """Return path, time and size of every module of `compute`: a kernel may call kernels of any of them."""
+    files = ((str(path), path.stat()) for path in sorted(Path(__file__).parents[1].rglob("*.py")))
+    return tuple((path, status.st_mtime_ns, status.st_size) for path, status in files)
 
 
-class _Kept(_FunctionCache):  # type: ignore[misc]  # of no type, for mypy
+class _KernelCache(_FunctionCache):  # type: ignore[misc]  # of no type, for mypy
     """numba's cache of a kernel's machine code, for several processes at once and without errors of its own.
 
-    numba writes an index and then the code that it names, and no lock: two processes that compile a kernel for two
-    types could leave the one's code under the other's name. And where the disk is full or a file damaged, its error
-    would end the first call. And it asks whether the kernel's file has changed, not those of the kernels it calls.
+    numba writes an index and then the code that it names, without a lock: two processes that compile a kernel for two
+    types could leave one type's code under the other's name. Where the disk is full or a file damaged, numba's error
+    would end the first call. And numba checks whether the kernel's file has changed, not those of the kernels it calls.
     """
 
     def __init__(self, kernel: Any) -> None:
         super().__init__(kernel)
-        self._cache_file._source_stamp = self._cache_file._source_stamp, _sources()
+        self._cache_file._source_stamp = self._cache_file._source_stamp, _source_stamps()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever unpickling a damaged file raises
-            self._lost(error)
-            with contextlib.suppress(OSError), self._alone():
-                self.flush()  # or the file would stay damaged for all that come after
+            self._log_failure(error)
+            with contextlib.suppress(OSError), self._locked():
+                self.flush()  # or the file would stay damaged for every later process
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
-            with self._alone():
+            with self._locked():
                 super().save_overload(sig, data)
         except Exception as error:  # a full disk, a folder that cannot be written after all, a damaged index
-            self._lost(error)
+            self._log_failure(error)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let no other process write the cache's folder meanwhile. OSError where it cannot be written."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the cache's folder. OSError where it cannot be written."""
         folder = Path(self.cache_path)
         folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -103,5 +101,5 @@ class _Kept(_FunctionCache):  # type: ignore[misc]  # of no type, for mypy
         finally:
             os.close(fd)
 
-    def _lost(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         log.info("%s: its machine code cannot be kept (%s: %s)", self._name, type(error).__name__, error)

@@ -5,30 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embcx_tui.compute.array_types import Float32Array, FloatArray
 from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 
-FloatArray = NDArray[np.float64]
-
-ENTROPY_TOLERANCE = 1e-12  # nats; the paper's convention is 1e-5, float64 gives this for one Newton step more
-ENTROPY_ACCEPTED = 1e-8  # nats; a row further off than this after MAX_STEPS has no bandwidth of that perplexity
-MAX_STEPS = 100  # Newton steps a row; 5 or 6 are usual
+ENTROPY_TOLERANCE = 1e-12  # nats; the paper's convention is 1e-5, float64 reaches this with one more Newton step
+ENTROPY_ACCEPTED = 1e-8  # nats; a row further off after MAX_STEPS has no bandwidth of that perplexity
+MAX_STEPS = 100  # Newton or bisection steps per row; 5 or 6 are usual
 # Distances between nearest neighbours below this many float32 roundings of a row's length are rounding, not structure.
 NEAR_IDENTICAL = 16 * float(np.finfo(np.float32).eps)
 
 
-class UnreachablePerplexity(ValueError):
-    """No bandwidth gives some row the perplexity asked for: as many rows or more are equally near to it (identical
-    rows, usually).
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class AffinityInfo:
-    """What the affinities of one set of activations are worth."""
+    """How far the affinities of a layer can be trusted."""
 
     reached: bool
-    """Whether every row has a bandwidth of the perplexity asked for; without, there is no P."""
+    """Whether every row has a bandwidth of the requested perplexity; otherwise there is no P. A row has none where as
+    many rows as the perplexity, or more, are equally near to it: identical rows, usually.
+    """
     duplicates: int
     """Rows that equal another row exactly."""
     near_identical: bool
@@ -42,7 +37,7 @@ class AffinityInfo:
 
 @dataclass(frozen=True, slots=True)
 class Affinities(AffinityInfo):
-    """The affinities of one set of activations."""
+    """The affinities of a layer."""
 
     joint: FloatArray | None
     """P [n, n], symmetric, zero diagonal, sum 1; None where the perplexity cannot be reached."""
@@ -56,7 +51,7 @@ def check_perplexity(perplexity: float, n: int) -> None:
         raise ValueError(f"perplexity {perplexity:g} does not fit {n} rows: it must be above 1 and below {n / 3.0:.1f}")
 
 
-def finite_rows(activations: ArrayLike) -> NDArray[np.float32] | FloatArray:
+def finite_rows(activations: ArrayLike) -> Float32Array | FloatArray:
     """Return activations [n, d] as a float array; ValueError where they are not a matrix of finite numbers."""
     rows = np.asarray(activations)
     if rows.ndim != 2 or rows.shape[1] < 1:
@@ -71,8 +66,9 @@ def finite_rows(activations: ArrayLike) -> NDArray[np.float32] | FloatArray:
 
 @timed_part("P")
 def affinities(activations: ArrayLike, perplexity: float = 30.0) -> Affinities:
-    """Return the `Affinities` of activations [n, d]; 1 < perplexity < n / 3, all n - 1 neighbours of each row.
+    """Return the `Affinities` of activations [n, d]; 1 < perplexity < n / 3, over all n - 1 neighbours of each row.
 
+    van der Maaten & Hinton 2008, eq. 1 and section 3.1: p_j|i normalised per row, then p_ij = (p_j|i + p_i|j) / 2n.
     Distances are sums of squared differences, never |a|² + |b|² - 2ab: float32 differences are exact in float64, so
     rows that differ by one rounding (an untrained deep logsig network) keep their true distances, and only equal rows
     have distance 0. ValueError for a perplexity out of range and for numbers that are not finite.
@@ -82,29 +78,16 @@ def affinities(activations: ArrayLike, perplexity: float = 30.0) -> Affinities:
     check_perplexity(perplexity, n)
     squared = squared_distances(np.ascontiguousarray(rows.T, dtype=np.float64))
     nearest = nearest_squared(squared)
-    found = facts(rows, nearest, calibrate(squared, nearest, float(perplexity)))
-    joint = symmetrise(squared) if found.reached else None
-    return Affinities(found.reached, found.duplicates, found.near_identical, joint)
+    info = affinity_info(rows, nearest, conditional_probabilities(squared, nearest, float(perplexity)))
+    joint = symmetrise(squared) if info.reached else None
+    return Affinities(info.reached, info.duplicates, info.near_identical, joint)
 
 
-def facts(rows: NDArray[np.floating], nearest: FloatArray, reached: bool) -> AffinityInfo:
-    """Return the `AffinityInfo` of rows [n, d] from each one's smallest squared distance to another, nearest [n]."""
+def affinity_info(rows: NDArray[np.floating], nearest: FloatArray, reached: bool) -> AffinityInfo:
+    """Return the `AffinityInfo` of rows [n, d], from each row's smallest squared distance to another, nearest [n]."""
     length = float(np.sqrt(np.mean(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))))
     near_identical = float(np.median(np.sqrt(nearest))) <= NEAR_IDENTICAL * length
     return AffinityInfo(reached, int(np.count_nonzero(nearest == 0.0)), near_identical)
-
-
-def joint_probabilities(activations: ArrayLike, perplexity: float = 30.0) -> FloatArray:
-    """Return joint neighbourhood probabilities P [n, n] (sum 1, zero diagonal) of `activations` [n, d]; 1 < perplexity
-    < n / 3.
-
-    van der Maaten & Hinton 2008, eq. 1 and section 3.1: p_j|i normalised per row, then p_ij = (p_j|i + p_i|j) / 2n.
-    UnreachablePerplexity (a ValueError) for degenerate rows; ValueError otherwise as `affinities`.
-    """
-    joint = affinities(activations, perplexity).joint
-    if joint is None:
-        raise UnreachablePerplexity(f"perplexity {perplexity:g} cannot be reached: too many identical rows")
-    return joint
 
 
 @compiled(inline=True)
@@ -202,16 +185,17 @@ def _weigh(distance: FloatArray, beta: float, scale: float) -> None:
 
 
 @compiled()
-def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bool:
-    """Replace squared distances [n, n] by conditional probabilities p_j|i, row by row; False where a row cannot reach
-    the perplexity.
+def conditional_probabilities(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bool:
+    """Replace squared distances [n, n] by conditional probabilities p_j|i (eq. 1), row by row; return False where a row
+    cannot reach the perplexity.
 
-    Each row's bandwidth beta = 1 / 2σ² by Newton's method on ln beta (dH / d ln beta = -beta² · variance), inside a
-    bracket that is halved where a step leaves it or does not halve the one before. Distances are taken from the nearest
-    neighbour's, so the largest weight is 1 for any beta.
+    The perplexity search: each row's precision beta = 1 / 2σ² by Newton's method on ln beta, with
+    dH / d ln beta = -beta² · variance of the squared distances; by bisection where a Newton step leaves the bracket or
+    does not halve the step before. Distances are taken less the nearest neighbour's, so that the largest weight is 1
+    for any beta. nearest [n] are from `nearest_squared`.
     """
     n = squared.shape[0]
-    wanted = np.log(perplexity)
+    target_entropy = np.log(perplexity)
     log_beta = 0.0
     for i in range(n):
         row = squared[i]
@@ -229,7 +213,7 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
         low = -np.inf
         high = np.inf
         error = np.inf
-        last = np.inf
+        previous_step = np.inf
         beta = 0.0
         mass = 0.0
         for _ in range(MAX_STEPS):
@@ -237,7 +221,7 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
             s0, s1, s2 = _moments(row, beta)
             mass = s0 - 1.0
             mean = s1 / mass
-            error = np.log(mass) + beta * mean - wanted
+            error = np.log(mass) + beta * mean - target_entropy
             if abs(error) < ENTROPY_TOLERANCE:
                 break
             if error > 0.0:
@@ -249,10 +233,10 @@ def calibrate(squared: FloatArray, nearest: FloatArray, perplexity: float) -> bo
             bracketed = low > -np.inf and high < np.inf
             if not bracketed:
                 step = min(max(step, -3.0), 3.0)
-            elif not (low < log_beta + step < high and abs(step) <= 0.5 * abs(last)):
+            elif not (low < log_beta + step < high and abs(step) <= 0.5 * abs(previous_step)):
                 step = 0.5 * (low + high) - log_beta
             log_beta += step
-            last = step
+            previous_step = step
         if not abs(error) < ENTROPY_ACCEPTED:
             return False
         _weigh(row, beta, 1.0 / mass)

@@ -1,6 +1,7 @@
-"""The three passes over all pairs that make P, in plain torch: for a device without Triton, and as its oracle.
+"""The three passes over all pairs that compute P, in plain torch: for a device without Triton, and as the reference of
+the Triton kernels.
 
-All sets of a batch at once; no sum runs over sets, so none depends on the others.
+All layers of a batch at once; no sum runs across layers, so no result depends on the composition of the batch.
 """
 
 import math
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from embcx_tui.compute.tsne.affinities import ENTROPY_ACCEPTED, ENTROPY_TOLERANCE, MAX_STEPS
 
-# Newton steps between two questions whether all rows are done, each of which waits for the device; 5 or 6 are usual.
-STEPS_A_TURN = 8
+# Newton steps between two tests whether all rows have converged, each of which waits for the device; 5 or 6 are usual.
+STEPS_PER_TEST = 8
 
 
 def squared_distances(rows: Tensor, out: Tensor) -> None:
@@ -20,11 +21,12 @@ def squared_distances(rows: Tensor, out: Tensor) -> None:
     torch.mul(distances, distances, out=out)
 
 
-def calibrate(squared: Tensor, perplexity: float) -> tuple[Tensor, Tensor]:
+def conditional_probabilities(squared: Tensor, perplexity: float) -> tuple[Tensor, Tensor]:
     """Replace squared distances [b, n, n] by p_j|i; return each row's nearest squared distance and whether it reached
     the perplexity, [b, n] each.
 
-    `affinities.calibrate` with all rows at once: a row that is done stays as it is, one that fails becomes 0.
+    `affinities.conditional_probabilities` with all rows at once: a converged row no longer changes, one without a
+    bandwidth becomes 0.
     """
     n = squared.shape[1]
     diagonal = squared.diagonal(dim1=1, dim2=2)
@@ -36,29 +38,29 @@ def calibrate(squared: Tensor, perplexity: float) -> tuple[Tensor, Tensor]:
     ties = (distance == 0.0).sum(dim=2) - 1
     total = distance.sum(dim=2)
     sound = (ties < perplexity) & (total > 0.0)
-    wanted = math.log(perplexity)
+    target_entropy = math.log(perplexity)
     log_beta = torch.where(sound, -(total / n).log(), 0.0)
     low, high = torch.full_like(log_beta, -torch.inf), torch.full_like(log_beta, torch.inf)
-    last = high
+    previous_step = high
     for taken in range(MAX_STEPS):
         beta = log_beta.exp()
         weight = torch.exp(-beta[:, :, None] * distance)
         mass = weight.sum(dim=2) - 1.0
         mean = weight.mul_(distance).sum(dim=2) / mass
         spread = weight.mul_(distance).sum(dim=2) / mass - mean.square()
-        error = mass.log() + beta * mean - wanted
+        error = mass.log() + beta * mean - target_entropy
         done = ~sound | (error.abs() < ENTROPY_TOLERANCE)
-        if taken % STEPS_A_TURN == STEPS_A_TURN - 1 and bool(done.all()):
+        if taken % STEPS_PER_TEST == STEPS_PER_TEST - 1 and bool(done.all()):
             break
         low = torch.where(error > 0.0, log_beta, low)
         high = torch.where(error > 0.0, high, log_beta)
         slope = beta.square() * spread.clamp_min(0.0)
         step = torch.where(slope > 0.0, error / slope, torch.inf)
         bracketed = low.isfinite() & high.isfinite()
-        inside = (log_beta + step > low) & (log_beta + step < high) & (step.abs() <= 0.5 * last.abs())
+        inside = (log_beta + step > low) & (log_beta + step < high) & (step.abs() <= 0.5 * previous_step.abs())
         step = torch.where(bracketed, torch.where(inside, step, 0.5 * (low + high) - log_beta), step.clamp(-3.0, 3.0))
         log_beta = torch.where(done, log_beta, log_beta + step)
-        last = step
+        previous_step = step
     reached = sound & (error.abs() < ENTROPY_ACCEPTED)
     distance.mul_(-beta[:, :, None]).exp_().div_(mass[:, :, None])
     diagonal.fill_(0.0)

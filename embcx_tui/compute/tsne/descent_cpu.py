@@ -1,272 +1,270 @@
-"""The inner loops of exact t-SNE on a CPU: one set, one core, one pass over the pairs an iteration. float32 moves,
-float64 scores.
+"""Gradient descent of exact t-SNE on one CPU core: points move in float32, the KL divergence is computed in float64.
+
+One iteration, from the outside in: `descend` (phases, convergence), `iterate` (gains, momentum, the move), `forces`
+(the gradient, one pass over all pairs).
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, Vectors, arrays, wide
+from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
+from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
 from embcx_tui.compute.kernels.numba_cache import compiled
-
-Float32Array: TypeAlias = NDArray[np.float32]
-FloatArray: TypeAlias = NDArray[np.float64]
-Real: TypeAlias = float | np.float32  # float32 where a kernel is called: it compiles for what it is given
+from embcx_tui.compute.timing import timed_part
+from embcx_tui.compute.tsne.gradient_descent import (
+    DEFAULT_SCHEDULE,
+    GAIN_DECAY,
+    GAIN_INCREASE,
+    DescentResult,
+    Schedule,
+    Stopped,
+    never,
+)
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 
 _TWO = np.float32(2)
 _ZERO = np.float32(0)
-_GAIN_UP = np.float32(0.2)  # Jacobs 1988, as in van der Maaten's t-SNE: added while the step keeps its direction
-_GAIN_DOWN = np.float32(0.8)  # multiplied when it turns
+_GAIN_INCREASE = np.float32(GAIN_INCREASE)
+_GAIN_DECAY = np.float32(GAIN_DECAY)
 
-
-# Points of a pass come in tiles of so many; `pad_points` fills the last one.
+# The number of points is padded to a multiple of this, so that a pass works on whole vectors only.
 TILE = 16
-# Where a ghost stands: w is 1e-12 and less there, which no sum of float32 notices, and nothing underflows, which costs
+# Where padding stands: w is 1e-12 and less there, which no float32 sum notices, and nothing underflows, which costs
 # time. Points of an embedding lie within some hundreds.
 _FAR = np.float32(1e6)
-# Rows at a time: the points behind them are then loaded and their gradients stored once for four pairs. Their sums and
-# coordinates take 17 registers.
+# Rows that `forces` takes at a time: the columns' points are then loaded and their gradients stored once for four
+# pairs. The sums and coordinates of four rows take 17 registers.
 _ROWS = 4
 
 
+@timed_part("descent and score")
+def descend(
+    joint: FloatArray,
+    start: Points,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    joint_entropy: float | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> DescentResult:
+    """Minimise KL(P‖Q) over the points of an embedding; the result depends on P, start and schedule alone.
+
+    Parameters
+    ----------
+    joint: P [n, n], the joint probabilities: sum 1, symmetric, zero diagonal.
+    start: the initial points [n, 2].
+    schedule: phases, gains and the test of convergence.
+    joint_entropy: the entropy of P in nats, where the caller has it.
+    should_stop: asked before every stretch of the schedule (50 iterations of 1,000 points take 7 ms).
+
+    Raises
+    ------
+    Stopped: should_stop() was true.
+    """
+    n = joint.shape[0]
+    joint32 = pad_matrix(joint)
+    joint_entropy = entropy(joint) if joint_entropy is None else joint_entropy
+    points = pad_points(start.T)
+    velocity = np.zeros((2, n), np.float32)
+    gain = np.ones_like(velocity)
+    z = float(n) * (n - 1)  # all w are 1 at the scale of the start
+    iterations = 0
+    kl = change = np.inf
+    for phase, count, scored in schedule.stretches():
+        if should_stop():
+            raise Stopped
+        z = float(
+            iterate(
+                points, velocity, gain, joint32, np.float32(z), count, np.float32(phase.exaggeration),
+                np.float32(phase.learning_rate * n), np.float32(phase.momentum), np.float32(schedule.min_gain),
+            )
+        )  # fmt: skip
+        iterations += count
+        if scored:
+            previous, kl = kl, exact_kl(joint, points[:, :n].T, joint_entropy)
+            change = abs(previous - kl) / kl
+            if change < schedule.tolerance:
+                break
+    norm = _gradient_norm(joint32, points, n)
+    return DescentResult(points[:, :n].T.copy(), kl, iterations, change, norm, change < schedule.tolerance)
+
+
+def gradient_norm(joint: NDArray[np.floating], points: NDArray[np.floating]) -> float:
+    """Return the Euclidean norm of the gradient of KL(P‖Q) (not a quarter of it) at points [2, n], in float32."""
+    return _gradient_norm(pad_matrix(joint), pad_points(points), points.shape[1])
+
+
+def _gradient_norm(joint: Float32Array, points: Float32Array, n: int) -> float:
+    gradient = np.empty_like(points)
+    z = forces(points, joint, np.float32(n * (n - 1)), gradient)
+    z = forces(points, joint, np.float32(z), gradient)
+    return float(4.0 / z * np.linalg.norm(gradient[:, :n].astype(np.float64)))
+
+
 def pad_points(points: NDArray[np.floating]) -> Float32Array:
-    """Return points [2, n] as float32 [2, m], m the next multiple of TILE; the ghosts stand far off, and apart."""
+    """Return points [2, n] as float32 [2, m], m the next multiple of TILE; the padding stands far off, and apart."""
     n = points.shape[1]
-    found = np.empty((2, -(-n // TILE) * TILE), np.float32)
-    found[:, :n] = points
-    found[:, n:] = _FAR * np.arange(1, found.shape[1] - n + 1, dtype=np.float32)
-    return found
+    padded = np.empty((2, -(-n // TILE) * TILE), np.float32)
+    padded[:, :n] = points
+    padded[:, n:] = _FAR * np.arange(1, padded.shape[1] - n + 1, dtype=np.float32)
+    return padded
 
 
 def pad_matrix(joint: NDArray[np.floating]) -> Float32Array:
-    """Return joint probabilities [n, n] as float32 [m, m], 0 for ghosts."""
+    """Return joint probabilities [n, n] as float32 [m, m], 0 in the padding."""
     n = len(joint)
     m = -(-n // TILE) * TILE
-    found = np.zeros((m, m), np.float32)
-    found[:n, :n] = joint
-    return found
+    padded = np.zeros((m, m), np.float32)
+    padded[:n, :n] = joint
+    return padded
 
 
-def _passing(
-    typing: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any
-) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]]:
-    """Add to (gx, gy) [m] what `forces` says, at (x, y) [m]; return the sum of w over pairs."""
+@compiled(fastmath=True)
+def iterate(
+    points: Float32Array, velocity: Float32Array, gain: Float32Array, joint: Float32Array, z: Real,
+    iterations: int, exaggeration: Real, learning_rate: Real, momentum: Real, min_gain: Real,
+) -> Real:  # fmt: skip
+    """Take `iterations` steps of gradient descent with momentum and gains, in place; return the last Z.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _Pass(builder, *arrays(context, builder, signature, arguments)).write()
-
-    return types.float32(x, y, joint, types.float32, gx, gy), generate
-
-
-_pass: Any = intrinsic(_passing)  # called without `typing`, which is numba's
-
-
-class _Pass(Vectors):
-    """The code of a pass: each pair once for both its points, four rows and a vector of columns at a time.
-
-    numba's own takes 0.124 ms for 1,000 points where this takes 0.104 (0.016 and 0.008 for 250): it checks for overlaps
-    and adds up registers for each four rows, and takes the columns that fill no vector one by one.
+    Parameters
+    ----------
+    points: [2, m], from `pad_points`; the padding stays where it is.
+    velocity, gain: [2, n], the state between calls.
+    joint: [m, m], from `pad_matrix`.
+    z: the last Z = Σ w, over ordered pairs.
+    exaggeration: factor on P.
+    learning_rate: factor on a quarter of the gradient.
     """
-
-    def __init__(self, builder: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any) -> None:
-        super().__init__(builder)
-        self._lanes = 16 if wide() else 8
-        self._count = builder.extract_value(x.shape, 0)
-        self._x, self._y, self._joint, self._gx, self._gy = (one.data for one in (x, y, joint, gx, gy))
-        self._scale = self.spread(scale, self._lanes)
-        self._zero, self._one = (self.constant(self._lanes, value) for value in (0.0, 1.0))
-
-    def write(self) -> Any:
-        _, (total,) = self.loop(INDEX(0), _ROWS, self._count, [self._zero], self._four_rows)
-        return self.sum(total)
-
-    def _four_rows(self, i: Any, carried: list[Any]) -> list[Any]:
-        b, lanes = self.builder, self._lanes
-        rows = [b.add(i, INDEX(number)) for number in range(_ROWS)]
-        here = [[self.spread(self.at(axis, row), lanes) for row in rows] for axis in (self._x, self._y)]
-        # The vector that holds these rows themselves: what is not after a row is left out.
-        first = b.and_(i, INDEX(-lanes))
-        places = self.numbered(lanes)
-        after = [b.icmp_signed(">", places, self.spread(b.sub(row, first), lanes)) for row in rows]
-        sums = self._columns(rows, here, after, first, [self._zero] * (2 * _ROWS) + carried)
-        start = b.add(first, INDEX(lanes))
-        _, sums = self.loop(
-            start, lanes, self._count, sums, lambda j, now: self._columns(rows, here, [None] * _ROWS, j, now)
-        )
-        for place, one in enumerate(sums[:-1]):
-            at = b.gep((self._gx, self._gy)[place // _ROWS], [rows[place % _ROWS]])
-            b.store(b.fadd(b.load(at), self.sum(one)), at)
-        return sums[-1:]
-
-    def _columns(self, rows: list[Any], here: list[list[Any]], after: list[Any], j: Any, sums: list[Any]) -> list[Any]:
-        """Write the pairs of four rows and the columns from j on; return their sums: four of each axis, and of w."""
-        b, lanes = self.builder, self._lanes
-        there = [self.load(axis, j, lanes) for axis in (self._x, self._y)]
-        back = [self.load(axis, j, lanes) for axis in (self._gx, self._gy)]
-        sums = list(sums)
-        for number, row in enumerate(rows):
-            dx, dy = (b.fsub(mine[number], other) for mine, other in zip(here, there, strict=True))
-            # By an estimate of 1 / d and a step of Newton's, which "fast" allows.
-            d = self.add_product(self.add_product(self._one, dx, dx), dy, dy)
-            w = b.fdiv(self._one, d, ("fast",))
-            if after[number] is not None:
-                w = b.select(after[number], w, self._zero)
-            p = self.load(self._joint, b.add(b.mul(row, self._count), j), lanes)
-            force = b.fmul(b.fsub(b.fmul(self._scale, p, FLAGS), w, FLAGS), w, FLAGS)
-            for axis, delta in enumerate((dx, dy)):
-                sums[axis * _ROWS + number] = self.add_product(sums[axis * _ROWS + number], force, delta)
-                back[axis] = b.fsub(back[axis], b.fmul(force, delta, FLAGS), FLAGS)
-            sums[-1] = b.fadd(sums[-1], w, FLAGS)
-        for axis, value in zip((self._gx, self._gy), back, strict=True):
-            self.store(value, axis, j)
-        return sums
-
-
-@compiled()
-def forces(points: Float32Array, joint: Float32Array, scale: Real, gradient: Float32Array) -> Real:
-    """Write to `gradient` [2, m] the sums over j of (scale·p_ij - w_ij)·w_ij·(y_i - y_j) at `points` [2, m]; return Z,
-    the sum of w = 1 / (1 + distance²) over ordered pairs.
-
-    `points` are `pad_points`, `joint` [m, m] is `pad_matrix`. With scale = Z these are Z / 4 of the gradient (van der
-    Maaten & Hinton 2008, eq. 5); early exaggeration multiplies scale. Where `scale` takes Z from the pass before, one
-    pass and two sums a point are enough instead of four, and a resting point is the same.
-    """
-    gradient[:] = _ZERO
-    total: Real = _pass(points[0], points[1], joint, np.float32(scale), gradient[0], gradient[1])
-    return _TWO * total
+    n = velocity.shape[1]
+    gradient = np.empty_like(points)
+    for _ in range(iterations):
+        rate = learning_rate / z
+        z = forces(points, joint, exaggeration * z, gradient)
+        for axis in range(2):
+            _move(
+                points[axis, :n], velocity[axis], gain[axis], gradient[axis, :n], rate, momentum, min_gain
+            )  # fmt: skip
+    return z
 
 
 @compiled(fastmath=True)
 def _move(
     position: Float32Array, velocity: Float32Array, gain: Float32Array, gradient: Float32Array,
-    rate: Real, momentum: Real, least_gain: Real,
+    rate: Real, momentum: Real, min_gain: Real,
 ) -> None:  # fmt: skip
-    """Move one coordinate of all points [n]: momentum, and a gain for each that grows while its step keeps its
-    direction.
-    """
+    """Move one coordinate of all points [n] by momentum and gains."""
     for i in range(position.size):
-        onward = gradient[i] * velocity[i] < _ZERO
-        gain[i] = max(gain[i] + _GAIN_UP if onward else gain[i] * _GAIN_DOWN, least_gain)
+        keeps_direction = gradient[i] * velocity[i] < _ZERO
+        gain[i] = max(gain[i] + _GAIN_INCREASE if keeps_direction else gain[i] * _GAIN_DECAY, min_gain)
         velocity[i] = momentum * velocity[i] - rate * gain[i] * gradient[i]
         position[i] += velocity[i]
 
 
-@compiled(fastmath=True)
-def descend(
-    points: Float32Array, velocity: Float32Array, gain: Float32Array, joint: Float32Array, z: Real,
-    iterations: int, exaggeration: Real, rate: Real, momentum: Real, least_gain: Real,
-) -> Real:  # fmt: skip
-    """Move points [2, m] by `iterations` steps, in place; velocity and gain [2, n] are the state between calls, z the
-    last Z.
-
-    `points` are `pad_points`, which stay; `joint` [m, m] is `pad_matrix`. rate multiplies a quarter of the gradient,
-    exaggeration P. Returns the last Z.
-    """
-    n = velocity.shape[1]
-    gradient = np.empty_like(points)
-    for _ in range(iterations):
-        step = rate / z
-        z = forces(points, joint, exaggeration * z, gradient)
-        for axis in range(2):
-            _move(
-                points[axis, :n], velocity[axis], gain[axis], gradient[axis, :n], step, momentum, least_gain
-            )  # fmt: skip
-    return z
-
-
-@compiled(inline=True)
-def _log(value: float) -> float:
-    """Return ln(value) to 4e-15 absolute for a normal positive value, in a form that vectorises: numba's wheels have no
-    vector log.
-
-    value = 2^e·m with m in [√½, √2); ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| <= 0.172, as its odd series to
-    s^19.
-    """
-    bits = np.float64(value).view(np.int64)
-    e = (bits - 0x3FE6A09E667F3BCD) >> 52
-    m = np.int64(bits - (e << 52)).view(np.float64)
-    s = (m - 1.0) / (m + 1.0)
-    t = s * s
-    high = 1 / 11 + t * (1 / 13 + t * (1 / 15 + t * (1 / 17 + t * (1 / 19))))
-    return float(
-        2.0 * s * (1.0 + t * (1 / 3 + t * (1 / 5 + t * (1 / 7 + t * (1 / 9 + t * high))))) + e * 0.6931471805599453
-    )
-
-
-@compiled(inline=True)
-def _row_against(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: float) -> tuple[float, float]:
-    """Return the sums of p·ln(1 + distance²) and of 1 / (1 + distance²) from point (xi, yi) to points x, y [m]."""
-    cross = 0.0
-    total = 0.0
-    for j in range(x.size):
-        d = 1.0 + ((xi - x[j]) ** 2 + (yi - y[j]) ** 2)
-        cross += joint[j] * _log(d)
-        total += 1.0 / d
-    return cross, total
-
-
 @compiled()
-def cross_entropy(x: FloatArray, y: FloatArray, joint: FloatArray) -> float:
-    """Return -Σ p_ij ln q_ij in nats for points x, y [n] and the joint probabilities [n, n] (symmetric, sum 1), all
-    float64.
+def forces(points: Float32Array, joint: Float32Array, scale: Real, gradient: Float32Array) -> Real:
+    """Compute the gradient in one pass over the pairs; return Z, the sum of w over ordered pairs.
+
+    Writes Σ_j (scale·p_ij - w_ij)·w_ij·(y_i - y_j) to `gradient` [2, m], with w_ij = 1 / (1 + |y_i - y_j|²): attraction
+    less repulsion. With scale = Z it is Z / 4 of the gradient of KL(P‖Q) (van der Maaten & Hinton 2008, eq. 5), and
+    early exaggeration multiplies scale. `iterate` takes Z from the pass before, so that attraction and repulsion share
+    one pass and two sums per point instead of four; the stationary points are the same.
+
+    points [2, m] are from `pad_points`, joint [m, m] from `pad_matrix`.
     """
-    n = x.size
-    cross = 0.0
-    total = 0.0
-    for i in range(n - 1):
-        row_cross, row_total = _row_against(x[i + 1 :], y[i + 1 :], joint[i, i + 1 :], x[i], y[i])
-        cross += row_cross
-        total += row_total
-    return float(2.0 * cross + np.log(2.0 * total))
+    gradient[:] = _ZERO
+    total: Real = _pair_forces(points[0], points[1], joint, np.float32(scale), gradient[0], gradient[1])
+    return _TWO * total
 
 
-@compiled(inline=True)
-def _negative_entropy(p: FloatArray) -> float:
-    """Return Σ p ln p over p [m], zeros counting 0."""
-    total = 0.0
-    for j in range(p.size):
-        total += p[j] * _log(max(p[j], 1e-300))
-    return total
+class _PairForces(VectorBuilder):
+    """Writes the loop over pairs of `forces` in LLVM's own code, with explicit vectors of L = 16 or 8 float32:
 
+        for i in 0, 4, 8, … m - 4:                     # four rows at a time
+            for j in i - i % L, … m - L, step L:       # L columns at a time, each pair once
+                for row in i … i + 3:
+                    d = y[row] - y[j : j + L]
+                    w = 1 / (1 + d·d), 0 where column <= row
+                    f = (scale · p[row, j : j + L] - w) · w
+                    row sums [row]   += f · d          # in registers, until the row ends
+                    gradient[j : j + L] -= f · d       # loaded and stored once for four rows
+                    total += w
+            gradient[i … i + 3] += row sums
 
-@compiled()
-def entropy(joint: FloatArray) -> float:
-    """Return the entropy -Σ p_ij ln p_ij in nats of joint probabilities [n, n], symmetric with a zero diagonal,
-    float64.
+    numba's own code for these loops takes 0.124 ms for 1,000 points, this takes 0.104 (0.016 and 0.008 for 250): numba
+    checks for overlapping arrays, adds up registers for each four rows, and takes columns that fill no vector one by
+    one.
     """
-    total = 0.0
-    for i in range(joint.shape[0] - 1):
-        total -= 2.0 * _negative_entropy(joint[i, i + 1 :])
-    return total
+
+    def __init__(self, builder: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any) -> None:
+        super().__init__(builder)
+        self._lanes = 16 if has_avx512() else 8
+        self._count = builder.extract_value(x.shape, 0)
+        self._x, self._y, self._joint, self._gx, self._gy = (array.data for array in (x, y, joint, gx, gy))
+        self._scale = self.spread(scale, self._lanes)
+        self._zero, self._one = (self.constant(self._lanes, value) for value in (0.0, 1.0))
+
+    def write(self) -> Any:
+        """Write the loop over the rows; return the sum of w, each pair once."""
+        _, (total,) = self.loop(INDEX(0), _ROWS, self._count, [self._zero], self._four_rows)
+        return self.sum(total)
+
+    def _four_rows(self, i: Any, carried: list[Any]) -> list[Any]:
+        """Write the loop over the columns of rows i … i + 3."""
+        b, lanes = self.builder, self._lanes
+        rows = [b.add(i, INDEX(number)) for number in range(_ROWS)]
+        row_points = [[self.spread(self.at(axis, row), lanes) for row in rows] for axis in (self._x, self._y)]
+        # In the vector that holds these rows themselves only the columns after a row count.
+        first = b.and_(i, INDEX(-lanes))
+        columns = self.numbered(lanes)
+        masks = [b.icmp_signed(">", columns, self.spread(b.sub(row, first), lanes)) for row in rows]
+        sums = self._pairs(rows, row_points, masks, first, [self._zero] * (2 * _ROWS) + carried)
+        start = b.add(first, INDEX(lanes))
+        _, sums = self.loop(
+            start, lanes, self._count, sums, lambda j, sums: self._pairs(rows, row_points, [None] * _ROWS, j, sums)
+        )
+        for index, row_sum in enumerate(sums[:-1]):
+            target = b.gep((self._gx, self._gy)[index // _ROWS], [rows[index % _ROWS]])
+            b.store(b.fadd(b.load(target), self.sum(row_sum)), target)
+        return sums[-1:]
+
+    def _pairs(
+        self, rows: list[Any], row_points: list[list[Any]], masks: list[Any], j: Any, sums: list[Any]
+    ) -> list[Any]:
+        """Write the pairs of four rows and the columns from j on; return the sums: four per axis, and that of w."""
+        b, lanes = self.builder, self._lanes
+        column_points = [self.load(axis, j, lanes) for axis in (self._x, self._y)]
+        column_gradients = [self.load(axis, j, lanes) for axis in (self._gx, self._gy)]
+        sums = list(sums)
+        for number, row in enumerate(rows):
+            dx, dy = (b.fsub(mine[number], column) for mine, column in zip(row_points, column_points, strict=True))
+            # "fast" allows an estimate of 1 / d and one Newton step.
+            d = self.add_product(self.add_product(self._one, dx, dx), dy, dy)
+            w = b.fdiv(self._one, d, ("fast",))
+            if masks[number] is not None:
+                w = b.select(masks[number], w, self._zero)
+            p = self.load(self._joint, b.add(b.mul(row, self._count), j), lanes)
+            force = b.fmul(b.fsub(b.fmul(self._scale, p, FLAGS), w, FLAGS), w, FLAGS)
+            for axis, delta in enumerate((dx, dy)):
+                sums[axis * _ROWS + number] = self.add_product(sums[axis * _ROWS + number], force, delta)
+                column_gradients[axis] = b.fsub(column_gradients[axis], b.fmul(force, delta, FLAGS), FLAGS)
+            sums[-1] = b.fadd(sums[-1], w, FLAGS)
+        for axis, value in zip((self._gx, self._gy), column_gradients, strict=True):
+            self.store(value, axis, j)
+        return sums
 
 
-@compiled()
-def principal_axes(units: FloatArray, axes: FloatArray, iterations: int) -> FloatArray:
-    """Return the scores [2, n] of centred units [d, n] on two principal axes, by power iteration from axes [2, d]
-    (changed in place).
+def _write_pair_forces(
+    typing: Any, x: Any, y: Any, joint: Any, scale: Any, gx: Any, gy: Any
+) -> tuple[Any, Callable[[Any, Any, Any, Any], Any]]:
+    """Have numba put the code of `_PairForces` where `forces` calls this."""
 
-    Sums run in one order whatever the number of threads, where a BLAS may not: a start of the descent must be the same
-    bit for bit.
-    """
-    d, n = units.shape
-    scores = np.zeros((2, n))
-    for iteration in range(iterations + 1):
-        for c in range(2):
-            for before in range(c):
-                axes[c] -= np.sum(axes[c] * axes[before]) * axes[before]
-            length = np.sqrt(np.sum(axes[c] * axes[c]))
-            if length > 0.0:
-                axes[c] /= length
-        scores[:] = 0.0
-        for k in range(d):
-            for c in range(2):
-                scores[c] += axes[c, k] * units[k]
-        if iteration < iterations:
-            for k in range(d):
-                for c in range(2):
-                    axes[c, k] = np.sum(units[k] * scores[c])
-    return scores
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _PairForces(builder, *unpack_arrays(context, builder, signature, arguments)).write()
+
+    return types.float32(x, y, joint, types.float32, gx, gy), generate
+
+
+_pair_forces: Any = intrinsic(_write_pair_forces)  # called without `typing`, which numba adds

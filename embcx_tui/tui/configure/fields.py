@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX, is_there
+from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX, file_exists
 from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_value
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.widgets.choices import Choices
@@ -187,7 +187,7 @@ def collect(rows: Mapping[str, FieldRow]) -> tuple[dict[str, Any], dict[str, str
 def missing_file(values: Mapping[str, Any]) -> str:
     """Return which `file:` dataset of a study file is not there, its path absolute; "" where none is missing."""
     for name in values["data"]["datasets"]:
-        if name.startswith(FILE_PREFIX) and not is_there(path := Path(name.removeprefix(FILE_PREFIX))):
+        if name.startswith(FILE_PREFIX) and not file_exists(path := Path(name.removeprefix(FILE_PREFIX))):
             return f"there is no file {safe_text(path, 2_000)}"
     return ""
 

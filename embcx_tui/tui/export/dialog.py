@@ -19,6 +19,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, file_name
 from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
@@ -40,10 +41,8 @@ _ABOUT = {
     WHAT[2]: "The screen below this window, as a picture of text",
     WHAT[3]: "The screen below this window, as lines of text",
 }
-FORMATS = ("png", "svg", "pdf")
 # As a person reads them, and as `embcx-tui export --size` does.
 SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
-LEAST_DPI, MOST_DPI = 50, 1200
 # A path longer than this is still a path; it is shown whole, since a person copies it.
 _LONGEST_PATH = 4_000
 
@@ -64,7 +63,7 @@ class Wish:
         return cls(
             kind if kind in FORMATS else "png",
             size if size in SIZES else "fitting",
-            dpi if isinstance(dpi, int) and LEAST_DPI <= dpi <= MOST_DPI else 300,
+            dpi if isinstance(dpi, int) and MIN_DPI <= dpi <= MAX_DPI else 300,
             folder if isinstance(folder, str) else "",
         )
 
@@ -257,7 +256,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def _wish(self) -> Wish | None:
         """Return what is asked for; None where the dpi cannot be."""
         dpi = self.query_one("#dpi", Input).value
-        if not dpi.isdecimal() or not LEAST_DPI <= int(dpi) <= MOST_DPI:
+        if not dpi.isdecimal() or not MIN_DPI <= int(dpi) <= MAX_DPI:
             return None
         return Wish(
             self.query_one("#format", _Pick).chosen[0].lower(),
@@ -278,8 +277,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             return f"screen-{mode}.{'svg' if what == WHAT[2] else 'txt'}"
         one = self._one_figure
         name = one.name if isinstance(one, Shown) else one or ""
-        # As the command names it.
-        return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
+        return file_name(name, format)
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:
@@ -292,7 +290,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             return
         wish = self._wish()
         if wish is None:
-            self._say(f"dpi is a number from {LEAST_DPI} to {MOST_DPI}", failed=True)
+            self._say(f"dpi is a number from {MIN_DPI} to {MAX_DPI}", failed=True)
             self.query_one("#dpi").focus()
             return
         file = self._file(wish)

@@ -81,7 +81,7 @@ class Preview(Static):
         if not width or not height:
             return
         cell = images.cell_pixels()
-        command = [sys.executable, "-P", "-m", "embcx_tui", "preview", "--room", f"{width}x{height}", "--size", size]
+        command = [sys.executable, "-P", "-m", "embcx_tui", "draw", "--room", f"{width}x{height}", "--size", size]
         command += ["--cell", f"{cell[0]}x{cell[1]}", *(("--sixel",) if self._way == "sixel" else ())]
         values = b""
         if isinstance(figure, str):

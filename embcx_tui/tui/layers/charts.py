@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from embcx_tui.figures.builders import COMPLEXITY, activation_bars, activation_index, dataset_title, layer_bars
+from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
+from embcx_tui.figures.cells import parts
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
-from embcx_tui.figures.terminal import parts
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import activation_index, layer_tick, network_name, short_labels
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.tree_nodes import NodeKey
 
@@ -57,7 +58,7 @@ def node_bars(
 
 def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Network, layer: int) -> Bars:
     """Return the bars of single networks side by side, one group each."""
-    names = short_names(networks)
+    names = short_labels(networks)
     distinct = len({one.activation for one in networks}) == len(networks)
     groups = []
     for place, network in enumerate(networks):
@@ -65,8 +66,7 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         for number in range(network.depth + 1):
             measured = snapshot.layer(network, number)
             value = float("nan") if measured is None or measured.kl is None else measured.kl
-            label = "input" if number == 0 else str(number)
-            bars.append(Bar(label, (value,), (bool(measured and measured.degenerate),)))
+            bars.append(Bar(layer_tick(number), (value,), (bool(measured and measured.degenerate),)))
         groups.append(BarGroup(names[place], tuple(bars), activation_index(network.activation) if distinct else place))
     chosen = (networks.index(shown), min(layer, shown.depth)) if shown in networks else None
     title = f"{len(networks)} marked networks"
@@ -76,25 +76,13 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
 
 def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
     """Return which of the networks of a comparison are at chance and which diverged, in words."""
-    names, states = short_names(networks), [snapshot.networks[one.id] for one in networks]
+    names, states = short_labels(networks), [snapshot.networks[one.id] for one in networks]
     found = (
         ("at chance", [one.at_chance for one in states]),
         ("diverged", [one.status == "diverged" for one in states]),
     )
     named = ((words, [name for name, holds in zip(names, flags, strict=True) if holds]) for words, flags in found)
     return [f"{words}: {', '.join(some)}" for words, some in named if some]
-
-
-def short_names(networks: Sequence[Network]) -> tuple[str, ...]:
-    """Return what tells these networks apart, in as few words as do."""
-    parts = [
-        (dataset_title(one.dataset), f"{one.depth} layers", one.activation, one.control or "", f"run {one.run}")
-        for one in networks
-    ]
-    differ = [place for place in range(5) if len({part[place] for part in parts}) > 1] or [2, 4]
-    if len(differ) > 1:
-        parts = [(part[0], part[1].replace(" layers", "L"), *part[2:]) for part in parts]
-    return tuple(" ".join(filter(None, (part[place] for place in differ))) or "trained" for part in parts)
 
 
 def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, exclude_chance: bool = False) -> Figure:
@@ -123,7 +111,7 @@ def fitted(figure: Figure, network: Network, layer: int, width: int, height: int
             (place, number)
             for place, group in enumerate(figure.groups)
             for number, name in enumerate(group.names)
-            if name == network.label
+            if name == network_name(network)
         )
         chosen = next(places, None)
         if width >= _AXES_NAMED[0] and height >= _AXES_NAMED[1]:

@@ -17,6 +17,7 @@ from embcx_tui.figures.alignment import Plane, align, standard
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.array_cache import ArrayCache, Sample
 
 # 28 kB each with their neighbours: the layers of 40 networks of six.
@@ -57,12 +58,12 @@ class Files:
         return (*self.chain[-1:], self.sample, *self.chain[:-1], *((self.predicted,) if self.predicted else ()))
 
 
-def files_of(snapshot: Snapshot, network: Network, layer: int, method: str = "tsne") -> Files | None:
+def files_of(snapshot: Snapshot, network: Network, layer: int, method: str = SCORE_METHOD) -> Files | None:
     """Return the files of a layer's picture; None where it is not measured yet."""
     shown, sample = snapshot.layer(network, layer, method), snapshot.sample(network)
     if shown is None or sample is None:
         return None
-    upto = layer if method == "tsne" else layer + 1
+    upto = layer if method == SCORE_METHOD else layer + 1
     before = (snapshot.layer(network, place) for place in range(upto))
     trained = snapshot.trained.get(network.id)
     chain = (*(one.file for one in before if one), shown.file)

@@ -10,19 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.builders import hidden_layers, how_words, printed_name, title_of
+from embcx_tui.figures.builders import how_words
 from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study import ids
+from embcx_tui.study.naming import (
+    common_title,
+    comparison_name,
+    figure_name,
+    hidden_layers,
+    layer_name,
+    method_name,
+    network_figure_name,
+    title_of,
+)
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.charts import NO_MEAN, Chart, flaws
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
-from embcx_tui.tui.layers.messages import method_words
 from embcx_tui.tui.layers.plane import VOTERS, neighbour_accuracy
 from embcx_tui.tui.layers.viewport import View, extent
 
-# Ids of more networks than this make a name too long to read.
-_MOST_IDS = 3
 _MOST_COLUMNS = 4
 _ACCURACY = "test accuracy"
 
@@ -49,33 +56,37 @@ def chart_shown(
 
     `exclude_chance`: networks at chance are not in it, which its note says; the name does too.
     """
-    without = "-without-chance" if exclude_chance else ""
-    key = ids.dataset_key(network.dataset)
-    control = f"-{network.control}" if network.control else ""
+    endings = ("without-chance",) if exclude_chance else ()
+    dataset, depth, activation, control = network.architecture
     if isinstance(figure, Bars):
         figure = replace(figure, chosen=None)
         if len(marked) > 1:
             words = [*flaws(snapshot, marked), NO_MEAN, how_words(select(snapshot), marked, runs=False)]
-            figure = replace(figure, title=_common(marked), note=" · ".join(filter(None, words)))
-            return Shown(f"complexity-{_names(marked)}", f"complexity of {len(marked)} networks", figure)
+            figure = replace(figure, title=common_title(marked), note=" · ".join(filter(None, words)))
+            return Shown(comparison_name("complexity", marked), f"complexity of {len(marked)} networks", figure)
         if depth_only:
-            return Shown(f"complexity-{key}-{network.depth}{control}{without}", "complexity of all activations", figure)
-        name = f"complexity-{key}-{network.depth}-{network.activation}{control}{without}"
-        return Shown(name, f"complexity of {network.activation}, {hidden_layers(network.depth)}", figure)
+            name = figure_name("complexity", dataset, depth=depth, control=control, endings=endings)
+            return Shown(name, "complexity of all activations", figure)
+        name = figure_name(
+            "complexity", dataset, depth=depth, activation=activation, control=control, endings=endings
+        )  # fmt: skip
+        return Shown(name, f"complexity of {activation}, {hidden_layers(depth)}", figure)
     if chart == "accuracy" and isinstance(figure, Dots):
         # Where there is little room the title stands for the axis' words.
-        title = title_of(network.dataset, "complexity against accuracy")
+        title = title_of(dataset, "complexity against accuracy")
         figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
-        return Shown(f"accuracy-{key}{without}", "complexity against accuracy", figure)
+        return Shown(figure_name("accuracy", dataset, endings=endings), "complexity against accuracy", figure)
     if isinstance(figure, Panels):
         heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
         figure = replace(figure, figures=tuple(heats), chosen=None)
-    one = ""
+    only = None
     if isinstance(figure, Panels) and len(figure.figures) == 1:
         # A narrow panel leaves out what the tree says.
-        over = title_of(network.dataset, hidden_layers(network.depth), "complexity over training", network.activation)
-        figure, one = replace(figure, title=over), f"-{network.activation}"
-    return Shown(f"{chart}-{key}-{network.depth}{one}{without}", f"complexity over {chart}", figure)
+        only = activation
+        title = title_of(dataset, hidden_layers(depth), "complexity over training", activation)
+        figure = replace(figure, title=title)
+    name = figure_name(chart, dataset, depth=depth, activation=only, endings=endings)
+    return Shown(name, f"complexity over {chart}", figure)
 
 
 def points_shown(
@@ -84,8 +95,8 @@ def points_shown(
     """Return the points of one layer; counts among which of them neighbours agree (12 ms for 1,000 points)."""
     measured = snapshot.layer(network, layer, view.method)
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
-    place = "input" if layer == 0 else f"layer {layer}"
-    method = None if view.method == "tsne" else method_words(view.method)
+    place = layer_name(layer)
+    method = None if view.method == SCORE_METHOD else method_name(view.method)
     title = title_of(network.dataset, *_who(network, layer), place, method, score)
     figure = replace(figure, view=view.rect)
     seen = figure.seen
@@ -105,29 +116,35 @@ def points_shown(
     if figure.chosen is not None and seen[figure.chosen]:
         parts.append(_ring(figure, cloud, figure.chosen))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
-    name = f"embedding-{_name(network, layer)}-{'input' if layer == 0 else f'layer{layer}'}"
-    return Shown(f"{name}{_seen_name(view)}", f"points of {place}, {network.activation}, run {network.run}", figure)
+    if layer == 0:
+        name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_view_endings(view)))
+    else:
+        name = network_figure_name("embedding", network, f"layer{layer}", *_view_endings(view))
+    return Shown(name, f"points of {place}, {network.activation}, run {network.run}", figure)
 
 
 def grid_shown(
     figure: Panels, snapshot: Snapshot, network: Network, layer: int, view: View, networks: Sequence[Network]
 ) -> Shown:
     """Return several layers side by side: of one network, of all activations, or of marked `networks`."""
-    place = "input" if layer == 0 else f"layer {layer}"
-    key = ids.dataset_key(network.dataset)
-    method = None if view.method == "tsne" else method_words(view.method)
-    end = _seen_name(view)
+    place = layer_name(layer)
+    method = None if view.method == SCORE_METHOD else method_name(view.method)
+    endings = (f"layer{layer}", *_view_endings(view))
     if view.grid == "layers":
         title = title_of(network.dataset, *_who(network), method)
-        name, words = f"embedding-{_name(network)}-layers", "points of all layers"
+        name = network_figure_name("embedding", network, "layers", *_view_endings(view))
+        words = "points of all layers"
     elif view.grid == "activations":
         control = network.control
         title = title_of(network.dataset, hidden_layers(network.depth), control, f"run {network.run}", place, method)
-        name = f"embedding-{key}-{network.depth}-run{network.run}{f'-{control}' if control else ''}-layer{layer}"
+        name = figure_name(
+            "embedding", network.dataset, depth=network.depth, run=network.run, control=control, endings=endings
+        )  # fmt: skip
         words = f"points of {place}, all activations"
     else:
-        title = " · ".join(filter(None, [_common(networks), place, method]))
-        name, words = f"embedding-{_names(networks)}-layer{layer}", f"points of {len(networks)} networks, {place}"
+        title = " · ".join(filter(None, [common_title(networks), place, method]))
+        name = comparison_name("embedding", networks, *endings)
+        words = f"points of {len(networks)} networks, {place}"
     scatters = [one for one in figure.figures if isinstance(one, Scatter)]
     parts = [_how(snapshot, networks, view)]
     if view.isolated is not None and scatters and view.isolated < len(scatters[0].classes):
@@ -137,7 +154,7 @@ def grid_shown(
     parts += ["ring: the same input"] if any(one.chosen is not None for one in scatters) else []
     count = len(figure.figures)
     columns = count if count <= _MOST_COLUMNS else 3 if count in (5, 6, 9) else _MOST_COLUMNS
-    return Shown(f"{name}{end}", words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
+    return Shown(name, words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
 
 
 def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
@@ -147,19 +164,9 @@ def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
     return (hidden_layers(network.depth), network.activation, network.control, f"run {network.run}")
 
 
-def _common(networks: Sequence[Network]) -> str:
-    """Return what all these networks have in common, which the names of panels and groups leave out."""
-    parts = [
-        (printed_name(one.dataset), hidden_layers(one.depth), one.activation, one.control or "", f"run {one.run}")
-        for one in networks
-    ]
-    same = (kinds.pop() for place in range(5) if len(kinds := {part[place] for part in parts}) == 1)
-    return " · ".join(filter(None, same)) or f"{len(networks)} networks"
-
-
 def _how(snapshot: Snapshot, networks: Sequence[Network], view: View, hidden: bool = True) -> str:
     # As on the screen: what a method leaves open (angle, mirror, size) is chosen so that points stay near.
-    aligned = "Procrustes-aligned to the layer before" if hidden or view.method != "tsne" else ""
+    aligned = "Procrustes-aligned to the layer before" if hidden or view.method != SCORE_METHOD else ""
     return " · ".join(filter(None, [how_words(select(snapshot), networks, view.method, runs=False), aligned]))
 
 
@@ -181,27 +188,12 @@ def _ring(figure: Scatter, cloud: AlignedEmbedding, row: int) -> str:
     return words if cloud.predicted is None else f"{words}, taken for {named(int(cloud.predicted[row]))}"
 
 
-def _name(network: Network, layer: int = 1) -> str:
-    key = ids.dataset_key(network.dataset)
-    if layer == 0:
-        return f"{key}-run{network.run}"
-    control = f"-{network.control}" if network.control else ""
-    return f"{key}-{network.depth}-{network.activation}-run{network.run}{control}"
-
-
-def _names(networks: Sequence[Network]) -> str:
-    named = [network.id for network in networks]
-    if len(named) <= _MOST_IDS:
-        return "_".join(named)
-    return f"{named[0]}-and-{len(named) - 1}-more-{ids.short_hash(*named, length=4)}"
-
-
-def _seen_name(view: View) -> str:
-    """Return what of the points is shown, as the end of a file's name; empty: all, by t-SNE."""
-    parts = [
-        view.method if view.method != "tsne" else "",
+def _view_endings(view: View) -> tuple[str, ...]:
+    """Return what of the points is shown, as endings of a figure's name; none: all points, by t-SNE."""
+    endings = (
+        view.method if view.method != SCORE_METHOD else "",
         "" if view.isolated is None else f"class{view.isolated}",
         "misclassified" if view.missed else "",
         "part" if view.rect is not None else "",
-    ]
-    return "".join(f"-{part}" for part in parts if part)
+    )
+    return tuple(filter(None, endings))

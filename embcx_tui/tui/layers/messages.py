@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.selection import Selection
-from embcx_tui.figures.builders import METHOD_NAMES
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
@@ -27,11 +26,6 @@ def points_title(network: Network, layer: int) -> str:
         return f"Input · run {network.run}"
     control = f" {network.control}" if network.control else ""
     return f"Layer {layer} of {network.depth} · {network.activation}{control}, run {network.run}"
-
-
-def method_words(method: str) -> str:
-    """Return what an embedding method is called."""
-    return next((words for name, words in METHOD_NAMES.items() if name == method), safe_text(method, 20))
 
 
 def waiting_words(snapshot: Snapshot, network: Network) -> str:

@@ -9,24 +9,25 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Trend
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.naming import method_name
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.messages import (
     layer_words,
-    method_words,
     runs_words,
     state_words,
     trouble_words,
     waiting_words,
 )
-from embcx_tui.tui.layers.statistics_cache import Counted, architecture_of
+from embcx_tui.tui.layers.statistics_cache import Counted
 from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
@@ -56,7 +57,7 @@ class Subject:
     snapshot: Snapshot
     network: Network
     layer: int
-    method: str = "tsne"
+    method: str = SCORE_METHOD
     exclude_chance: bool = False
     counted: Counted | None = None
 
@@ -166,7 +167,7 @@ class _Page:
     def _over_runs(self, selection: Selection) -> None:
         """Say mean, standard deviation and interval of the layer over the runs that enter."""
         shown = self._shown
-        key = architecture_of(shown.network), shown.layer
+        key = shown.network.architecture, shown.layer
         networks = selection.architectures()[key[0]]
         one = shown.counted.layers.get(key) if shown.counted else None
         if one and one.kl_mean is not None and one.kl_sd is not None and len(networks) > 1:
@@ -183,7 +184,7 @@ class _Page:
     def _trend(self, *, short: bool) -> None:
         """Say what Page's test found for the runs of this architecture, or why it could not be done."""
         shown = self._shown
-        one = shown.counted.trends.get(architecture_of(shown.network)) if shown.counted else None
+        one = shown.counted.trends.get(shown.network.architecture) if shown.counted else None
         if shown.counted and one is None:
             return
         if not short:
@@ -196,7 +197,7 @@ class _Page:
             self._add("first break", break_words(one))
         elif short:
             rises = one.effect is not None and one.effect < 0
-            self._add("p rises" if rises else "p falls", p_words(one.p_increase if rises else one.p_value))
+            self._add("p rises" if rises else "p falls", number(one.p_increase if rises else one.p_value))
             self._add("effect", effect_words(one))
             self._add("first break", break_words(one))
         else:
@@ -220,9 +221,9 @@ class _Page:
         shown = self._shown
         self._section("the layer itself", measured.metrics)
         method = shown.method
-        placed = measured if method == "tsne" else shown.snapshot.layer(shown.network, shown.layer, method)
+        placed = measured if method == SCORE_METHOD else shown.snapshot.layer(shown.network, shown.layer, method)
         if placed:
-            self._section(f"its plane by {method_words(method)}", placed.quality)
+            self._section(f"its plane by {method_name(method)}", placed.quality)
 
     def _section(self, heading: str, values: Mapping[str, float | None]) -> None:
         if values:
@@ -239,9 +240,9 @@ def _trend_values(one: Trend) -> tuple[str, ...]:
     if one.runs_left_out:
         runs = f"{len(one.runs)} of {len(one.runs) + len(one.runs_left_out)}"
     return (
-        p_words(one.p_value),
-        p_words(one.p_holm),
-        p_words(one.p_increase),
+        number(one.p_value),
+        number(one.p_holm),
+        number(one.p_increase),
         effect_words(one),
         break_words(one),
         "–" if one.statistic is None else f"{one.statistic:g}",

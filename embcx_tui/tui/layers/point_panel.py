@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.figures.cells import Row
 from embcx_tui.figures.palette import colour, signs
-from embcx_tui.figures.terminal import Row
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.plane import nearest_to

@@ -7,6 +7,7 @@ from dataclasses import replace
 from textual import on
 
 from embcx_tui.figures.model import Dots, Panels
+from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.points import PointsBrowsing
@@ -134,5 +135,5 @@ class PointsWalking(PointsBrowsing):
         if snapshot is None or not isinstance(dots, Dots):
             return
         name = dots.groups[event.group].names[event.dot]
-        if owner := next((one for one in snapshot.plan.networks if one.label == name), None):
+        if owner := next((one for one in snapshot.plan.networks if network_name(one) == name), None):
             self.go(node_key_of(owner), owner.depth)

@@ -13,6 +13,7 @@ from embcx_tui.figures.model import Figure, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import short_labels
 from embcx_tui.study.plan import Network
 from embcx_tui.tui.layers.array_cache import ArrayCache
 from embcx_tui.tui.layers.charts import (
@@ -20,7 +21,6 @@ from embcx_tui.tui.layers.charts import (
     compared_bars,
     fitted,
     node_bars,
-    short_names,
     slow_chart,
 )
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, files_of
@@ -199,7 +199,7 @@ class PointsBrowsing(LayersSelection, LayersPanels):
             named = [((one, layer), one.activation) for one in kin]
             title = f"Layer {layer} of {network.depth} · run {network.run}" if layer else f"Input · run {network.run}"
         else:
-            names = short_names(self.marked)
+            names = short_labels(self.marked)
             named = [((one, min(layer, one.depth)), name) for one, name in zip(self.marked, names, strict=True)]
             title = f"Layer {layer} · {len(self.marked)} marked" if layer else f"Input · {len(self.marked)} marked"
         return title, [((one, at), caption(snapshot, one, at, name)) for (one, at), name in named]

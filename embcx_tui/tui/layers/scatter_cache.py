@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures.builders import layer_scatter
+from embcx_tui.figures.cells import locate
 from embcx_tui.figures.model import Panels, Scatter
-from embcx_tui.figures.terminal import locate
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import method_name
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, files_of
-from embcx_tui.tui.layers.messages import layer_words, method_words, points_title, trouble_words, waiting_words
+from embcx_tui.tui.layers.messages import layer_words, points_title, trouble_words, waiting_words
 from embcx_tui.tui.layers.plane import neighbour_accuracy
 from embcx_tui.tui.layers.viewport import View, extent
 
@@ -66,8 +68,8 @@ class Pictures:
         if isinstance(found, Picture):
             return found
         title = points_title(network, layer)
-        if view.method != "tsne":
-            title += f" · {method_words(view.method)}"
+        if view.method != SCORE_METHOD:
+            title += f" · {method_name(view.method)}"
         seen = view.shown(found)
         seen = np.ones(len(found.points), dtype=bool) if seen is None else seen
         if not seen.any():
@@ -129,8 +131,8 @@ class Pictures:
         files = files_of(snapshot, network, layer, method)
         if files is None:
             words = trouble_words(snapshot, network, layer) or waiting_words(snapshot, network)
-            if method != "tsne" and files_of(snapshot, network, layer):
-                words = f"not measured by {method_words(method)}; t shows another method"
+            if method != SCORE_METHOD and files_of(snapshot, network, layer):
+                words = f"not measured by {method_name(method)}; t shows another method"
             return Picture(words=f"{layer_words(network, layer).capitalize()}\n{words}")
         found = self.clouds.cloud(files)
         if found is None:

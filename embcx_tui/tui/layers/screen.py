@@ -20,7 +20,7 @@ from embcx_tui.analysis.selection import select
 from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study import ids
+from embcx_tui.study.naming import figure_name, network_figure_name
 from embcx_tui.study.plan import Network
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.charts import Chart
@@ -257,13 +257,11 @@ class LayersScreen(PointsWalking, PointsSeeing):
             return
         from embcx_tui.tui.export.dialog import ExportDialog
 
-        key = ids.dataset_key(network.dataset)
-        control = f"-{network.control}" if network.control else ""
         chart_first = self.query_one("#bars").has_focus
         if chart_first:
-            name = f"complexity-{key}-{network.depth}{control}"
+            name = figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
         else:
-            name = f"embedding-{key}-{network.depth}-{network.activation}-run{network.run}{control}"
+            name = network_figure_name("embedding", network)
         chart, points = self._chart_shown(snapshot, network), await self._points_shown(snapshot, network)
         shown = [("chart shown", chart), ("points shown", points)]
         ordered = shown if chart_first else shown[::-1]

@@ -6,18 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from embcx_tui.analysis.selection import Architecture, select
+from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Architecture
 
 Basis = tuple[object, ...]
-
-
-def architecture_of(network: Network) -> Architecture:
-    """Return what the runs of one mean have in common."""
-    return network.dataset, network.depth, network.activation, network.control
 
 
 @dataclass(frozen=True)
@@ -33,13 +28,10 @@ class Counted:
 def count(snapshot: Snapshot, exclude_chance: bool) -> Counted:
     """Return a study's trends and intervals (a second the first time, then 20 ms for 60 networks)."""
     selection = select(snapshot, exclude_chance)
-    layers = {
-        ((one.dataset, one.depth, one.activation, one.control), one.layer): one
-        for one in summarise_selection(selection)
-    }  # fmt: skip
+    layers = {(one.architecture, one.layer): one for one in summarise_selection(selection)}
     return Counted(
         _basis(snapshot),
-        {(one.dataset, one.depth, one.activation, one.control): one for one in trends(selection)},
+        {one.architecture: one for one in trends(selection)},
         layers,
         {key: one.kl_interval for key, one in layers.items()},
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.terminal import Look, Row, Span
+from embcx_tui.figures.cells import Look, Row, Span
 
 _SHADES = " ░▒▓█"
 _ASCII_SHADES = " .:*#"

@@ -13,8 +13,8 @@ from textual.geometry import Region
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from embcx_tui.figures.builders import dataset_title
 from embcx_tui.store.snapshot import NetworkState, Snapshot
+from embcx_tui.study.naming import dataset_title, network_name
 from embcx_tui.study.plan import Network, Plan
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
@@ -185,7 +185,7 @@ def _filtered(branch: Branch, plan: Plan, words: tuple[str, ...]) -> Branch | No
     """Return what of `branch` leads to networks whose names hold all `words`; None where nothing does."""
     if branch.place.run is not None:
         network = branch.place.network(plan)
-        name = network.label.lower() if network else ""
+        name = network_name(network).lower() if network else ""
         return branch if all(word in name for word in words) else None
     under = tuple(kept for one in branch.under if (kept := _filtered(one, plan, words)))
     return Branch(branch.words, branch.place, under) if under else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.study.settings import METHODS
+from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 
 Rect = tuple[float, float, float, float]
@@ -29,7 +29,7 @@ class View:
     missed: bool = False
     rect: Rect | None = None
     chosen: tuple[str, int] | None = None
-    method: str = "tsne"
+    method: str = SCORE_METHOD
     grid: Grid | None = None
 
     def plain(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class View:
             case [str(dataset), int(index)]:
                 view = replace(view, chosen=(dataset, index))
         method = values.get("method")
-        return replace(view, missed=values.get("missed") is True, method=method if method in METHODS else "tsne")
+        return replace(view, missed=values.get("missed") is True, method=method if method in METHODS else SCORE_METHOD)
 
     def isolate(self, place: int) -> View:
         """Show only one class; the same again, or a place below 0: all of them."""

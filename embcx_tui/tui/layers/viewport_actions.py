@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from textual import on
 
+from embcx_tui.study.naming import method_name
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.charts import charts_of
-from embcx_tui.tui.layers.messages import method_words
 from embcx_tui.tui.layers.points import PointsBrowsing
 from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.layers.viewport import Grid, View, extent
@@ -70,12 +71,12 @@ class PointsSeeing(PointsBrowsing):
         methods = snapshot.plan.settings.measure.methods
         known = [one for one in methods if snapshot.layer(network, self.layer_shown, one)]
         if len(known) < 2:
-            only = method_words(known[0]) if known else "no method"
+            only = method_name(known[0]) if known else "no method"
             self.post_message(Say(f"This layer is measured by {only} alone; [measure] methods asks for more"))
-            if self.view.method == "tsne":
+            if self.view.method == SCORE_METHOD:
                 return
         at = known.index(self.view.method) if self.view.method in known else -1
-        self._see(replace(self.view, method=known[(at + 1) % len(known)] if known else "tsne"))
+        self._see(replace(self.view, method=known[(at + 1) % len(known)] if known else SCORE_METHOD))
 
     def action_chart(self) -> None:
         """Show the next chart that this study can show."""

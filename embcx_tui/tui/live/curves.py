@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.builders import activation_index, training_curves
+from embcx_tui.figures.builders import training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.study.naming import activation_index, run_name
 from embcx_tui.study.text import safe_text
 
 ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
@@ -35,7 +36,7 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
     lines = _means(snapshot, quantity)
     if chosen:
         own = training_curves(snapshot, [chosen], quantity).lines
-        label = safe_text(_name(snapshot, chosen), 40)
+        label = safe_text(run_name(snapshot.networks[chosen].network), 40)
         lines += [Curve(label, line.x, line.y, _CHOSEN_PLACE) for line in own]
     plan = snapshot.plan.settings
     runs, mixed = plan.networks.runs, 1 if _apart(snapshot) else len(plan.networks.depths) * len(plan.data.datasets)
@@ -93,8 +94,3 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
         place = activation_index(key[0]) + (_SHUFFLED_PLACE if key in shuffled else 0)
         found.append(Curve(safe_text(" ".join(key), 40), x, mean, place))
     return found
-
-
-def _name(snapshot: Snapshot, network_id: str) -> str:
-    network = snapshot.networks[network_id].network
-    return f"{network.activation} run {network.run}" + (f" {network.control}" if network.control else "")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.figures.builders import dataset_title
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.keys import written
 from embcx_tui.tui.live.throughput import pace, pace_words
-from embcx_tui.tui.study_row import LOOKS
+from embcx_tui.tui.study_row import STATE_STYLES
 from embcx_tui.tui.widgets.line_widget import RGB, Ink, LineWidget, fit_row, row_width, span
 
 _LEAST_BAR = 12
@@ -38,7 +38,7 @@ class LiveHeader(LineWidget):
             return ()
         if self._starting and snapshot.state != "running":
             # What the journal says is not true any more, and no key is needed.
-            begin = fit_row((span(f"{LOOKS['running'].sign} {STARTING}", ink.accent, bold=True),), width)
+            begin = fit_row((span(f"{STATE_STYLES['running'].sign} {STARTING}", ink.accent, bold=True),), width)
         else:
             begin = _state_row(snapshot, next_words(snapshot, lambda id: written(self.app, id)), width, ink)
         return begin, _progress_row(snapshot, width, ink)
@@ -47,7 +47,7 @@ class LiveHeader(LineWidget):
 def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
     colour = state_colour(snapshot, ink)
     left: Row = (
-        span(f"{LOOKS[snapshot.state].sign} ", colour, bold=True),
+        span(f"{STATE_STYLES[snapshot.state].sign} ", colour, bold=True),
         span(state_words(snapshot), colour, bold=True),
     )
     right: Row = (span(f"  {next_step}", ink.muted),)
@@ -137,7 +137,7 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
     }
     if snapshot.state == "complete" and snapshot.partly_failed:
         return ink.warning
-    return named.get(LOOKS[snapshot.state].colour, ink.text)
+    return named.get(STATE_STYLES[snapshot.state].colour, ink.text)
 
 
 def _doing(snapshot: Snapshot) -> str:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.events import MouseDown, MouseMove, MouseUp, Resize
 
 from embcx_tui.analysis import formatting
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.store.log import Level, LogLine
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import keys

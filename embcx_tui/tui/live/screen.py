@@ -18,7 +18,7 @@ from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Quantity, Snapshot, State
 from embcx_tui.store.telemetry import Telemetry
-from embcx_tui.study import ids
+from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.messages import NO_STUDY, READING
 from embcx_tui.tui.live.curves import ORDER, curves
@@ -388,4 +388,4 @@ class LiveScreen(ModeScreen):
             self.post_message(Say("No epoch is trained yet: there is no figure to save", "warning"))
             return
         dataset = next(cohort.dataset for cohort in snapshot.plan.cohorts if snapshot.histories.get(cohort.id))
-        self.app.push_screen(ExportDialog(self.paths, snapshot, f"training-{ids.dataset_key(dataset)}"))
+        self.app.push_screen(ExportDialog(self.paths, snapshot, figure_name("training", dataset)))

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from embcx_tui.analysis import formatting
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS, StudyRow
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATE_STYLES, StudyRow
 
 LABEL_WIDTH = 12
 SEPARATOR = " · "
@@ -22,7 +22,7 @@ _SOME = 8
 
 def headline(row: StudyRow, now: float) -> Content:
     """Return the sentence about a study's state: what is happening, why, and which key helps."""
-    look = LOOKS[row.state]
+    look = STATE_STYLES[row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
     match row.state:

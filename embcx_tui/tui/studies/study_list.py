@@ -22,7 +22,7 @@ from textual.widgets.option_list import Option
 from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
-from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, LOOKS, StudyRow, state_content
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATE_STYLES, StudyRow, state_content
 
 GAP = 2
 POINTER = "▌"
@@ -60,9 +60,9 @@ def _progress(row: StudyRow, width: int, now: float) -> Content:
     if row.state == "unreadable":
         return Content("")
     # What is done needs no attention.
-    colour = "$text-disabled" if row.state == "complete" else LOOKS[row.state].colour
-    bar = formatting.line_bar(row.fraction, width - 5, colour)
-    return Content.assemble(bar, formatting.percent(row.fraction).rjust(5))
+    colour = "$text-disabled" if row.state == "complete" else STATE_STYLES[row.state].colour
+    done, rest = formatting.progress_line(row.fraction, width - 5)
+    return Content.assemble((done, colour), (rest, "$bar-rest"), formatting.percent(row.fraction).rjust(5))
 
 
 def _when(row: StudyRow, width: int, now: float) -> Content:

@@ -1,4 +1,4 @@
-"""A widget that shows one figure, drawn in cells by `figures.terminal`."""
+"""A widget that shows one figure, drawn in cells by `figures.cells`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from embcx_tui.figures.alignment import between
-from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
-from embcx_tui.figures.terminal import (
+from embcx_tui.figures.cells import (
     Look,
     Part,
     Row,
@@ -26,10 +25,12 @@ from embcx_tui.figures.terminal import (
     draw,
     heat_row,
     locate,
+    nearest_cell,
+    next_in_direction,
     part_at,
     parts,
 )
-from embcx_tui.tui.layers.plane import nearest_cell, next_in_direction
+from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, ink_of, span
 
 # Flipping back and forth between neighbouring layers finds both drawn; a picture of 200×60 is about 1 MB of spans.

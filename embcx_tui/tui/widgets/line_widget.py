@@ -21,7 +21,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from embcx_tui.figures.terminal import Look, Row, Span
+from embcx_tui.figures.cells import Look, Row, Span
 from embcx_tui.tui.terminal import Abilities
 
 RGB = tuple[int, int, int]

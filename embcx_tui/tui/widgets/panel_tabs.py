@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.events import Click
 from textual.message import Message
 
-from embcx_tui.figures.terminal import Row
+from embcx_tui.figures.cells import Row
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, span
 
 

@@ -1,0 +1,102 @@
+"""The embedding complexity of one layer, and the settings that it is measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embcx_tui.compute.array_types import Points
+from embcx_tui.compute.tsne.affinities import AffinityInfo
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, DescentResult, Schedule
+from embcx_tui.compute.tsne.initialization import oriented
+from embcx_tui.compute.tsne.kl_divergence import kl_to_uniform
+from embcx_tui.study.settings import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How layers are measured; one value for a whole study."""
+
+    perplexity: float = 30.0
+    """In points; 1 < perplexity < n / 3."""
+    engine: Engine = "exact"
+    """"exact" for up to MAX_EXACT_POINTS rows, "opentsne" for as many as P fits in memory for (16 bytes per pair)."""
+    restarts: int = 1
+    """The first starts from the principal plane, the others from seeded random points."""
+    device: str = "cpu"
+    """"cpu", or a torch device such as "cuda" for the exact engine."""
+    threads: int | None = None
+    """Layers measured at the same time on a CPU; None: one per core, fewer where memory is short."""
+    schedule: Schedule = DEFAULT_SCHEDULE
+
+
+DEFAULT_MEASUREMENT = Measurement()
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """The embedding complexity of one layer."""
+
+    kl: float | None
+    """Exact KL divergence in nats, float64, the lowest of all restarts; None where P cannot be calibrated."""
+    explained: float | None
+    """1 - KL / KL(P‖uniform): 0 where the embedding shows nothing of P, 1 where it shows all; comparable across n and
+    perplexity.
+    """
+    degenerate: bool
+    """Equal or near-identical rows, or no P: not to be read as easy or hard."""
+    duplicates: int
+    """Rows that equal another row."""
+    converged: bool
+    """The exact KL changed by less than the tolerance (1e-4, relative) over the last 50 iterations."""
+    iterations: int
+    """Of the best restart."""
+    gradient_norm: float
+    """Of the exact KL at the points, Euclidean, over all 2n coordinates."""
+    relative_change: float
+    """Of the exact KL over the last 50 iterations of the best restart."""
+    restart_kls: tuple[float, ...]
+    """The exact KL of every restart: their spread is the embedding's share of the noise."""
+    points: Points
+    """[n, 2], the best restart, centred and rotated to its principal axes; zeros where there is no P."""
+    engine: Engine
+    """Which engine moved the points; the KL divergence is exact for both."""
+
+    @classmethod
+    def of_restarts(
+        cls, info: AffinityInfo, restarts: Sequence[DescentResult], entropy: float, engine: Engine
+    ) -> Complexity:
+        """Return the complexity of a layer whose P has the given entropy (nats), from the results of its restarts."""
+        best = min(restarts, key=lambda result: result.kl)
+        return cls(
+            kl=best.kl,
+            explained=1.0 - best.kl / kl_to_uniform(best.points.shape[0], entropy),
+            degenerate=info.degenerate,
+            duplicates=info.duplicates,
+            converged=best.converged,
+            iterations=best.iterations,
+            gradient_norm=best.gradient_norm,
+            relative_change=best.relative_change,
+            restart_kls=tuple(result.kl for result in restarts),
+            points=oriented(best.points),
+            engine=engine,
+        )
+
+    @classmethod
+    def without_affinities(cls, info: AffinityInfo, n: int, engine: Engine) -> Complexity:
+        """Return the complexity of a layer of n rows that has no P."""
+        return cls(
+            kl=None,
+            explained=None,
+            degenerate=True,
+            duplicates=info.duplicates,
+            converged=False,
+            iterations=0,
+            gradient_norm=0.0,
+            relative_change=0.0,
+            restart_kls=(),
+            points=np.zeros((n, 2), dtype=np.float32),
+            engine=engine,
+        )

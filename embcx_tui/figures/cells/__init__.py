@@ -1,0 +1,34 @@
+"""Figures drawn in terminal cells, and what is under a cell of such a drawing. plotext paints, behind one adapter."""
+
+from __future__ import annotations
+
+from embcx_tui.figures.cells.canvas import Look, Row, Span
+from embcx_tui.figures.cells.hit_testing import (
+    bar_at,
+    data_at,
+    heat_row,
+    locate,
+    nearest_cell,
+    next_in_direction,
+    part_at,
+)
+from embcx_tui.figures.cells.lines import dot_cells
+from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
+
+__all__ = [
+    "Look",
+    "Part",
+    "Row",
+    "Span",
+    "bar_at",
+    "data_at",
+    "dot_cells",
+    "draw",
+    "draw_text",
+    "heat_row",
+    "locate",
+    "nearest_cell",
+    "next_in_direction",
+    "part_at",
+    "parts",
+]

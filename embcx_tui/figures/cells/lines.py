@@ -1,0 +1,169 @@
+"""Charts of two quantities in terminal cells: curves, and dots with a sign each. plotext draws them and their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures import ticks
+from embcx_tui.figures.cells.canvas import Cells, Look, Style, split_cells
+from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
+from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
+from embcx_tui.figures.palette import SIGNS, colour
+
+_LEAST_CURVES, _LEAST_DOTS = (16, 5), (20, 7)  # width, height
+
+
+def _frame(figure: Curves | Dots, height: int, legend: bool) -> Frame:
+    """Return the rows of a chart; those of its axes are the plot's."""
+    wanted = (("title", figure.title, 6), ("legend", legend, 7), ("x_label", figure.x_label, 7))
+    return frame_of(height, (*wanted, ("note", figure.note, 10)))
+
+
+def _axes(
+    x: tuple[float, float], y: tuple[float, float], width: int, rows: int, names: tuple[str, ...] = ()
+) -> tuple[Axis, Axis]:
+    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … where they are long."""
+    if names:
+        longest = max(len(name) for name in names)
+        every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_CURVES[0] // 2, 1)))
+        x_ticks = tuple(float(number) for number in range(0, len(names), every))
+        x_labels = names[::every]
+    else:
+        x_ticks = ticks.ticks(*x, max(min(width // 12, 8), 1))
+        x_labels = ticks.tick_labels(x_ticks)
+    y_ticks = ticks.ticks(*y, max(min(rows // 3, 6), 1))
+    return Axis(x, x_ticks, x_labels, line=True), Axis(y, y_ticks, ticks.tick_labels(y_ticks), line=True)
+
+
+def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
+    """Return `curves` painted on `width` × `height` cells."""
+    cells = Cells(width, height, look)
+    lines = [piece for line in curves.lines for piece in _pieces(line, look)]
+    if not lines:
+        return say_nothing(cells, curves.title, curves.note or "nothing to draw yet")
+    if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
+        return cells.words("too small", "for curves")
+    entries = dict.fromkeys((line.label, line.place) for line in curves.lines)
+    frame = _frame(curves, height, any(label for label, _ in entries))
+    rows = frame.bottom - frame.top
+    y_low, y_high = ticks.bounds((y for _, ys, _ in lines for y in ys), zero=curves.zero)
+    if 0 < y_low < 0.25 * y_high:  # what falls towards zero, such as a loss, shows its zero
+        y_low = 0.0
+    x = ticks.bounds(x for xs, _, _ in lines for x in xs)
+    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names), lines=lines)
+    cells.paste(render(chart, width, rows, look), 0, frame.top)
+    frame.draw(cells, curves.title, curves.y_label, curves.x_label, curves.note)
+    if "legend" in frame.rows:
+        signs = [
+            Entry("━━" if look.colours else _sign(place), label, Style(colour(place), bold=True), look.text)
+            for label, place in entries
+        ]
+        draw_legend(cells, frame.rows["legend"], signs)
+    return cells
+
+
+def _pieces(curve: Curve, look: Look) -> list[Line]:
+    """Return a curve as lines between its gaps: where x or y is not finite, or too large to be drawn."""
+    size = min(len(curve.x), len(curve.y))
+    x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (curve.x, curve.y))
+    good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
+    mark = Mark("braille" if look.colours and look.unicode else _sign(curve.place), Style(colour(curve.place)))
+    parts = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
+    return [(x[part].tolist(), y[part].tolist(), mark) for part in parts if part.size]
+
+
+def _sign(place: int) -> str:
+    return SIGNS[place % len(SIGNS)]
+
+
+class _Dot(NamedTuple):
+    x: float
+    y: float
+    owner: tuple[int, int]  # (group, dot)
+
+
+def draw_dots(dots: Dots, width: int, height: int, look: Look) -> Cells:
+    """Return `dots` painted on `width` × `height` cells: with colours a dot's sign is its mark, its colour the group's.
+
+    Without colours each group has a sign of its own. Where dots share a cell the last one is seen.
+    """
+    cells = Cells(width, height, look)
+    placed = _placed(dots)
+    if not placed:
+        return say_nothing(cells, dots.title, dots.note or "nothing measured yet")
+    if width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
+        return cells.words("too small", "for dots")
+    signs = _signs(dots.groups, look)
+    frame, chart = _dot_chart(dots, placed, signs, width, height)
+    cells.paste(render(chart, width, frame.bottom - frame.top, look), 0, frame.top)
+    for (column, row), owner in zip(*dot_cells(dots, width, height), strict=True):
+        if owner == dots.chosen:
+            cells.put_selected_point(int(column), int(row), signs[owner[0]], range(width))
+    frame.draw(cells, dots.title, dots.y_label, dots.x_label, dots.note)
+    if "legend" in frame.rows:
+        _draw_dot_legend(cells, frame.rows["legend"], dots, signs)
+    return cells
+
+
+def dot_cells(dots: Dots, width: int, height: int) -> tuple[NDArray[np.int64], tuple[tuple[int, int], ...]]:
+    """Return the (column, row) cells [n, 2] of all dots, and which (group, dot) each is; those on top come first."""
+    placed = _placed(dots)
+    if not placed or width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
+        return np.empty((0, 2), dtype=np.int64), ()
+    frame, chart = _dot_chart(dots, placed, [""] * len(dots.groups), width, height)
+    top_first = sorted(placed, key=lambda dot: (dot.owner == dots.chosen, dot.owner), reverse=True)
+    x, y, owners = zip(*top_first, strict=True)
+    return chart.cells_of(x, y, width, frame.bottom - frame.top) + np.array([0, frame.top]), owners
+
+
+def _placed(dots: Dots) -> list[_Dot]:
+    """Return the dots that can be drawn, in the order in which they are."""
+    return [
+        _Dot(float(x), float(y), (index, number))
+        for index, group in enumerate(dots.groups)
+        for number, (x, y) in enumerate(zip(group.x, group.y, strict=False))
+        if abs(x) < ticks.LARGEST and abs(y) < ticks.LARGEST
+    ]
+
+
+def _dot_chart(dots: Dots, placed: Sequence[_Dot], signs: list[str], width: int, height: int) -> tuple[Frame, Chart]:
+    """Return the frame of `dots` and what plotext draws."""
+    frame = _frame(dots, height, True)
+    rows = frame.bottom - frame.top
+    low, high = ticks.bounds(dot.x for dot in placed)
+    # A cell is free on both sides: the selected dot stands between brackets.
+    beside = (high - low) / (width - 12)
+    x, y = _axes((low - beside, high + beside), ticks.bounds(dot.y for dot in placed), width, rows)
+    styles = [Style(colour(group.place), bold=True) for group in dots.groups]
+    points = [(dot.x, dot.y, Mark(signs[dot.owner[0]], styles[dot.owner[0]])) for dot in placed]
+    return frame, Chart(x, y, points=points)
+
+
+def _signs(groups: Sequence[DotGroup], look: Look) -> list[str]:
+    """Return each group's sign: its number where colours tell the rest, else one of its own."""
+    if look.colours:
+        return [_sign(group.mark) for group in groups]
+    return [SIGNS[10 + index % (len(SIGNS) - 10)] for index in range(len(groups))]
+
+
+def _draw_dot_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> None:
+    look, what = cells.look, dots.mark_label
+    short = what.split()[-1] if what.split() else ""
+    if look.colours:
+        entries = list(dict.fromkeys((group.label, "■", group.place) for group in dots.groups))
+        last, short = f"number: {what}", f"digit: {short}"
+    else:
+        named = zip(dots.groups, signs, strict=True)
+        entries = [(f"{group.label} {group.mark}", sign, group.place) for group, sign in named]
+        last, short = f"({what})", f"({short})"
+    wide = sum(len(split_cells(label, look.unicode)) + 5 for label, _, _ in entries)
+    gap = 3 if wide + len(last) <= cells.width else 2
+    legend = [Entry(sign, label, Style(colour(place), bold=True), look.text) for label, sign, place in entries]
+    column = draw_legend(cells, row, legend, gap=gap)
+    if what and column < cells.width:
+        cells.muted(column, row, last if column + len(last) <= cells.width else short)

@@ -1,0 +1,151 @@
+"""Figures in terminal cells: rows of styled spans, exactly as wide and as high as asked, whatever the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from embcx_tui.figures.cells.bars import draw_bars
+from embcx_tui.figures.cells.canvas import Cells, Look, Row, Span
+from embcx_tui.figures.cells.heat import draw_heat
+from embcx_tui.figures.cells.lines import draw_curves, draw_dots
+from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
+from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Panels, Scatter, Single
+from embcx_tui.figures.palette import Rgb, quantise
+
+# Below this a panel shows nothing that can be read.
+_LEAST_PANEL = (14, 6)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A single figure and its rectangle in cells; `place` is its place in the panels, 0 for a figure by itself."""
+
+    place: int
+    figure: Single
+    column: int
+    row: int
+    width: int
+    height: int
+    legend: bool = True
+    """Whether it has a legend of its own, not the panels' one."""
+
+    def holds(self, column: int, row: int) -> bool:
+        return 0 <= column - self.column < self.width and 0 <= row - self.row < self.height
+
+
+def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> tuple[Row, ...]:
+    """Return `figure` as `height` rows of `width` cells each. Never raises for its data: says in words what is missing.
+
+    CPU time on two busy shared cores: CPU_TIMES. A caller that redraws often caches by figure, size and look.
+    """
+    # Absurd numbers overflow on the way to "inf"; a warning on standard error would be painted over the screen.
+    with np.errstate(all="ignore"):
+        return _cells(figure, max(width, 0), max(height, 0), look or Look()).rows()
+
+
+def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
+    if isinstance(figure, Bars):
+        return draw_bars(figure, width, height, look)
+    if isinstance(figure, Scatter):
+        return draw_scatter(figure, width, height, look, legend=legend)
+    if isinstance(figure, Curves):
+        return draw_curves(figure, width, height, look)
+    if isinstance(figure, Dots):
+        return draw_dots(figure, width, height, look)
+    if isinstance(figure, Panels):
+        return _draw_panels(figure, width, height, look)
+    return draw_heat(figure, width, height, look)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """How panels are laid out: the parts that fit, and whether title, legend and note have a row each."""
+
+    parts: tuple[Part, ...]
+    title: bool
+    legend: tuple[str, ...]
+    note: bool
+
+
+def _grid_of(panels: Panels, width: int, height: int) -> _Grid:
+    """Return how `panels` stand on `width` × `height` cells; no parts where they are too small to be read."""
+    title = bool(panels.title) and height >= 8
+    note = bool(panels.note) and height >= 16
+    classes = _shared_classes(panels) if height >= 12 else ()
+    room = height - title - note - bool(classes)
+    columns = max(min(panels.columns, len(panels.figures), (width + 1) // (_LEAST_PANEL[0] + 1)), 1)
+    rows = max(min(-(-len(panels.figures) // columns), room // _LEAST_PANEL[1]), 1)
+    wide, high = (width - (columns - 1)) // columns, room // rows
+    if wide < _LEAST_PANEL[0] or high < _LEAST_PANEL[1]:
+        return _Grid((), title, classes, note)
+    parts = tuple(
+        Part(index, one, index % columns * (wide + 1), title + index // columns * high, wide, high, not classes)
+        for index, one in enumerate(panels.figures[: rows * columns])
+    )
+    return _Grid(parts, title, classes, note)
+
+
+def _shared_classes(panels: Panels) -> tuple[str, ...]:
+    """Return the classes that all scatters of `panels` have; empty where they differ: then each has its own legend."""
+    every = {one.classes for one in panels.figures if isinstance(one, Scatter)}
+    return every.pop() if len(every) == 1 else ()
+
+
+def parts(figure: Figure, width: int, height: int) -> tuple[Part, ...]:
+    """Return the single figures of `figure` where `draw` puts them at this size; one by itself has it all."""
+    if isinstance(figure, Panels):
+        return _grid_of(figure, width, height).parts
+    return (Part(0, figure, 0, 0, width, height),)
+
+
+def _draw_panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
+    cells = Cells(width, height, look)
+    count = len(panels.figures)
+    if not count:
+        return cells.words(panels.title, panels.note or "nothing measured yet")
+    grid = _grid_of(panels, width, height)
+    if not grid.parts:
+        return cells.words("too small", f"for {count} panels")
+    for part in grid.parts:
+        cells.paste(_cells(part.figure, part.width, part.height, look, legend=part.legend), part.column, part.row)
+        title = part.figure.title
+        if part.place == panels.chosen and title:
+            marked = title if look.colours else f"[{title}]"
+            cells.put(part.column, part.row, marked, look.selected, width=part.width)
+    if grid.title:
+        used = cells.put(0, 0, panels.title, look.strong)
+        left_out = count - len(grid.parts)
+        if left_out:
+            cells.muted(used + 3, 0, f"{left_out} of {count} panels do not fit")
+    if grid.legend:
+        draw_class_legend(cells, height - 1 - grid.note, grid.legend, [1] * len(grid.legend))
+    if grid.note:
+        cells.muted(0, height - 1, panels.note)
+    return cells
+
+
+def draw_text(
+    figure: Figure,
+    width: int,
+    height: int,
+    look: Look | None = None,
+    *,
+    depth: Literal["truecolor", "256"] = "truecolor",
+) -> str:
+    """Return `figure` as lines for a plain terminal; ANSI colours unless the look has none."""
+    return "\n".join("".join(_ansi(span, depth) for span in row) for row in draw(figure, width, height, look))
+
+
+def _ansi(span: Span, depth: str) -> str:
+    codes = ["1"] * span.bold + ["2"] * span.dim
+    codes += [_code(kind, rgb, depth) for kind, rgb in (("38", span.fg), ("48", span.bg)) if rgb is not None]
+    return f"\x1b[{';'.join(codes)}m{span.text}\x1b[0m" if codes else span.text
+
+
+def _code(kind: str, rgb: Rgb, depth: str) -> str:
+    if depth == "256":
+        return f"{kind};5;{quantise(rgb)}"
+    return f"{kind};2;{rgb[0]};{rgb[1]};{rgb[2]}"

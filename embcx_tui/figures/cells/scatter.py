@@ -1,0 +1,244 @@
+"""Points of an embedding in terminal cells: braille dots in the colour of each cell's most frequent class.
+
+plotext paints the dots. In the middle of each class stands its sign, so that nobody has to look up ten colours.
+A braille cell has one colour, and plotext gives it that of the point drawn last; which class that should be is decided
+here, before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures.cells.canvas import Cells, Look, Style, clip, split_cells
+from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
+from embcx_tui.figures.label_positions import label_positions
+from embcx_tui.figures.model import Scatter
+from embcx_tui.figures.palette import colour, ink_on, signs
+
+_NOTHING = "nothing measured yet"
+_LONGEST_NAME = 14
+# Braille dots in a cell, across and down.
+_DOTS = np.array([2, 4])
+# Rows count downwards, y upwards.
+_UPWARDS = np.array([1.0, -1.0])
+
+
+@dataclass(frozen=True)
+class Plane:
+    """How the plane lies in a plot: the point in its middle, and dots per unit, the same both ways."""
+
+    middle: NDArray[np.float64]  # (x, y)
+    scale: float
+    last: NDArray[np.float64]  # the last (column, row) of dots
+
+    def dots(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((points - self.middle) * self.scale * _UPWARDS + self.last / 2)
+
+    def points(self, dots: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((dots - self.last / 2) / (self.scale or 1.0) * _UPWARDS + self.middle)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand: the plot's rows and columns, and each point's dot (2 × 4 per cell) within it."""
+
+    frame: Frame
+    columns: int
+    beside: bool  # whether the legend stands to the right
+    dots: NDArray[np.int64]  # [n, 2] (column, row), -1: not shown
+    plane: Plane | None  # None where no point has coordinates
+
+    @property
+    def rows(self) -> int:
+        return self.frame.bottom - self.frame.top
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """The (column, row) cell of each point [n, 2] on the whole drawing, -1: not shown."""
+        cells = self.dots // _DOTS + np.array([0, self.frame.top])
+        return np.where(self.dots[:, :1] < 0, -1, cells)
+
+
+def _coordinates(scatter: Scatter) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return all points [n, 2], and which of them are finite [n]."""
+    points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
+    finite = np.isfinite(points)
+    return points, finite[:, 0] & finite[:, 1]
+
+
+def _visible(scatter: Scatter) -> NDArray[np.bool_]:
+    _, shown = _coordinates(scatter)
+    if scatter.shown is not None and len(scatter.shown) == len(shown):
+        shown = shown & np.asarray(scatter.shown, dtype=bool)
+    return shown
+
+
+def layout_of(scatter: Scatter, width: int, height: int, look: Look, legend: bool = True) -> Layout:
+    """Return where `scatter` stands on `width` × `height` cells (at least one each)."""
+    rows = height - (bool(scatter.title) and height >= 5) - (bool(_note(scatter)) and height >= 12)
+    classes = len(scatter.classes) if legend else 0
+    side = _legend_width(scatter, look) + 2 if classes else 0
+    # Points fill a square of 2 × height cells: a column beside it costs nothing on a wide screen.
+    beside = 0 < classes <= rows and width - side >= 1.6 * rows
+    wanted = (("title", scatter.title, 4), ("note", _note(scatter), 10), ("classes", classes and not beside, 7))
+    frame = frame_of(height, wanted)
+    columns = max(width - side * beside, 1)
+    plane = _plane(scatter, columns, max(frame.bottom - frame.top, 1))
+    return Layout(frame, columns, beside, _dots(scatter, plane), plane)
+
+
+def _legend_width(scatter: Scatter, look: Look) -> int:
+    named = zip(scatter.classes, signs(scatter.classes), strict=True)
+    longest = max((len(split_cells(name, look.unicode)) for name, sign in named if name != sign), default=0)
+    return 2 + min(longest, _LONGEST_NAME) + 1 + len(str(len(scatter.labels)))
+
+
+def _plane(scatter: Scatter, columns: int, rows: int) -> Plane | None:
+    points, finite = _coordinates(scatter)
+    if not finite.any():
+        return None
+    # All finite points, not only those shown: isolating a class must not move it.
+    low, high = points[finite].min(0), points[finite].max(0)
+    if scatter.view is not None:
+        low, high = np.array(scatter.view[:2], dtype=np.float64), np.array(scatter.view[2:], dtype=np.float64)
+    span = high - low
+    last = np.array([columns, rows]) * _DOTS - 1.0
+    with np.errstate(divide="ignore", over="ignore"):
+        scale = np.nanmin(np.where(span > 0, last / span, np.inf))
+    return Plane((low + high) / 2, float(scale) if np.isfinite(scale) else 0.0, last)
+
+
+def _dots(scatter: Scatter, plane: Plane | None) -> NDArray[np.int64]:
+    points, finite = _coordinates(scatter)
+    dots = np.full(points.shape, -1, dtype=np.int64)
+    if plane is None:
+        return dots
+    at = np.round(plane.dots(points[finite]))
+    dots[finite] = np.clip(at, 0, plane.last).astype(np.int64)
+    if scatter.view is not None:
+        # What lies outside the rectangle but inside the panel is seen too: a panel is seldom a rectangle's shape.
+        outside = (at < 0).any(axis=1) | (at > plane.last).any(axis=1)
+        dots[np.flatnonzero(finite)[outside]] = -1
+    dots[~_visible(scatter)] = -1
+    return dots
+
+
+def _note(scatter: Scatter) -> str:
+    _, finite = _coordinates(scatter)
+    bad = int((~finite).sum())
+    parts = [scatter.note] if scatter.note else []
+    if 0 < bad < len(finite):
+        parts.append(f"{bad:,} of {len(finite):,} points are not finite and left out")
+    return " · ".join(parts)
+
+
+def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
+    """Return `scatter` painted on `width` × `height` cells."""
+    cells = Cells(width, height, look)
+    if not width or not height:
+        return cells
+    if not _visible(scatter).any():
+        return say_nothing(cells, scatter.title, _nothing(scatter))
+    layout = layout_of(scatter, width, height, look, legend)
+    labels, top = _known_labels(scatter), layout.frame.top
+    shown = layout.dots[:, 0] >= 0
+    if shown.any():
+        cells.paste(render(_chart(scatter, layout, look), layout.columns, layout.rows, look), 0, top)
+    else:
+        cells.muted(0, top + layout.rows // 2, "no points here", width=layout.columns, align=0.5)
+    if look.colours and look.unicode:
+        places = layout.cells[shown]
+        for index, row in label_positions(layout.dots[shown], labels[shown], len(scatter.classes)):
+            column, line = places[row].tolist()
+            cells.put(column, line, signs(scatter.classes)[index], _badge(index), width=1)
+    chosen = scatter.chosen
+    if chosen is not None and 0 <= chosen < len(shown) and shown[chosen]:
+        column, line = layout.cells[chosen].tolist()
+        sign = (*signs(scatter.classes), "?")[labels[chosen]]
+        cells.put_selected_point(column, line, sign, range(layout.columns))
+    layout.frame.draw(cells, scatter.title, note=_note(scatter))
+    counts = np.bincount(labels[shown], minlength=len(scatter.classes) + 1).tolist()
+    if layout.beside:
+        _draw_legend_beside(cells, scatter.classes, counts, layout)
+    elif "classes" in layout.frame.rows:
+        draw_class_legend(cells, layout.frame.rows["classes"], scatter.classes, counts)
+    return cells
+
+
+def _chart(scatter: Scatter, layout: Layout, look: Look) -> Chart:
+    """Return what plotext draws, in dots: each occupied one, or a sign per occupied cell, in its cell's colour."""
+    shown = layout.dots[:, 0] >= 0
+    dots, labels = layout.dots[shown], _known_labels(scatter)[shown]
+    kinds = len(scatter.classes) + 1
+    cell = dots[:, 1] // 4 * layout.columns + dots[:, 0] // 2
+    # The most frequent class of each occupied cell: of (cell, class) pairs in order of count, the last one wins.
+    pairs, counts = np.unique(cell * kinds + labels, return_counts=True)
+    pairs = pairs[np.argsort(counts, kind="stable")]
+    winner = np.full(layout.columns * layout.rows, -1, dtype=np.int64)
+    winner[pairs // kinds] = pairs % kinds
+    styles = [*(Style(colour(index)) for index in range(kinds - 1)), Style(look.faint)]
+    width, height = (np.array([layout.columns, layout.rows]) * _DOTS).tolist()
+    if look.colours and look.unicode:
+        numbers = np.unique(dots[:, 1] * width + dots[:, 0])
+        x, y = numbers % width, numbers // width
+        marks = [Mark("braille", style) for style in styles]
+        of = winner[y // 4 * layout.columns + x // 2]
+    else:
+        numbers = np.flatnonzero(winner >= 0)
+        x, y = numbers % layout.columns * 2, numbers // layout.columns * 4
+        marks = [Mark(sign, style) for sign, style in zip((*signs(scatter.classes), "?"), styles, strict=True)]
+        of = winner[numbers]
+    points = zip((x + 0.5).tolist(), (height - y - 0.5).tolist(), [marks[index] for index in of.tolist()], strict=True)
+    return Chart(Axis((0.0, width), edges=True), Axis((0.0, height), edges=True), points=list(points))
+
+
+def _nothing(scatter: Scatter) -> str:
+    if not len(scatter.points):
+        return scatter.note or _NOTHING
+    if not _coordinates(scatter)[1].any():
+        return "no point has finite coordinates"
+    return "no points of the classes shown"
+
+
+def _known_labels(scatter: Scatter) -> NDArray[np.int64]:
+    """Return labels [n] within the classes; one that is not becomes the last number, "?"."""
+    labels = np.full(len(np.asarray(scatter.points).reshape(-1, 2)), len(scatter.classes), dtype=np.int64)
+    given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
+    labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
+    return labels
+
+
+def _badge(index: int) -> Style:
+    """Return the style of a class's sign on its colour."""
+    return Style(ink_on(colour(index)), colour(index), bold=True)
+
+
+def _entries(cells: Cells, classes: tuple[str, ...], counts: list[int]) -> list[Entry]:
+    """Return the legend of `classes`: their signs as they stand among the points; muted those without points."""
+    look = cells.look
+    entries = []
+    for index, (sign, name, count) in enumerate(zip(signs(classes), classes, counts, strict=False)):
+        text = "" if sign == name else "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
+        mark = _badge(index) if look.colours and look.unicode else Style(colour(index), bold=True)
+        entries.append(
+            Entry(sign, text, mark, look.text) if count else Entry(sign, text, Style(look.faint), look.secondary)
+        )
+    return entries
+
+
+def draw_class_legend(cells: Cells, row: int, classes: tuple[str, ...], counts: list[int]) -> None:
+    """Write the classes on one row, as many as fit."""
+    draw_legend(cells, row, _entries(cells, classes, counts), gap=2, counted=False)
+
+
+def _draw_legend_beside(cells: Cells, classes: tuple[str, ...], counts: list[int], layout: Layout) -> None:
+    column = layout.columns + 2
+    first = layout.frame.top + max((layout.rows - len(classes)) // 2, 0)
+    for row, (entry, count) in enumerate(zip(_entries(cells, classes, counts), counts, strict=False), first):
+        cells.put(column, row, entry.sign, entry.sign_style, width=1)
+        cells.put(column + 2, row, entry.name, entry.name_style)
+        cells.muted(column + 2, row, f"{count:,}" if count else "–", width=cells.width - column - 2, align=1.0)

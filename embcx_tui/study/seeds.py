@@ -1,0 +1,14 @@
+"""Random seeds: every random stream of a study has its own, derived from what the stream is for."""
+
+from __future__ import annotations
+
+from embcx_tui.study.ids import digest
+
+
+def stream_seed(study_seed: int, dataset: str, run: int, purpose: str, epoch: int = 0) -> int:
+    """Return the seed (0 … 2^63 − 1) of one random stream.
+
+    A stream depends only on these values, never on streams drawn from before it: so the order of work, retries, the
+    size of a cohort and a resume cannot change its numbers.
+    """
+    return int.from_bytes(digest(study_seed, dataset, run, purpose, epoch, size=8), "big") >> 1

@@ -1,0 +1,92 @@
+"""The descent on a CPU: its gradient, the exact KL divergence, and convergence."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from openTSNE.kl_divergence import kl_divergence_exact
+from sklearn.datasets import load_digits
+
+from embcx_tui.compute.tsne import descent_cpu
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, Schedule, Stopped
+from embcx_tui.compute.tsne.initialization import principal_start
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
+from tests.compute.affinity_reference import joint_probabilities
+
+
+def joint_of_digits(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    rows = load_digits().data[:n].astype(np.float32)
+    return rows, joint_probabilities(rows, 20.0)
+
+
+@pytest.mark.parametrize("avx512", [True, False])
+@pytest.mark.parametrize("n", [96, 97, 98, 99, 103, 104, 111])
+def test_forces_are_the_gradient_of_the_kl_divergence(n: int, avx512: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Central differences in float64, with no padding, one point and fifteen; vectors of 16 and of 8."""
+    asked: list[bool] = []
+
+    def has_avx512() -> bool:
+        asked.append(avx512)
+        return avx512
+
+    monkeypatch.setattr(descent_cpu, "has_avx512", has_avx512)
+    kernel: Any = descent_cpu.forces
+    compiling: Any = numba.njit
+    forces = compiling(kernel.py_func)
+    _, joint = joint_of_digits(n)
+    points = np.random.default_rng(0).standard_normal((n, 2)) * 3.0
+    joint_entropy = entropy(joint)
+    wanted = np.zeros((n, 2))
+    for i in range(n):
+        for c in range(2):
+            step = np.zeros((n, 2))
+            step[i, c] = 1e-5
+            wanted[i, c] = (
+                exact_kl(joint, points + step, joint_entropy) - exact_kl(joint, points - step, joint_entropy)
+            ) / 2e-5
+    padded, joint32 = descent_cpu.pad_points(points.T), descent_cpu.pad_matrix(joint)
+    assert padded.shape[1] % 16 == 0 and padded.shape[1] - n < 16
+    gradient = np.full_like(padded, np.nan)
+    z = forces(padded, joint32, np.float32(1.0), gradient)
+    forces(padded, joint32, np.float32(z), gradient)
+    assert asked, "compiled for this width"
+    squared = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    assert z == pytest.approx((1.0 / (1.0 + squared)).sum() - n, rel=1e-5)
+    assert (4.0 / z * gradient[:, :n].T) == pytest.approx(wanted, abs=2e-6)
+    assert descent_cpu.gradient_norm(joint, points.T) == pytest.approx(np.linalg.norm(wanted), rel=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1.0, 1e3])
+def test_the_exact_kl_equals_opentsnes(spread: float) -> None:
+    _, joint = joint_of_digits(203)
+    points = np.random.default_rng(1).standard_normal((203, 2)) * spread
+    wanted = kl_divergence_exact(joint, points)
+    assert exact_kl(joint, points) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_descent_converges_near_a_minimum() -> None:
+    rows, joint = joint_of_digits(300)
+    loose = descent_cpu.descend(joint, principal_start(rows), Schedule(tolerance=1e-3))
+    assert loose.converged
+    assert loose.relative_change < 1e-3
+    assert loose.kl == pytest.approx(kl_divergence_exact(joint, loose.points.astype(np.float64)), rel=1e-10)
+    tight = descent_cpu.descend(joint, principal_start(rows), Schedule(tolerance=0.0))
+    assert not tight.converged
+    assert tight.iterations == DEFAULT_SCHEDULE.max_iterations == 5_000
+    assert tight.kl < loose.kl
+    assert tight.gradient_norm < loose.gradient_norm
+
+
+def test_a_descent_can_be_stopped() -> None:
+    rows, joint = joint_of_digits(200)
+    asked = 0
+
+    def third_time() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with pytest.raises(Stopped):
+        descent_cpu.descend(joint, principal_start(rows), should_stop=third_time)

@@ -1,0 +1,80 @@
+"""The Triton kernels without a GPU: what they compute, in Triton's interpreter, and that they compile for GPUs."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+triton = pytest.importorskip("triton")
+
+pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+
+REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
+
+
+@pytest.mark.parametrize("what", ["pairs", "descents", "activations", "cohort"])
+def test_the_kernels_equal_plain_torch(what: str) -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-m", "tests.compute.interpreted", what]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.stdout.strip() == "same", done.stderr[-2000:]
+
+
+def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
+    """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
+    from embcx_tui.compute.kernels import triton_sum
+    from embcx_tui.compute.training import kernels_gpu
+    from embcx_tui.compute.tsne import affinities_triton, descent_triton
+
+    tile = {"ROWS": descent_triton.BLOCK_ROWS, "COLUMNS": descent_triton.BLOCK_COLUMNS}
+    state = dict.fromkeys(("points", "moved", "velocity", "gain", "z_parts", "new_z_parts", "joint"), REAL32)
+    settings = ("exaggeration", "learning_rate", "momentum", "min_gain", "gain_increase", "gain_decay")
+    step = state | {"p_index": LONGS, "n": INT, "parts": INT} | dict.fromkeys(settings, "fp32")
+    gradient = {"points": REAL32, "z": REAL32, "joint": REAL32, "p_index": LONGS, "z_parts": REAL32}
+    cross = {"points": REAL32, "joint": REAL64, "p_index": LONGS, "cross": REAL64, "weight": REAL64}
+    calibrate = {"squared": REAL64, "nearest": REAL64, "reached": "*i1", "target": REAL64, "n": INT}
+    side = {"SIDE": affinities_triton.TILE}
+    sizes = {"n": INT, "parts": INT}
+    return [
+        (descent_triton.iterate_kernel, step, tile | {"PARTS": 128}, 4),
+        (descent_triton.gradient_kernel, gradient | {"square_parts": REAL64} | sizes, tile, 4),
+        (descent_triton.cross_entropy_kernel, cross | sizes, tile | {"ROWS": descent_triton.WIDE_ROWS}, 4),
+        (affinities_triton.distances_kernel, {"units": REAL64, "squared": REAL64, "n": INT, "d": INT}, side, 4),
+        (
+            affinities_triton.perplexity_kernel,
+            calibrate | {"tolerance": "fp32", "accepted": "fp32", "max_steps": INT},
+            {"COLUMNS": 1024},
+            4,
+        ),
+        (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        (
+            kernels_gpu.activate_kernel,
+            {"z": REAL32, "activations": "*i32", "count": INT},
+            {"SIZE": kernels_gpu.BLOCK},
+            4,
+        ),
+        (
+            kernels_gpu.backpropagate_kernel,
+            {"gradient": REAL32, "values": REAL32, "activations": "*i32", "count": INT},
+            {"SIZE": kernels_gpu.BLOCK},
+            4,
+        ),
+        (triton_sum.row_sum_kernel, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(kernels())))
+def test_the_kernels_compile_for_a_gpu(number: int) -> None:
+    """To machine code for an A100 and an H100 or H200, by the compiler that Triton brings; no GPU is asked."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    kernel, types, constants, warps = kernels()[number]
+    signature = types | dict.fromkeys(constants, "constexpr")
+    for capability in (80, 90):
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+        assert binary.asm["cubin"].startswith(b"\x7fELF")
+        assert binary.metadata.shared <= 48 << 10  # what every GPU gives a block
