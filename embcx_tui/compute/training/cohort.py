@@ -19,6 +19,7 @@ from torch import Tensor
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
 from embcx_tui.compute.device import memory_guard, one_blas_thread
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
 from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
@@ -262,6 +263,7 @@ class CohortTraining:
         """Return the trainer of `network` and its index there."""
         return self._trainer_of[network.id]
 
+    @timed_part("activations")
     def measure(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
 

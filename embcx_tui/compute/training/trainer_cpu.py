@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training import kernels_cpu
 from embcx_tui.compute.training.network import ACTIVATION_CODES, layer_sizes
 from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
@@ -55,6 +56,7 @@ class NetworkTrainer(Trainer):
             yield f"bias.{layer}", self.parameters[bias : bias + units], self.velocities[bias : bias + units]
             matrix, bias = end, bias + units
 
+    @timed_part("train")
     def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
         if not self.active[0]:
             return
@@ -68,6 +70,7 @@ class NetworkTrainer(Trainer):
         self.loss += loss
         self.correct += correct
 
+    @timed_part("test")
     def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
         return [self._count_correct(inputs, y) / len(y)]
 

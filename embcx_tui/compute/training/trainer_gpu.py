@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import activate_, backpropagate_
 from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.study.plan import Network
@@ -170,6 +171,7 @@ class CohortTrainer(Trainer):
                 largest[: len(norms)] += norms if layer else norms[self._from_rows]
         return torch.isfinite(largest).tolist()
 
+    @timed_part("train")
     def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
         batch = self.training.batch_size
         for step in range(first, last):
@@ -328,6 +330,7 @@ class CohortTrainer(Trainer):
         return self.counts[layer + 1] if layer + 1 < len(self.counts) else 0
 
     @torch.no_grad()
+    @timed_part("test")
     def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
         correct = torch.zeros_like(self.correct)
         for start in range(0, len(y), EVALUATION_BATCH):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from embcx_tui.analysis.forecast import Sizes, epoch_seconds, forecast, sizes, step_parts
-from embcx_tui.bench.timing import Timing
+from embcx_tui.compute.timing import Timing
 from embcx_tui.store.calibration import ROUGH, Calibration, remember, stored
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.presets import load_preset

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from embcx_tui.bench import timing
-from embcx_tui.bench.breakdown import ORDER, breakdown
+from embcx_tui.bench.breakdown import PARTS, breakdown
 from embcx_tui.bench.reference import LibrarySetting, LoopSetting, PlainLoop, library_embed
 from embcx_tui.bench.train_bench import PartialEpochs
-from embcx_tui.bench.workloads import Trained, choose_dataset, cohort, noise_dataset, settings_for
+from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute.training.network import initial_weights
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.study.presets import load_preset
+from embcx_tui.worker.calibrate import cohort, noise_dataset, settings_for
 from tests.compute.affinity_reference import joint_probabilities
 from tests.compute.reference_mlp import reference_network, reference_train
 
@@ -77,7 +78,7 @@ def test_made_up_data_has_the_real_sizes() -> None:
     assert (data.features, len(data.x_train), len(data.x_test), len(data.classes)) == (3072, 30, 20, 10)
 
 
-def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
+def test_the_breakdown_is_of_a_real_study_and_records_nothing_afterwards() -> None:
     train = NetworkTrainer.train
     demo = load_preset("demo").settings
     settings = demo.model_copy(
@@ -89,7 +90,7 @@ def test_the_breakdown_is_of_a_real_study_and_leaves_no_clock_behind() -> None:
     )
     found = breakdown("demo", settings)
     assert NetworkTrainer.train is train
-    assert [part["part"] for part in found["parts"]] == list(ORDER)
+    assert [part["part"] for part in found["parts"]] == list(PARTS)
     assert all(part["seconds"] > 0 for part in found["parts"])
     assert sum(part["share"] for part in found["parts"]) == pytest.approx(1.0)
 

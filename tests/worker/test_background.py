@@ -25,8 +25,8 @@ CPU = torch.device("cpu")
 BESIDE = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.run as work
-work.worthwhile = lambda device: True
+from embcx_tui.worker import run
+run.worthwhile = lambda device: True
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
@@ -35,10 +35,10 @@ sys.exit(run_study(Path(sys.argv[1])))
 FULL = BESIDE.replace(
     "from embcx_tui.worker.process",
     """
-import embcx_tui.worker.measure as layers
+from embcx_tui.worker import measure
 def full(*values):
     raise OSError(28, "No space left on device", "layer.npz")
-layers.write_arrays = full
+measure.write_arrays = full
 from embcx_tui.worker.process""",
 )
 
@@ -50,20 +50,20 @@ def test_calls_are_made_in_order_and_the_first_error_ends_them(possible: bool) -
     def fail() -> None:
         raise OSError("disk full")
 
-    with BackgroundQueue(possible, CPU) as beside:
+    with BackgroundQueue(possible, CPU) as background:
         for number in range(3):
-            beside.do(lambda number=number: made.append(number))  # type: ignore[misc]
-        beside.settle()
-        assert made == [0, 1, 2] and not beside.failed
+            background.submit(lambda number=number: made.append(number))  # type: ignore[misc]
+        background.join()
+        assert made == [0, 1, 2] and not background.failed
         if possible:
-            beside.do(fail)
-            beside.do(lambda: made.append(9))
+            background.submit(fail)
+            background.submit(lambda: made.append(9))
             with pytest.raises(OSError, match="disk full"):
-                beside.settle()
-            assert beside.failed
+                background.join()
+            assert background.failed
         else:
             with pytest.raises(OSError, match="disk full"):
-                beside.do(fail)
+                background.submit(fail)
     assert made == [0, 1, 2]
 
 
@@ -74,11 +74,11 @@ def test_calls_go_on_beside_the_caller() -> None:
         begun.set()
         assert may_end.wait(PATIENCE_S)
 
-    with BackgroundQueue(True, CPU) as beside:
-        beside.do(work)
+    with BackgroundQueue(True, CPU) as background:
+        background.submit(work)
         assert begun.wait(PATIENCE_S), "it runs while the caller goes on"
         may_end.set()
-        beside.settle()
+        background.join()
 
 
 @pytest.fixture

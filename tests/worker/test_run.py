@@ -8,7 +8,7 @@ import torch
 from embcx_tui.store.library import create_study
 from embcx_tui.study.presets import load_preset
 from embcx_tui.worker import calibrate, run
-from embcx_tui.worker.process import Journal
+from embcx_tui.worker.journal import Journal
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), MemoryError(), OSError(28, "full")])
