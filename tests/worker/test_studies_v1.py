@@ -49,12 +49,12 @@ def test_a_study_opens_with_the_same_numbers(name: str, home: Path) -> None:
 def test_a_stopped_study_resumes_and_keeps_what_was_recorded(name: str, home: Path) -> None:
     paths = restored(name, home)
     before = read_study(paths)
-    recorded = before.earlier | before.measured
+    recorded = {**before.earlier, **before.measured}
     assert before.state == "stopped" and recorded
     snapshot = run_to_the_end(paths)
     assert snapshot.state == "complete", [str(line) for line in snapshot.log]
-    results, epochs = snapshot.earlier | snapshot.measured, snapshot.histories["digits"].epochs
-    assert results | recorded == results, "measured layers are not measured again"
+    results, epochs = {**snapshot.earlier, **snapshot.measured}, snapshot.histories["digits"].epochs
+    assert {**results, **recorded} == results, "measured layers are not measured again"
     assert {**epochs, **before.histories["digits"].epochs} == epochs, "nor are epochs before the checkpoint trained"
     expected, found = stored("complete")["networks"], shown(paths)["networks"]
     assert [network["id"] for network in found] == [network["id"] for network in expected]
