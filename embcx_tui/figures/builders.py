@@ -34,9 +34,9 @@ from embcx_tui.study.text import safe_text
 Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
 
 COMPLEXITY = "embedding complexity (KL, nats)"
-# Title and y axis of each.
+# Name and unit of each; its axis shows the unit.
 QUANTITIES: dict[Quantity, tuple[str, str]] = {
-    "loss": ("loss", "cross-entropy (nats)"),
+    "loss": ("loss", "cross-entropy, nats"),
     "train_accuracy": ("training accuracy", "share correct"),
     "test_accuracy": ("test accuracy", "share correct"),
 }

@@ -10,26 +10,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.builders import training_curves
+from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.naming import activation_index, run_name
 from embcx_tui.study.text import safe_text
 
 ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
-# Title and unit of each.
-_WORDS: dict[Quantity, tuple[str, str]] = {
-    "loss": ("Training loss", "cross-entropy, nats"),
-    "test_accuracy": ("Test accuracy", "share right"),
-    "train_accuracy": ("Training accuracy", "share right"),
-}
 # Colours that no activation has: of the chosen network, and from which on those of shuffled labels are.
 _CHOSEN_PLACE, _SHUFFLED_PLACE = 5, 6
 
 
 def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
     """Return the curves of the `marked` networks, else the mean of each activation and the `chosen` network's own."""
-    title, unit = _WORDS[quantity]
+    name, unit = QUANTITIES[quantity]
+    title = "Training loss" if quantity == "loss" else name.capitalize()
     if marked:
         drawn = training_curves(snapshot, marked, quantity)
         return replace(drawn, title=f"{title} of the marked networks", y_label=unit)
