@@ -77,7 +77,7 @@ EXCLUDE_CHANCE = click.option(
 @click.argument("study")
 @click.option("--json", "as_json", is_flag=True, help="Every network and layer, means and statistics as JSON.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line a measured layer, unless --table says else."
+    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
 )
 @click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
 @EXCLUDE_CHANCE

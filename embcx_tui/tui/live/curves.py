@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.builders import training_curves
+from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.naming import activation_index, run_name
