@@ -9,7 +9,7 @@ import torch
 from embcx_tui.compute.training import kernels_cpu
 from embcx_tui.compute.training.network import ACTIVATION_CODES
 from embcx_tui.study.settings import ACTIVATIONS
-from tests.compute.plain import MODULES
+from tests.compute.reference_mlp import MODULES
 
 
 def both(activation: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

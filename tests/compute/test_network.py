@@ -11,7 +11,7 @@ import torch
 from embcx_tui.compute.training.network import GAINS, activate_, backpropagate_, forward, initial_weights, layer_sizes
 from embcx_tui.study.ids import network_id
 from embcx_tui.study.plan import Network
-from tests.compute.plain import MODULES, plain_network
+from tests.compute.reference_mlp import MODULES, reference_network
 
 
 def network(activation: str, depth: int = 3, run: int = 0, control: str | None = None) -> Network:
@@ -78,7 +78,7 @@ def test_forward_equals_a_stack_of_modules() -> None:
     x = torch.randn(50, 64, generator=torch.Generator().manual_seed(1))
     passed = forward(weights, x)
     with torch.no_grad():
-        torch.testing.assert_close(passed.logits, plain_network(weights)(x))
+        torch.testing.assert_close(passed.logits, reference_network(weights)(x))
     assert weights.depth == 3 and [tuple(layer.shape) for layer in passed.hidden] == [(50, 20)] * 3
     assert passed.predictions.shape == (50,)
 

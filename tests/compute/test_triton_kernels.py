@@ -17,7 +17,7 @@ REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
 @pytest.mark.parametrize("what", ["pairs", "descents", "activations", "cohort"])
 def test_the_kernels_equal_plain_torch(what: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "tests.compute.interpreted", what]
+    command = [sys.executable, "-m", "tests.compute.triton_interpreter", what]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.stdout.strip() == "same", done.stderr[-2000:]
 

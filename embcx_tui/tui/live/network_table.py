@@ -1,4 +1,4 @@
-"""Every network of the study as a line: what it is, how far it is, how well it does."""
+"""The networks of a study, one per line: settings, epoch, loss, accuracies and status."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SORTED = "▾"
 
 
 def attention(state: NetworkState) -> int:
-    """Return how much a network needs a look: 0 diverged, 1 failed, 2 at chance, 3 stopped, 4 not at all."""
+    """Return a network's need of attention: 0 diverged, 1 failed, 2 at chance, 3 stopped, 4 none."""
     return _ATTENTION.get(state.status, _AT_CHANCE if state.at_chance else _NO_ATTENTION)
 
 
