@@ -13,7 +13,7 @@ from embcx_tui.analysis.forecast import forecast
 from embcx_tui.bench.breakdown import breakdown
 from embcx_tui.bench.embed_bench import PERPLEXITY
 from embcx_tui.bench.library_costs import library_cost, loop_cost, row, with_libraries
-from embcx_tui.bench.timing import Say, describe_machine, with_peak
+from embcx_tui.bench.machine import Say, describe_machine, with_peak
 from embcx_tui.bench.train_bench import PartialEpochs, without_test
 from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute import datasets

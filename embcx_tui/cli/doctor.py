@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from embcx_tui.store.paths import data_folder, home
 from embcx_tui.study.dataset_catalogue import CATALOGUE, missing_files
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.versions import NUMERIC_LIBRARIES, library_versions
 from embcx_tui.tui.terminal import colour_depth
 
 Verdict = Literal["ok", "note", "bad"]
@@ -54,17 +54,11 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
 
 
 def _versions() -> list[Finding]:
-    names = ("textual", "plotext", "torch", "torchvision", "openTSNE", "scikit-learn", "numpy", "numba")
-    known = {}
-    for name in names:
-        try:
-            known[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            known[name] = "missing"
-    text = ", ".join(f"{name} {version}" for name, version in known.items())
+    versions = library_versions(("textual", "plotext", *NUMERIC_LIBRARIES))
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
         Finding("embcx-tui", "ok", f"{__version__}, Python {sys.version.split()[0]} on {sys.platform}"),
-        Finding("libraries", "bad" if "missing" in known.values() else "ok", text),
+        Finding("libraries", "bad" if "missing" in versions.values() else "ok", text),
     ]
 
 

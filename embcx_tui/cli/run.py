@@ -199,20 +199,6 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
     return FAILED
 
 
-def follow_log(paths: StudyPaths) -> None:
-    """Print a study's log lines as they come, until its worker ends."""
-    reader = StudyReader(paths)
-    shown = 0
-    while True:
-        snapshot = reader.poll()
-        for line in snapshot.log[shown:]:
-            click.echo(str(line))
-        shown = len(snapshot.log)
-        if snapshot.state != "running":
-            return
-        time.sleep(_POLL_S)
-
-
 def open_application(study: str | None) -> NoReturn:
     """Open the application, on one study where `study` names one, and end with its exit code."""
     from embcx_tui.store.library import find_study

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from importlib import metadata
 
 import numpy as np
 import torch
 
-from embcx_tui import __version__
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
@@ -29,6 +26,7 @@ from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, Sampl
 from embcx_tui.study.plan import Cohort
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.versions import numeric_versions
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
@@ -38,7 +36,6 @@ from embcx_tui.worker.train import train_cohort
 
 # Shorter studies are not held up by the 3 to 6 s of a calibration.
 CALIBRATE_FROM_S = 20.0
-_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
 
 
 def compute_study(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
@@ -75,8 +72,7 @@ def compute_study(paths: StudyPaths, journal: Journal, stop: Callable[[], bool])
 
 def _describe(journal: Journal, device: torch.device) -> None:
     facts = describe(device)
-    versions = {"embcx-tui": __version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    versions = numeric_versions()
     if torch.version.cuda and device.type == "cuda":
         versions["cuda"] = torch.version.cuda
     calibration = _calibration(journal, device)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from embcx_tui.bench import timing
+from embcx_tui.bench import machine
 from embcx_tui.bench.breakdown import PARTS, breakdown
 from embcx_tui.bench.reference import LibrarySetting, LoopSetting, PlainLoop, library_embed
 from embcx_tui.bench.train_bench import PartialEpochs
@@ -96,7 +96,7 @@ def test_the_breakdown_is_of_a_real_study_and_records_nothing_afterwards() -> No
 
 
 def test_a_peak_is_that_of_the_work() -> None:
-    _, before = timing.with_peak(lambda: None)
-    _, peak = timing.with_peak(lambda: np.ones(20_000_000).sum())
-    _, after = timing.with_peak(lambda: None)
+    _, before = machine.with_peak(lambda: None)
+    _, peak = machine.with_peak(lambda: np.ones(20_000_000).sum())
+    _, after = machine.with_peak(lambda: None)
     assert peak - before > 100e6 and after < peak

@@ -1,25 +1,48 @@
-"""Peak memory of a piece of work, and the machine that a benchmark ran on."""
+"""The machine that a benchmark runs on, peak memory, and the first call of a process with and without kept code."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from embcx_tui import __version__
 from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, Value
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.versions import numeric_versions
 
 # Reports progress: one line about what is measured now.
 Say = Callable[[str], None]
+# First calls with some milliseconds of work: the rest is importing, compiling or loading.
+_SCRIPTS = {
+    "embedding": """
+import time
+import numpy as np
+from embcx_tui.compute.tsne.complexity import measure
+rows = np.random.default_rng(0).standard_normal((120, 10)).astype(np.float32)
+begun = time.perf_counter()
+list(measure([rows], [0]))
+print(time.perf_counter() - begun)
+""",
+    "training": """
+import time
+import torch
+from embcx_tui.worker.calibrate import cohort, noise_dataset, settings_for
+data, settings = noise_dataset("digits", 200, 100), settings_for("digits", depths=(2,), runs=1)
+begun = time.perf_counter()
+cohort(data, settings, torch.device("cpu")).epoch()
+print(time.perf_counter() - begun)
+""",
+}
 
 
 def idle_ratio(theirs: Timing, their_threads: int, ours: Timing, our_threads: int) -> float:
@@ -51,9 +74,6 @@ def _peak() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-_LIBRARIES = ("torch", "numpy", "numba", "openTSNE", "scikit-learn")
-
-
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Return processor, cores, memory (bytes), present load (1, 5, 15 min), GPU with driver, and versions."""
     facts: dict[str, Any] = {
@@ -66,11 +86,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "gpu": None,
         "driver": None,
         "system": f"{platform.system()} {platform.release()}",
-        "versions": {
-            "embcx-tui": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _LIBRARIES},
-        },
+        "versions": numeric_versions(),
     }
     if device.type == "cuda":
         facts["gpu"] = safe_text(torch.cuda.get_device_name(device), 80)
@@ -98,3 +114,25 @@ def _driver() -> str | None:
     except pynvml.NVMLError:
         return None
     return safe_text(version.decode() if isinstance(version, bytes) else version, 40)
+
+
+def first_calls(what: str) -> dict[str, float]:
+    """Return seconds of a process's first "embedding", or "training" of an epoch on the CPU: `compiling` with an empty
+    cache, `cached` after that.
+    """
+    with tempfile.TemporaryDirectory(prefix="embcx-bench-") as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        times = [_first_call(_SCRIPTS[what], environment) for _ in range(2)]
+    return {"compiling": times[0], "cached": times[1]}
+
+
+def _first_call(script: str, environment: dict[str, str]) -> float:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
