@@ -191,6 +191,7 @@ def layer_scatter(
     chosen: int | None = None,
     shown: NDArray[np.bool_] | None = None,
     view: tuple[float, float, float, float] | None = None,
+    key: str = "",
 ) -> Scatter:
     """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
     return Scatter(
@@ -202,6 +203,7 @@ def layer_scatter(
         chosen,
         shown,
         view,
+        key,
     )
 
 

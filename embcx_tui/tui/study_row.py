@@ -99,8 +99,8 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
     datasets = snapshot.plan.settings.data.datasets
     scores: dict[str, float] = {}
     for summary in summarise(snapshot):
-        # One number per architecture: the last layer of the trained networks. With several datasets or depths the
-        # architecture's name says which.
+        # One number per architecture: the last layer of the trained networks. The name has dataset and depth where
+        # there are several.
         dataset, depth, activation, control = summary.architecture
         if summary.layer == depth and control is None and summary.kl_mean is not None:
             words = [activation]

@@ -43,7 +43,7 @@ def _encoding() -> str:
 def colour_depth() -> int:
     """Return how many colours the terminal shows: 16, 256 or 2^24.
 
-    Decided as rich decides it, which does the colouring: a TERM that does not name a number of colours has 16.
+    As rich decides, which writes the colours: a TERM that does not name a number of colours has 16.
     """
     forced = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
     if forced != "auto":

@@ -14,12 +14,15 @@ from embcx_tui.figures.model import Scatter
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.layers.plane import nearest_to
-from embcx_tui.tui.layers.point_panel import PointFacts, PointPanel
-from embcx_tui.tui.layers.screen import LayersScreen
+from embcx_tui.tui.layers import controller
+from embcx_tui.tui.layers.embeddings import nearest_to
+from embcx_tui.tui.layers.point_facts import PointFacts
+from embcx_tui.tui.layers.point_panel import PointPanel
+from embcx_tui.tui.layers.selection import NodeKey
+from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.widgets.canvas import PointsCanvas
-from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
 
 LOOK = Look()  # where points stand does not depend on colours
@@ -38,7 +41,7 @@ def shown(pilot: Pilot[None]) -> Scatter:
 
 
 async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         text = await sees(pilot, "training", "taken for", "near in the plane", "near as inputs")
@@ -54,7 +57,7 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
 
 
 async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_keeps() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", "right")
         text = await sees(pilot, "near in the layer")
@@ -78,7 +81,7 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
 
 
 async def test_the_input_tells_its_neighbours_once() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", *["comma"] * 3)
         await sees(pilot, "Input · run 0", "near in the layer, ")
         await sees_no(pilot, "near as inputs")
@@ -86,7 +89,7 @@ async def test_the_input_tells_its_neighbours_once() -> None:
 
 @pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none", "a word"])
 async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str) -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
     arrays = read_arrays(study.paths.root, event.file)
     near = arrays.pop("neighbours")
@@ -97,11 +100,11 @@ async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the plane", "near as inputs")
-        assert "near in the layer" not in text_of(pilot.app)
+        assert "near in the layer" not in text_of(pilot)
 
 
 async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the plane")
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
@@ -123,48 +126,8 @@ async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
         assert shown(pilot).chosen is None
 
 
-async def test_the_point_stays_chosen_across_layers_networks_and_runs_that_hold_it() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", "up")
-        await sees(pilot, "near in the plane")
-        chosen = shown(pilot).chosen
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
-        assert shown(pilot).chosen == chosen
-        await pilot.press("escape", "down")
-        await sees(pilot, "Layer 2 of 3 · relu, run 0")
-        assert shown(pilot).chosen == chosen
-
-
-async def test_the_part_seen_follows_the_chosen_point_from_layer_to_layer_and_may_be_left() -> None:
-    study = made.make_study(small())
-    # Two layers that have nothing in common: near one point there, another is far away here.
-    event = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
-    points = np.random.default_rng(5).normal(0, 1, (200, 2)).astype(np.float32)
-    file = write_arrays(study.paths.arrays, event.file.name.removeprefix("arrays/"), {"points": points})
-    study.append(event.model_copy(update={"file": file}))
-    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", *["plus"] * 6)
-        await sees(pilot, "near in the layer", "zoom ×8.0")
-        before = shown(pilot).view
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3", "zoom ×")
-        figure = shown(pilot)
-        assert figure.view and before and figure.view != before and figure.chosen is not None
-        x, y = figure.points[figure.chosen]
-        assert figure.view[0] <= x <= figure.view[2] and figure.view[1] <= y <= figure.view[3]
-        # Whoever looks elsewhere then is left there.
-        await pilot.press(*["shift+right"] * 8)
-        await pilot.pause()
-        away = shown(pilot).view
-        assert away and away[0] > x
-        await pilot.press("3", "3")
-        await pilot.pause()
-        assert shown(pilot).view == away
-
-
 async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same() -> None:
-    study = made.make_study(small(measure__methods=["tsne", "pca"]))
+    study = make_study(small(measure__methods=["tsne", "pca"]))
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
     points = np.random.default_rng(1).normal(0, 1, (200, 2)).astype(np.float32)
     file = write_arrays(study.paths.arrays, "digits-d3-tanh-r0-l3.pca.npz", {"points": points})
@@ -191,22 +154,18 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
         show_point(panel, facts, words)
 
     monkeypatch.setattr(PointPanel, "show", listening)
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+    monkeypatch.setattr(controller, "adjacent_layers", lambda *_: ())  # nothing is read ahead
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the layer")
         said.clear()
-        screen = pilot.app.screen
-        assert isinstance(screen, LayersScreen) and screen._pictures
-        clouds = screen._pictures.clouds
-        clouds.shelf._kept.clear()  # what was read ahead
-        clouds._known.clear()
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0", "near in the layer")
+        pilot.app.screen.query_one(LayersTree).select(NodeKey("digits", 3, "relu"))
+        await sees(pilot, "Layer 3 of 3 · relu, run 0", "near in the layer")
         assert said and not any(said)
 
 
 async def test_a_click_chooses_the_point_under_it() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
         cells = locate(shown(pilot), *canvas.content_size, LOOK)
         inset = canvas.content_region.offset - canvas.region.offset
@@ -217,7 +176,7 @@ async def test_a_click_chooses_the_point_under_it() -> None:
 
 
 async def test_m_leaves_only_what_is_misclassified() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     predicted = read_arrays(study.paths.root, read_study(study.paths).trained["digits-d3-tanh-r0"].file)["predicted"]
     wrong = int((predicted != np.arange(200) % 10).sum())
     async with opened(study, "layers", expect="10-NN ") as pilot:
@@ -230,7 +189,7 @@ async def test_m_leaves_only_what_is_misclassified() -> None:
 
 
 async def test_plus_zooms_in_shift_arrows_pan_and_equals_shows_all() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
 
         def on_screen() -> int:
@@ -255,26 +214,26 @@ async def test_plus_zooms_in_shift_arrows_pan_and_equals_shows_all() -> None:
 
 
 async def test_a_network_whose_answers_are_unknown_says_so() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     (study.paths.arrays / "digits-d3-tanh-r0.npz").unlink()
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("m")
-        await sees(pilot, "answers are not known")
+        await sees(pilot, "predictions are not known")
         await pilot.press("p")
-        await sees(pilot, "what the network takes it")
+        await sees(pilot, "its predicted class is not")
 
 
 async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
         text = await sees(pilot, "near in the plane")
         assert "▀" not in text and any(shade in text for shade in "░▒▓")
 
 
 async def test_help_and_footer_tell_the_keys_of_walking() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
-        assert "p Point" in text_of(pilot.app).splitlines()[-1]
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
+        assert "p Point" in text_of(pilot).splitlines()[-1]
         await pilot.press("p")
         text = await sees(pilot, "esc Leave")
         assert "← ↑ → ↓ Point" in text.splitlines()[-1] and "p Point" not in text.splitlines()[-1]
@@ -282,14 +241,17 @@ async def test_help_and_footer_tell_the_keys_of_walking() -> None:
         await sees(pilot, "p Point", "converged")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("colour", [True, False], ids=["colour", "no colour"])
+@pytest.mark.parametrize(
+    ("size", "colour"),
+    [((80, 24), True), ((120, 40), True), ((80, 24), False)],
+    ids=["80x24", "120x40", "no colour"],
+)
 def test_picture_of_a_chosen_point(
     size: tuple[int, int], colour: bool, snap_compare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
-    study = made.make_study(made.settings_of())
+    study = make_study(settings_of())
 
     async def look(pilot: Pilot[None]) -> None:
         pilot.app.animation_level = "none"
