@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.export.screenshot import screen_svg
+from embcx_tui.tui.export.save import screen_svg
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.terminal import Abilities
 from tests.fake_events import START
