@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 # The folder that the person running the tests named; the tests themselves get a home of their own.
 _DATA_DIR = os.environ.get("EMBCX_DATA_DIR")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all later collections: with torch and scipy one takes half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

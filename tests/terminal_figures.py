@@ -27,8 +27,9 @@ from embcx_tui.store.library import delete_study, list_studies
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
+from tests.fake_events import START
+from tests.fake_studies import make_study, settings_of
 from tests.terminal import KEYS, Terminal
-from tests.tui.made import START, make_study, settings_of
 
 STUDIES = 50
 # Its name: 280 networks × 100 epochs, all measured. The second newest study, or the third, below the one that trains.

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.terminal import PATIENCE_S, Terminal
-from tests.tui import made
 
 PROGRAM = (sys.executable, "-m", "embcx_tui")
 # All that is on a screen too small for more: in full, and at 25 columns.
@@ -24,9 +24,9 @@ SMALL = ("q quits · needs 40×12 cells", "q quits · needs 40×12 ce…")
 
 
 @pytest.fixture
-def measured() -> made.Made:
+def measured() -> FakeStudy:
     """A small study that is trained and measured, where training is not the point."""
-    return made.make_study(made.settings_of(networks__runs=1), "complete")
+    return make_study(settings_of(networks__runs=1), "complete")
 
 
 def studies() -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def test_first_start_demo_detach_return_browse_export(home: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int], measured: made.Made) -> None:
+def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int], measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), *size) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.press("p")
@@ -131,7 +131,7 @@ def point(terminal: Terminal) -> str:
     return " ".join(shown.groups()) if shown else ""
 
 
-def test_compare_two_networks_and_go_back(measured: made.Made) -> None:
+def test_compare_two_networks_and_go_back(measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
         # Whichever of two activations the cursor stands on: it and its neighbour.
@@ -149,7 +149,7 @@ def test_compare_two_networks_and_go_back(measured: made.Made) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "SVG"])
-def test_export_what_is_looked_at(kind: str, measured: made.Made) -> None:
+def test_export_what_is_looked_at(kind: str, measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 80, 24) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.press("e")
@@ -171,7 +171,7 @@ def test_export_what_is_looked_at(kind: str, measured: made.Made) -> None:
         assert root.tag.endswith("svg") and len(list(root.iter())) > 100
 
 
-def test_export_a_figure_of_the_study_found_by_typing(measured: made.Made) -> None:
+def test_export_a_figure_of_the_study_found_by_typing(measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.press("e")
@@ -194,7 +194,7 @@ def test_export_a_figure_of_the_study_found_by_typing(measured: made.Made) -> No
 
 
 def test_the_mouse_goes_to_what_it_clicks() -> None:
-    study = made.make_study(made.settings_of(networks__runs=1, measure__epochs=[1, 2]), "complete")
+    study = make_study(settings_of(networks__runs=1, measure__epochs=[1, 2]), "complete")
     study.measure_after(1, 2)
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
@@ -240,7 +240,7 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.until(lambda: "Layer 2 of 3 · relu" not in terminal.text(), "the dot led nowhere")
 
 
-def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: made.Made) -> None:
+def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: FakeStudy) -> None:
     shell = ("sh", "-i")
     with Terminal(shell, 80, 24, {"PS1": "READY> ", "ENV": "", "HISTFILE": ""}) as terminal:
         terminal.expect("READY>")
@@ -267,7 +267,7 @@ def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: made.Ma
         assert terminal.modes_left_on() == [] and terminal.echoes()
 
 
-def test_a_terminal_that_goes_while_the_application_is_stopped_takes_it_along(measured: made.Made) -> None:
+def test_a_terminal_that_goes_while_the_application_is_stopped_takes_it_along(measured: FakeStudy) -> None:
     with Terminal(("sh", "-i"), 80, 24, {"PS1": "READY> ", "ENV": ""}) as terminal:
         terminal.expect("READY>")
         terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id} & echo pid=$!\r")
@@ -287,7 +287,7 @@ def test_a_terminal_that_goes_while_the_application_is_stopped_takes_it_along(me
 
 
 @pytest.mark.parametrize("place", ["studies", "live", "layers"])
-def test_a_screen_on_which_nothing_happens_sends_nothing(place: str, measured: made.Made) -> None:
+def test_a_screen_on_which_nothing_happens_sends_nothing(place: str, measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.press(*{"studies": "s", "live": "v", "layers": ""}[place])
@@ -334,7 +334,7 @@ def test_a_study_that_cannot_begin_is_one_line_and_nothing_is_left_of_it(home: P
 
 
 @pytest.mark.parametrize(("key", "shown"), [("s", "last KL"), ("v", "Training loss"), ("l", "10-NN")])
-def test_a_resize_storm_leaves_the_screen_as_it_was(key: str, shown: str, measured: made.Made) -> None:
+def test_a_resize_storm_leaves_the_screen_as_it_was(key: str, shown: str, measured: FakeStudy) -> None:
     sizes = [(30, 8), (200, 60), (41, 13), (120, 40), (10, 3), (79, 23), (1, 1), (160, 20), (40, 12), (90, 50)]
     with Terminal((*PROGRAM, "open", measured.paths.id), 80, 24) as terminal:
         terminal.expect("Layer 3 of 3")
@@ -358,8 +358,8 @@ def test_a_resize_storm_leaves_the_screen_as_it_was(key: str, shown: str, measur
     [((), "complete"), (("?",), "Keys"), (("ctrl+p",), "Configure a new study"), (("down", "delete"), "go for good")],
     ids=["no window", "help", "palette", "question"],
 )
-def test_too_small_a_terminal_is_one_line_and_q_works(keys: tuple[str, ...], shown: str, measured: made.Made) -> None:
-    running = made.make_study(made.settings_of(networks__runs=1), "running", study_id="a2c4e6g8j0", arrays=False)
+def test_too_small_a_terminal_is_one_line_and_q_works(keys: tuple[str, ...], shown: str, measured: FakeStudy) -> None:
+    running = make_study(settings_of(networks__runs=1), "running", study_id="a2c4e6g8j0", arrays=False)
     with Terminal(PROGRAM, 80, 24) as terminal:
         terminal.expect("complete")
         terminal.press(*keys)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from embcx_tui.analysis.statistics import Trend
+if TYPE_CHECKING:  # numpy comes with it: not before the first frame
+    from embcx_tui.analysis.statistics import Trend
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # A worker that has written nothing for this long is called quiet: an epoch or a layer seldom takes longer.

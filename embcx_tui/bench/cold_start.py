@@ -21,7 +21,7 @@ print(time.perf_counter() - begun)
     "training": """
 import time
 import torch
-from embcx_tui.bench.workloads import cohort, noise_dataset, settings_for
+from embcx_tui.worker.calibrate import cohort, noise_dataset, settings_for
 data, settings = noise_dataset("digits", 200, 100), settings_for("digits", depths=(2,), runs=1)
 begun = time.perf_counter()
 cohort(data, settings, torch.device("cpu")).epoch()

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from embcx_tui.bench.reference import LoopSetting, PlainLoop
-from embcx_tui.bench.workloads import cohort, settings_for, start
+from embcx_tui.bench.workloads import start
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.training.network import forward
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
+from embcx_tui.worker.calibrate import cohort, settings_for
 
 PERPLEXITY = 30.0
 

@@ -1,52 +1,25 @@
-"""Wall time, processor time and peak memory of a piece of work, and the machine it was measured on."""
+"""Peak memory of a piece of work, and the machine that a benchmark ran on."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import torch
 
 from embcx_tui import __version__
 from embcx_tui.compute.device import cores
+from embcx_tui.compute.timing import Timing, Value
 from embcx_tui.study.text import safe_text
 
-Value = TypeVar("Value")
-# What a person who waits is told: one line about what is measured now.
+# Reports progress: one line about what is measured now.
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Wall seconds, and processor seconds of all threads of this process."""
-
-    seconds: float
-    cpu_seconds: float
-
-    def per(self, units: float) -> Timing:
-        """Return the time of one of `units` equal pieces of work."""
-        return Timing(self.seconds / units, self.cpu_seconds / units)
-
-
-def timed(work: Callable[[], Value]) -> tuple[Value, Timing]:
-    """Return what `work` returns and how long it took."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    value = work()
-    return value, Timing(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def medians(timings: Sequence[Timing]) -> Timing:
-    """Return the median of each clock over `timings` (one or more)."""
-    return Timing(median(one.seconds for one in timings), median(one.cpu_seconds for one in timings))
 
 
 def idle_ratio(theirs: Timing, their_threads: int, ours: Timing, our_threads: int) -> float:

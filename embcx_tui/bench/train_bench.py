@@ -11,13 +11,16 @@ import torch
 from embcx_tui.bench.cold_start import first_calls
 from embcx_tui.bench.equivalence import agreement, shortened
 from embcx_tui.bench.reference import LoopSetting, PlainLoop, loop_settings
-from embcx_tui.bench.timing import Say, Timing, describe_machine, idle_ratio, medians, timed, with_peak
-from embcx_tui.bench.workloads import choose_dataset, cohort, settings_for, start
+from embcx_tui.bench.timing import Say, describe_machine, idle_ratio, with_peak
+from embcx_tui.bench.workloads import choose_dataset, start
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
-from embcx_tui.compute.training.cohort import CohortTraining, memory_estimate
+from embcx_tui.compute.timing import Timing, medians, timed
+from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
+from embcx_tui.worker.calibrate import cohort, settings_for
 
 RUNS = 5
 DEPTH = 5

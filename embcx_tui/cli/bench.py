@@ -35,7 +35,7 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
     from embcx_tui.worker.launch import ask
 
     console = Console(stderr=True, highlight=False)
-    words = [*["quick"] * quick, *["large"] * large, f"device={device}"]
+    options = [*["quick"] * quick, *["large"] * large, f"device={device}"]
     results: dict[str, dict[str, Any]] = {}
     for part in (what,) if what else PARTS[:2]:
         with console.status(part) as status:
@@ -43,7 +43,7 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
             def show(line: dict[str, Any], part: str = part) -> None:
                 status.update(f"{part}: {safe_text(line.get('doing', ''), 100)}")
 
-            results[part] = ask("bench", part, *words, on_line=show)["result"]
+            results[part] = ask(part, *options, module="embcx_tui.bench", on_line=show)["result"]
     if as_json:
         click.echo(json.dumps(results[what] if what else results, indent=2))
         return

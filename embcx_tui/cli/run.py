@@ -94,9 +94,9 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
     from embcx_tui.worker.launch import await_acceptance, start
 
     paths = find_study(study)
-    start(paths)
+    reader = start(paths)
     try:
-        await_acceptance(paths)
+        await_acceptance(reader)
     except KeyboardInterrupt:
         from rich.console import Console
 

@@ -27,8 +27,8 @@ from embcx_tui.analysis.statistics import (
 )
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.store.snapshot import Snapshot
-from tests.figures import small_study
-from tests.figures.small_study import complexity
+from tests import small_study
+from tests.small_study import complexity
 
 
 def test_the_interval_is_students() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from embcx_tui.analysis.summary import measurements
 from embcx_tui.analysis.tables import TABLES, csv_table, csv_text
-from tests.figures import small_study
+from tests import small_study
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from embcx_tui.cli import cli
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.presets import load_preset, preset_names
-from tests.figures import small_study
-from tests.figures.small_study import SmallStudy
+from tests import small_study
+from tests.small_study import SmallStudy
 
 
 def embcx(*words: str) -> Result:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui import made
+from tests.fake_studies import make_study, settings_of
 
 
 @pytest.mark.parametrize(("size", "inches"), [("column", 3.35), ("page", 6.7), ("slide", 10.0)])
 def test_a_png_is_as_wide_as_asked(size: str, inches: float, tmp_path: Path) -> None:
-    settings = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
-    study = made.make_study(settings, arrays=False)
+    settings = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+    study = make_study(settings, arrays=False)
     command = (sys.executable, "-m", "embcx_tui", "export", study.paths.id, "--figure", "training-digits")
     subprocess.run([*command, "--size", size, "--dpi", "100", "--out", str(tmp_path)], check=True, capture_output=True)
     width, _ = struct.unpack(">II", (tmp_path / "training-digits.png").read_bytes()[16:24])

@@ -13,7 +13,7 @@ from embcx_tui.analysis.markdown import escaped, fenced
 from embcx_tui.analysis.report import report
 from embcx_tui.cli import cli
 from embcx_tui.study.settings import validate
-from tests.figures import small_study
+from tests import small_study
 
 
 def write(folder: Path, *more: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embcx_tui.cli.studies import summary_text
-from tests.figures import small_study
+from tests import small_study
 
 ACTIVATIONS = ("logsig", "relu")
 

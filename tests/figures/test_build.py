@@ -16,8 +16,8 @@ from embcx_tui.figures import builders, gallery
 from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.naming import dataset_title
-from tests.figures import small_study
-from tests.figures.small_study import complexity
+from tests import small_study
+from tests.small_study import complexity
 
 
 def test_bars_hold_every_run_of_every_layer() -> None:

@@ -18,8 +18,8 @@ from embcx_tui.figures.image.render import render
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.study.plan import make_plan
-from tests.figures import small_study
-from tests.figures.small_study import SmallStudy, complexity
+from tests import small_study
+from tests.small_study import SmallStudy, complexity
 
 EVERY = {"activations": ["logsig", "tanh", "softsign", "relu"]}
 

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from embcx_tui.analysis import formatting
-from tests.tui import made
+from tests.fake_events import START
+from tests.fake_studies import release_all
 
 # Ten minutes after the made studies began, unless told otherwise.
-NOW = made.START + 600
+NOW = START + 600
 
 
 @pytest.fixture(autouse=True)
 def no_worker_left() -> Iterator[None]:
     """End the processes that stand in for workers."""
     yield
-    made.release_all()
+    release_all()
 
 
 @pytest.fixture(autouse=True)

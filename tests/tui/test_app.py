@@ -10,10 +10,10 @@ from textual.message import Message
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.mode_screen import TABS
 from embcx_tui.tui.widgets.dialogs import Ask
-from tests.tui import made
-from tests.tui.pressing import PATIENCE_S, AppPilot, app_of, listed, screen_text, shows, until
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import PATIENCE_S, AppPilot, app_of, has_exited, listed, sees, text_of, until
 
-SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+SMALL = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 
 
 def _is_in(pilot: AppPilot, mode: str) -> bool:
@@ -26,7 +26,7 @@ async def test_one_key_a_mode() -> None:
         for key, (mode, title) in zip("scvl", TABS, strict=True):
             await pilot.press(key)
             await until(pilot, partial(_is_in, pilot, mode))
-            await shows(pilot, f"{key} {title}")
+            await sees(pilot, f"{key} {title}")
 
 
 async def test_a_click_on_a_mode_and_on_a_key_does_the_same() -> None:
@@ -36,63 +36,63 @@ async def test_a_click_on_a_mode_and_on_a_key_does_the_same() -> None:
         await until(pilot, lambda: app_of(pilot).current_mode == "configure")
         await pilot.press("s")
         await until(pilot, lambda: app_of(pilot).current_mode == "studies")
-        place = screen_text(pilot).splitlines()[-1].index("Help")
+        place = text_of(pilot).splitlines()[-1].index("Help")
         await pilot.click(offset=(place, 23))
-        await shows(pilot, "The list of all studies")
+        await sees(pilot, "The list of all studies")
 
 
 async def test_q_leaves_at_once_when_nothing_runs() -> None:
-    made.make_study(SMALL, "complete", arrays=False)
+    make_study(SMALL, "complete", arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("q")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert app.study_actions.last_words == ""
 
 
 async def test_q_while_a_study_trains_asks_and_enter_detaches() -> None:
-    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
+    study = make_study(SMALL, "running", epochs=1, arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("q")
-        await shows(pilot, "Leave embcx-tui?")
+        await sees(pilot, "Leave embcx-tui?")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, Ask))
         await pilot.press("q")
-        await shows(pilot, "Detach")
+        await sees(pilot, "Detach")
         await pilot.press("enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder is not None and study.holder.poll() is None
     assert f"embcx-tui open {study.paths.id}" in app.study_actions.last_words
 
 
 async def test_q_can_stop_the_study_after_its_epoch() -> None:
-    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
+    study = make_study(SMALL, "running", epochs=1, arrays=False)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("q")
-        await shows(pilot, "Stop after this epoch")
+        await sees(pilot, "Stop after this epoch")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder is not None
     assert study.holder.wait(PATIENCE_S) == 0
     assert "embcx-tui resume" in app.study_actions.last_words
 
 
 async def test_q_stops_only_the_study_it_names() -> None:
-    study = made.make_study(SMALL, "running", epochs=1, arrays=False)
-    other = made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
+    study = make_study(SMALL, "running", epochs=1, arrays=False)
+    other = make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
     app = make_app(study.paths)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.rows_complete and app.snapshot)
         await pilot.press("q")
-        await shows(pilot, "2 studies are training")
-        await shows(pilot, "Stop the open one")
+        await sees(pilot, "2 studies are training")
+        await sees(pilot, "Stop the open one")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert study.holder and other.holder
     assert study.holder.wait(PATIENCE_S) == 0 and other.holder.poll() is None
     assert f"embcx-tui resume {study.paths.id}" in app.study_actions.last_words
@@ -100,50 +100,50 @@ async def test_q_stops_only_the_study_it_names() -> None:
 
 
 async def test_q_without_an_open_study_offers_no_stop_for_several() -> None:
-    made.make_study(SMALL, "running", epochs=1, arrays=False)
-    made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
+    make_study(SMALL, "running", epochs=1, arrays=False)
+    make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("q")
-        await shows(pilot, "Detach")
-        assert "Stop" not in screen_text(pilot).splitlines()[-8:][0] and "Stop the open one" not in screen_text(pilot)
+        await sees(pilot, "Detach")
+        assert "Stop" not in text_of(pilot).splitlines()[-8:][0] and "Stop the open one" not in text_of(pilot)
 
 
 async def test_opened_on_a_study_it_shows_that_study() -> None:
-    study = made.make_study(SMALL, "complete")
+    study = make_study(SMALL, "complete")
     async with make_app(study.paths).run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app_of(pilot).current_mode == "layers")
         assert app_of(pilot).paths == study.paths
 
 
 async def test_a_window_too_small_says_so_and_q_works() -> None:
-    made.make_study(SMALL, "running", epochs=1, arrays=False)
+    make_study(SMALL, "running", epochs=1, arrays=False)
     app = make_app()
     async with app.run_test(size=(39, 11)) as pilot:
         await until(pilot, lambda: app.rows)
-        assert screen_text(pilot).strip().startswith("q quits · needs 40×12 cells")
-        assert len(screen_text(pilot).split("\n")[1].strip()) == 0
+        assert text_of(pilot).strip().startswith("q quits · needs 40×12 cells")
+        assert len(text_of(pilot).split("\n")[1].strip()) == 0
         for key in "vlcs":
             await pilot.press(key)
-            await shows(pilot, "q quits · needs 40×12 cells")
+            await sees(pilot, "q quits · needs 40×12 cells")
         await pilot.press("q")
-        await until(pilot, lambda: app._exit)
+        await until(pilot, lambda: has_exited(pilot))
 
 
 async def test_nothing_is_cut_at_80_columns() -> None:
-    made.make_study(SMALL, "complete", arrays=False)
+    make_study(SMALL, "complete", arrays=False)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         for key in "scvl":
             await pilot.press(key)
             await pilot.pause()
-            last = screen_text(pilot).splitlines()[-1]
+            last = text_of(pilot).splitlines()[-1]
             assert "? Help" in last and "q Quit" in last, last
 
 
 async def test_what_is_pasted_where_nothing_takes_it_is_dropped() -> None:
     """It climbs to the application, which must not send it down again, without end."""
-    made.make_study(SMALL, "complete", arrays=False)
+    make_study(SMALL, "complete", arrays=False)
     app = make_app()
     times = 0
 

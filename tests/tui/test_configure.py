@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from embcx_tui.store.calibration import ROUGH
 from embcx_tui.store.library import list_studies, read_settings
@@ -15,16 +15,21 @@ from embcx_tui.study.presets import load_preset, preset_names
 from embcx_tui.study.settings import parse_toml, to_toml, validate
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.configure.fields import FIELDS, editor_id
-from embcx_tui.tui.configure.screen import ConfigureScreen, estimate
+from embcx_tui.tui.configure.screen import estimate
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.worker import launch
-from tests.tui import made
-from tests.tui.pressing import AppPilot, app_of, listed, said, screen_text, shows, text_of, until
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import AppPilot, app_of, listed, notifications, sees, text_of, until
+
+
+def cost_of(pilot: AppPilot) -> str:
+    """Return the line that says what the study of the form would cost."""
+    return str(pilot.app.screen.query_one("#cost", Static).content)
 
 
 async def _load(pilot: Pilot[None], path: Path) -> None:
     await pilot.press("ctrl+o")
-    await shows(pilot, "Load a study file")
+    await sees(pilot, "Load a study file")
     pilot.app.screen.query_one(Input).value = str(path)
     await pilot.press("enter")
 
@@ -32,8 +37,8 @@ async def _load(pilot: Pilot[None], path: Path) -> None:
 async def _open_form(pilot: AppPilot) -> None:
     await listed(pilot)
     await pilot.press("c")
-    await shows(pilot, "start from")
-    await until(pilot, lambda: "networks" in text_of(pilot, "#cost"))
+    await sees(pilot, "start from")
+    await until(pilot, lambda: "networks" in cost_of(pilot))
 
 
 async def _type(pilot: Pilot[None], key: str, text: str) -> None:
@@ -41,14 +46,15 @@ async def _type(pilot: Pilot[None], key: str, text: str) -> None:
     field = pilot.app.screen.query_one(f"#{editor_id(key)}", Input)
     field.focus()
     await pilot.pause()
-    await pilot.press("end", *["backspace"] * len(field.value), *text)
-    await pilot.pause()
+    await pilot.press("end", "ctrl+u")
+    field.insert_text_at_cursor(text[:-1])
+    await pilot.press(*text[-1:])
 
 
 async def test_the_form_begins_with_the_demo_and_says_what_it_costs() -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         await _open_form(pilot)
-        assert text_of(pilot, "#cost").startswith("12 networks + 12 controls · 75 embeddings · about ")
+        assert cost_of(pilot).startswith("12 networks + 12 controls · 75 embeddings · about ")
 
 
 async def test_arrows_move_between_fields_and_space_chooses() -> None:
@@ -56,11 +62,11 @@ async def test_arrows_move_between_fields_and_space_chooses() -> None:
         await _open_form(pilot)
         await pilot.press("right", "space")
         second = load_preset(preset_names()[1]).settings
-        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{second.network_count:,} network"))
+        await until(pilot, lambda: cost_of(pilot).startswith(f"{second.network_count:,} network"))
         await pilot.press("down", "down", "space")
         sets = len({*second.data.datasets} ^ {"digits"})
         more = second.network_count // len(second.data.datasets) * sets
-        await until(pilot, lambda: text_of(pilot, "#cost").startswith(f"{more:,} network"))
+        await until(pilot, lambda: cost_of(pilot).startswith(f"{more:,} network"))
         assert pilot.app.screen.query_one("#presets", Choices).chosen == ()
 
 
@@ -68,25 +74,25 @@ async def test_a_mistake_stands_at_its_field_while_typing() -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)
         await _type(pilot, "measure.perplexity", "2000")
-        await shows(pilot, "✗ must be less than or equal to 1000, not 2000")
-        await shows(pilot, "✗ 1 mistake at perplexity")
+        await sees(pilot, "✗ must be less than or equal to 1000, not 2000")
+        await sees(pilot, "✗ 1 mistake at perplexity")
         await _type(pilot, "networks.runs", "")
-        await shows(pilot, "✗ needs a number")
-        await shows(pilot, "✗ 2 mistakes at runs, perplexity")
+        await sees(pilot, "✗ needs a number")
+        await sees(pilot, "✗ 2 mistakes at runs, perplexity")
         await pilot.press("ctrl+r")
         assert not list_studies()
         await _type(pilot, "measure.perplexity", "30")
         await _type(pilot, "networks.runs", "3")
-        await shows(pilot, "12 networks")
+        await sees(pilot, "12 networks")
 
 
 async def test_a_mistake_about_the_whole_study_stands_at_the_field_to_change() -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)
         await _type(pilot, "data.samples_per_class", "5")
-        await shows(pilot, "✗ must be below 16.6667 (a third of the 50 points of a sample)")
+        await sees(pilot, "✗ must be below 16.6667 (a third of the 50 points of a sample)")
         await _type(pilot, "data.files", "file:a.npz, mnsit")
-        await shows(pilot, "did you mean 'mnist'?")
+        await sees(pilot, "did you mean 'mnist'?")
 
 
 async def test_start_creates_what_the_form_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,51 +113,51 @@ async def test_start_creates_what_the_form_says(monkeypatch: pytest.MonkeyPatch)
 async def test_a_saved_file_loads_again_and_is_never_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "kept.toml"
     path.write_text("mine")
-    async with make_app().run_test(size=(80, 24)) as pilot:
+    async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
         await _open_form(pilot)
         await _type(pilot, "networks.runs", "7")
 
         async def save_to(name: Path) -> None:
             await pilot.press("ctrl+s")
-            await shows(pilot, "Save as a study file")
+            await sees(pilot, "Save as a study file")
             field = pilot.app.screen.query_one(Input)
             field.value = str(name)
             await pilot.press("enter")
 
         await save_to(path)
-        await shows(pilot, "Replace the file?")
+        await sees(pilot, "Replace the file?")
         await pilot.press("enter")
         await pilot.pause()
         assert path.read_text() == "mine"
         await save_to(path)
-        await shows(pilot, "Replace the file?")
+        await sees(pilot, "Replace the file?")
         await pilot.press("right", "enter")
-        await until(pilot, lambda: "saved" in said(pilot))
+        await until(pilot, lambda: "saved" in notifications(pilot))
         assert validate(parse_toml(path.read_text())).networks.runs == 7
         await save_to(tmp_path / "no folder" / "x.toml")
-        await until(pilot, lambda: "cannot be written" in said(pilot))
+        await until(pilot, lambda: "cannot be written" in notifications(pilot))
 
 
 async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
     path.write_text('name = "odd"\n[networks]\nruns = 0\nwidht = 3\n')
-    async with make_app().run_test(size=(120, 40)) as pilot:
+    async with make_app().run_test(size=(120, 40), notifications=True) as pilot:
         await _open_form(pilot)
         await _load(pilot, path)
-        await shows(pilot, "must be greater than or equal to 1, not 0")
-        assert "did you mean networks.width?" in said(pilot)
+        await sees(pilot, "must be greater than or equal to 1, not 0")
+        assert "did you mean networks.width?" in notifications(pilot)
         await _load(pilot, tmp_path / "none.toml")
-        await until(pilot, lambda: "cannot be read" in said(pilot))
+        await until(pilot, lambda: "cannot be read" in notifications(pilot))
 
 
 async def test_a_studys_settings_can_be_used_again() -> None:
-    made.make_study(made.settings_of(networks__runs=6, name="six"), "stopped", arrays=False)
+    make_study(settings_of(networks__runs=6, name="six"), "stopped", arrays=False)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("y")
-        await shows(pilot, "start from")
-        await until(pilot, lambda: "24 networks" in text_of(pilot, "#cost"))
-        assert "six" in screen_text(pilot)
+        await sees(pilot, "start from")
+        await until(pilot, lambda: "24 networks" in cost_of(pilot))
+        assert "six" in text_of(pilot)
 
 
 def test_every_key_of_a_study_file_has_a_field() -> None:
@@ -182,17 +188,14 @@ async def test_a_file_is_looked_for_where_the_application_was_started(
     here.mkdir()
     (here / "some.npz").write_bytes(b"its content is the worker's concern")
     monkeypatch.chdir(here)
-    async with make_app().run_test(size=(120, 40)) as pilot:
+    async with make_app().run_test(size=(240, 40)) as pilot:
         await _open_form(pilot)
         await _type(pilot, "data.files", "file:othr.npz")
-        await shows(pilot, "✗ there is no file")
-        screen = pilot.app.screen
-        assert isinstance(screen, ConfigureScreen)
-        assert screen._mistakes["data.files"] == f"there is no file {here / 'othr.npz'}"
-        await shows(pilot, "✗ 1 mistake at from files")
+        await sees(pilot, f"✗ there is no file {here / 'othr.npz'}")
+        await sees(pilot, "✗ 1 mistake at from files")
         await pilot.press("ctrl+r")
         await _type(pilot, "data.files", "file:some.npz")
-        await until(pilot, lambda: "mistake" not in text_of(pilot, "#cost"))
+        await until(pilot, lambda: "mistake" not in cost_of(pilot))
         await pilot.press("ctrl+r")
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
     assert len(started) == 1
@@ -209,4 +212,4 @@ async def test_a_loaded_files_paths_begin_at_its_folder(tmp_path: Path) -> None:
         await until(pilot, lambda: pilot.app.screen.query(f"#{editor_id('data.files')}"))
         field = pilot.app.screen.query_one(f"#{editor_id('data.files')}", Input)
         await until(pilot, lambda: field.value == f"file:{tmp_path / 'own.npz'}")
-        assert "mistake" not in text_of(pilot, "#cost")
+        assert "mistake" not in cost_of(pilot)

@@ -11,16 +11,14 @@ from textual.widgets import Input
 from embcx_tui.tui.export import save
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions
 from embcx_tui.tui.preferences import read_remembered
-from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, text_of
+from tests.fake_studies import FakeStudy, make_study, settings_of
+from tests.tui.pilot import opened, sees, sees_no, text_of
 
 
 @pytest.fixture
-def study() -> made.Made:
-    return made.make_study(
-        made.settings_of(
-            networks__activations=["relu"], networks__runs=1, training__epochs=4, data__samples_per_class=20
-        )
+def study() -> FakeStudy:
+    return make_study(
+        settings_of(networks__activations=["relu"], networks__runs=1, training__epochs=4, data__samples_per_class=20)
     )
 
 
@@ -38,7 +36,7 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     return asked
 
 
-async def test_e_saves_the_points_on_the_screen(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_e_saves_the_points_on_the_screen(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('/somewhere/points.png')")
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("e")
@@ -50,7 +48,7 @@ async def test_e_saves_the_points_on_the_screen(study: made.Made, monkeypatch: p
         await sees_no(pilot, "Saved:")
 
 
-async def test_the_focused_bars_are_saved_as_svg(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_focused_bars_are_saved_as_svg(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('/somewhere/bars.svg')")
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("tab", "e")
@@ -60,7 +58,7 @@ async def test_the_focused_bars_are_saved_as_svg(study: made.Made, monkeypatch: 
         assert asked == [("complexity-digits-3-relu", "svg")]
 
 
-async def test_an_error_is_one_line(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_is_one_line(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; print('disk full \\x1b[2J: /somewhere cannot be written', file=sys.stderr); sys.exit(2)"
     instead(monkeypatch, code)
     async with opened(study, "live", expect="Training loss") as pilot:
@@ -74,20 +72,20 @@ async def test_an_error_is_one_line(study: made.Made, monkeypatch: pytest.Monkey
 
 
 async def test_nothing_measured_is_nothing_to_save() -> None:
-    queued = made.make_study(made.settings_of(), "queued")
+    queued = make_study(settings_of(), "queued")
     async with opened(queued, "layers", expect="No layer is measured.") as pilot:
         await pilot.press("e")
         await sees(pilot, "No layer is measured yet")
 
 
 @pytest.mark.parametrize("figure", ["embedding-digits-3-relu-run0", "complexity-digits-3", "training-digits"])
-async def test_the_real_command_knows_the_figures(study: made.Made, figure: str) -> None:
+async def test_the_real_command_knows_the_figures(study: FakeStudy, figure: str) -> None:
     path, written = await save.export(study.paths, figure, ExportOptions("svg", "one column", 100))
     assert written, path
     assert Path(path).read_bytes().lstrip().startswith(b"<?xml")
 
 
-async def test_what_is_there_is_written_over_only_when_told(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('/somewhere/points.png')")
     there = study.paths.exports / "embedding-digits-3-relu-run0-layer3.png"
     there.write_bytes(b"old")
@@ -102,8 +100,10 @@ async def test_what_is_there_is_written_over_only_when_told(study: made.Made, mo
         assert asked
 
 
-@pytest.mark.parametrize(("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", "embcx")])
-async def test_the_screen_is_saved(study: made.Made, tmp_path: Path, steps: int, name: str, holds: str) -> None:
+@pytest.mark.parametrize(
+    ("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", " embcx-tui  s Studies")]
+)
+async def test_the_screen_is_saved(study: FakeStudy, tmp_path: Path, steps: int, name: str, holds: str) -> None:
     async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
@@ -115,7 +115,7 @@ async def test_the_screen_is_saved(study: made.Made, tmp_path: Path, steps: int,
         assert holds in text and "Save a figure" not in text
 
 
-async def test_the_choices_are_remembered(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_choices_are_remembered(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     instead(monkeypatch, "print('/somewhere/points.svg')")
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("e")
@@ -127,7 +127,7 @@ async def test_the_choices_are_remembered(study: made.Made, monkeypatch: pytest.
     assert ExportOptions.from_values({"format": 3, "dpi": 10**9}) == ExportOptions()
 
 
-async def test_a_dpi_that_cannot_be_is_said(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dpi_that_cannot_be_is_said(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('x')")
     async with opened(study, "live", expect="Training loss") as pilot:
         await pilot.press("e")
@@ -139,13 +139,13 @@ async def test_a_dpi_that_cannot_be_is_said(study: made.Made, monkeypatch: pytes
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_any_named_figure_is_found_by_typing_and_saved(
-    size: tuple[int, int], study: made.Made, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], study: FakeStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = instead(monkeypatch, "print('/somewhere/figure.png')")
     async with opened(study, "layers", size, expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure", "points shown")
-        assert "type to narrow" not in text_of(pilot.app)
+        assert "type to narrow" not in text_of(pilot)
         await pilot.press("up", "right", "right")
         # The network's own stands first among all that the study can serve.
         await sees(pilot, "type to narrow", "embedding-digits-3-relu-run0.png", "Points of all layers")
@@ -159,7 +159,7 @@ async def test_any_named_figure_is_found_by_typing_and_saved(
         assert asked == [("complexity-digits-3-untrained", "png")]
 
 
-async def test_what_no_figure_is_called_saves_nothing(study: made.Made, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_no_figure_is_called_saves_nothing(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('x')")
     async with opened(study, "live", expect="Training loss") as pilot:
         await pilot.press("e")
@@ -167,14 +167,14 @@ async def test_what_no_figure_is_called_saves_nothing(study: made.Made, monkeypa
         await pilot.press("up", *"zebra")
         await sees(pilot, "No figure matches")
         await pilot.press("enter", "f3")
-        assert not asked and "No figure matches" in text_of(pilot.app)
+        assert not asked and "No figure matches" in text_of(pilot)
         for _ in "zebra":
             await pilot.press("backspace")
         await sees(pilot, "training-digits ")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_f3_shows_the_figure_whole_before_it_is_saved(size: tuple[int, int], study: made.Made) -> None:
+async def test_f3_shows_the_figure_whole_before_it_is_saved(size: tuple[int, int], study: FakeStudy) -> None:
     async with opened(study, "layers", size, expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
@@ -190,7 +190,7 @@ async def test_f3_shows_the_figure_whole_before_it_is_saved(size: tuple[int, int
         await sees(pilot, "Save a figure", "complexity-digits-3.png")
 
 
-async def test_a_preview_names_the_file_that_is_damaged(study: made.Made) -> None:
+async def test_a_preview_names_the_file_that_is_damaged(study: FakeStudy) -> None:
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         (study.paths.arrays / "digits-d3-relu-r0-l2.npz").write_bytes(b"no array")
         await pilot.press("e")

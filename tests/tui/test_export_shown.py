@@ -17,8 +17,8 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions, export
 from embcx_tui.tui.widgets.canvas import Canvas
-from tests.tui import made
-from tests.tui.seeing import opened, sees
+from tests.fake_studies import FakeStudy, make_study
+from tests.tui.pilot import opened, sees
 from tests.tui.test_layers import small
 
 
@@ -38,7 +38,7 @@ def on_screen(pilot: Pilot[None], panel: str) -> Figure | None:
     return pilot.app.screen.query_one(f"#{panel}", Canvas).figure
 
 
-async def saved(study: made.Made, one: ExportFigure, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:
+async def saved(study: FakeStudy, one: ExportFigure, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:
     """Save a figure; return the image and the rows of its numbers."""
     text, written = await export(study.paths, one, ExportOptions(kind, "fitting", 100, str(folder)))
     assert written and text == str(folder / f"{one.name}.{kind}"), text
@@ -47,9 +47,9 @@ async def saved(study: made.Made, one: ExportFigure, folder: Path, kind: str) ->
 
 
 @pytest.fixture
-def study() -> made.Made:
+def study() -> FakeStudy:
     """A study whose first network takes every input for class 0."""
-    one = made.make_study(small())
+    one = make_study(small())
     network = read_study(one.paths).trained["digits-d3-tanh-r0"]
     answers = np.zeros(200, dtype=np.int64)
     file = write_arrays(one.paths.arrays, "digits-d3-tanh-r0.npz", {"predicted": answers})
@@ -57,7 +57,7 @@ def study() -> made.Made:
     return one
 
 
-async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: made.Made, tmp_path: Path) -> None:
+async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3", "10-NN ")
@@ -83,7 +83,7 @@ async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: ma
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-async def test_the_same_view_gives_the_same_bytes_in_any_window(study: made.Made, tmp_path: Path, kind: str) -> None:
+async def test_the_same_view_gives_the_same_bytes_in_any_window(study: FakeStudy, tmp_path: Path, kind: str) -> None:
     found = []
     for number, size in enumerate(((80, 24), (120, 40))):
         async with opened(study, "layers", size, expect="Layer 3 of 3") as pilot:
@@ -94,7 +94,7 @@ async def test_the_same_view_gives_the_same_bytes_in_any_window(study: made.Made
     assert found[0] == found[1]
 
 
-async def test_the_chosen_point_is_ringed_and_named(study: made.Made, tmp_path: Path) -> None:
+async def test_the_chosen_point_is_ringed_and_named(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
         await sees(pilot, "taken for")
@@ -109,7 +109,7 @@ async def test_the_chosen_point_is_ringed_and_named(study: made.Made, tmp_path: 
 
 
 async def test_grids_are_saved_whole_with_what_their_panels_share(tmp_path: Path) -> None:
-    study = made.make_study(small(networks__depths=[9], networks__runs=1))
+    study = make_study(small(networks__depths=[9], networks__runs=1))
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "do not fit")
@@ -126,7 +126,7 @@ async def test_grids_are_saved_whole_with_what_their_panels_share(tmp_path: Path
         assert (await shown(pilot))["points shown"].name == "embedding-digits-9-run0-layer9"
 
 
-async def test_marked_networks_are_saved_side_by_side(study: made.Made, tmp_path: Path) -> None:
+async def test_marked_networks_are_saved_side_by_side(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space", "down", "space")
         await sees(pilot, "2 marked networks", "Layer 3 · 2 marked")
@@ -143,7 +143,7 @@ async def test_marked_networks_are_saved_side_by_side(study: made.Made, tmp_path
         assert image.startswith(b"%PDF") and {row["group"] for row in rows} == {"tanh", "relu"} and len(rows) == 8
 
 
-async def test_the_run_of_the_tree_has_its_dot(study: made.Made, tmp_path: Path) -> None:
+async def test_the_run_of_the_tree_has_its_dot(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("right_square_bracket")
         await sees(pilot, "● run 0")
@@ -154,7 +154,7 @@ async def test_the_run_of_the_tree_has_its_dot(study: made.Made, tmp_path: Path)
 
 
 async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> None:
-    study = made.make_study(small(measure__epochs=[1, 2]))
+    study = make_study(small(measure__epochs=[1, 2]))
     study.measure_after(1, 2)
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("b")
@@ -169,7 +169,7 @@ async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> Non
 
 
 async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp_path: Path) -> None:
-    study = made.make_study(small(), at_chance=("digits-d3-tanh-r1",))
+    study = make_study(small(), at_chance=("digits-d3-tanh-r1",))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("w")
         await sees(pilot, "without 1 of 2 networks at chance")
@@ -187,7 +187,7 @@ async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp
 
 
 async def test_a_saved_comparison_says_who_is_at_chance_and_who_diverged() -> None:
-    study = made.make_study(small(), at_chance=("digits-d3-tanh-r0",), diverged=("digits-d3-relu-r0",))
+    study = make_study(small(), at_chance=("digits-d3-tanh-r0",), diverged=("digits-d3-relu-r0",))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space", "down", "space")
         await sees(pilot, "2 marked networks")
@@ -198,7 +198,7 @@ async def test_a_saved_comparison_says_who_is_at_chance_and_who_diverged() -> No
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_epochs_with_all_networks_left_out_say_so(size: tuple[int, int]) -> None:
     every = [f"digits-d3-{name}-r{run}" for name in ("tanh", "relu") for run in (0, 1)]
-    study = made.make_study(small(measure__epochs=[1, 2]), at_chance=every)
+    study = make_study(small(measure__epochs=[1, 2]), at_chance=every)
     study.measure_after(1, 2)
     async with opened(study, "layers", size, expect="10-NN ") as pilot:
         await pilot.press("b")

@@ -23,12 +23,13 @@ from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import NetworksTable
 from embcx_tui.tui.studies.details import details
-from embcx_tui.tui.studies.study_list import draw_row, layout
+from embcx_tui.tui.studies.study_list import StudyTable
 from embcx_tui.tui.study_row import row_of
 from embcx_tui.tui.widgets.line_widget import ink_of
+from tests.fake_events import START
+from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.terminal import Terminal
 from tests.test_journeys import PROGRAM
-from tests.tui import made
 
 # What each would do: write the clipboard, set the title, clear the screen, colour, move, ring, ask, hyperlink, rename.
 PAYLOADS = (
@@ -55,20 +56,20 @@ def hostile(name: str) -> str:
     return name + "".join(PAYLOADS) + MARKUP
 
 
-def hostile_study() -> made.Made:
-    study = made.make_study(
-        made.settings_of(name=hostile("study"), networks__runs=1, networks__activations=["relu"], training__epochs=4),
+def hostile_study() -> FakeStudy:
+    study = make_study(
+        settings_of(name=hostile("study"), networks__runs=1, networks__activations=["relu"], training__epochs=4),
         "lost",
         epochs=4,
         measured=2,
         telemetry=5,
     )
-    at = made.START + 90
+    at = START + 90
     failure = LayerFailed(
         at=at, layer_id="digits-d3-relu-r0-l2", network="digits-d3-relu-r0", layer=2, method="tsne",
         reason=hostile("reason"),
     )  # fmt: skip
-    classes = next(event for event in made.events_of(study, epochs=1) if event.kind == "dataset")
+    classes = next(event for event in study.events(epochs=1) if event.kind == "dataset")
     study.append(
         WorkerStarted(at=at, pid=1, start_time=at, boot_id=hostile("boot"), host=hostile("host")),
         MachineDescribed(at=at, device=hostile("device"), cores=2, memory=1, versions={"torch": hostile("torch")}),
@@ -84,18 +85,18 @@ def hostile_study() -> made.Made:
 FILE_NAME = "n" + "".join(one for one in PAYLOADS if "/" not in one) + "[bold red]x"
 
 
-def write_hostile_files(home: Path, study: made.Made) -> None:
+def write_hostile_files(home: Path, study: FakeStudy) -> None:
     """Spoil every file that the application reads at its start or with this study."""
     for damaged in study.paths.arrays.iterdir():
         damaged.write_bytes(hostile("array").encode())
         break
     writer = TelemetryWriter(study.paths.telemetry)
-    writer.append(Telemetry(made.START + 100, 50.0, 1 << 30, 8 << 30, gpu_name=hostile("gpu"), gpu_percent=9.0))
+    writer.append(Telemetry(START + 100, 50.0, 1 << 30, 8 << 30, gpu_name=hostile("gpu"), gpu_percent=9.0))
     writer.close()
     with study.paths.journal.open("ab") as journal:
         journal.write(hostile("torn line").encode())
     study.paths.worker_log.write_text(hostile("worker log"))
-    other = made.make_study(made.settings_of(networks__runs=1), "queued", study_id="a2c4e6g8j0")
+    other = make_study(settings_of(networks__runs=1), "queued", study_id="a2c4e6g8j0")
     other.paths.study_file.write_text(f'name = 3\n"{MARKUP}" = "\\u001b[2J"\n')
     shutil.copytree(other.paths.root, other.paths.root.with_name(FILE_NAME))
     (home / FILE_NAME).write_text(MARKUP)
@@ -142,7 +143,7 @@ PASTED = "\x1b[200~" + hostile("pasted").replace("\x1b", "") + "\x1b[201~"
 def test_what_is_pasted_into_any_field_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every text field: the form's, the filters', what is sought, the palette, where to save, load and export."""
     monkeypatch.chdir(tmp_path)  # what is pasted as a file's name becomes one
-    study = made.make_study(made.settings_of(networks__runs=1), "complete")
+    study = make_study(settings_of(networks__runs=1), "complete")
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
         pastes = 0
@@ -261,12 +262,11 @@ def strings(count: int) -> list[str]:
 def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LiveHeader, "app", property(lambda self: app))
     app = make_app()
-    study = made.make_study(
-        made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=2), "lost", epochs=2
+    study = make_study(
+        settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=2), "lost", epochs=2
     )
     base = read_study(study.paths)
     painter = Painter()
-    columns = layout(116, 30)
     for text in strings(2_000)[part::4]:
         # As the journal's reader hands it over: lone surrogates cannot be in a file.
         text = text.encode("utf-8", "ignore").decode()
@@ -280,14 +280,18 @@ def test_random_strings_come_out_harmless(part: int, monkeypatch: pytest.MonkeyP
             ],
         )
         row = row_of(study.paths, snapshot, 0.0)
-        for content in (draw_row(row, columns, 0.0), details(row, 0.0, 80)):
-            assert all(harmless(line) for line in content.plain.split("\n")), repr(text)
+        assert all(harmless(line) for line in details(row, 0.0, 80).plain.split("\n")), repr(text)
+        studies = StudyTable()
+        studies.show((row,))
+        painter.check(studies.paint(120, 10, painter.ink))
         log, head, machine, table = LogPanel(), LiveHeader(), MachinePanel(), NetworksTable()
         log.show(snapshot)
         log.filter(text[:5])
         table.show(snapshot)
+        painter.check(table.paint(120, 10, painter.ink))
         painter.check(tuple(log.line(number, 60, painter.ink) for number in range(log.line_count)))
-        head._snapshot = machine._snapshot = snapshot
+        head.show(snapshot)
+        machine.show(snapshot, ())
         painter.check(head.paint(80, 2, painter.ink))
         painter.check(machine.paint(60, 10, painter.ink))
         assert ascii_of(row.name).isascii()

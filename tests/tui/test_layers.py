@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 from embcx_tui.store.reader import read_study
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
-from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -29,7 +29,7 @@ def small(**overrides: Any) -> StudySettings:
         "training__epochs": 6,
         "data__samples_per_class": 20,
     }
-    return made.settings_of(**{**wanted, **overrides})
+    return settings_of(**{**wanted, **overrides})
 
 
 async def test_without_a_study_it_says_what_to_press() -> None:
@@ -39,9 +39,9 @@ async def test_without_a_study_it_says_what_to_press() -> None:
 
 
 async def test_a_measured_study_shows_tree_bars_points_and_numbers() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
-        text = text_of(pilot.app)
+        text = text_of(pilot)
         for words in ("digits", "3 layers", "tanh", "relu", "untrained"):
             assert words in text
         assert "digits · 3 hidden layers · tanh" in text
@@ -55,7 +55,7 @@ async def test_a_measured_study_shows_tree_bars_points_and_numbers() -> None:
 
 
 async def test_left_and_right_flip_through_the_layers_and_stop_at_the_ends() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("right")
         await sees(pilot, "Layer 3 of 3 · tanh, run 0")
         await pilot.press("left")
@@ -67,7 +67,7 @@ async def test_left_and_right_flip_through_the_layers_and_stop_at_the_ends() -> 
 
 
 async def test_down_walks_the_tree_and_keeps_the_layer() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("left", "down")
         await sees(pilot, "digits · 3 hidden layers · relu", "Layer 2 of 3 · relu, run 0")
         # The same from another panel: arrows always walk the tree.
@@ -76,7 +76,7 @@ async def test_down_walks_the_tree_and_keeps_the_layer() -> None:
 
 
 async def test_brackets_go_from_network_to_network_and_into_the_untrained_ones() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("right_square_bracket")
         await sees(pilot, "● run 0", "tanh, run 0")
         await pilot.press("right_square_bracket")
@@ -88,7 +88,7 @@ async def test_brackets_go_from_network_to_network_and_into_the_untrained_ones()
 
 
 async def test_a_depth_shows_its_activations_side_by_side() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("up")
         text = await sees(pilot, "digits · 3 hidden layers  ")
         below = text.splitlines()[8:16]
@@ -96,7 +96,7 @@ async def test_a_depth_shows_its_activations_side_by_side() -> None:
 
 
 async def test_digits_isolate_a_class_and_a_shows_all() -> None:
-    async with opened(made.make_study(small()), "layers", expect="9   20") as pilot:
+    async with opened(make_study(small()), "layers", expect="9   20") as pilot:
         await pilot.press("3")
         text = await sees(pilot, "9    –")
         assert "3   20" in text
@@ -110,7 +110,7 @@ async def test_digits_isolate_a_class_and_a_shows_all() -> None:
 
 
 async def test_z_gives_a_figure_the_whole_screen_and_back() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("z")
         text = await sees_no(pilot, "converged")
         assert "Layer 3 of 3" in text and "untrained" not in text
@@ -123,22 +123,22 @@ async def test_z_gives_a_figure_the_whole_screen_and_back() -> None:
 
 
 async def test_what_is_not_measured_yet_says_so() -> None:
-    study = made.make_study(small(), "running", epochs=6, measured=0)
+    study = make_study(small(), "running", epochs=6, measured=0)
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
         await sees(pilot, "The first one is being measured.", "not measured yet")
 
 
 async def test_selection_survives_new_results() -> None:
-    study = made.make_study(small(), "running", epochs=6, measured=3)
+    study = make_study(small(), "running", epochs=6, measured=3)
     async with opened(study, "layers", expect="digits") as pilot:
         await pilot.press("down", "left", "left")
         await sees(pilot, "digits · 3 hidden layers · relu", "Layer 1 of 3", "not measured yet")
-        study.append(*[e for e in made.events_of(study, epochs=6) if e.kind == "measured"])
+        study.append(*[e for e in study.events(epochs=6) if e.kind == "measured"])
         await sees(pilot, "digits · 3 hidden layers · relu", "Layer 1 of 3 · relu, run 0")
 
 
 async def test_a_diverged_network_and_a_failed_layer_say_what_happened() -> None:
-    study = made.make_study(small(), diverged=["digits-d3-tanh-r0"], broken=["digits-d3-relu-r0-l3"])
+    study = make_study(small(), diverged=["digits-d3-tanh-r0"], broken=["digits-d3-relu-r0-l3"])
     async with opened(study, "layers", expect="diverged in epoch 2") as pilot:
         await pilot.press("down")
         await sees(pilot, "Layer 3 of 3", "could not be measured: out of memory")
@@ -147,7 +147,7 @@ async def test_a_diverged_network_and_a_failed_layer_say_what_happened() -> None
 
 
 async def test_a_damaged_file_is_one_line_and_the_rest_can_be_browsed() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     damaged = study.paths.arrays / "digits-d3-tanh-r0-l3.npz"
     damaged.write_bytes(damaged.read_bytes()[:-10])
     async with opened(study, "layers", expect="These points cannot be shown.") as pilot:
@@ -158,20 +158,20 @@ async def test_a_damaged_file_is_one_line_and_the_rest_can_be_browsed() -> None:
 
 async def test_no_colour_tells_classes_apart_by_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3 ·") as pilot:
-        text = text_of(pilot.app)
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3 ·") as pilot:
+        text = text_of(pilot)
         assert "⠄" not in text and "[3]" in text  # no dots of one colour; the chosen layer in brackets
 
 
 async def test_hostile_names_are_shown_harmless() -> None:
-    study = made.make_study(small(name="[red]evil[/] \x1b]52;c;ZXZpbA==\x07 \x1b[2J"))
+    study = make_study(small(name="[red]evil[/] \x1b]52;c;ZXZpbA==\x07 \x1b[2J"))
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
-        text = text_of(pilot.app)
+        text = text_of(pilot)
         assert "[red]evil[/]" in text and "\x1b" not in text
 
 
 def test_picture_of_a_zoomed_scatter(snap_compare: Any) -> None:
-    study = made.make_study(made.settings_of())
+    study = make_study(settings_of())
 
     async def look(pilot: Pilot[None]) -> None:
         pilot.app.animation_level = "none"

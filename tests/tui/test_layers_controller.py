@@ -17,14 +17,14 @@ from embcx_tui.tui.layers.point_facts import ChosenPoint, point_facts
 from embcx_tui.tui.layers.scatter_cache import ScatterLoader, ScatterResult
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.viewport import Viewport
-from tests.tui import made
+from tests.fake_studies import FakeStudy, make_study
 from tests.tui.test_layers import small
 
 SIZE, SCREEN_WIDTH = (60, 20), 120
 TANH, RELU = NodeKey("digits", 3, "tanh"), NodeKey("digits", 3, "relu")
 
 
-def browse(study: made.Made) -> LayersController:
+def browse(study: FakeStudy) -> LayersController:
     """Return a controller that has just opened a study."""
     controller = LayersController()
     controller.open(study.paths, read_study(study.paths))
@@ -34,7 +34,7 @@ def browse(study: made.Made) -> LayersController:
 
 @pytest.fixture
 def controller() -> LayersController:
-    return browse(made.make_study(small()))
+    return browse(make_study(small()))
 
 
 def read_all(controller: LayersController) -> ScatterResult:
@@ -92,7 +92,7 @@ def test_layers_stop_at_the_input_and_at_the_last(controller: LayersController) 
 
 
 def test_a_shallower_network_shows_its_last_layer_and_a_deeper_one_the_selected_again() -> None:
-    controller = browse(made.make_study(small(networks__depths=[2, 4], networks__runs=1)))
+    controller = browse(make_study(small(networks__depths=[2, 4], networks__runs=1)))
     deep, shallow = (NodeKey("digits", depth, "tanh") for depth in (4, 2))
     assert controller.select(deep, 4) == deep and layer(controller) == 4
     controller.select(shallow)
@@ -157,7 +157,7 @@ def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersContr
 
 
 def test_charts_that_a_study_lacks_are_passed_over() -> None:
-    study = made.make_study(small(measure__epochs=[1, 3]))
+    study = make_study(small(measure__epochs=[1, 3]))
     controller = browse(study)
     controller.next_chart()
     request = controller.chart()
@@ -180,7 +180,7 @@ def test_another_study_begins_with_nothing_selected(controller: LayersController
     controller.toggle_compared()
     controller.toggle_chance()
     controller.isolate_class(3)
-    study = made.make_study(small(), study_id="b3d5f7h9k1")
+    study = make_study(small(), study_id="b3d5f7h9k1")
     controller.open(study.paths, None)
     assert controller.selection.node is None and controller.shown is None and controller.scatter(SIZE, 80) is None
     assert not controller.selection.compared and not controller.selection.exclude_chance
@@ -190,7 +190,7 @@ def test_another_study_begins_with_nothing_selected(controller: LayersController
 def test_every_change_is_announced_once() -> None:
     changes: list[int] = []
     controller = LayersController(lambda: changes.append(1))
-    study = made.make_study(small())
+    study = make_study(small())
     controller.open(study.paths, read_study(study.paths))
     controller.select_first()
     read_all(controller)
@@ -355,7 +355,7 @@ def test_panning_moves_a_fifth_of_the_view_and_never_past_the_last_point(control
 
 
 def test_the_viewport_follows_the_chosen_point_to_the_next_layer_and_may_then_be_moved_away() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     # Two layers that have nothing in common: what is near a point there is far away here.
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
     points = np.random.default_rng(5).normal(0, 1, (200, 2)).astype(np.float32)
@@ -403,7 +403,7 @@ def test_what_is_remembered_comes_back(controller: LayersController) -> None:
     controller.toggle_chance()
     values = controller.remember()
     assert values["dataset"] == "digits" and values["run"] == 1 and "control" not in values
-    other = browse(made.make_study(small(), study_id="b3d5f7h9k1"))
+    other = browse(make_study(small(), study_id="b3d5f7h9k1"))
     assert other.recall(values) == replace(RELU, run=1)
     assert other.remember() == values and other.selection == controller.selection
 
@@ -411,4 +411,4 @@ def test_what_is_remembered_comes_back(controller: LayersController) -> None:
 def test_what_cannot_come_back_has_its_default(controller: LayersController) -> None:
     wrong = {"dataset": 7, "layer": "x", "class": -3, "part": [1, "a"], "point": {}, "method": "none", "chart": 3}
     assert controller.recall(wrong) is None
-    assert controller.selection == browse(made.make_study(small(), study_id="c4e6g8j1m2")).selection
+    assert controller.selection == browse(make_study(small(), study_id="c4e6g8j1m2")).selection

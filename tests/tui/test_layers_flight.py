@@ -13,8 +13,8 @@ from embcx_tui.figures.cells import Look
 from embcx_tui.figures.model import Figure, Panels, Scatter
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import PointsCanvas
-from tests.tui import made
-from tests.tui.seeing import opened, sees, stop_the_clock
+from tests.fake_studies import FakeStudy, make_study
+from tests.tui.pilot import opened, sees, stop_the_clock
 from tests.tui.test_layers import small
 
 
@@ -55,7 +55,7 @@ async def landed(pilot: Pilot[None]) -> None:
 
 
 async def test_the_points_of_neighbouring_layers_lie_near_each_other() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     # What t-SNE leaves open: one layer is turned, mirrored, moved and larger.
     path = study.paths.arrays / "digits-d3-tanh-r0-l2.npz"
     raw = np.load(path)["points"]
@@ -74,7 +74,7 @@ async def test_the_points_of_neighbouring_layers_lie_near_each_other() -> None:
             assert np.sqrt(((one - other) ** 2).sum(axis=1).mean()) < 0.6  # their own extent is 1
 
 
-def seal(study: made.Made, layer_id: str, points: NDArray[np.float32]) -> None:
+def seal(study: FakeStudy, layer_id: str, points: NDArray[np.float32]) -> None:
     """Write other points for a layer, and the line that announces them."""
     from embcx_tui.store.arrays import write_arrays
     from embcx_tui.store.reader import read_study
@@ -86,7 +86,7 @@ def seal(study: made.Made, layer_id: str, points: NDArray[np.float32]) -> None:
 
 @pytest.mark.usefixtures("slow_flight")
 async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(drawn: list[Figure]) -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         start = canvas_of(pilot).figure
         drawn.clear()
         await pilot.pause(0.3)
@@ -105,7 +105,7 @@ async def test_a_step_is_a_flight_of_a_few_frames_that_ends_at_the_layer(drawn: 
 
 
 async def test_no_frames_between_where_none_are_wanted(drawn: list[Figure]) -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         pilot.app.animation_level = "none"
         drawn.clear()
         await pilot.press("left")
@@ -114,7 +114,7 @@ async def test_no_frames_between_where_none_are_wanted(drawn: list[Figure]) -> N
 
 
 async def test_a_held_key_flies_through_every_layer_it_passes(drawn: list[Figure]) -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         pilot.app.animation_level = "none"
         layers = {}
         for layer in (2, 1, 2, 3):  # all of them are read and drawn once
@@ -148,7 +148,7 @@ def beside(points: NDArray[np.float32], one: NDArray[np.float32], other: NDArray
 
 
 async def test_keys_pressed_faster_than_drawn_all_count() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         await pilot.press(*["left"] * 9, *["right"] * 2)
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
         await landed(pilot)
@@ -157,7 +157,7 @@ async def test_keys_pressed_faster_than_drawn_all_count() -> None:
 @pytest.mark.usefixtures("slow_flight")
 @pytest.mark.parametrize("what", ["compared", "all layers", "all activations"])
 async def test_the_points_of_several_panels_fly_together(drawn: list[Figure], what: str) -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         keys = {"compared": ["space", "down", "space"], "all layers": ["g"], "all activations": ["g", "g"]}[what]
         await pilot.press(*keys)
         await sees(pilot, "tanh · KL" if what != "all layers" else "layer 3 · KL")
@@ -184,7 +184,7 @@ def distance(one: Panels, other: Panels, place: int) -> float:
 
 
 async def test_another_number_of_panels_is_there_at_once(drawn: list[Figure]) -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "layer 3 · KL")
         await pilot.pause(0.4)

@@ -12,8 +12,8 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas
-from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, stop_the_clock, text_of
+from tests.fake_studies import FakeStudy, make_study
+from tests.tui.pilot import opened, sees, sees_no, stop_the_clock, text_of
 from tests.tui.test_layers import small
 
 
@@ -29,7 +29,7 @@ def panels(pilot: Pilot[None]) -> list[Scatter]:
 
 
 async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("g")
         text = await sees(pilot, "All layers · tanh, run 0", "input · KL", "layer 1 · KL", "layer 3 · KL")
         assert "do not fit" not in text
@@ -42,7 +42,7 @@ async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
 
 
 async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
-    study = made.make_study(small(networks__depths=[9], networks__runs=1))
+    study = make_study(small(networks__depths=[9], networks__runs=1))
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "All layers · tanh, run 0", "4 of 10 do not fit", "layer 9 · KL")
@@ -64,7 +64,7 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
 
 
 async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen() -> None:
-    async with opened(made.make_study(small(networks__runs=3)), "layers", (80, 24), expect="10-NN ") as pilot:
+    async with opened(make_study(small(networks__runs=3)), "layers", (80, 24), expect="10-NN ") as pilot:
         await pilot.press("right_square_bracket", "space", *["right_square_bracket", "space"] * 2, "down", "space")
         await sees(pilot, "4 marked networks", "2 of 4 do not fit: z shows more", "tanh run 2 · KL", "relu run 0 · KL")
         await pilot.press("z")
@@ -73,7 +73,7 @@ async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen
 
 
 async def test_space_marks_networks_and_two_are_compared() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space")
         await sees(pilot, "tanh ✓1", "space on another compares")
         await pilot.press("p", "escape", "down", "space")
@@ -90,7 +90,7 @@ async def test_space_marks_networks_and_two_are_compared() -> None:
 
 
 async def test_nothing_left_to_show_says_how_to_see_all() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     network = read_study(study.paths).trained["digits-d3-tanh-r0"]
     file = write_arrays(study.paths.arrays, "digits-d3-tanh-r0.npz", {"predicted": np.arange(200) % 10})
     study.append(network.model_copy(update={"file": file}))
@@ -102,7 +102,7 @@ async def test_nothing_left_to_show_says_how_to_see_all() -> None:
 
 
 async def test_a_slash_filters_the_tree_by_what_is_typed() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         await pilot.press("slash", *"relu 1")
         text = await sees(pilot, "2 of 8 networks", "enter Keep", "esc Clear")
         assert "tanh" not in "\n".join(line[:26] for line in text.splitlines())
@@ -115,7 +115,7 @@ async def test_a_slash_filters_the_tree_by_what_is_typed() -> None:
         assert "networks" not in text.splitlines()[-2]
 
 
-def by_pca(study: made.Made, layer_id: str) -> LayerMeasured:
+def by_pca(study: FakeStudy, layer_id: str) -> LayerMeasured:
     event = read_study(study.paths).measured[layer_id, "tsne"]
     points = np.random.default_rng(1).normal(0, 1, (200, 2)).astype(np.float32)
     file = write_arrays(study.paths.arrays, f"{layer_id}.pca.npz", {"points": points})
@@ -124,7 +124,7 @@ def by_pca(study: made.Made, layer_id: str) -> LayerMeasured:
 
 
 async def test_t_shows_the_points_by_another_method_where_measured() -> None:
-    study = made.make_study(small(measure__methods=["tsne", "pca"]))
+    study = make_study(small(measure__methods=["tsne", "pca"]))
     study.append(by_pca(study, "digits-d3-tanh-r0-l3"))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("t")
@@ -136,13 +136,13 @@ async def test_t_shows_the_points_by_another_method_where_measured() -> None:
 
 
 async def test_one_method_alone_says_so() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         await pilot.press("t")
         await sees(pilot, "measured by t-SNE alone")
 
 
 async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
-    study = made.make_study(small(measure__epochs=[1, 3]))
+    study = make_study(small(measure__epochs=[1, 3]))
     study.measure_after(1, 3)
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("b")
@@ -155,7 +155,7 @@ async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
 
 
 async def test_what_is_set_comes_back() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, LayersScreen)
         await pilot.press("down", "left", "p", "escape", "plus", "3")
@@ -171,11 +171,11 @@ async def test_what_is_set_comes_back() -> None:
 
 
 async def test_nothing_measured_answers_every_key() -> None:
-    study = made.make_study(small(), "running", epochs=6, measured=0)
+    study = make_study(small(), "running", epochs=6, measured=0)
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
         await pilot.press("p", "g", "g", "g", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
         await pilot.press("a", "3", "3", "slash", "escape", "z", "escape", "left", "right")
         await sees(pilot, "No layer is measured yet.")
     async with opened(None, "layers", expect="No study is open.") as pilot:
         await pilot.press("p", "g", "t", "b", "m", "plus", "space", "a", "3", "slash", "escape", "e")
-        assert "No study is open." in text_of(pilot.app)
+        assert "No study is open." in text_of(pilot)

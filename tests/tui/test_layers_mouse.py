@@ -14,9 +14,8 @@ from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
-from tests.tui import made
-from tests.tui.scenes import over_epochs
-from tests.tui.seeing import opened, sees, sees_no, stop_the_clock
+from tests.fake_studies import make_study, study_over_epochs
+from tests.tui.pilot import opened, sees, sees_no, stop_the_clock
 from tests.tui.test_layers import small
 
 LOOK = Look()  # where things stand does not depend on colours
@@ -48,6 +47,7 @@ async def point_at(pilot: Pilot[None], canvas: Canvas, column: int, row: int, wh
     inset = canvas.content_region.offset - canvas.region.offset
     offset = (column + inset.x, row + inset.y)
     if wheel:
+        # The pilot has no public way to turn the wheel.
         await pilot._post_mouse_events([MouseScrollUp if wheel > 0 else MouseScrollDown], canvas, offset)
     else:
         await pilot.click(canvas, offset=offset)
@@ -77,7 +77,7 @@ def node_key_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> None:
-    async with opened(made.make_study(small()), "layers", size, expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", size, expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
         part = part_of(pilot, 1)
@@ -90,7 +90,7 @@ async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("single", [False, True], ids=["all runs", "one run"])
 async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(single: bool) -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press(*["right_square_bracket"] * 2 * single, "left", "g", "g")
         await sees(pilot, "Layer 2 of 3 · run", "relu · KL")
         part = part_of(pilot, 1)
@@ -101,7 +101,7 @@ async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(si
 
 
 async def test_a_click_beside_the_panels_does_nothing() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
         before = scatter_of(pilot).target
@@ -112,7 +112,7 @@ async def test_a_click_beside_the_panels_does_nothing() -> None:
 
 
 async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space", "down", "space")
         await sees(pilot, "Layer 3 · 2 marked")
@@ -131,7 +131,7 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
 
 
 async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await click_bar(pilot, 0, 1)
         await sees(pilot, "Layer 1 of 3 · tanh, run 0")
         await click_bar(pilot, 0, 0)
@@ -146,7 +146,7 @@ async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
 
 @pytest.mark.parametrize("compared", [False, True], ids=["one", "two"])
 async def test_the_wheel_zooms_and_the_point_under_the_pointer_stays_there(compared: bool) -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         if compared:
             await pilot.press("space", "down", "space")
             await sees(pilot, "2 marked networks")
@@ -172,7 +172,7 @@ async def test_the_wheel_zooms_and_the_point_under_the_pointer_stays_there(compa
 
 
 async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("g")
         await sees(pilot, "layer 3 · KL")
         part = part_of(pilot, 2)
@@ -185,7 +185,7 @@ async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int]) -> None:
-    async with opened(over_epochs(), "layers", size, expect="10-NN ") as pilot:
+    async with opened(study_over_epochs(), "layers", size, expect="10-NN ") as pilot:
         await pilot.press("b")
         await sees(pilot, "complexity over training")
         canvas = pilot.app.screen.query_one("#bars", Canvas)
@@ -200,7 +200,7 @@ async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int
 
 
 async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
-    async with opened(over_epochs(), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(study_over_epochs(), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("b", "tab", "z")
         await sees(pilot, "complexity over training", "relu")
         canvas = pilot.app.screen.query_one("#bars", Canvas)
@@ -219,7 +219,7 @@ async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
 async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not coloured:
         monkeypatch.setenv("NO_COLOR", "1")
-    study = made.make_study(small(networks__depths=[2, 3]))
+    study = make_study(small(networks__depths=[2, 3]))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("b")
         await sees(pilot, "complexity against accuracy")

@@ -21,8 +21,8 @@ from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.widgets.canvas import PointsCanvas
-from tests.tui import made
-from tests.tui.seeing import opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
 
 LOOK = Look()  # where points stand does not depend on colours
@@ -41,7 +41,7 @@ def shown(pilot: Pilot[None]) -> Scatter:
 
 
 async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         text = await sees(pilot, "training", "taken for", "near in the plane", "near as inputs")
@@ -57,7 +57,7 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
 
 
 async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_keeps() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", "right")
         text = await sees(pilot, "near in the layer")
@@ -81,7 +81,7 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
 
 
 async def test_the_input_tells_its_neighbours_once() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", *["comma"] * 3)
         await sees(pilot, "Input · run 0", "near in the layer, ")
         await sees_no(pilot, "near as inputs")
@@ -89,7 +89,7 @@ async def test_the_input_tells_its_neighbours_once() -> None:
 
 @pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none", "a word"])
 async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str) -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
     arrays = read_arrays(study.paths.root, event.file)
     near = arrays.pop("neighbours")
@@ -100,11 +100,11 @@ async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the plane", "near as inputs")
-        assert "near in the layer" not in text_of(pilot.app)
+        assert "near in the layer" not in text_of(pilot)
 
 
 async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
-    async with opened(made.make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the plane")
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
@@ -127,7 +127,7 @@ async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
 
 
 async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same() -> None:
-    study = made.make_study(small(measure__methods=["tsne", "pca"]))
+    study = make_study(small(measure__methods=["tsne", "pca"]))
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
     points = np.random.default_rng(1).normal(0, 1, (200, 2)).astype(np.float32)
     file = write_arrays(study.paths.arrays, "digits-d3-tanh-r0-l3.pca.npz", {"points": points})
@@ -155,7 +155,7 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
 
     monkeypatch.setattr(PointPanel, "show", listening)
     monkeypatch.setattr(controller, "adjacent_layers", lambda *_: ())  # nothing is read ahead
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the layer")
         said.clear()
@@ -165,7 +165,7 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
 
 
 async def test_a_click_chooses_the_point_under_it() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
         cells = locate(shown(pilot), *canvas.content_size, LOOK)
         inset = canvas.content_region.offset - canvas.region.offset
@@ -176,7 +176,7 @@ async def test_a_click_chooses_the_point_under_it() -> None:
 
 
 async def test_m_leaves_only_what_is_misclassified() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     predicted = read_arrays(study.paths.root, read_study(study.paths).trained["digits-d3-tanh-r0"].file)["predicted"]
     wrong = int((predicted != np.arange(200) % 10).sum())
     async with opened(study, "layers", expect="10-NN ") as pilot:
@@ -189,7 +189,7 @@ async def test_m_leaves_only_what_is_misclassified() -> None:
 
 
 async def test_plus_zooms_in_shift_arrows_pan_and_equals_shows_all() -> None:
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
 
         def on_screen() -> int:
@@ -214,7 +214,7 @@ async def test_plus_zooms_in_shift_arrows_pan_and_equals_shows_all() -> None:
 
 
 async def test_a_network_whose_answers_are_unknown_says_so() -> None:
-    study = made.make_study(small())
+    study = make_study(small())
     (study.paths.arrays / "digits-d3-tanh-r0.npz").unlink()
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("m")
@@ -225,15 +225,15 @@ async def test_a_network_whose_answers_are_unknown_says_so() -> None:
 
 async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with opened(made.make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
         text = await sees(pilot, "near in the plane")
         assert "▀" not in text and any(shade in text for shade in "░▒▓")
 
 
 async def test_help_and_footer_tell_the_keys_of_walking() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
-        assert "p Point" in text_of(pilot.app).splitlines()[-1]
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
+        assert "p Point" in text_of(pilot).splitlines()[-1]
         await pilot.press("p")
         text = await sees(pilot, "esc Leave")
         assert "← ↑ → ↓ Point" in text.splitlines()[-1] and "p Point" not in text.splitlines()[-1]
@@ -241,14 +241,17 @@ async def test_help_and_footer_tell_the_keys_of_walking() -> None:
         await sees(pilot, "p Point", "converged")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("colour", [True, False], ids=["colour", "no colour"])
+@pytest.mark.parametrize(
+    ("size", "colour"),
+    [((80, 24), True), ((120, 40), True), ((80, 24), False)],
+    ids=["80x24", "120x40", "no colour"],
+)
 def test_picture_of_a_chosen_point(
     size: tuple[int, int], colour: bool, snap_compare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
-    study = made.make_study(made.settings_of())
+    study = make_study(settings_of())
 
     async def look(pilot: Pilot[None]) -> None:
         pilot.app.animation_level = "none"

@@ -20,8 +20,8 @@ from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.layers import statistics_cache
 from embcx_tui.tui.layers.numbers_panel import NumbersPanel
 from embcx_tui.tui.layers.screen import LayersScreen
-from tests.tui import made
-from tests.tui.seeing import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of
+from tests.fake_studies import FakeStudy, make_study, settings_of
+from tests.tui.pilot import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of
 
 AT_CHANCE = ["digits-d3-tanh-r0", "digits-d3-tanh-r2", "digits-d3-relu-r1"]
 
@@ -38,7 +38,7 @@ def five_runs(**overrides: Any) -> StudySettings:
         "training__epochs": 2,
         "data__samples_per_class": 10,
     }
-    return made.settings_of(**{**wanted, **overrides})
+    return settings_of(**{**wanted, **overrides})
 
 
 def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, exclude_chance: bool = False) -> Trend:
@@ -69,7 +69,7 @@ async def says(pilot: Pilot[None], name: str, value: str) -> None:
         await pilot.pause(0.02)
 
 
-def break_the_trend(study: made.Made) -> None:
+def break_the_trend(study: FakeStudy) -> None:
     """Let layer 2 of tanh be harder to embed than layer 1, in every run."""
     again = [
         one for one in read_study(study.paths).measured.values() if (one.network or "").startswith("digits-d3-tanh")
@@ -85,7 +85,7 @@ def break_the_trend(study: made.Made) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_interval(size: tuple[int, int]) -> None:
-    study = made.make_study(five_runs())
+    study = make_study(five_runs())
     snapshot = read_study(study.paths)
     falls, rises, layer = (
         trend_of(snapshot, "tanh"),
@@ -111,7 +111,7 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
 
 
 async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
-    study = made.make_study(five_runs())
+    study = make_study(five_runs())
     break_the_trend(study)
     broken = trend_of(read_study(study.paths), "tanh")
     assert broken.first_break == 2 and broken.effect is not None and broken.effect < 1
@@ -122,7 +122,7 @@ async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
 
 
 async def test_one_run_is_no_test_in_the_words_of_the_report() -> None:
-    study = made.make_study(five_runs(networks__runs=1))
+    study = make_study(five_runs(networks__runs=1))
     one = trend_of(read_study(study.paths), "tanh")
     assert one.reason and one.p_value is None
     async with opened(study, "layers", expect="no trend test") as pilot:
@@ -142,7 +142,7 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
 
     compute_statistics = statistics_cache.compute_statistics
     monkeypatch.setattr(statistics_cache, "compute_statistics", compute)
-    study = made.make_study(five_runs(), "running", epochs=2, measured=28)
+    study = make_study(five_runs(), "running", epochs=2, measured=28)
     try:
         async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
             # Keys are taken while it is still being counted.
@@ -154,7 +154,7 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
             await pilot.press("left", "down", "up")
             await sees(pilot, "Layer 1 of 3 · tanh, run 0")
             assert len(threads) == 1 and threads[0] is not threading.main_thread()
-            study.append(*[e for e in made.events_of(study, epochs=2) if e.kind == "measured"][28:])
+            study.append(*[e for e in study.events(epochs=2) if e.kind == "measured"][28:])
             await pilot.press("down")
             await sees(pilot, "Layer 1 of 3 · relu, run 0")
             await says(pilot, "p falls", number(trend_of(read_study(study.paths), "relu").p_value))
@@ -164,7 +164,7 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
 
 
 async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> None:
-    study = made.make_study(five_runs(), at_chance=AT_CHANCE, diverged=["digits-d3-relu-r4"])
+    study = make_study(five_runs(), at_chance=AT_CHANCE, diverged=["digits-d3-relu-r4"])
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
         await says(pilot, "≈ at chance, in means", "")
@@ -185,7 +185,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: tuple[int, int]) -> None:
-    study = made.make_study(five_runs(), at_chance=AT_CHANCE)
+    study = make_study(five_runs(), at_chance=AT_CHANCE)
     snapshot = read_study(study.paths)
     kept, without = summary_of(snapshot, "tanh", 3), summary_of(snapshot, "tanh", 3, True)
     trend = trend_of(snapshot, "tanh", exclude_chance=True)
@@ -194,14 +194,14 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         screen = pilot.app.screen
         assert isinstance(screen, LayersScreen) and not screen.controller.selection.exclude_chance
         await says(pilot, "5 runs", f"{kept.kl_mean:.3f} ± {kept.kl_sd:.3f}")
-        assert "without" not in text_of(pilot.app)
+        assert "without" not in text_of(pilot)
         await pilot.press("w")
         await sees(pilot, "means and tests without 3 networks at chance")
         await says(pilot, "3/5 runs", f"{without.kl_mean:.3f} ± {without.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(without))
         await says(pilot, "p falls", number(trend.p_value))
         # The chart's mean is the same one.
-        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot.app).splitlines() if " mean " in one)
+        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
         assert screen.controller.selection.exclude_chance
         # Also where a figure has the whole screen.
         await pilot.press("z")
@@ -212,7 +212,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
 
 
 async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations() -> None:
-    study = made.make_study(five_runs(), at_chance=AT_CHANCE)
+    study = make_study(five_runs(), at_chance=AT_CHANCE)
     found = measurements(read_study(study.paths), exclude_chance=True)["statistics"]["accuracy"][0]
     async with opened(study, "layers", (200, 60), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await pilot.press("w", "b")
@@ -224,13 +224,13 @@ async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations(
 
 
 async def test_the_switch_is_never_silent_even_where_there_is_nothing_to_leave_out() -> None:
-    async with opened(made.make_study(five_runs()), "layers", expect="Layer 3 of 3") as pilot:
+    async with opened(make_study(five_runs()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("w")
         await sees(pilot, "no network is at chance: none is left out")
 
 
 async def test_the_switch_comes_back_with_the_study() -> None:
-    study = made.make_study(five_runs(), at_chance=AT_CHANCE)
+    study = make_study(five_runs(), at_chance=AT_CHANCE)
     async with opened(study, "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("w")
         await sees(pilot, "means and tests without 3 networks at chance")
@@ -241,12 +241,12 @@ async def test_the_switch_comes_back_with_the_study() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await sees(pilot, "means and tests without 3 networks at chance")
         # Another study begins without it.
-        await show(pilot, made.make_study(five_runs(), study_id="b3d5f7h9k1", at_chance=AT_CHANCE), "layers")
+        await show(pilot, make_study(five_runs(), study_id="b3d5f7h9k1", at_chance=AT_CHANCE), "layers")
         await sees_no(pilot, "means and tests without")
 
 
 async def test_marked_networks_say_which_of_them_are_at_chance() -> None:
-    study = made.make_study(five_runs(), at_chance=AT_CHANCE)
+    study = make_study(five_runs(), at_chance=AT_CHANCE)
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await pilot.press("space", "down", "space")
         await sees(pilot, "2 marked networks", "at chance: tanh")

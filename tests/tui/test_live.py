@@ -22,12 +22,12 @@ from embcx_tui.tui.live.header import LiveHeader, state_words
 from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.live.network_table import NetworksTable
-from embcx_tui.tui.live.throughput import pace, short
-from embcx_tui.tui.messages import Starting
+from embcx_tui.tui.live.throughput import short, throughput
+from embcx_tui.tui.messages import Starting, StudyRead
 from embcx_tui.worker import launch
-from tests.tui import made
-from tests.tui.pressing import app_of, until
-from tests.tui.seeing import PATIENCE_S, opened, sees, sees_no, stop_the_clock, text_of
+from tests.fake_events import START
+from tests.fake_studies import FakeState, FakeStudy, make_study, settings_of
+from tests.tui.pilot import PATIENCE_S, app_of, has_exited, opened, sees, sees_no, stop_the_clock, text_of, until
 
 
 @pytest.fixture(autouse=True)
@@ -44,22 +44,22 @@ def small(**overrides: Any) -> StudySettings:
         "training__epochs": 8,
         "data__samples_per_class": 20,
     }
-    return made.settings_of(**{**wanted, **overrides})
+    return settings_of(**{**wanted, **overrides})
 
 
-def running(**more: Any) -> made.Made:
-    return made.make_study(small(), "running", arrays=False, **more)
+def running(**more: Any) -> FakeStudy:
+    return make_study(small(), "running", arrays=False, **more)
 
 
 async def test_without_a_study_it_says_what_to_press() -> None:
     async with opened(None, "live", expect="No study is open.") as pilot:
-        assert "Press s for your studies" in text_of(pilot.app)
+        assert "Press s for your studies" in text_of(pilot)
 
 
 async def test_a_running_study_shows_progress_networks_and_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_the_clock(monkeypatch, made.START + 7)
+    stop_the_clock(monkeypatch, START + 7)
     async with opened(running(), "live", expect="digits, epoch 5 of 8") as pilot:
-        text = text_of(pilot.app)
+        text = text_of(pilot)
         for words in ("16 of 32 epochs", "0 of 18 embeddings", "left", "x stops after this epoch"):
             assert words in text
         assert "digits      2 tanh         0             4/8" in text and "◌ training" in text
@@ -77,17 +77,17 @@ async def test_a_running_study_shows_progress_networks_and_curves(monkeypatch: p
         ("complete", ("complete", "press l for the layers", "● measured", "100%")),
     ],
 )
-async def test_every_state_is_said_in_words_with_what_to_do(state: made.MadeState, words: tuple[str, ...]) -> None:
-    study = made.make_study(small(), state, arrays=False, reason="CUDA out of memory")
+async def test_every_state_is_said_in_words_with_what_to_do(state: FakeState, words: tuple[str, ...]) -> None:
+    study = make_study(small(), state, arrays=False, reason="CUDA out of memory")
     async with opened(study, "live") as pilot:
         await sees(pilot, *words)
 
 
 @pytest.mark.parametrize("state", ["queued", "stopped"])
 async def test_while_the_worker_comes_it_says_so_and_asks_for_no_key(
-    state: made.MadeState, monkeypatch: pytest.MonkeyPatch
+    state: FakeState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = made.make_study(small(), state, arrays=False)
+    study = make_study(small(), state, arrays=False)
     launched = threading.Event()
 
     def start(paths: StudyPaths) -> int:
@@ -104,28 +104,28 @@ async def test_while_the_worker_comes_it_says_so_and_asks_for_no_key(
 
 
 async def test_once_the_worker_has_written_it_starts_no_more() -> None:
-    study = made.make_study(small(), "stopped", arrays=False)
+    study = make_study(small(), "stopped", arrays=False)
     async with opened(study, "live", expect="r resumes") as pilot:
-        pilot.app.post_message(Starting(study.paths, made.START + 5_000))
+        pilot.app.post_message(Starting(study.paths, START + 5_000))
         await sees(pilot, "● starting")
-        study.append(WorkerStarted(at=made.START + 5_001, pid=4_000_000, start_time=0, host="there", boot_id="b"))
+        study.append(WorkerStarted(at=START + 5_001, pid=4_000_000, start_time=0, host="there", boot_id="b"))
         await sees(pilot, "the worker ended without a word")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 @pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA RTX 6000 Ada Generation Laptop GPU, the third"])
 async def test_nothing_the_machine_says_is_cut(size: tuple[int, int], name: str) -> None:
-    study = made.make_study(small(), "stopped", arrays=False)
+    study = make_study(small(), "stopped", arrays=False)
     writer = TelemetryWriter(study.paths.telemetry)
     for second in range(600):
-        sample = Telemetry(made.START - 9_000 + second, 50.0, 90 << 30, 128 << 30, name, 97.0, 99 << 30, 139 << 30)
+        sample = Telemetry(START - 9_000 + second, 50.0, 90 << 30, 128 << 30, name, 97.0, 99 << 30, 139 << 30)
         writer.append(replace(sample, gpu_temperature=71.0, gpu_power=643.0))
     writer.close()
     async with opened(study, "live", size, expect="r resumes") as pilot:
         await pilot.press("tab", "tab")
         await sees(pilot, "643 W")
         region = pilot.app.screen.query_one("#machine").content_region
-        text = "\n".join(line[region.x : region.right].rstrip() for line in text_of(pilot.app).splitlines())
+        text = "\n".join(line[region.x : region.right].rstrip() for line in text_of(pilot).splitlines())
         assert name in " ".join(text.split())
         assert "90.0 of 128 GiB" in text and "history: 10 min until 3 h ago" in text
 
@@ -136,9 +136,9 @@ def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
 
 
 async def test_a_study_with_losses_is_complete_but_says_so() -> None:
-    study = made.make_study(small(), arrays=False, diverged=["digits-d2-tanh-r1"], broken=["digits-d2-relu-r0-l1"])
+    study = make_study(small(), arrays=False, diverged=["digits-d2-tanh-r1"], broken=["digits-d2-relu-r0-l1"])
     async with opened(study, "live", expect="complete, but 1 network diverged, 1 layer failed") as pilot:
-        text = text_of(pilot.app)
+        text = text_of(pilot)
         assert "2/8" in text and "✗ diverged" in text and "! failed" in text
 
 
@@ -147,7 +147,7 @@ async def test_new_epochs_appear_and_cursor_and_marks_stay() -> None:
     async with opened(study, "live", expect="epoch 3 of 8") as pilot:
         await pilot.press("down", "space")
         await sees(pilot, "◆", "Training loss of the marked networks")
-        study.append(*[event for event in made.events_of(study, epochs=5) if event.kind == "epoch" and event.epoch > 2])
+        study.append(*[event for event in study.events(epochs=5) if event.kind == "epoch" and event.epoch > 2])
         text = await sees(pilot, "epoch 6 of 8", "5/8")
         marked = next(line for line in text.splitlines() if "◆" in line)
         assert "tanh         1" in marked
@@ -190,13 +190,13 @@ async def test_at_120_columns_everything_is_on_the_screen() -> None:
 async def test_the_log_stays_while_it_is_read_and_follows_at_its_end() -> None:
     study = running()
     async with opened(study, "live", expect="Training loss") as pilot:
-        study.append(*(Noted(at=made.START + 60 + n, level="info", text=f"note {n:02}") for n in range(30)))
+        study.append(*(Noted(at=START + 60 + n, level="info", text=f"note {n:02}") for n in range(30)))
         await pilot.press("shift+tab")
         await sees(pilot, "follows its end", "note 29")
         await pilot.press("pageup", "pageup")
         text = await sees(pilot, "stays here")
         first = next(line for line in text.splitlines() if "note" in line)
-        study.append(*(Noted(at=made.START + 100 + n, level="error", text=f"late {n}") for n in range(3)))
+        study.append(*(Noted(at=START + 100 + n, level="error", text=f"late {n}") for n in range(3)))
         text = await sees(pilot, "stays here, 3 new below: f follows")
         assert first in text.splitlines() and "late 2" not in text
         await pilot.press("f")
@@ -218,7 +218,7 @@ async def test_the_filter_keeps_lines_with_every_word() -> None:
 
 async def test_long_lines_go_on_below() -> None:
     study = running()
-    study.append(Noted(at=made.START + 60, level="error", text="much " * 30 + "to say"))
+    study.append(Noted(at=START + 60, level="error", text="much " * 30 + "to say"))
     async with opened(study, "live", expect="Training loss") as pilot:
         await pilot.press("shift+tab")
         await sees(pilot, "✗ much much", "to say")
@@ -253,13 +253,17 @@ async def test_z_gives_the_focused_panel_the_whole_screen() -> None:
 
 
 async def test_a_snapshot_that_changes_nothing_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(running(), "live", expect="Training loss") as pilot:
+    study = running()
+    async with opened(study, "live", expect="Training loss") as pilot:
         screen = pilot.app.screen
         sent: list[object] = []
         for name in ("head", "networks", "curves", "log"):
             widget = screen.query_one(f"#{name}")
             monkeypatch.setattr(widget, "refresh", lambda *given, **_: sent.append(given))
-        screen._update()  # type: ignore[attr-defined]  # what the application's next delivery does
+        snapshot = app_of(pilot).snapshot
+        assert snapshot
+        app_of(pilot).study_read(StudyRead(study.paths, replace(snapshot, updated=snapshot.updated + 0.001)))
+        await pilot.pause()
         assert sent == []
 
 
@@ -289,18 +293,18 @@ def test_the_log_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_worker_that_writes_nothing_is_said_to_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False)
-    stop_the_clock(monkeypatch, made.START + 60)
+    study = make_study(settings_of(), "running", epochs=14, arrays=False)
+    stop_the_clock(monkeypatch, START + 60)
     async with opened(study, "live", expect="running: training") as pilot:
-        stop_the_clock(monkeypatch, made.START + 16 + 5 * 60)
+        stop_the_clock(monkeypatch, START + 16 + 5 * 60)
         pilot.app.screen.query_one(LiveHeader).repaint()
         text = await sees(pilot, "quiet for 5 min: digits, epoch 15 of 30", "of 75 embeddings")
         assert " left" not in text
 
 
 async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = made.make_study(made.settings_of(), "running", epochs=14, arrays=False)
-    last = made.START + 16
+    study = make_study(settings_of(), "running", epochs=14, arrays=False)
+    last = START + 16
     stop_the_clock(monkeypatch, last)
     async with opened(study, "live", expect="46 s left") as pilot:
         for later, words in ((20, "26 s left"), (60, "due now")):
@@ -310,7 +314,7 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
 
 
 async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = made.make_study(small(), arrays=False, at_chance=["digits-d2-relu-r1"], diverged=["digits-d2-tanh-r0"])
+    study = make_study(small(), arrays=False, at_chance=["digits-d2-relu-r1"], diverged=["digits-d2-tanh-r0"])
     async with opened(study, "live", expect="Training loss") as pilot:
         await sees(pilot, "Training loss, mean of 2 runs (1 at chance, 1 diverged)")
         await pilot.press("space")
@@ -319,9 +323,9 @@ async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:
-    study = made.make_study(small(), arrays=False, diverged=["digits-d2-relu-r1"], broken=["digits-d2-relu-r0-l1"])
+    study = make_study(small(), arrays=False, diverged=["digits-d2-relu-r1"], broken=["digits-d2-relu-r0-l1"])
     async with opened(study, "live", expect="▾status") as pilot:
-        lines = [line for line in text_of(pilot.app).splitlines() if "digits " in line]
+        lines = [line for line in text_of(pilot).splitlines() if "digits " in line]
         assert "✗ diverged" in lines[0] and "! failed" in lines[1] and "● measured" in lines[2]
         await pilot.press("o")
         text = await sees_no(pilot, "▾")
@@ -332,9 +336,9 @@ async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:
 
 async def test_a_network_at_chance_is_told_and_stands_before_the_healthy() -> None:
     study = running(epochs=8, measured=0)
-    trained = [event for event in made.events_of(study, epochs=8, measured=0) if event.kind == "trained"]
+    trained = [event for event in study.events(epochs=8, measured=0) if event.kind == "trained"]
     lost = next(event for event in trained if event.network == "digits-d2-relu-r0")
-    data = next(event for event in made.events_of(study, epochs=1) if event.kind == "dataset")
+    data = next(event for event in study.events(epochs=1) if event.kind == "dataset")
     async with opened(study, "live", expect="◐ 0/3 done") as pilot:
         study.append(data.model_copy(update={"chance": 0.1}))
         study.append(lost.model_copy(update={"test_accuracy": 0.1}))
@@ -348,15 +352,15 @@ async def test_the_cursor_stays_on_its_network_when_others_come_to_need_a_look()
         await pilot.press("down")
         table = pilot.app.screen.query_one(NetworksTable)
         assert table.chosen == "digits-d2-tanh-r1"
-        study.append(NetworkDiverged(at=made.START + 99, network="digits-d2-relu-r1", epoch=4))
+        study.append(NetworkDiverged(at=START + 99, network="digits-d2-relu-r1", epoch=4))
         await sees(pilot, "✗ diverged")
         assert table.chosen == "digits-d2-tanh-r1"
 
 
 async def test_w_shows_warnings_then_errors_then_all() -> None:
     study = running(epochs=1)
-    study.append(Noted(at=made.START + 50, level="warning", text="much memory in use"))
-    study.append(Noted(at=made.START + 51, level="error", text="a layer is gone"))
+    study.append(Noted(at=START + 50, level="warning", text="much memory in use"))
+    study.append(Noted(at=START + 51, level="error", text="a layer is gone"))
     async with opened(study, "live", (120, 40), expect="a layer is gone") as pilot:
         await pilot.press("w")
         text = await sees(pilot, "warnings and errors: 2 of")
@@ -369,8 +373,8 @@ async def test_w_shows_warnings_then_errors_then_all() -> None:
 
 async def test_finding_goes_from_match_to_match() -> None:
     study = running(epochs=1)
-    study.append(*(Noted(at=made.START + 50 + n, level="info", text=f"step {n} of many") for n in range(60)))
-    study.append(Noted(at=made.START + 120, level="info", text="the needle"))
+    study.append(*(Noted(at=START + 50 + n, level="info", text=f"step {n} of many") for n in range(60)))
+    study.append(Noted(at=START + 120, level="info", text="the needle"))
     async with opened(study, "live", (120, 40), expect="the needle") as pilot:
         await pilot.press("ctrl+f", *"step 1", "enter")
         assert "▸ step 19 of many" in await sees(pilot, "1 selected: y copies")
@@ -384,7 +388,7 @@ async def test_finding_goes_from_match_to_match() -> None:
 
 async def test_lines_of_the_log_are_selected_and_copied() -> None:
     study = running(epochs=1)
-    study.append(*(Noted(at=made.START + 50 + n, level="info", text=f"step {n} of many") for n in range(9)))
+    study.append(*(Noted(at=START + 50 + n, level="info", text=f"step {n} of many") for n in range(9)))
     async with opened(study, "live", (120, 40), expect="step 8") as pilot:
         await pilot.press("shift+tab", "space", "up", "up")
         await sees(pilot, "3 selected: y copies, esc ends", "▸ step 6", "▸ step 8")
@@ -426,17 +430,16 @@ async def test_marks_order_and_level_come_back() -> None:
         await pilot.press("space", "o", "w", "t", "q")
         await sees(pilot, "Leave embcx-tui?")
         await pilot.press("enter")
-        await until(pilot, lambda: app_of(pilot)._exit)
+        await until(pilot, lambda: has_exited(pilot))
     async with make_app().run_test(size=(80, 24)) as pilot:
         await sees(pilot, "◆", "Test accuracy of the marked networks")
         assert pilot.app.screen.query_one(NetworksTable).order == "plan"
         assert pilot.app.screen.query_one(LogPanel).level == "warning"
 
 
-def test_the_pace_is_that_of_the_newest_events() -> None:
+def test_the_throughput_is_that_of_the_newest_events() -> None:
     study = running(epochs=4)
     snapshot = read_study(study.paths)
-    found = pace(snapshot)
     inputs = snapshot.datasets["digits"].n_train
-    assert found.samples == inputs * 4 and found.embeddings is None
+    assert throughput(snapshot) == (f"{short(inputs * 4)} samples/s",)
     assert [short(value) for value in (0.42, 8.13, 950.2, 41_230, 1_240_000)] == ["0.42", "8.1", "950", "41 k", "1.2 M"]

@@ -13,10 +13,10 @@ from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.keys import check_keys
 from embcx_tui.tui.preferences import Remembered
 from embcx_tui.tui.study_row import StudyRow
-from tests.tui import made
-from tests.tui.pressing import app_of, listed, said, screen_text, shows, until
+from tests.fake_studies import make_study, settings_of
+from tests.tui.pilot import app_of, has_exited, listed, notifications, sees, text_of, until
 
-SMALL = made.settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
+SMALL = settings_of(networks__runs=1, networks__activations=["relu"], training__epochs=4)
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ async def test_the_palette_finds_a_theme_and_how_to_tell_an_end() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("ctrl+p", *"high contrast")
-        await shows(pilot, "Theme: high contrast")
+        await sees(pilot, "Theme: high contrast")
         await pilot.press("enter")
         await until(pilot, lambda: app.theme == "embcx-contrast")
         await pilot.press("ctrl+p", *"osc9")
-        await shows(pilot, "Announce the end of a study: osc9")
+        await sees(pilot, "Announce the end of a study: osc9")
         await pilot.press("enter")
         await until(pilot, lambda: app.session.notifies == "osc9")
         await until(pilot, lambda: preferences_file().exists() and 'notify = "osc9"' in preferences_file().read_text())
@@ -87,17 +87,20 @@ def test_what_cannot_be_followed_is_said_in_one_line_each(file: Path) -> None:
 async def test_complaints_stand_on_the_screen(file: Path) -> None:
     file.write_text('theme = "pink"\n[keys]\n"live.zoom" = "x"\n')
     async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: "theme is “pink”" in said(pilot) and "x is the key of live.stop" in said(pilot))
+        await until(
+            pilot,
+            lambda: "theme is “pink”" in notifications(pilot) and "x is the key of live.stop" in notifications(pilot),
+        )
 
 
 async def test_another_key_works_and_help_and_footer_show_it(file: Path) -> None:
     file.write_text('[keys]\n"mode.live" = "f9"\n"studies.new" = "N,f2"\n')
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
-        await shows(pilot, "f9 Live")
-        assert "N New" in screen_text(pilot)
+        await sees(pilot, "f9 Live")
+        assert "N New" in text_of(pilot)
         await pilot.press("question_mark")
-        await shows(pilot, "N f2")
+        await sees(pilot, "N f2")
         await pilot.press("escape", "v")
         assert app_of(pilot).current_mode == "studies"
         await pilot.press("f9")
@@ -125,24 +128,24 @@ def test_keys_are_checked_against_their_screen(wanted: dict[str, str], kept: dic
 
 
 async def test_the_screen_and_the_study_come_back() -> None:
-    study = made.make_study(SMALL, "complete")
+    study = make_study(SMALL, "complete")
     async with make_app(study.paths).run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app_of(pilot).current_mode == "layers")
         await pilot.press("v")
-        await shows(pilot, "● measured")
+        await sees(pilot, "● measured")
         await pilot.press("q")
-        await until(pilot, lambda: app_of(pilot)._exit)
+        await until(pilot, lambda: has_exited(pilot))
     assert preferences.read_remembered().study == study.paths.id
     async with make_app().run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app_of(pilot).current_mode == "live" and app_of(pilot).paths == study.paths)
-        await shows(pilot, "● measured")
+        await sees(pilot, "● measured")
 
 
 async def test_a_study_that_is_gone_does_not_come_back(home: Path) -> None:
     home.mkdir()
     preferences.remember(Remembered("layers", "zzzzzzzzzz"))
     async with make_app().run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "No studies yet")
+        await sees(pilot, "No studies yet")
         assert app_of(pilot).paths is None
 
 
@@ -158,8 +161,8 @@ async def test_the_end_of_a_study_is_told_once(file: Path, monkeypatch: pytest.M
     file.write_text('notify = "osc9"\n')
     told: list[str] = []
     monkeypatch.setattr(EmbcxApp, "send_sequence", lambda app, sequence: told.append(sequence))
-    study = made.make_study(SMALL, "running", epochs=4, arrays=False)
-    other = made.make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
+    study = make_study(SMALL, "running", epochs=4, arrays=False)
+    other = make_study(SMALL, "running", study_id="a2c4e6g8j0", epochs=1, arrays=False)
     async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: len(app_of(pilot).rows) == 2)
         study.end("complete")
@@ -180,7 +183,7 @@ def test_a_notification_holds_no_payload() -> None:
 
 
 def test_only_what_ran_and_ended_by_itself_is_told() -> None:
-    study = made.make_study(SMALL, "queued")
+    study = make_study(SMALL, "queued")
     row = StudyRow(study.paths, "complete", "a", 0.0, 0.0)
     assert session.ended({row.paths.id: "running"}, [row]) == (row,)
     assert session.ended({row.paths.id: "complete"}, [row]) == ()

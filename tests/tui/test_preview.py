@@ -15,9 +15,9 @@ from PIL import Image
 
 from embcx_tui.figures.palette import quantise
 from embcx_tui.tui.export import images
+from tests.fake_studies import FakeStudy, make_study
 from tests.terminal import PATIENCE_S, Terminal
-from tests.tui import made
-from tests.tui.seeing import opened, sees
+from tests.tui.pilot import opened, sees
 from tests.tui.test_layers import small
 
 # What a developer's own terminal may have set.
@@ -30,7 +30,7 @@ def coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def window(study: made.Made, environment: dict[str, str], size: tuple[int, int] = (120, 40)) -> Terminal:
+def window(study: FakeStudy, environment: dict[str, str], size: tuple[int, int] = (120, 40)) -> Terminal:
     """Open the export window of a study's layers on a pseudo-terminal."""
     command = (sys.executable, "-m", "embcx_tui", "open", study.paths.id)
     terminal = Terminal(command, *size, _PLAIN | environment)
@@ -54,7 +54,7 @@ def wait_for(terminal: Terminal, wanted: bytes) -> bytes:
 def test_kitty_is_sent_the_figure_and_told_to_forget_it(colours: str) -> None:
     # TERM of Kitty; COLORTERM does not pass SSH, so both are met.
     environment = {"TERM": "xterm-kitty", "TEXTUAL_COLOR_SYSTEM": colours or "256"}
-    with window(made.make_study(small()), environment) as terminal:
+    with window(make_study(small()), environment) as terminal:
         raw = wait_for(terminal, "\U0010eeee".encode())
         messages = re.findall(rb"\x1b_G([^;\x1b]*);([A-Za-z0-9+/=]*)\x1b\\", raw)
         head = dict(part.split(b"=") for part in messages[0][0].split(b","))
@@ -72,7 +72,7 @@ def test_kitty_is_sent_the_figure_and_told_to_forget_it(colours: str) -> None:
 
 
 def test_iterm2_is_sent_the_figure_in_its_place() -> None:
-    with window(made.make_study(small()), {"TERM_PROGRAM": "iTerm.app"}) as terminal:
+    with window(make_study(small()), {"TERM_PROGRAM": "iTerm.app"}) as terminal:
         raw = wait_for(terminal, b"\x1b]1337;File=inline=1")
         found = re.search(rb"\x1b7\x1b\[(\d+);(\d+)H\x1b\]1337;[^:]*:([A-Za-z0-9+/=]+)\x07\x1b8", raw)
         assert found and base64.b64decode(found[3]).startswith(b"\x89PNG")
@@ -81,7 +81,7 @@ def test_iterm2_is_sent_the_figure_in_its_place() -> None:
 
 @pytest.mark.skipif(find_spec("textual_image") is None, reason="textual-image is not installed")
 def test_foot_is_sent_sixel() -> None:
-    with window(made.make_study(small()), {"TERM": "foot", "TEXTUAL_COLOR_SYSTEM": "256"}) as terminal:
+    with window(make_study(small()), {"TERM": "foot", "TEXTUAL_COLOR_SYSTEM": "256"}) as terminal:
         raw = wait_for(terminal, b"\x1b\\\x1b8")
         found = re.search(rb'\x1b\[\d+;\d+H\x1bP[0-9;]*q"1;1;(\d+);(\d+)', raw)
         assert found and int(found[1]) % 10 == 0 and int(found[2]) % 20 == 0
@@ -97,7 +97,7 @@ def test_foot_is_sent_sixel() -> None:
     ],
 )
 def test_other_terminals_are_sent_none_and_told_so(environment: dict[str, str]) -> None:
-    with window(made.make_study(small()), {"TEXTUAL_COLOR_SYSTEM": "256"} | environment) as terminal:
+    with window(make_study(small()), {"TEXTUAL_COLOR_SYSTEM": "256"} | environment) as terminal:
         terminal.watch(1.5)
         terminal.press("f3")
         terminal.expect("drawn in cells")
@@ -154,7 +154,7 @@ def test_only_images_are_passed_on() -> None:
 
 
 async def test_a_window_that_is_no_terminal_shows_none() -> None:
-    async with opened(made.make_study(small()), "layers", expect="10-NN ") as pilot:
+    async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("f3")
@@ -162,7 +162,7 @@ async def test_a_window_that_is_no_terminal_shows_none() -> None:
 
 
 def test_below_120_columns_the_image_has_the_whole_screen() -> None:
-    with window(made.make_study(small()), {"TERM_PROGRAM": "iTerm.app"}, (80, 24)) as terminal:
+    with window(make_study(small()), {"TERM_PROGRAM": "iTerm.app"}, (80, 24)) as terminal:
         assert not _IMAGE.search(bytes(terminal.raw))
         terminal.press("f3")
         raw = wait_for(terminal, b"\x1b]1337;File=inline=1")

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from tests.tui import made
+from tests.fake_studies import make_study, settings_of
 
 _RUN = "import sys; from embcx_tui.tui.app import run_app; sys.exit(run_app())"
 # Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
@@ -107,13 +107,13 @@ _COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[
 
 def see_every_screen(**env: str) -> bytes:
     """Show each mode and the help on a terminal of this kind; return every byte that was written."""
-    made.make_study(made.settings_of(networks__runs=1), "complete")
+    make_study(settings_of(networks__runs=1), "complete")
     terminal = Terminal(**env)
     try:
         terminal.read_until("complete", "Help")
         terminal.type("\r")
         terminal.read_until("Layer 3 of 3")
-        for key, words in (("v", "Training loss"), ("c", "samples a class"), ("s", "Last KL"), ("?", "Everywhere")):
+        for key, words in (("v", "Training loss"), ("c", "samples per class"), ("s", "Last KL"), ("?", "Everywhere")):
             terminal.type(key)
             terminal.read_until(words)
         return terminal.output
@@ -150,7 +150,7 @@ def test_without_a_terminal_it_names_the_commands() -> None:
 
 @pytest.mark.parametrize("before", ["", "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "])
 def test_the_terminal_goes_and_the_application_with_it(before: str) -> None:
-    study = made.make_study(made.settings_of(networks__runs=1), "running", epochs=1, arrays=False)
+    study = make_study(settings_of(networks__runs=1), "running", epochs=1, arrays=False)
     terminal = Terminal(before + _RUN)
     try:
         terminal.read_until("running", "epoch 1 of 30")
@@ -177,7 +177,7 @@ def test_sigterm_gives_the_terminal_back_as_it_was() -> None:
 
 
 def test_detaching_says_how_to_come_back() -> None:
-    study = made.make_study(made.settings_of(networks__runs=1), "running", epochs=1, arrays=False)
+    study = make_study(settings_of(networks__runs=1), "running", epochs=1, arrays=False)
     terminal = Terminal()
     try:
         terminal.read_until("epoch 1 of 30")

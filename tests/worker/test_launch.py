@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import psutil
 import pytest
 
 from embcx_tui.store import lock
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import StudyReader
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.settings import validate
 from embcx_tui.worker import launch
@@ -16,27 +18,34 @@ from embcx_tui.worker import launch
 DIGITS = {"data": {"datasets": ["digits"]}, "networks": {"runs": 1, "depths": [1]}, "training": {"epochs": 10_000}}
 
 
+def children() -> set[int]:
+    """Return the processes that this one started and has not buried."""
+    return {process.pid for process in psutil.Process().children()}
+
+
 def test_nothing_is_left_of_a_study_that_ctrl_c_ends_before_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[StudyPaths] = []
+    before = children()
 
-    def interrupted(paths: StudyPaths) -> None:
-        assert lock.is_held(paths.lock), "its worker is there"
-        begun.append(paths)
+    def interrupted(reader: StudyReader) -> None:
+        assert lock.is_held(reader.paths.lock), "its worker is there"
+        begun.append(reader.paths)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launch, "await_acceptance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         launch.begin(validate(DIGITS))
     assert begun and list_studies() == () and not begun[0].root.exists()
-    assert launch._started == {}
+    assert children() == before, "nor of its worker"
 
 
 def test_nothing_is_left_of_a_study_whose_worker_does_not_begin_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "START_PATIENCE_S", 0.0)
+    before = children()
     answering(monkeypatch, "import time; time.sleep(1000)")
     with pytest.raises(StoreError, match="has not begun within"):
         launch.begin(validate(DIGITS))
-    assert list_studies() == () and launch._started == {}
+    assert list_studies() == () and children() == before
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, code: str) -> None:

@@ -1,0 +1,45 @@
+"""What Live averages: never trained networks with controls. (Layers: test_layers_statistics.py.)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embcx_tui.store.snapshot import Snapshot, fold
+from embcx_tui.study.events import CohortStarted, EpochTrained
+from embcx_tui.study.plan import make_plan
+from embcx_tui.tui.live.curves import curves
+from tests import small_study
+
+
+def trained(**networks: Any) -> Snapshot:
+    """One epoch: a loss of 1 with true labels, 3 with shuffled ones, and 1 more in run 1."""
+    plan = make_plan(small_study.settings(measure={"controls": ["shuffled"]}, **networks))
+    snapshot = Snapshot("x", plan)
+    for cohort in plan.cohorts:
+        loss = tuple(1.0 + 2.0 * (one.control is not None) + (one.run == 1) for one in cohort.networks)
+        names = tuple(one.id for one in cohort.networks)
+        started = CohortStarted(cohort=cohort.id, networks=names, epoch=0)
+        epoch = EpochTrained(cohort=cohort.id, epoch=1, loss=loss, train_accuracy=loss, test_accuracy=loss, seconds=1.0)
+        snapshot = fold(snapshot, (started, epoch))
+    return snapshot
+
+
+def test_curves_of_shuffled_labels_are_not_in_the_mean_of_the_others() -> None:
+    shown = curves(trained(runs=2), (), None, "loss")
+    assert {line.label: line.y.tolist() for line in shown.lines} == {
+        "logsig": [1.5], "relu": [1.5], "logsig shuffled": [3.5], "relu shuffled": [3.5],
+    }  # fmt: skip
+    assert len({line.place for line in shown.lines}) == 4
+    assert shown.title == "Training loss, mean of 2 runs"
+
+
+def test_a_mean_over_depths_says_so() -> None:
+    shown = curves(trained(runs=2, depths=[1, 2, 3]), (), None, "loss")
+    assert [line.label for line in shown.lines] == ["logsig", "logsig shuffled", "relu", "relu shuffled"]
+    assert shown.title == "Training loss, mean of 6 networks"
+    one = curves(trained(runs=1, depths=[1, 2, 3]), (), None, "loss")
+    assert one.title == "Training loss, mean of 3 networks"
+
+
+def test_the_log_tells_of_networks_with_true_labels() -> None:
+    assert "loss 1.5000, test 1.5000" in trained(runs=2).log[-1].text

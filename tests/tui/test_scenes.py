@@ -1,0 +1,275 @@
+"""Snapshots of every screen and window: what a user sees."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from embcx_tui.tui.app import EmbcxApp, make_app
+from embcx_tui.tui.export.save import screen_svg
+from embcx_tui.tui.messages import Mode
+from embcx_tui.tui.terminal import Abilities
+from tests.fake_events import START
+from tests.fake_studies import (
+    HOST,
+    FakeStudy,
+    complete_study,
+    flawed_study,
+    lost_study,
+    one_of_each,
+    study_over_epochs,
+    training_study,
+)
+from tests.tui.pilot import AppPilot, counted, sees, sees_no, show, stop_the_clock
+
+# Ten minutes after the fake studies began; a training one is looked at while it trains.
+_LATER, _MEANWHILE = START + 600, START + 17
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A study open in `mode`: wait for `first`, press `keys`, wait for `words`; the clock stands at `at`."""
+
+    make: Callable[[], FakeStudy | None]
+    mode: Mode
+    first: str
+    keys: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    at: float = _LATER
+    counts: bool = False  # the statistics over runs are on the screen, and take their time
+
+    async def play(self, pilot: AppPilot) -> None:
+        """Go there."""
+        pilot.app.animation_level = "none"
+        await sees(pilot, self.first)
+        for key in self.keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await sees(pilot, *self.words)
+        if self.counts:
+            await counted(pilot)
+        elif self.mode == "layers":
+            await sees_no(pilot, "   …")  # numbers that are still being counted
+
+
+def _none() -> None:
+    return None
+
+
+def _one_of_each() -> None:
+    one_of_each(START + 590)
+
+
+_IN_LAYERS, _WITH_CURVES = "10-NN ", "Training loss"
+_TYPED = tuple("relu")
+
+SCENES: dict[str, Scene] = {
+    # Studies
+    "no studies": Scene(_none, "studies", "No studies yet", (), ("or d for the one-minute demo", "n New  d Demo")),
+    "studies": Scene(_one_of_each, "studies", "next in line", ("down",) * 3, ("✓ complete 2 h ago",)),
+    "delete": Scene(
+        _one_of_each,
+        "studies",
+        "next in line",
+        ("down", "down", "delete"),
+        ("Delete “overnight”?", "12 networks, 75 embeddings and their figures go for good.", "Keep        Delete"),
+    ),
+    "leave": Scene(
+        _one_of_each,
+        "studies",
+        "next in line",
+        ("q",),
+        ("Leave embcx-tui?", "“fig2” is training.", "Detach        Stop after this epoch        Cancel"),
+    ),
+    "help in studies": Scene(
+        _one_of_each,
+        "studies",
+        "next in line",
+        ("question_mark",),
+        ("Start the one-minute demo", "Delete the study with all its files, after asking", "esc closes"),
+    ),
+    "palette": Scene(_one_of_each, "studies", "next in line", ("ctrl+p", *"theme"), ("Theme: high contrast",)),
+    # Configure
+    "form": Scene(_none, "configure", "about ", (), ("^r Start  ^s Save  ^o Load",)),
+    "form with mistakes": Scene(
+        _none,
+        "configure",
+        "about ",
+        ("down", "down", "right", "space", "down", *"mnsit"),
+        ("'mnsit' is not a dataset", "1 mistake"),
+    ),
+    "load": Scene(
+        _none, "configure", "about ", ("ctrl+o",), ("Load a study file", "Path of the TOML file", "Load        Cancel")
+    ),
+    "help in the form": Scene(
+        _none,
+        "configure",
+        "about ",
+        ("question_mark",),
+        ("Fill the form from a TOML file", "Leave the field", "Next choice of the field", "esc closes"),
+    ),
+    # Live
+    "training": Scene(training_study, "live", _WITH_CURVES, (), ("epoch 15 of 30",), _MEANWHILE),
+    "quiet": Scene(
+        training_study,
+        "live",
+        _WITH_CURVES,
+        (),
+        ("quiet for 5 min: digits, epoch 15 of 30", "x stops after this epoch", "◌ training", "x Stop"),
+        _MEANWHILE + 300,
+    ),
+    "lost": Scene(
+        lost_study,
+        "live",
+        _WITH_CURVES,
+        (),
+        ("the worker ended without a word 10 min ago", "r resumes", "■ stopped", "r Resume"),
+    ),
+    "flawed": Scene(flawed_study, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "at chance")),
+    "log": Scene(flawed_study, "live", _WITH_CURVES, ("f",), ("! failed", "89 lines  stays here: f follows")),
+    "log filter": Scene(
+        flawed_study,
+        "live",
+        _WITH_CURVES,
+        ("slash", *_TYPED),
+        ("with “relu”: 13 of 89 lines  follows its end", "digits-d3-relu-r0-l3: KL 0.3901", "enter Keep  esc Clear"),
+    ),
+    "log on the whole screen": Scene(
+        flawed_study,
+        "live",
+        _WITH_CURVES,
+        ("f", "tab", "tab", "tab", "z"),
+        ("failed", "89 lines  stays here: f follows", "digits-d3-tanh-r0-untrained-l1: KL 1.0360"),
+    ),
+    "machine": Scene(training_study, "live", _WITH_CURVES, ("tab", "tab", "z"), ("host mem",), _MEANWHILE),
+    "stop": Scene(training_study, "live", _WITH_CURVES, ("x",), ("Stop this study?",), _MEANWHILE),
+    "help in live": Scene(training_study, "live", _WITH_CURVES, ("question_mark",), ("Mark", "esc closes"), _MEANWHILE),
+    # Layers
+    "layers": Scene(complete_study, "layers", _IN_LAYERS, ("down",), (), counts=True),
+    "layers of a depth": Scene(
+        complete_study, "layers", _IN_LAYERS, ("up",), ("3 hidden layers", "first break", "← → Layer  ↑ ↓ Network")
+    ),
+    "layers of a flawed study": Scene(
+        flawed_study, "layers", _IN_LAYERS, ("w",), ("without 1 network at chance",), counts=True
+    ),
+    "grid": Scene(complete_study, "layers", _IN_LAYERS, ("g",), ("All layers", "layer 3 · KL")),
+    "grid of activations": Scene(
+        complete_study,
+        "layers",
+        _IN_LAYERS,
+        ("g", "g"),
+        ("[logsig · KL 0.636]", "tanh · KL 0.520", "softsign · KL 0.497", "relu · KL 0.390"),
+    ),
+    "compare": Scene(complete_study, "layers", _IN_LAYERS, ("space", "down", "space"), ("2 marked",)),
+    "epochs": Scene(study_over_epochs, "layers", _IN_LAYERS, ("b",), ("complexity over training",)),
+    "epochs on the whole screen": Scene(
+        study_over_epochs,
+        "layers",
+        _IN_LAYERS,
+        ("b", "tab", "z"),
+        ("complexity over training", "[logsig]", "softsign", "relu", "1.40", "0.37"),
+    ),
+    "accuracy": Scene(complete_study, "layers", _IN_LAYERS, ("b",), ("ρ = ",)),
+    "accuracy on the whole screen": Scene(
+        complete_study, "layers", _IN_LAYERS, ("b", "tab", "z"), ("ρ = ", "hidden layers")
+    ),
+    "filter": Scene(
+        complete_study, "layers", _IN_LAYERS, ("slash", *_TYPED), ("4 of 16 networks", "enter Keep  esc Clear")
+    ),
+    "export": Scene(complete_study, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
+    "export by name": Scene(
+        complete_study,
+        "layers",
+        _IN_LAYERS,
+        ("e", "up", "right", "right", "down", *"over", "down"),
+        ("complexity-digits-3-untrained.png",),
+    ),
+    "preview": Scene(complete_study, "layers", _IN_LAYERS, ("e", "f3"), ("drawn in cells", "Procrustes")),
+    "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
+}
+
+
+# Each screen at each size, and what once was wrong or lost in a snapshot; in 80×24 cells unless a size is given.
+# "chosen point" and "zoomed scatter" have theirs in test_layers_points and test_layers.
+SNAPSHOTS: dict[str, tuple[str, ...]] = {
+    "studies": ("80x24", "120x40", "no colour", "contrast"),
+    "palette": ("80x24",),
+    "form": ("80x24", "120x40", "contrast"),
+    "form with mistakes": ("80x24",),
+    "training": ("80x24", "120x40", "200x60", "no colour", "light", "ascii"),
+    "flawed": ("80x24",),
+    "machine": ("80x24",),
+    "stop": ("80x24",),
+    "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
+    "layers of a flawed study": ("80x24", "no colour"),
+    "grid": ("80x24", "120x40", "no colour"),
+    "compare": ("80x24", "120x40", "no colour"),
+    "epochs": ("80x24", "120x40", "16 colours"),
+    "accuracy": ("80x24", "120x40"),
+    "accuracy on the whole screen": ("80x24",),
+    "export": ("80x24", "120x40"),
+    "export by name": ("80x24",),
+    "preview": ("80x24",),
+    "help in layers": ("80x24",),
+}
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: HOST)
+
+
+def application(variant: str, monkeypatch: pytest.MonkeyPatch) -> EmbcxApp:
+    """Return the application in a terminal or a theme of this kind."""
+    if variant == "no colour":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(None, Abilities(colours=variant != "16 colours", unicode=variant != "ascii"))
+    if variant in ("light", "contrast"):
+        app.theme = f"embcx-{variant}"
+    return app
+
+
+@pytest.mark.parametrize(("name", "variant"), [(name, variant) for name in SNAPSHOTS for variant in SNAPSHOTS[name]])
+def test_snapshot(name: str, variant: str, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = SCENES[name]
+    stop_the_clock(monkeypatch, scene.at)
+    study = scene.make()
+
+    async def look(pilot: AppPilot) -> None:
+        await show(pilot, study, scene.mode)
+        await scene.play(pilot)
+
+    width, _, height = (variant if "x" in variant else "80x24").partition("x")
+    size = int(width), int(height)
+    assert snap_compare(application(variant, monkeypatch), terminal_size=size, run_before=look)
+
+
+# What an SVG of a screen is drawn in where no cell has a colour: Rich's foreground, twice dimmed, and background.
+_COLOURLESS = {"#c5c8c6", "#868887", "#676867", "#292929"}
+_BUTTONS_OF_THE_FRAME = {"#ff5f57", "#febc2e", "#28c840"}
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_a_scene_says_the_same_at_both_sizes_and_has_no_colours_where_none_are_wanted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = SCENES[name]
+    stop_the_clock(monkeypatch, scene.at)
+    study = scene.make()
+    async with application("no colour", monkeypatch).run_test(size=(80, 24), notifications=True) as pilot:
+        await show(pilot, study, scene.mode)
+        await scene.play(pilot)
+        assert colours_of(pilot) <= _COLOURLESS
+        await pilot.resize_terminal(120, 40)
+        await sees(pilot, *scene.words)
+        assert colours_of(pilot) <= _COLOURLESS
+
+
+def colours_of(pilot: AppPilot) -> set[str]:
+    """Return the colours of the screen's cells as an SVG of it names them."""
+    return set(re.findall(r"#[0-9a-f]{6}\b", screen_svg(pilot.app.screen, ""))) - _BUTTONS_OF_THE_FRAME
