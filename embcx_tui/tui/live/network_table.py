@@ -11,11 +11,12 @@ from textual.events import Click
 from textual.message import Message
 
 from embcx_tui.figures.cells import Row
+from embcx_tui.figures.palette import Rgb
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
-from embcx_tui.tui.widgets.line_widget import RGB, Ink, fit, fit_right, span
+from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
 # Said by sign and by word: never by colour alone.
@@ -270,10 +271,10 @@ def status_words(state: NetworkState) -> str:
     return f"{STATUS_SIGNS[state.status]} {state.status}"
 
 
-def status_colour(state: NetworkState, ink: Ink) -> RGB:
+def status_colour(state: NetworkState, ink: Ink) -> Rgb:
     if state.at_chance and state.status in ("trained", "measured"):
         return ink.warning
-    colours: dict[Status, RGB] = {
+    colours: dict[Status, Rgb] = {
         "queued": ink.muted,
         "training": ink.accent,
         "stopped": ink.muted,
