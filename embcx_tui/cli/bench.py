@@ -203,8 +203,9 @@ def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[f
 
     import numpy as np
 
-    from embcx_tui.figures.cells import Look, draw_text
+    from embcx_tui.figures.cells import draw_text
     from embcx_tui.figures.model import Curve, Curves
+    from embcx_tui.figures.spans import Look
 
     positions = np.arange(len(names), dtype=float)
     curves = tuple(

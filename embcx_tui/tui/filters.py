@@ -13,7 +13,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from embcx_tui.figures.ascii import ASCII
+from embcx_tui.figures.spans import ASCII
 
 RGB = tuple[int, int, int]
 

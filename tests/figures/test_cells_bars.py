@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from embcx_tui.figures.cells import Look, Row, draw
+from embcx_tui.figures.cells import draw
 from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import Rgb, blend, colour, stack_opacity
+from embcx_tui.figures.spans import Look, Row
 
 # The whole screen, and the charts of Layers on it.
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (78, 9), (118, 16)], ids=str)

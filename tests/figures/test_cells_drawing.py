@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from embcx_tui.figures.cells import Look, Row, draw, draw_text, locate
+from embcx_tui.figures.cells import draw, draw_text, locate
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter
 from embcx_tui.figures.palette import PLACES, blend, colour, quantise, stack_opacity, terminal_ramp, terminal_rgb
+from embcx_tui.figures.spans import Look, Row
 from tests.figures import hostile
 
 SIZES = [(1, 1), (2, 3), (7, 2), (12, 4), (16, 5), (30, 8), (40, 12), (80, 24), (121, 41), (200, 60)]

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.cells import Look, bar_at, data_at, draw, draw_text, locate, part_at, parts
+from embcx_tui.figures.cells import bar_at, data_at, draw, draw_text, locate, part_at, parts
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Figure, Panels, Scatter
+from embcx_tui.figures.spans import Look
 from tests.figures.test_cells_scatter_view import _plain
 
 SIZES = [(40, 12), (80, 24), (120, 40), (200, 60)]

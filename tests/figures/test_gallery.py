@@ -13,10 +13,11 @@ import pytest
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import relations
 from embcx_tui.figures import builders, gallery, paper_figures
-from embcx_tui.figures.cells import Look, draw_text
+from embcx_tui.figures.cells import draw_text
 from embcx_tui.figures.image.render import render
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.serialization import figure_csv
+from embcx_tui.figures.spans import Look
 from embcx_tui.study.plan import make_plan
 from tests import small_study
 from tests.small_study import SmallStudy, complexity

@@ -13,8 +13,8 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from embcx_tui.figures import cells
-from embcx_tui.figures.cells import Row, Span
 from embcx_tui.figures.model import Scatter
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.line_widget import difference, fit, fit_right, fit_row, row_width
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.figures.cells import Row
+from embcx_tui.figures.spans import Row
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from textual.pilot import Pilot
 
-from embcx_tui.figures.cells import Look
 from embcx_tui.figures.model import Figure, Panels, Scatter
+from embcx_tui.figures.spans import Look
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.fake_studies import FakeStudy, make_study

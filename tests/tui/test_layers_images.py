@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embcx_tui.figures.cells import Look
+from embcx_tui.figures.spans import Look
 from embcx_tui.tui.layers.point_facts import image_of
 from embcx_tui.tui.layers.point_panel import half_blocks
 

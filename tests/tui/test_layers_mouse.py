@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 
-from embcx_tui.figures.cells import Look, Part, bar_at, dot_cells, heat_row, locate, parts
+from embcx_tui.figures.cells import Part, bar_at, dot_cells, heat_row, locate, parts
 from embcx_tui.figures.model import Bars, Dots, Heat, Panels, Scatter
+from embcx_tui.figures.spans import Look
 from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.layers.screen import LayersScreen

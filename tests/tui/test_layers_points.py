@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.figures.cells import Look, locate
+from embcx_tui.figures.cells import locate
 from embcx_tui.figures.model import Scatter
+from embcx_tui.figures.spans import Look
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app

@@ -6,7 +6,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from embcx_tui.figures.cells import Row, Span
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.tui.widgets.line_widget import Ink
 from embcx_tui.tui.widgets.table import Column, Table, fit_columns
 

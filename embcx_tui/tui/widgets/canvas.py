@@ -16,9 +16,7 @@ from textual.timer import Timer
 
 from embcx_tui.figures.alignment import between
 from embcx_tui.figures.cells import (
-    Look,
     Part,
-    Row,
     bar_at,
     data_at,
     dot_cells,
@@ -31,6 +29,7 @@ from embcx_tui.figures.cells import (
     parts,
 )
 from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.spans import Look, Row
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, ink_of, span
 
 # Flipping back and forth between neighbouring layers finds both drawn; a picture of 200×60 is about 1 MB of spans.
