@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from embcx_tui.figures.cells.canvas import Look, Row, Span
 from embcx_tui.figures.cells.hit_testing import (
     bar_at,
     data_at,
@@ -14,6 +13,7 @@ from embcx_tui.figures.cells.hit_testing import (
 )
 from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
+from embcx_tui.figures.spans import Look, Row, Span
 
 __all__ = [
     "Look",

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from embcx_tui.figures.cells.canvas import Cells, Style, split_cells
+from embcx_tui.figures.cells.canvas import Cells, split_cells
+from embcx_tui.figures.spans import Style
 
 # From the top down; what is not above the plot is below.
 _ABOVE = ("title", "legend")

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from embcx_tui.figures.cells import bars as bar_chart
 from embcx_tui.figures.cells import heat as heat_map
 from embcx_tui.figures.cells import scatter as scatter_plot
-from embcx_tui.figures.cells.canvas import Look
 from embcx_tui.figures.cells.panels import Part, parts
 from embcx_tui.figures.model import Bars, Figure, Heat, Scatter
+from embcx_tui.figures.spans import Look
 
 
 def part_at(figure: Figure, width: int, height: int, column: int, row: int) -> Part | None:

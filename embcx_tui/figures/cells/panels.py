@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
-from embcx_tui.figures.cells.canvas import Cells, Look, Row, Span
+from embcx_tui.figures.cells.canvas import Cells
 from embcx_tui.figures.cells.frame import Frame, frame_of
 from embcx_tui.figures.cells.heat import draw_heat
 from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Panels, Scatter, Single
 from embcx_tui.figures.palette import Rgb, quantise
+from embcx_tui.figures.spans import Look, Row, Span
 
 # Below this a panel shows nothing that can be read.
 _LEAST_PANEL = (14, 6)

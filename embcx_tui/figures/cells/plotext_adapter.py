@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embcx_tui.figures.cells.canvas import ASCII, Cells, Look, Style, pack
+from embcx_tui.figures.cells.canvas import ASCII, Cells, pack
+from embcx_tui.figures.spans import Look, Style
 
 _LOCK = threading.Lock()
 # A run of cells in one style: SGR sequences, then text.

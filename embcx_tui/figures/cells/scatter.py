@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.cells.canvas import Cells, Look, Style, clip, split_cells
+from embcx_tui.figures.cells.canvas import Cells, clip, split_cells
 from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
 from embcx_tui.figures.label_positions import label_positions
 from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.palette import colour, ink_on, signs
+from embcx_tui.figures.spans import Look, Style
 
 _LONGEST_NAME = 14
 # Braille dots in a cell, across and down.

@@ -7,8 +7,8 @@ import textwrap
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.cells import Look, Row, Span
 from embcx_tui.figures.palette import colour, signs
+from embcx_tui.figures.spans import Look, Row, Span
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.layers.point_facts import Near, PointFacts
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit, fit_row, span

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.figures.cells import Row
 from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text

@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.events import MouseDown, MouseMove, MouseUp, Resize
 
 from embcx_tui.analysis import formatting
-from embcx_tui.figures.cells import Row
 from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.spans import Row
 from embcx_tui.store.log import Level, LogLine
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import keys

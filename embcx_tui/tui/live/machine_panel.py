@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from embcx_tui.analysis import formatting
-from embcx_tui.figures.cells import Row
+from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.text import safe_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from embcx_tui.figures.cells import Row, Span
 from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text

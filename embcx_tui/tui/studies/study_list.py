@@ -11,7 +11,7 @@ from textual.events import Leave, MouseMove
 from textual.message import Message
 
 from embcx_tui.analysis import formatting
-from embcx_tui.figures.cells import Row, Span
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATE_STYLES, StudyRow

@@ -24,8 +24,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from embcx_tui.figures.cells import Look, Row, Span
 from embcx_tui.figures.palette import Rgb, blend
+from embcx_tui.figures.spans import Look, Row, Span
 from embcx_tui.tui.terminal import Abilities
 
 

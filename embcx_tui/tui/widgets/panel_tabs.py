@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.events import Click
 from textual.message import Message
 
-from embcx_tui.figures.cells import Row
+from embcx_tui.figures.spans import Row
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, row_width, span
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.events import MouseScrollDown, MouseScrollUp
 
-from embcx_tui.figures.cells import Row
+from embcx_tui.figures.spans import Row
 from embcx_tui.tui import keys
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, span
 

@@ -14,8 +14,8 @@ from typing import ClassVar, Generic, TypeVar
 from textual.events import Click, MouseDown, MouseEvent, MouseMove, MouseUp
 from textual.message import Message
 
-from embcx_tui.figures.cells import Row, Span
 from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.tui.widgets.line_widget import Ink, fit_row, row_width
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 

@@ -1,0 +1,78 @@
+"""Rows of styled text, and what a terminal can show. No numpy here: the first frame needs no more of figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from embcx_tui.figures.palette import Rgb
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a row in one style; None: the terminal's own colour."""
+
+    text: str
+    fg: Rgb | None = None
+    bg: Rgb | None = None
+    bold: bool = False
+    dim: bool = False
+
+
+Row = tuple[Span, ...]
+
+
+class Style(NamedTuple):
+    """How a cell looks; None: no colour of its own (of `bg` in `Cells.put`: the cell keeps the one it has)."""
+
+    fg: Rgb | None = None
+    bg: Rgb | None = None
+    bold: bool = False
+    dim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the terminal can show, and the theme's colours (None: plain ones that suit `dark`).
+
+    Without `colours` signs tell things apart and no span has a colour; with `hues` (16 colours, where some of ten look
+    alike) what is not grey keeps its own. Without `unicode` all text is ASCII.
+    """
+
+    dark: bool = True
+    colours: bool = True
+    unicode: bool = True
+    hues: bool = False
+    foreground: Rgb | None = None
+    background: Rgb | None = None
+    muted: Rgb | None = None
+
+    @property
+    def ink(self) -> Rgb:
+        return self.foreground or ((228, 228, 228) if self.dark else (38, 38, 38))
+
+    @property
+    def paper(self) -> Rgb:
+        return self.background or ((18, 18, 18) if self.dark else (255, 255, 255))
+
+    @property
+    def faint(self) -> Rgb:
+        return self.muted or ((138, 138, 138) if self.dark else (108, 108, 108))
+
+    @property
+    def text(self) -> Style:
+        return Style(self.ink)
+
+    @property
+    def strong(self) -> Style:
+        return Style(self.ink, bold=True)
+
+    @property
+    def secondary(self) -> Style:
+        """The theme's muted colour, dim without colours."""
+        return Style(self.faint, dim=not self.colours)
+
+    @property
+    def selected(self) -> Style:
+        """What the screen has chosen: in colours, dark on light."""
+        return Style(self.paper, self.ink, bold=True) if self.colours else self.strong
