@@ -43,18 +43,18 @@ def layers_screen() -> Screen[None]:
     return LayersScreen()
 
 
-# What opening a study and the first keys there need: 0.3 s that the user would wait for.
+# What opening a study and the first keys there need: 0.5 s that the user would wait for.
 
 
 def _import_layers() -> None:
     import embcx_tui.tui.layers.screen  # noqa: F401  # only to be loaded
+    from embcx_tui.figures.cells import plotext_adapter
+
+    plotext_adapter.load()  # it draws the bars and the scatter there
 
 
 def _import_live() -> None:
     import embcx_tui.tui.live.screen  # noqa: F401
-    from embcx_tui.figures.cells import plotext_adapter
-
-    plotext_adapter.load()
 
 
 def _import_dialogs() -> None:

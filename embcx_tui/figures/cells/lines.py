@@ -160,6 +160,8 @@ def _draw_dot_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> No
         named = zip(dots.groups, signs, strict=True)
         entries = [(f"{group.label} {group.mark}", sign, group.place) for group, sign in named]
     legend = [Entry(sign, label, Style(colour(place), bold=True), look.text) for label, sign, place in entries]
-    column = draw_legend(cells, row, legend, gap=2)
-    if dots.mark_label and column < cells.width:
-        cells.muted(column, row, f"number: {dots.mark_label}" if look.colours else f"({dots.mark_label})")
+    column, what = draw_legend(cells, row, legend, gap=2), dots.mark_label
+    if what.strip():
+        short = what.split()[-1]
+        texts = (f"number: {what}", f"digit: {short}") if look.colours else (f"({what})", f"({short})")
+        cells.muted(column, row, texts[column + len(texts[0]) > cells.width])
