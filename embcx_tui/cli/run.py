@@ -199,38 +199,19 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
     return FAILED
 
 
-def follow_log(paths: StudyPaths) -> None:
-    """Print a study's log lines as they come, until its worker ends."""
-    reader = StudyReader(paths)
-    shown = 0
-    while True:
-        snapshot = reader.poll()
-        for line in snapshot.log[shown:]:
-            click.echo(str(line))
-        shown = len(snapshot.log)
-        if snapshot.state != "running":
-            return
-        time.sleep(_POLL_S)
-
-
-def open_application(study: str | None) -> NoReturn:
-    """Open the application, on one study where `study` names one, and end with its exit code."""
+@click.command("open")
+@click.argument("study")
+@click.pass_context
+def open_command(ctx: click.Context, study: str | None) -> NoReturn:
+    """Open the application on STUDY: live while it runs, its layers otherwise."""
     from embcx_tui.store.library import find_study
     from embcx_tui.tui.terminal import unusable
 
-    context = click.get_current_context()
-    wanted = find_study(study) if study else None
+    paths = find_study(study) if study else None
     # Said before Textual is imported: a terminal that cannot show it should not wait for it.
     if reason := unusable():
         click.echo(reason, err=True)
-        context.exit(2)
+        ctx.exit(2)
     from embcx_tui.tui.app import run_app
 
-    context.exit(run_app(wanted))
-
-
-@click.command("open")
-@click.argument("study")
-def open_command(study: str) -> None:
-    """Open the application on STUDY: live while it runs, its layers otherwise."""
-    open_application(study)
+    ctx.exit(run_app(paths))

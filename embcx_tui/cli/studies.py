@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -22,7 +23,7 @@ from embcx_tui.analysis.tables import TABLES
 from embcx_tui.cli.tables import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.reader import StudyReader, read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.naming import architecture_name, dataset_title
@@ -68,6 +69,9 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+# How often `logs --follow` looks at the journal.
+_FOLLOW_POLL_S = 0.25
+
 EXCLUDE_CHANCE = click.option(
     "--exclude-chance", is_flag=True, help="Leave networks that stayed at chance out of means, tests and figures."
 )
@@ -77,7 +81,7 @@ EXCLUDE_CHANCE = click.option(
 @click.argument("study")
 @click.option("--json", "as_json", is_flag=True, help="Every network and layer, means and statistics as JSON.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line a measured layer, unless --table says else."
+    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
 )
 @click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
 @EXCLUDE_CHANCE
@@ -110,12 +114,24 @@ def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
     paths = find_study(study)
     if following:
-        from embcx_tui.cli.run import follow_log
-
         follow_log(paths)
         return
     for line in read_study(paths).log:
         click.echo(str(line))
+
+
+def follow_log(paths: StudyPaths) -> None:
+    """Print a study's log lines as they come, until its worker ends."""
+    reader = StudyReader(paths)
+    shown = 0
+    while True:
+        snapshot = reader.poll()
+        for line in snapshot.log[shown:]:
+            click.echo(str(line))
+        shown = len(snapshot.log)
+        if snapshot.state != "running":
+            return
+        time.sleep(_FOLLOW_POLL_S)
 
 
 @click.command("stop")

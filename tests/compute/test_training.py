@@ -51,8 +51,8 @@ def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return kind
 
 
-# For what a GPU alone does, and for what does not depend on the way.
-AS_ON_A_GPU = pytest.mark.parametrize("learner", [(CohortTrainer, 0.0)], ids=["block"], indirect=True)
+# For what only a GPU does, and for what does not depend on how networks are trained.
+AS_ON_A_GPU = pytest.mark.parametrize("trainer", [(CohortTrainer, 0.0)], ids=["batched"], indirect=True)
 
 
 @pytest.fixture(scope="module")

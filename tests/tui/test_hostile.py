@@ -121,6 +121,7 @@ def test_what_lies_on_the_disk_is_not_obeyed(tmp_path: Path, monkeypatch: pytest
     preferences, keys, state."""
     home = tmp_path / FILE_NAME
     monkeypatch.setenv("EMBCX_HOME", str(home))
+    monkeypatch.chdir(tmp_path)  # the remembered folder of exports is a relative path
     study = hostile_study()
     write_hostile_files(home, study)
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:

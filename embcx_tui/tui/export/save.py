@@ -123,9 +123,9 @@ def _last_line(text: str) -> str:
 
 def screen_text(screen: Screen[object]) -> str:
     """Return the cells of a screen as lines of text."""
-    # Runs of blanks are layout, which `safe_text` would shorten: it does not touch no-break spaces.
-    lines = (safe_text(strip.text.rstrip().replace(" ", "\u00a0"), 2_000) for strip in _strips(screen))
-    return "".join(line.replace("\u00a0", " ") + "\n" for line in lines)
+    lines = (strip.text.rstrip() for strip in _strips(screen))
+    # `safe_text` takes away the blanks at the beginning of a line, which are layout.
+    return "".join(" " * (len(line) - len(line.lstrip())) + safe_text(line, 2_000) + "\n" for line in lines)
 
 
 def screen_svg(screen: Screen[object], title: str) -> str:

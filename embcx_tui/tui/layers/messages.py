@@ -59,9 +59,9 @@ def state_words(selection: Selection, network: Network) -> str:
 def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, ...]:
     """Return a line on the runs of a mean that diverged and one on those at chance, where there are any."""
     lines = []
-    if diverged := sum(one.id in selection.diverged for one in networks):
+    if diverged := sum(network.id in selection.diverged for network in networks):
         lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
-    if chance := sum(one.id in selection.at_chance for one in networks):
+    if chance := sum(network.id in selection.at_chance for network in networks):
         words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
         lines.append(f"{AT_CHANCE_SIGN} {words}")
     return tuple(lines)

@@ -184,24 +184,24 @@ class _Page:
     def _trend(self, *, short: bool) -> None:
         """Show the result of Page's test over the runs of this architecture, or why there is none."""
         shown = self._shown
-        one = shown.statistics.trends.get(shown.network.architecture) if shown.statistics else None
-        if shown.statistics and one is None:
+        trend = shown.statistics.trends.get(shown.network.architecture) if shown.statistics else None
+        if shown.statistics and trend is None:
             return
         if not short:
             self._heading("does it fall? Page's test")
-        if one is None:
+        if trend is None:
             for name in ("p falls", "effect", "first break") if short else _TREND_NAMES:
                 self._add(name, _COUNTING)
-        elif one.reason:
-            self._warn(f"no trend test: {one.reason}")
-            self._add("first break", break_words(one))
+        elif trend.reason:
+            self._warn(f"no trend test: {trend.reason}")
+            self._add("first break", break_words(trend))
         elif short:
-            rises = one.effect is not None and one.effect < 0
-            self._add("p rises" if rises else "p falls", number(one.p_increase if rises else one.p_value))
-            self._add("effect", effect_words(one))
-            self._add("first break", break_words(one))
+            rises = trend.effect is not None and trend.effect < 0
+            self._add("p rises" if rises else "p falls", number(trend.p_increase if rises else trend.p_value))
+            self._add("effect", effect_words(trend))
+            self._add("first break", break_words(trend))
         else:
-            for name, value in zip(_TREND_NAMES, _trend_values(one), strict=True):
+            for name, value in zip(_TREND_NAMES, _trend_values(trend), strict=True):
                 self._add(name, value)
 
     def _how(self, measured: LayerMeasured) -> None:
@@ -235,18 +235,18 @@ class _Page:
 _TREND_NAMES = ("p falls", "p, Holm", "p rises", "effect", "first break", "Page's L", "runs")
 
 
-def _trend_values(one: Trend) -> tuple[str, ...]:
-    runs = str(len(one.runs))
-    if one.runs_left_out:
-        runs = f"{len(one.runs)} of {len(one.runs) + len(one.runs_left_out)}"
+def _trend_values(trend: Trend) -> tuple[str, ...]:
+    runs = str(len(trend.runs))
+    if trend.runs_left_out:
+        runs = f"{len(trend.runs)} of {len(trend.runs) + len(trend.runs_left_out)}"
     return (
-        number(one.p_value),
-        number(one.p_holm),
-        number(one.p_increase),
-        effect_words(one),
-        break_words(one),
-        "–" if one.statistic is None else f"{one.statistic:g}",
-        f"{runs}, {one.method or ''}",
+        number(trend.p_value),
+        number(trend.p_holm),
+        number(trend.p_increase),
+        effect_words(trend),
+        break_words(trend),
+        "–" if trend.statistic is None else f"{trend.statistic:g}",
+        f"{runs}, {trend.method or ''}",
     )
 
 
@@ -257,8 +257,8 @@ def _short(seed: int) -> str:
 
 
 def _spread(measured: LayerMeasured) -> str:
-    known = [kl for kl in measured.restart_kls if kl is not None]
-    return f"{len(measured.restart_kls)}, ± {(max(known) - min(known)) / 2:.4f}" if known else "none"
+    kls = [kl for kl in measured.restart_kls if kl is not None]
+    return f"{len(measured.restart_kls)}, ± {(max(kls) - min(kls)) / 2:.4f}" if kls else "none"
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, ClassVar
 
 from textual import on
@@ -47,6 +48,8 @@ _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
     """Return an action of the screen that is a method of its controller."""
 
+    # With the signature of the method: Textual passes as many parameters as that has.
+    @wraps(method)
     def action(screen: LayersScreen, *parameters: int) -> None:
         method(screen.controller, *parameters)
 

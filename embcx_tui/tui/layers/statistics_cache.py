@@ -40,8 +40,8 @@ def _basis(snapshot: Snapshot) -> Basis:
     return snapshot.id, snapshot.measured, snapshot.trained, snapshot.diverged, snapshot.datasets
 
 
-def _same(one: Basis, other: Basis) -> bool:
-    return one[0] == other[0] and all(a is b for a, b in zip(one[1:], other[1:], strict=True))
+def _same(basis: Basis, other: Basis) -> bool:
+    return basis[0] == other[0] and all(a is b for a, b in zip(basis[1:], other[1:], strict=True))
 
 
 class StudyStatistics:

@@ -10,26 +10,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.builders import training_curves
+from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.naming import activation_index, run_name
 from embcx_tui.study.text import safe_text
 
 ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
-# The title and the unit of each quantity.
-_WORDS: dict[Quantity, tuple[str, str]] = {
-    "loss": ("Training loss", "cross-entropy, nats"),
-    "test_accuracy": ("Test accuracy", "share right"),
-    "train_accuracy": ("Training accuracy", "share right"),
-}
 # Colour indices that no activation has: that of the chosen network, and the first of networks with shuffled labels.
 _CHOSEN_COLOUR, _SHUFFLED_COLOUR = 5, 6
 
 
 def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
     """Return the curves of the `marked` networks, else the mean of each activation and that of the `chosen` network."""
-    title, unit = _WORDS[quantity]
+    name, unit = QUANTITIES[quantity]
+    title = "Training loss" if quantity == "loss" else name.capitalize()
     if marked:
         drawn = training_curves(snapshot, marked, quantity)
         return replace(drawn, title=f"{title} of the marked networks", y_label=unit)

@@ -149,6 +149,14 @@ def fit_row(row: Row, width: int, bg: Rgb | None = None) -> Row:
     return tuple(kept)
 
 
+def _common_width(old: Span, new: Span, step: int) -> int:
+    """Return the cells in which two spans agree from their start (`step` 1) or their end (-1)."""
+    if (old.fg, old.bg, old.bold, old.dim) != (new.fg, new.bg, new.bold, new.dim):
+        return 0
+    pairs = zip(old.text[::step], new.text[::step], strict=False)
+    return cell_len("".join(first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
 def difference(old: Row, new: Row) -> tuple[int, int] | None:
     """Return the cells (start, end) in which two rows of one width differ; None where they do not."""
     if old == new:
@@ -162,11 +170,10 @@ def difference(old: Row, new: Row) -> tuple[int, int] | None:
         tail += 1
     start = row_width(new[:head])
     end = row_width(new) - row_width(new[len(new) - tail :])
-    if head < len(old) and head < len(new):
-        a, b = old[head], new[head]
-        if (a.fg, a.bg, a.bold, a.dim) == (b.fg, b.bg, b.bold, b.dim):
-            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a.text, b.text, strict=False)))
-            start += cell_len(a.text[:same])
+    if head < shorter:
+        start += _common_width(old[head], new[head], 1)
+    if tail < shorter:
+        end -= _common_width(old[-1 - tail], new[-1 - tail], -1)
     # A span that only got shorter leaves nothing of its own to send, but its old end must go.
     return (start, max(end, start + 1))
 
