@@ -99,8 +99,8 @@ class EmbedBench:
         return result
 
     def _ours(self, subjects: list[Subject]) -> list[Complexity]:
-        found = dict(measure([one.rows for one in subjects], [0] * len(subjects), self._measurement))
-        return [found[place] for place in range(len(subjects))]
+        measured = dict(measure([one.rows for one in subjects], [0] * len(subjects), self._measurement))
+        return [measured[index] for index in range(len(subjects))]
 
     def _library(self, subject: Subject, setting: LibrarySetting) -> tuple[NDArray[np.float64], Timing]:
         return timed(lambda: library_embed(subject.rows, setting, PERPLEXITY))
@@ -110,22 +110,24 @@ class EmbedBench:
         layers = [scored[1].subject, scored[-1].subject]
         settings = library_settings(1 if self._quick else cores())
         library_embed(layers[0].rows, settings[0], PERPLEXITY)  # its imports and caches are not its speed
-        found: dict[LibrarySetting, list[Timing]] = {setting: [] for setting in settings}
+        times_of: dict[LibrarySetting, list[Timing]] = {setting: [] for setting in settings}
         for number, layer in enumerate(layers[:1] if self._quick else layers):
-            best = min((times[0].seconds for times in found.values() if times), default=float("inf"))
+            best = min((times[0].seconds for times in times_of.values() if times), default=float("inf"))
             for setting in settings:
-                if number and found[setting][0].seconds > HOPELESS * best:
+                if number and times_of[setting][0].seconds > HOPELESS * best:
                     continue
                 self._say(f"openTSNE: {setting.words}")
-                found[setting].append(self._library(layer, setting)[1])
-        tried = [_trial(setting, times[0]) for setting, times in found.items()]
+                times_of[setting].append(self._library(layer, setting)[1])
+        tried = [_trial(setting, times[0]) for setting, times in times_of.items()]
         if not self._quick:
             setting = LibrarySetting("fft", 1)
             self._say(f"openTSNE: {setting.words} (once)")
             tried.append(_trial(setting, self._library(layers[0], setting)[1]))
-        most = max(len(times) for times in found.values())
-        whole = {setting: sum(one.seconds for one in times) for setting, times in found.items() if len(times) == most}
-        return min(whole, key=lambda setting: whole[setting]), tried
+        most = max(len(times) for times in times_of.values())
+        sums = {
+            setting: sum(one.seconds for one in times) for setting, times in times_of.items() if len(times) == most
+        }
+        return min(sums, key=lambda setting: sums[setting]), tried
 
     def _compare(
         self, scored: list[Scored], setting: LibrarySetting
@@ -139,18 +141,18 @@ class EmbedBench:
         kls: list[tuple[float, float]] = []
         self._rows: list[dict[str, Any]] = []
         for number in range(1 if self._quick else 2):
-            for place, one in enumerate(scored):
+            for index, one in enumerate(scored):
                 self._say(f"round {number + 1}, {one.subject.name}: openTSNE, then ours")
                 points, timing = self._library(one.subject, setting)
-                theirs[place].append(timing)
-                some = [subjects[(place + further) % len(subjects)] for further in range(AT_ONCE * cores())]
-                found, all_of_them = timed(lambda some=some: self._ours(some))  # type: ignore[misc]  # a default
+                theirs[index].append(timing)
+                some = [subjects[(index + further) % len(subjects)] for further in range(AT_ONCE * cores())]
+                measured, all_of_them = timed(lambda some=some: self._ours(some))  # type: ignore[misc]  # a default
                 ours.append(all_of_them.per(len(some)))
                 if number == 0:
-                    kls.append((exact_kl(one.joint, found[0].points), exact_kl(one.joint, points)))
-        for place, one in enumerate(scored):
-            timing = medians(theirs[place])
-            self._rows.append(_row(one.subject, library_name(), timing, kls[place][1], 750))
+                    kls.append((exact_kl(one.joint, measured[0].points), exact_kl(one.joint, points)))
+        for index, one in enumerate(scored):
+            timing = medians(theirs[index])
+            self._rows.append(_row(one.subject, library_name(), timing, kls[index][1], 750))
         # A layer's median over rounds, then their mean: every layer counts the same on both sides.
         library = [medians(times) for times in theirs]
         mean = Timing(fmean(t.seconds for t in library), fmean(t.cpu_seconds for t in library))
@@ -171,7 +173,7 @@ class EmbedBench:
     def _growth(self, trained: Trained, setting: LibrarySetting) -> list[dict[str, Any]]:
         """Time both for growing numbers of rows, on two trained layers (ours both at once)."""
         sizes = QUICK_GROWTH if self._quick else GROWTH + ((LARGE_ROWS,) if self._large else ())
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for n in sizes:
             self._say(f"{n:,} rows")
             try:
@@ -184,7 +186,7 @@ class EmbedBench:
             embedded = [self._library(one, setting) for one in pair]
             theirs = Timing(*(fmean(getattr(t, clock) for _, t in embedded) for clock in ("seconds", "cpu_seconds")))
             per_layer = ours.per(len(pair))
-            found.append(
+            rows.append(
                 {
                     "n": n,
                     "seconds": per_layer.seconds,
@@ -198,17 +200,17 @@ class EmbedBench:
                     ),
                 }
             )
-        return found
+        return rows
 
     def _counts(self, scored: list[Scored]) -> list[dict[str, Any]]:
         """Time ours for growing numbers of embeddings at once."""
-        found = []
+        rows = []
         for count in QUICK_COUNTS if self._quick else COUNTS:
             self._say(f"{count} embeddings at once")
-            subjects = [scored[1 + place % (len(scored) - 1)].subject for place in range(count)]
+            subjects = [scored[1 + index % (len(scored) - 1)].subject for index in range(count)]
             timing = timed(lambda subjects=subjects: self._ours(subjects))[1].per(count)  # type: ignore[misc]  # a default
-            found.append({"embeddings": count, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds})
-        return found
+            rows.append({"embeddings": count, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds})
+        return rows
 
     def _memory(self, scored: list[Scored], setting: LibrarySetting) -> dict[str, int]:
         """Return peak resident bytes of this process, and of the GPU's allocator, during either."""
@@ -218,10 +220,10 @@ class EmbedBench:
         _, at_rest = with_peak(lambda: None)
         _, ours = with_peak(lambda: self._ours(subjects))
         _, theirs = with_peak(lambda: library_embed(subjects[0].rows, setting, PERPLEXITY))
-        found = {"before": at_rest, "ours": ours, "reference": theirs}
+        peaks = {"before": at_rest, "ours": ours, "reference": theirs}
         if self._device.type == "cuda":
-            found["ours_gpu"] = torch.cuda.max_memory_allocated(self._device)
-        return found
+            peaks["ours_gpu"] = torch.cuda.max_memory_allocated(self._device)
+        return peaks
 
     def _first_call(self) -> dict[str, float]:
         self._say("first call: compiling, then from the cache")

@@ -97,11 +97,11 @@ def _training(name: str, quick: bool, device: torch.device) -> tuple[list[dict[s
     evaluation.test_accuracies()
     test = timed(evaluation.test_accuracies)[1].per(len(tested.x_test) / len(dataset.x_test))
     words = f"measured: {len(epochs)} × {training.steps} steps of {len(networks)} networks, {source}"
-    found = [
+    rows = [
         row(f"train {name}", EPOCHS * steps, step.seconds, words),
         row(f"test {name}", EPOCHS, test.seconds, f"measured on {len(tested.x_test):,} inputs, {source}"),
     ]
-    return found, {
+    return rows, {
         "peak": peak,
         "estimated": memory_estimate(networks, dataset, settings),
         "free": free_bytes(device),
@@ -139,12 +139,12 @@ def _libraries(quick: bool, device: torch.device, layers: list[NDArray[np.float3
     """Return what the same studies, and the paper, cost with openTSNE and the plain loop."""
     say("the same with openTSNE and a plain loop")
     embedding = library_cost(layers, PERPLEXITY, quick)
-    found = []
+    studies = []
     for name, what, settings in _studies(quick, large=True):
         plan = make_plan(settings)
         # A sample of digits has as many points as one of MNIST: the layers of one stand for all.
         loops = {one.dataset: loop_cost(_dataset(one.dataset, quick)[0], plan, device, quick) for one in plan.cohorts}
-        found.append((name, what, with_libraries(plan, loops, embedding)))
+        studies.append((name, what, with_libraries(plan, loops, embedding)))
     rows = []
     for name in DATASETS:
         say(f"a plain loop on {name}'s size")
@@ -153,10 +153,10 @@ def _libraries(quick: bool, device: torch.device, layers: list[NDArray[np.float3
         cost = loop_cost(without_test(dataset), plan, device, quick)
         rows.append(row(f"train {name}", len(DEPTHS) * 4 * RUNS * EPOCHS, cost.seconds, f"{cost.words}, {source}"))
     rows.append(row("embed", EMBEDDINGS, embedding.seconds, embedding.words))
-    found.append(("paper", "all networks, no controls", rows))
+    studies.append(("paper", "all networks, no controls", rows))
     return [
         {"study": name, "what": what, "seconds": sum(one["seconds"] for one in rows), "rows": rows}
-        for name, what, rows in found
+        for name, what, rows in studies
     ]
 
 
@@ -175,15 +175,15 @@ def _studies(quick: bool, large: bool) -> list[tuple[str, str, StudySettings]]:
 
 def _breakdowns(quick: bool, large: bool, device: str, calibration: Calibration, say: Say) -> list[dict[str, Any]]:
     """Return where the time of demo goes, and that of fig2 or a part of it (where MNIST is at hand)."""
-    found = []
+    breakdowns = []
     for name, what, settings in _studies(quick, large):
         say(f"where the time of {name} goes ({what})")
         machine = settings.machine.model_copy(update={"device": device})
         settings = settings.model_copy(update={"machine": machine})
         result, peak = with_peak(lambda settings=settings, name=name: breakdown(name, settings))  # type: ignore[misc]
         estimated = forecast(make_plan(settings), calibration).total
-        found.append({**result, "what": what, "peak_memory": peak, "estimated_seconds": estimated})
-    return found
+        breakdowns.append({**result, "what": what, "peak_memory": peak, "estimated_seconds": estimated})
+    return breakdowns
 
 
 def _cut(settings: StudySettings, runs: int, epochs: int, per_class: int) -> StudySettings:

@@ -145,22 +145,22 @@ class TrainBench:
             lambda: PlainLoop(without_test(dataset), training.settings.training, self._device)
         )
         relu = next(one for one in training.networks if one.activation == "relu")
-        found: dict[LoopSetting, Timing] = {}
+        fastest: dict[LoopSetting, Timing] = {}
         for number in range(1 if self._quick else 3):
             for setting in loop_settings(self._device):
-                best = min((timing.seconds for timing in found.values()), default=float("inf"))
-                if setting in found and found[setting].seconds > 1.5 * best:
+                best = min((timing.seconds for timing in fastest.values()), default=float("inf"))
+                if setting in fastest and fastest[setting].seconds > 1.5 * best:
                     continue
                 self._say(f"plain loop: {setting.words}")
                 timing = self._plain(dataset, training, plain, relu, setting)
                 # The first round warms up.
-                if number <= 1 or timing.seconds < found[setting].seconds:
-                    found[setting] = timing
+                if number <= 1 or timing.seconds < fastest[setting].seconds:
+                    fastest[setting] = timing
         tried = [
             {"settings": setting.words, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds}
-            for setting, timing in found.items()
+            for setting, timing in fastest.items()
         ]
-        return Loop(plain, min(found, key=lambda setting: found[setting].seconds), tried)
+        return Loop(plain, min(fastest, key=lambda setting: fastest[setting].seconds), tried)
 
     def _compare(self, dataset: Dataset, training: CohortTraining, loop: Loop) -> tuple[Timing, Timing]:
         """Time the cohort, then one plain network of each activation, again and again: drift hits both."""
@@ -246,8 +246,8 @@ def agreement(
         x = torch.from_numpy(dataset.inputs(samples[network.run])).to(device)
         layers.append(forward(result.weights, x).activations()[-1])
     measurement = Measurement(perplexity=30.0, device=str(device))
-    found = dict(measure(layers, [0] * len(layers), measurement))
-    kls = [found[place].kl for place in range(len(layers))]
+    measured = dict(measure(layers, [0] * len(layers), measurement))
+    kls = [measured[index].kl for index in range(len(layers))]
     return {
         "what": f"{len(networks)} networks of {depth} layers, four activations, {epochs} epochs on "
         f"{len(dataset.x_train):,} inputs; same weights, same minibatches",

@@ -66,9 +66,9 @@ class Trained:
         """
         index = run_sample(self.dataset, per_class, 0, 0)
         raw = self.dataset.x_train[index]
-        found = [Subject("input", self.dataset.inputs(index))]
+        subjects = [Subject("input", self.dataset.inputs(index))]
         control: Network = replace(self._network, control="untrained")
         for words, network in (("trained", self._network), ("untrained", control)):
             hidden = self._training.measure(network, raw).activations()
-            found += [Subject(f"{words} {layer}", rows) for layer, rows in enumerate(hidden, 1)]
-        return tuple(found)
+            subjects += [Subject(f"{words} {layer}", rows) for layer, rows in enumerate(hidden, 1)]
+        return tuple(subjects)
