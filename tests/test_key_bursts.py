@@ -23,7 +23,7 @@ def measured() -> FakeStudy:
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        ("/logsig zeqs", "no network is called that"),
+        ("/logsig zeqs", "no network matches"),
         ("v/layer slq", "with “layer slq”"),
         ("v/layer\rz", "with “layer”"),
         (f"v{CTRL_F}vslnq", "vslnq"),

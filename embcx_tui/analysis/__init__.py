@@ -1,1 +1,1 @@
-"""Statistics over a snapshot: summaries and the measurements as documents. numpy; scipy inside functions."""
+"""Summaries, statistics and documents over a snapshot, with numpy; scipy is imported inside functions."""

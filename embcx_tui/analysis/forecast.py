@@ -1,4 +1,4 @@
-"""How long the parts of a study take, from a calibration of the machine, and how long it still takes; no numerics."""
+"""How long the parts of a study take, predicted from a calibration of the machine, and how much is left."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 
 # Rows that a calibration's `embedding` and `metrics` are for; both grow with the number of pairs.
 CALIBRATED_POINTS = 1_000
-# CPU time of an embedding by another method, in units of a layer's `metrics` (measured at 1,000 × 100: MDS 4 s).
+# CPU time of an embedding by another method in units of a layer's `metrics` (measured at 1,000 × 100: MDS takes 4 s).
 METHODS = {"pca": 0.6, "lle": 4.5, "mds": 21.0, "isomap": 3.5}
-_METRICS = 6  # all of them, as a calibration measures them
+_METRICS = 6  # a calibration measures all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,16 @@ class Sizes:
     nonzero: float
 
 
-# A dataset from a file is known only once it is loaded; until then it has MNIST's sizes.
+# A dataset from a file is known only once it is loaded; until then MNIST's sizes are assumed.
 UNKNOWN = Sizes(50_000, 10_000, 784, 10, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds of a study's parts. `epochs`: of each cohort, one epoch; `embeddings`: by method, one embedding."""
+    """Seconds that a study takes: `epochs` one epoch of each cohort, `embeddings` one embedding by each method."""
 
     epochs: tuple[float, ...]
     embeddings: dict[str, float]
-    accuracies: float
-    start: float
     total: float
 
 
@@ -56,14 +54,14 @@ def sizes(dataset: str, settings: StudySettings) -> Sizes:
 
 
 def forecast(plan: Plan, calibration: Calibration) -> Forecast:
-    """Return what the parts of `plan` take on the calibrated device; some milliseconds for the paper's 280 networks."""
+    """Return the time that `plan` takes on the calibrated device; takes some ms for the paper's 280 networks."""
     settings = plan.settings
     known = [sizes(cohort.dataset, settings) for cohort in plan.cohorts]
     epochs = tuple(
         epoch_seconds(cohort.networks, data, settings, calibration)
         for cohort, data in zip(plan.cohorts, known, strict=True)
     )
-    # Of every network, trained or not, on all inputs, when it is measured.
+    # The accuracies of every network, trained or not, on all inputs, before it is measured.
     accuracies = sum(
         _pass_seconds(cohort.networks + cohort.controls, data, settings, calibration) * (data.n_train + data.n_test)
         for cohort, data in zip(plan.cohorts, known, strict=True)
@@ -77,11 +75,11 @@ def forecast(plan: Plan, calibration: Calibration) -> Forecast:
         for method, count in _counts(plan, cohort).items():
             total += count * embedding_seconds(method, points, settings, calibration)
         total += calibration.write * (len(cohort.networks) + len(cohort.controls) + settings.training.epochs)
-    return Forecast(epochs, embeddings, accuracies, calibration.start, total)
+    return Forecast(epochs, embeddings, total)
 
 
 def epoch_seconds(networks: Sequence[Network], data: Sizes, settings: StudySettings, calibration: Calibration) -> float:
-    """Return the seconds of one epoch of a cohort, its test accuracy included."""
+    """Return the seconds that one epoch of a cohort takes, with its test accuracy."""
     calls, work, sparse, weights = step_parts(networks, data, settings)
     steps = math.ceil(data.n_train / settings.training.batch_size)
     step = calibration.operation * calls + calibration.work * work
@@ -90,42 +88,45 @@ def epoch_seconds(networks: Sequence[Network], data: Sizes, settings: StudySetti
 
 
 def step_parts(networks: Sequence[Network], data: Sizes, settings: StudySettings) -> tuple[float, float, float, float]:
-    """Return what one training step of a cohort consists of: calls, floating-point operations, those on inputs that are
-    mostly zero, and weights.
+    """Return the cost of one training step of a cohort.
+
+    Returns
+    -------
+    Numbers of calls, of floating-point operations, of those on inputs that are mostly zero, and of weights.
     """
     batch = settings.training.batch_size
-    # A layer is some products and two or three calls for each slice of equal activations (compute.block).
+    # A layer is some products, and two or three calls per slice of equal activations (compute.training.trainer_gpu).
     calls = 30.0
     for layer in range(1, max(network.depth for network in networks) + 1):
         slices = {(network.depth, network.activation) for network in networks if network.depth >= layer}
         calls += 8 + 3 * len(slices)
     first, above = _weights(networks, data, settings)
-    # Forward, backward and gradient are two operations a weight and input each; the inputs need no gradient.
+    # Forward, backward and gradient take two operations per weight and input each; the inputs need no gradient.
     work, sparse = _split(4 * batch * first, data)
     return calls, work + 6 * batch * above, sparse, first + above
 
 
 def _split(work: float, data: Sizes) -> tuple[float, float]:
-    """Return operations of layer 1 as (those on all of the inputs, those on what is not zero in them)."""
+    """Return the operations of layer 1 as (dense, sparse): one of the two is 0."""
     return (0.0, work * data.nonzero) if data.nonzero < MOSTLY_ZERO else (work, 0.0)
 
 
 def _pass_seconds(networks: Sequence[Network], data: Sizes, settings: StudySettings, calibration: Calibration) -> float:
-    """Return the seconds of one input's way through all networks."""
+    """Return the seconds of a forward pass of one input through all networks."""
     first, above = _weights(networks, data, settings)
     work, sparse = _split(2 * first, data)
     return calibration.work * (work + 2 * above) + calibration.sparse * sparse
 
 
 def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) -> tuple[float, float]:
-    """Return how many weights the networks have: in layer 1, and in all layers above."""
+    """Return the number of weights of the networks: in layer 1, and in all later layers."""
     width = settings.networks.width
     above = sum(width * ((network.depth - 1) * width + data.classes) for network in networks)
     return float(data.features * width * len(networks)), float(above)
 
 
 def embedding_seconds(method: str, points: int, settings: StudySettings, calibration: Calibration) -> float:
-    """Return the seconds of one embedding of `points` rows by `method`, among many, with what is measured beside it."""
+    """Return the seconds of one embedding of `points` rows by `method`, one of many, with its metrics."""
     pairs = (points / CALIBRATED_POINTS) ** 2
     if method != SCORE_METHOD:
         return pairs * calibration.metrics * METHODS.get(method, 1.0) + calibration.write
@@ -134,7 +135,7 @@ def embedding_seconds(method: str, points: int, settings: StudySettings, calibra
 
 
 def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
-    """Return how many embeddings of `cohort` there are by method."""
+    """Return the number of embeddings of `cohort` by method."""
     hidden = sum(network.depth for network in cohort.networks + cohort.controls)
     again = sum(network.depth for network in cohort.networks if network.control is None) * len(plan.epochs)
     methods = plan.settings.measure.methods
@@ -143,7 +144,7 @@ def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Work done and planned. `fraction` 0 … 1 by time; `seconds_left` None while nothing is known."""
+    """Work done and planned. `fraction` (0 … 1) is of the time; `seconds_left` is None while nothing is known."""
 
     network_epochs: int
     network_epochs_planned: int
@@ -154,7 +155,7 @@ class Progress:
 
 
 def progress(snapshot: Snapshot) -> Progress:
-    """Return the progress of a study, by its own rates where it has measured any, else by its machine's calibration."""
+    """Return the progress of a study, by its own speed where that is known, else by its machine's calibration."""
     plan = snapshot.plan
     calibration = from_values(snapshot.machine.calibration) if snapshot.machine else None
     expected = forecast(plan, calibration or ROUGH)
@@ -177,7 +178,7 @@ def progress(snapshot: Snapshot) -> Progress:
 
 
 def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
-    """Return embeddings done and planned, by method; what a diverged network no longer needs counts as done."""
+    """Return embeddings done and planned, by method; those of diverged networks are not made and count as done."""
     plan = snapshot.plan
     methods: tuple[str, ...] = plan.settings.measure.methods
     planned = Counter({method: len(plan.layers) for method in methods})
@@ -197,8 +198,10 @@ def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
 
 
 def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:
-    """Return seconds of training done and planned: a cohort's own rate a network-epoch, else the forecast's, corrected
-    as far as other cohorts were slower or faster than theirs.
+    """Return the seconds of training done and planned.
+
+    They follow from a cohort's own time per network and epoch; where it has none, from the forecast's, corrected by how
+    much slower or faster than forecast the other cohorts were.
     """
     plan = snapshot.plan
     rates = [epoch_s / len(cohort.networks) for cohort, epoch_s in zip(plan.cohorts, expected.epochs, strict=True)]
@@ -210,7 +213,7 @@ def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:
         place = of_network[history.networks[0]]
         done[place] += history.last * len(history.networks)
         for epoch, event in history.epochs.items():
-            # The first epoch warms caches up and would spoil the forecast where more are known.
+            # The first epoch also warms up caches: it counts only while it is the only one.
             if epoch > 1 or history.last == 1:
                 seconds[place] += event.seconds
                 counted[place] += len(history.networks)
@@ -225,7 +228,7 @@ def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:
 
 
 def _embedding_rates(snapshot: Snapshot, expected: Forecast) -> dict[str, float]:
-    """Return seconds an embedding by method: measured, else the forecast's, corrected by t-SNE's where known."""
+    """Return the seconds per embedding by method: measured, else forecast and corrected by t-SNE's where known."""
     found: dict[str, list[float]] = defaultdict(list)
     for (_, method), event in snapshot.measured.items():
         found[method].append(event.seconds)

@@ -1,21 +1,21 @@
-"""How numbers, times and statistics are written, the same in the commands, the report and on the screens."""
+"""How numbers, times and statistics are written: the same in the commands, in the report and on the screens."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from textual.content import Content
-
-from embcx_tui.analysis.statistics import Trend
+if TYPE_CHECKING:  # numpy comes with it: not before the first frame
+    from embcx_tui.analysis.statistics import Trend
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-# A worker that writes nothing for so long is said to be quiet: an epoch or a layer seldom takes longer.
+# A worker that has written nothing for this long is called quiet: an epoch or a layer seldom takes longer.
 QUIET_S = 180.0
 
 
 def now() -> float:
-    """Return seconds since 1970; in one place, so that a test can stop the clock."""
+    """Return seconds since 1970; here only, so that a test can stop the clock."""
     return time.time()
 
 
@@ -30,10 +30,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / DAY:.0f} d"
 
 
-def left(seconds: float, told: float, at: float) -> str:
-    """Return what is left at `at` of `seconds` that were left when the worker last wrote, at `told`.
+def long_duration(seconds: float) -> str:
+    """Return a length of time to the minute: `45 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 1.5 * MINUTE:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / MINUTE)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
-    It runs down between two lines of the worker; once these stop coming nothing is known of it any more.
+
+def left(seconds: float, told: float, at: float) -> str:
+    """Return the time left at `at`, of which `seconds` were left when the worker last wrote, at `told`.
+
+    It counts down between two lines of the journal; after `QUIET_S` without a line nothing is known.
     """
     silence = max(at - told, 0.0)
     if silence > QUIET_S:
@@ -43,7 +51,7 @@ def left(seconds: float, told: float, at: float) -> str:
 
 
 def ago(then: float, at: float) -> str:
-    """Return how long before `at` something was: `now`, `3 min ago`, `2 d ago`."""
+    """Return how long before `at` the time `then` was: `now`, `3 min ago`, `2 d ago`."""
     return "now" if at - then < 5 else f"{duration(at - then)} ago"
 
 
@@ -54,40 +62,42 @@ def short_path(path: Path) -> str:
 
 
 def several(count: int, thing: str) -> str:
-    """Return `1 network`, `1,200 networks`; `thing` in the singular, its plural with an s."""
+    """Return `1 network`, `1,200 networks`; `thing` is the singular, and its plural ends in s."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
-def line_bar(fraction: float, width: int, colour: str = "$text-accent") -> Content:
-    """Return a progress line of `width` cells: heavy for what is done, thin for the rest: no colour needed."""
+def progress_line(fraction: float, width: int) -> tuple[str, str]:
+    """Return the done part and the rest of a progress line of `width` cells; heavy and thin, so it needs no colour."""
     halves = round(min(max(fraction, 0.0), 1.0) * width * 2)
-    # What has begun is seen, and only what is done looks done.
+    # A beginning is visible, and the line is full only when everything is done.
     halves = min(max(halves, 1 if fraction > 0 else 0), 2 * width - (fraction < 1))
     done = "━" * (halves // 2) + "╸" * (halves % 2)
-    return Content.assemble((done, colour), ("─" * (width - len(done)), "$bar-rest"))
+    return done, "─" * (width - len(done))
 
 
 def percent(fraction: float) -> str:
-    """Return `62%`; 100 only for what is wholly done."""
+    """Return `62%`; `100%` only where everything is done."""
     return f"{min(int(fraction * 100), 99) if fraction < 1 else 100}%"
 
 
-def p_words(value: float | None) -> str:
-    """Return a p-value with three decimals, below 0.001 with its power of ten; a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+def number(value: float | None, decimals: int = 3) -> str:
+    """Return a statistic, such as a p-value; too small for its decimals: `2.1e-05`; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
 
 
 def signed(value: float | None, decimals: int = 2, *, plus: bool = False) -> str:
-    """Return a number with a true minus sign (`plus`: a sign in any case); a dash where there is none."""
+    """Return a number with a true minus sign (`plus`: always with a sign); a dash where there is none."""
     text = "–" if value is None else f"{value:+.{decimals}f}" if plus else f"{value:.{decimals}f}"
     return text.replace("-", "−")
 
 
-def effect_words(one: Trend) -> str:
+def effect_words(trend: Trend) -> str:
     """Return the effect of a trend, −1.000 … +1.000."""
-    return signed(one.effect, 3, plus=True)
+    return signed(trend.effect, 3, plus=True)
 
 
-def break_words(one: Trend) -> str:
-    """Return the first layer that breaks the trend: `layer 3`, `none`, a dash where no run is whole."""
-    return "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
+def break_words(trend: Trend) -> str:
+    """Return the first layer that breaks the trend: `layer 3`, `none`, or a dash where no run is complete."""
+    return "–" if not trend.runs else "none" if trend.first_break is None else f"layer {trend.first_break}"

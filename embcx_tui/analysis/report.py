@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Selection, select
@@ -156,9 +156,9 @@ def _trends(found: Sequence[Trend]) -> list[str]:
                 str(len(one.runs)),
                 statistic,
                 effect_words(one),
-                p_words(one.p_value),
-                p_words(one.p_holm),
-                p_words(one.p_increase),
+                number(one.p_value),
+                number(one.p_holm),
+                number(one.p_increase),
                 break_words(one),
                 escaped(one.reason or one.method or ""),
             )

@@ -21,7 +21,7 @@ def how_measured(selection: Selection) -> list[str]:
     return [
         "## What is measured, and how",
         "",
-        f"Fully connected networks of {settings.networks.width} units a hidden layer, one activation function "
+        f"Fully connected networks of {settings.networks.width} units per hidden layer, one activation function "
         f"throughout, softmax output, cross-entropy, SGD with momentum {training.momentum:g}, learning rate "
         f"{training.learning_rate:g}, batches of {training.batch_size}, {training.epochs} epochs. A *run* is an "
         "independent repetition: its own initial weights, order of batches and sample.",
@@ -71,7 +71,7 @@ def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
         "",
         "Kuzma & Farkaš, *Embedding Complexity of Learned Representations in Neural Networks*, ICANN 2019. The paper "
         "states networks of 1 to 7 hidden layers of 100 units, four activation functions, MNIST (50,000 training "
-        "inputs) and SVHN, five runs, up to 100 epochs, 100 inputs a class, t-SNE. It does not state perplexity, "
+        "inputs) and SVHN, five runs, up to 100 epochs, 100 inputs per class, t-SNE. It does not state perplexity, "
         "implementation, iterations, batch size, learning rate, initialisation or preprocessing: those here are ours.",
         "",
     ]
@@ -80,7 +80,7 @@ def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
     if others:
         here.append(f"not the paper's datasets: {', '.join(escaped(title) for title in others)}")
     if grid.width != 100:
-        here.append(f"{grid.width} units a layer instead of 100")
+        here.append(f"{grid.width} units per layer instead of 100")
     if max(grid.depths) > 7:
         here.append("more than 7 hidden layers")
     if grid.runs != 5:
@@ -88,7 +88,7 @@ def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
     if training.epochs != 100:
         here.append(f"{training.epochs} epochs; the paper: up to 100")
     if settings.data.samples_per_class != 100:
-        here.append(f"{settings.data.samples_per_class} inputs a class instead of 100")
+        here.append(f"{settings.data.samples_per_class} inputs per class instead of 100")
     if settings.data.train_limit:
         here.append(f"trained on {settings.data.train_limit:,} inputs at most")
     if set(grid.activations) != set(ACTIVATIONS):

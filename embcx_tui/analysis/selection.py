@@ -1,4 +1,4 @@
-"""Which networks enter the numbers, and which are left out and why."""
+"""Which networks enter means, tests and figures, and which are left out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Selection:
 
     @property
     def words(self) -> str:
-        """Say in one line what is left out beyond what could not be measured; empty where there is nothing to say."""
+        """Which networks are left out or at chance, in one line; empty where there are none."""
         parts = []
         if self.diverged:
             parts.append(f"{_networks(len(self.diverged))} diverged (left out)")

@@ -105,10 +105,11 @@ TABLES = tuple(_TABLES)
 def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: bool = False) -> str:
     """Return one table of a study as CSV.
 
-    `layers`: one line a measured layer and method, its network's columns before it, then metrics and the embedding's
-    quality, each as far as the study has it. `summary`: one line a layer of an architecture (mean, sd and 95 % interval
-    over runs). `trend`: one line a trend test. `accuracy`: one line a dataset. `epochs`: one line a score before the
-    last epoch. `exclude_chance` leaves networks at chance out of `summary`, `trend` and `accuracy`; in `layers` and
+    `layers`: one line per measured layer and method with its network's columns, metrics and the embedding's quality.
+    `summary`: one line per layer of an architecture (mean, sd and 95 % interval over runs). `trend`: one line per trend
+    test. `accuracy`: one line per dataset. `epochs`: one line per score before the last epoch.
+
+    `exclude_chance` leaves networks at chance out of `summary`, `trend` and `accuracy`; in `layers` and
     `epochs` they stay, and the columns `at_chance` and `left_out` say so.
     """
     return _TABLES[table](select(snapshot, exclude_chance))

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from embcx_tui.bench.cold_start import first_calls
+from embcx_tui.bench.machine import Say, describe_machine, first_calls, idle_ratio, with_peak
 from embcx_tui.bench.reference import LibrarySetting, library_embed, library_name, library_settings
-from embcx_tui.bench.timing import Say, Timing, describe_machine, idle_ratio, medians, timed, with_peak
 from embcx_tui.bench.workloads import Subject, Trained, choose_dataset
 from embcx_tui.compute.device import choose_device, cores
+from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.kl_divergence import exact_kl

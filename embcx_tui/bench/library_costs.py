@@ -21,9 +21,9 @@ from embcx_tui.bench.reference import (
     library_settings,
     loop_settings,
 )
-from embcx_tui.bench.timing import medians, timed
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import cores
+from embcx_tui.compute.timing import medians, timed
 from embcx_tui.compute.training.network import initial_weights
 from embcx_tui.study.plan import Network, Plan
 

@@ -13,13 +13,14 @@ from embcx_tui.analysis.forecast import forecast
 from embcx_tui.bench.breakdown import breakdown
 from embcx_tui.bench.embed_bench import PERPLEXITY
 from embcx_tui.bench.library_costs import library_cost, loop_cost, row, with_libraries
-from embcx_tui.bench.timing import Say, describe_machine, medians, timed, with_peak
+from embcx_tui.bench.machine import Say, describe_machine, with_peak
 from embcx_tui.bench.train_bench import PartialEpochs, without_test
-from embcx_tui.bench.workloads import Trained, choose_dataset, noise_dataset, settings_for
+from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
-from embcx_tui.compute.training.cohort import memory_estimate
+from embcx_tui.compute.timing import medians, timed
+from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration
@@ -27,6 +28,7 @@ from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.presets import load_preset
 from embcx_tui.study.settings import StudySettings
+from embcx_tui.worker.calibrate import noise_dataset, settings_for
 
 DATASETS = ("mnist", "svhn")
 DEPTHS = (1, 2, 3, 4, 5, 6, 7)

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from embcx_tui.bench.timing import Timing
 from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.timing import Timing
 from embcx_tui.compute.training.network import Weights
 from embcx_tui.study.settings import TrainingSettings
 

@@ -1,4 +1,4 @@
-"""What is measured on: a dataset that is at hand, a small network trained on it here, and its layers' activations."""
+"""What the benchmarks measure: a dataset at hand, a small network trained on it, and the activations of its layers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,11 @@ from numpy.typing import NDArray
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.samples import run_sample
-from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Weights, initial_weights
 from embcx_tui.store.paths import data_folder, unpacked_folder
-from embcx_tui.study.dataset_catalogue import CATALOGUE
-from embcx_tui.study.plan import Network, make_plan
-from embcx_tui.study.settings import (
-    Activation,
-    DataSettings,
-    MeasureSettings,
-    NetworkSettings,
-    StudySettings,
-    TrainingSettings,
-)
-
-# SVHN's sizes; its pixels are made up where the real ones are not needed.
-_NOISE_SEED = 0
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import StudySettings
+from embcx_tui.worker.calibrate import cohort, settings_for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,52 +33,10 @@ def choose_dataset(quick: bool, train_limit: int = 0) -> Dataset:
     return datasets.load("digits", data_folder(), unpacked_folder())
 
 
-def noise_dataset(name: str, n_train: int | None = None, n_test: int | None = None) -> Dataset:
-    """Return random pixels and labels of the sizes of dataset `name`, as many of them zero: they cost what the real
-    ones cost.
-    """
-    facts = CATALOGUE[name]
-    random = np.random.default_rng(_NOISE_SEED)
-
-    def part(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        pixels = random.integers(1, 256, (n, facts.features), dtype=np.uint8)
-        if facts.nonzero < 1:
-            pixels *= random.random((n, facts.features), dtype=np.float32) < facts.nonzero
-        return pixels, random.integers(0, len(facts.classes), n)
-
-    train, test = part(n_train or facts.n_train), part(n_test or facts.n_test)
-    return datasets.make_dataset(name, train, test, facts.classes, facts.shape)
-
-
-def settings_for(
-    dataset: str,
-    *,
-    depths: tuple[int, ...] = (5,),
-    activations: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu"),
-    runs: int = 5,
-    width: int = 100,
-    epochs: int = 1,
-    batch_size: int = 100,
-) -> StudySettings:
-    """Return the settings of a study on `dataset`; learning rate and momentum are every study's defaults."""
-    return StudySettings(
-        name="bench",
-        data=DataSettings(datasets=(dataset,), samples_per_class=20),
-        networks=NetworkSettings(depths=depths, width=width, activations=activations, runs=runs),
-        training=TrainingSettings(epochs=epochs, batch_size=batch_size),
-        measure=MeasureSettings(perplexity=30.0),
-    )
-
-
 def start(network: Network, dataset: Dataset, settings: StudySettings) -> Weights:
     """Return the weights that `network` starts from in a study of these settings."""
     width, seed = settings.networks.width, settings.machine.seed
     return initial_weights(network, dataset.features, width, len(dataset.classes), seed)
-
-
-def cohort(dataset: Dataset, settings: StudySettings, device: torch.device) -> CohortTraining:
-    """Return the training of all networks of `settings` on `dataset`."""
-    return CohortTraining(make_plan(settings).cohorts[0].networks, dataset, settings, device)
 
 
 class Trained:

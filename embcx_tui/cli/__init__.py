@@ -29,9 +29,7 @@ class LazyGroup(click.Group):
         "stop": "studies",
         "delete": "studies",
         "export": "figures",
-        # The application's own: not among those that are listed.
-        "draw": "figures",
-        "preview": "figures",
+        "draw": "figures",  # for the application; not listed
         "report": "figures",
         "data": "data",
         "doctor": "doctor",
@@ -105,9 +103,9 @@ def cli(ctx: click.Context) -> None:
     STUDY is an id, the beginning of one, a name, or `last`. Studies live in $EMBCX_HOME, datasets in $EMBCX_DATA_DIR.
     """
     if ctx.invoked_subcommand is None:
-        from embcx_tui.cli.run import open_application
-
-        open_application(None)
+        command = cli.get_command(ctx, "open")
+        assert command is not None
+        ctx.invoke(command, study=None)
 
 
 def say_error(text: str) -> None:

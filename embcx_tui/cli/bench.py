@@ -9,6 +9,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from embcx_tui.analysis.formatting import long_duration
+from embcx_tui.cli.tables import table_lines
 from embcx_tui.study.text import safe_text
 
 PARTS = ("embed", "train", "paper")
@@ -35,7 +37,7 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
     from embcx_tui.worker.launch import ask
 
     console = Console(stderr=True, highlight=False)
-    words = [*["quick"] * quick, *["large"] * large, f"device={device}"]
+    options = [*["quick"] * quick, *["large"] * large, f"device={device}"]
     results: dict[str, dict[str, Any]] = {}
     for part in (what,) if what else PARTS[:2]:
         with console.status(part) as status:
@@ -43,7 +45,7 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
             def show(line: dict[str, Any], part: str = part) -> None:
                 status.update(f"{part}: {safe_text(line.get('doing', ''), 100)}")
 
-            results[part] = ask("bench", part, *words, on_line=show)["result"]
+            results[part] = ask(part, *options, module="embcx_tui.bench", on_line=show)["result"]
     if as_json:
         click.echo(json.dumps(results[what] if what else results, indent=2))
         return
@@ -62,13 +64,11 @@ def _headline(result: dict[str, Any], unit: str, quality: str, name: str) -> lis
     return [
         f"{result['ratio']:.1f} times as fast as {safe_text(theirs['name'])} "
         f"({result['cpu_ratio']:.1f} times in processor time{idle})",
-        *_aligned(
+        *table_lines(
+            ["", f"s {unit}", "CPU s", quality, "settings"],
             [
-                ["", f"s {unit}", "CPU s", quality, "settings"],
-                *(
-                    [who, _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), f"{one[name]:.4f}", one["settings"]]
-                    for who, one in (("ours", ours), ("reference", theirs))
-                ),
+                [side, *_times(timing), f"{timing[name]:.4f}", timing["settings"]]
+                for side, timing in (("ours", ours), ("reference", theirs))
             ],
             left=(0, 4),
         ),
@@ -80,34 +80,33 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
     lines = _headline(result, "an embedding", "exact KL", "exact_kl")
     heads = ["layer", "engine", "s", "CPU s", "exact KL", "iterations"]
     rows = [
-        [one["layer"], one["engine"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), f"{one['exact_kl']:.4f}",
-         str(one["iterations"])]
-        for one in result["rows"]
-    ]  # fmt: skip
-    lines += ["", "each layer by itself", *_aligned([heads, *rows], left=(0, 1))]
+        [row["layer"], row["engine"], *_times(row), f"{row['exact_kl']:.4f}", str(row["iterations"])]
+        for row in result["rows"]
+    ]
+    lines += ["", "each layer by itself", *table_lines(heads, rows, left=(0, 1))]
     heads = ["points", "ours, s", "CPU s", "openTSNE, s", "CPU s", "ratio", "exact KL", "its exact KL"]
     rows = [
-        [f"{one['n']:,}", _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), _seconds(one["reference_seconds"]),
-         _seconds(one["reference_cpu_seconds"]), f"{one['ratio']:.1f}",
-         _number(one["exact_kl"]), _number(one["reference_exact_kl"])]
-        for one in result["growth"]
-    ]  # fmt: skip
-    lines += ["", "how cost grows with points", *_aligned([heads, *rows])]
-    ours, theirs = ([one[key] for one in result["growth"]] for key in ("seconds", "reference_seconds"))
+        [
+            f"{row['n']:,}",
+            *_times(row),
+            *_times(row, "reference_"),
+            f"{row['ratio']:.1f}",
+            _number(row["exact_kl"]),
+            _number(row["reference_exact_kl"]),
+        ]
+        for row in result["growth"]
+    ]
+    lines += ["", "how cost grows with points", *table_lines(heads, rows)]
+    ours, theirs = ([row[key] for row in result["growth"]] for key in ("seconds", "reference_seconds"))
     lines += _chart(
         "seconds an embedding",
         "points",
-        [f"{one['n']:,}" for one in result["growth"]],
+        [f"{row['n']:,}" for row in result["growth"]],
         {"ours": ours, "openTSNE": theirs},
     )
-    rows = [
-        [str(one["embeddings"]), _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["counts"]
-    ]
-    lines += ["", *_aligned([["embeddings at once", "s each", "CPU s each"], *rows])]
-    rows = [
-        [one["settings"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["settings_tried"]
-    ]
-    lines += ["", *_aligned([["openTSNE's settings", "s", "CPU s"], *rows])]
+    rows = [[str(row["embeddings"]), *_times(row)] for row in result["counts"]]
+    lines += ["", *table_lines(["embeddings at once", "s each", "CPU s each"], rows)]
+    lines += _settings_tried("openTSNE's settings", result)
     memory = result["memory"]
     lines += ["", f"peak memory: {_memory(memory['ours'])} (ours), {_memory(memory['reference'])} (openTSNE)"]
     return lines + _first_call(result)
@@ -115,32 +114,31 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
 
 def _train_lines(result: dict[str, Any]) -> list[str]:
     lines = _headline(result, "a network-epoch", "test accuracy", "test_accuracy")
-    rows = [
-        [str(one["networks"]), _seconds(one["seconds"]), _seconds(one["cpu_seconds"]), _memory(one["peak_memory"])]
-        for one in result["rows"]
-    ]
-    lines += ["", *_aligned([["networks in a cohort", "s a network-epoch", "CPU s", "peak memory"], *rows])]
+    rows = [[str(row["networks"]), *_times(row), _memory(row["peak_memory"])] for row in result["rows"]]
+    lines += ["", *table_lines(["networks in a cohort", "s a network-epoch", "CPU s", "peak memory"], rows)]
     lines += _chart(
         "seconds a network-epoch",
         "networks in a cohort",
-        [str(one["networks"]) for one in result["rows"]],
+        [str(row["networks"]) for row in result["rows"]],
         {
-            "ours": [one["seconds"] for one in result["rows"]],
+            "ours": [row["seconds"] for row in result["rows"]],
             "plain loop": [result["reference"]["seconds"]] * len(result["rows"]),
         },
     )
-    rows = [
-        [one["settings"], _seconds(one["seconds"]), _seconds(one["cpu_seconds"])] for one in result["settings_tried"]
-    ]
-    lines += ["", *_aligned([["the plain loop's settings (relu)", "s", "CPU s"], *rows])]
+    lines += _settings_tried("the plain loop's settings (relu)", result)
     learnt = result["agreement"]
     rows = [
         [words, *(f"{learnt[name][key]:.4f}" for key in ("ours", "reference", "difference", "standard_error"))]
         for name, words in (("test_accuracy", "test accuracy"), ("exact_kl", "exact KL, last layer"))
     ]
     heads = ["learnt the same", "ours", "plain loop", "difference", "its standard error"]
-    lines += ["", *_aligned([heads, *rows], left=(0,)), safe_text(learnt["what"], 200)]
+    lines += ["", *table_lines(heads, rows), safe_text(learnt["what"], 200)]
     return lines + _first_call(result)
+
+
+def _settings_tried(head: str, result: dict[str, Any]) -> list[str]:
+    rows = [[row["settings"], *_times(row)] for row in result["settings_tried"]]
+    return ["", *table_lines([head, "s", "CPU s"], rows)]
 
 
 def _first_call(result: dict[str, Any]) -> list[str]:
@@ -151,50 +149,39 @@ def _first_call(result: dict[str, Any]) -> list[str]:
 
 
 def _paper_lines(result: dict[str, Any]) -> list[str]:
-    heads = ["part", "count", "s each", "s in all", "from"]
-    rows = [
-        [one["part"], f"{one['count']:,}", _seconds(one["seconds_each"]), f"{one['seconds']:,.0f}", one["from"]]
-        for one in result["rows"]
-    ]
     lines = [
-        f"the whole paper on this machine: about {_duration(result['seconds'])} (extrapolated)",
-        *_aligned([heads, *rows], left=(0, 4)),
+        f"the whole paper on this machine: about {long_duration(result['seconds'])} (extrapolated)",
+        *_cost_table(result["rows"]),
         f"on {safe_text(result['material'], 300)}",
-        f"{safe_text(result['preset_what'], 200)}: about {_duration(result['preset_seconds'])}",
+        f"{safe_text(result['preset_what'], 200)}: about {long_duration(result['preset_seconds'])}",
     ]
-    for one in result["breakdowns"]:
-        lines += [
-            "",
-            f"where the time of {one['study']} goes ({safe_text(one['what'], 200)}; wall {one['wall']:.1f} s, "
-            f"estimated {one['estimated_seconds']:.1f} s; peak memory {_memory(one['peak_memory'])})",
-            *_aligned(
-                [
-                    ["", "thread seconds", "CPU s", "share"],
-                    *(
-                        [part["part"], f"{part['seconds']:.2f}", f"{part['cpu_seconds']:.2f}", f"{part['share']:.0%}"]
-                        for part in one["parts"]
-                    ),
-                ]
-            ),
-        ]
-    for one in result["libraries"]:
+    for study in result["breakdowns"]:
         rows = [
-            [
-                part["part"],
-                f"{part['count']:,}",
-                _seconds(part["seconds_each"]),
-                f"{part['seconds']:,.0f}",
-                part["from"],
-            ]
-            for part in one["rows"]
+            [part["part"], f"{part['seconds']:.2f}", f"{part['cpu_seconds']:.2f}", f"{part['share']:.0%}"]
+            for part in study["parts"]
         ]
         lines += [
             "",
-            f"{one['study']} ({safe_text(one['what'], 200)}) with openTSNE and a plain PyTorch loop: about "
-            f"{_duration(one['seconds'])} (extrapolated)",
-            *_aligned([heads, *rows], left=(0, 4)),
+            f"where the time of {study['study']} goes ({safe_text(study['what'], 200)}; wall {study['wall']:.1f} s, "
+            f"estimated {study['estimated_seconds']:.1f} s; peak memory {_memory(study['peak_memory'])})",
+            *table_lines(["", "thread seconds", "CPU s", "share"], rows),
+        ]
+    for study in result["libraries"]:
+        lines += [
+            "",
+            f"{study['study']} ({safe_text(study['what'], 200)}) with openTSNE and a plain PyTorch loop: about "
+            f"{long_duration(study['seconds'])} (extrapolated)",
+            *_cost_table(study["rows"]),
         ]
     return lines
+
+
+def _cost_table(costs: Sequence[dict[str, Any]]) -> list[str]:
+    rows = [
+        [cost["part"], f"{cost['count']:,}", _seconds(cost["seconds_each"]), f"{cost['seconds']:,.0f}", cost["from"]]
+        for cost in costs
+    ]
+    return table_lines(["part", "count", "s each", "s in all", "from"], rows, left=(0, 4))
 
 
 def _machine_lines(machine: dict[str, Any]) -> list[str]:
@@ -211,7 +198,7 @@ def _machine_lines(machine: dict[str, Any]) -> list[str]:
 
 
 def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[float]]) -> list[str]:
-    """Return a small chart of values over named places; coloured where the output is a terminal."""
+    """Return a small chart of values over the named positions of the x axis; coloured on a terminal."""
     import sys
 
     import numpy as np
@@ -219,30 +206,22 @@ def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[f
     from embcx_tui.figures.cells import Look, draw_text
     from embcx_tui.figures.model import Curve, Curves
 
-    places = np.arange(len(names), dtype=float)
+    positions = np.arange(len(names), dtype=float)
     curves = tuple(
-        Curve(label, places, np.asarray(values, dtype=float), place)
-        for place, (label, values) in enumerate(lines.items())
+        Curve(label, positions, np.asarray(values, dtype=float), index)
+        for index, (label, values) in enumerate(lines.items())
     )
     figure = Curves(title, x, "s", curves, zero=True, x_names=tuple(names))
     look = Look(colours=sys.stdout.isatty(), unicode=(sys.stdout.encoding or "").lower().startswith("utf"))
     return ["", draw_text(figure, _WIDTH, _CHART_ROWS, look)]
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return rows as lines: the columns `left` to the left, the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def _times(row: dict[str, Any], prefix: str = "") -> list[str]:
+    return [_seconds(row[f"{prefix}seconds"]), _seconds(row[f"{prefix}cpu_seconds"])]
 
 
 def _seconds(value: float) -> str:
-    """Return seconds with three figures."""
+    """Return seconds with three significant digits."""
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
 
 
@@ -252,9 +231,3 @@ def _number(value: float | None) -> str:
 
 def _memory(value: float) -> str:
     return f"{value / _MB:,.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    from embcx_tui.cli.run import duration
-
-    return duration(seconds)

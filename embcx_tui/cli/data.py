@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from embcx_tui.cli import OK, PARTLY
+from embcx_tui.cli.tables import print_table
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE, DatasetFacts, missing_files
 from embcx_tui.study.errors import RequestError
@@ -31,12 +32,7 @@ def list_command(as_json: bool) -> None:
         click.echo(json.dumps({"folder": str(folder), "datasets": rows}, indent=2))
         return
     click.echo(f"datasets in {safe_text(folder)}")
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        size = f"{row['n_train']:,} training, {row['n_test']:,} test inputs of {row['features']} values"
-        click.echo(f"{row['name']:{width}}  {row['state']:8}  {size}; {row['source']}")
-        if row["missing"]:
-            click.echo(f"{'':{width}}  missing {_several(row['missing'])}: embcx-tui data fetch {row['name']}")
+    print_table((), ((row["name"], row["state"], _about(row)) for row in rows), left=(0, 1, 2))
     click.echo("your own: file:PATH.npz with X, y and optionally X_test, y_test, group")
 
 
@@ -56,8 +52,15 @@ def _row(facts: DatasetFacts) -> dict[str, Any]:
     }
 
 
-def _several(files: list[str]) -> str:
-    """Name one or two files; of more only their number and folder."""
+def _about(row: dict[str, Any]) -> str:
+    size = f"{row['n_train']:,} training, {row['n_test']:,} test inputs of {row['features']} values; {row['source']}"
+    if not row["missing"]:
+        return size
+    return f"{size}\nmissing {_some_files(row['missing'])}: embcx-tui data fetch {row['name']}"
+
+
+def _some_files(files: list[str]) -> str:
+    """Return the names of one or two files; of more only their number and folder."""
     return ", ".join(files) if len(files) <= 2 else f"{len(files)} files of {files[0].rpartition('/')[0]}"
 
 
@@ -68,7 +71,7 @@ def _several(files: list[str]) -> str:
 def fetch_command(ctx: click.Context, name: str, offline: bool) -> None:
     """Download dataset NAME where it is missing or damaged, with progress and checksums.
 
-    A download that broke off goes on where it ended. With --offline nothing is downloaded: exit code 3 where files
+    An interrupted download continues where it stopped. With --offline nothing is downloaded: exit code 3 where files
     are missing.
     """
     from embcx_tui.worker.launch import ask
@@ -89,7 +92,7 @@ def fetch_command(ctx: click.Context, name: str, offline: bool) -> None:
 
 
 def _say_missing(facts: DatasetFacts) -> int:
-    """Print what a person must bring here from a machine that has a network; return the exit code."""
+    """Print which files the user must bring here from a machine that has a network; return the exit code."""
     folder = data_folder()
     wanted = [part.distributed for part in facts.files if part.complete_form(folder) is None]
     if not wanted:

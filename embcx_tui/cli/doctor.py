@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from embcx_tui import __version__
+from embcx_tui.cli.tables import print_table
 from embcx_tui.store.paths import data_folder, home
 from embcx_tui.study.dataset_catalogue import CATALOGUE, missing_files
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.versions import NUMERIC_LIBRARIES, library_versions
+from embcx_tui.tui.terminal import colour_depth
 
 Verdict = Literal["ok", "note", "bad"]
 _GB = 1e9
@@ -28,7 +30,7 @@ _LITTLE_DISK = 2e9
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what, how it stands, and in words; a note is worth knowing, a bad one stops studies."""
+    """The result of one check; `note` is worth knowing, `bad` keeps studies from running."""
 
     what: str
     verdict: Verdict
@@ -39,30 +41,24 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
-    """Look at torch, GPU, terminal, data, disk and what logging out does; exit code 3 where something is bad."""
+    """Check torch, GPU, terminal, data, disk and what logging out does; exit code 3 where something is bad."""
     findings = [*_versions(), *_numerics(), _terminal(), _home(), *_data(), _logout()]
     if as_json:
         click.echo(json.dumps([{"what": f.what, "verdict": f.verdict, "text": f.text} for f in findings], indent=2))
     else:
-        for finding in findings:
-            mark = {"ok": "ok  ", "note": "note", "bad": "BAD "}[finding.verdict]
-            click.echo(f"{mark}  {finding.what:12} {safe_text(finding.text)}")
+        marks = {"ok": "ok", "note": "note", "bad": "BAD"}
+        rows = ((marks[finding.verdict], finding.what, safe_text(finding.text)) for finding in findings)
+        print_table((), rows, left=(0, 1, 2))
     if any(finding.verdict == "bad" for finding in findings):
         ctx.exit(3)
 
 
 def _versions() -> list[Finding]:
-    names = ("textual", "plotext", "torch", "torchvision", "openTSNE", "scikit-learn", "numpy", "numba")
-    known = {}
-    for name in names:
-        try:
-            known[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            known[name] = "missing"
-    text = ", ".join(f"{name} {version}" for name, version in known.items())
+    versions = library_versions(("textual", "plotext", *NUMERIC_LIBRARIES))
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
         Finding("embcx-tui", "ok", f"{__version__}, Python {sys.version.split()[0]} on {sys.platform}"),
-        Finding("libraries", "bad" if "missing" in known.values() else "ok", text),
+        Finding("libraries", "bad" if "missing" in versions.values() else "ok", text),
     ]
 
 
@@ -99,16 +95,8 @@ def _numerics() -> list[Finding]:
 def _terminal() -> Finding:
     term = os.environ.get("TERM", "")
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    true_colour = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
-    colours = (
-        "none (NO_COLOR)"
-        if "NO_COLOR" in os.environ
-        else "16 million"
-        if true_colour
-        else "256"
-        if "256" in term
-        else "16"
-    )
+    depth = colour_depth()
+    colours = "none (NO_COLOR)" if "NO_COLOR" in os.environ else "16 million" if depth > 256 else str(depth)
     size = shutil.get_terminal_size()
     text = f"TERM={term or 'unset'}, colours: {colours}, encoding {sys.stdout.encoding}, {size.columns}×{size.lines}"
     if encoding != "utf8":

@@ -14,8 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.formatting import long_duration
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, say_error
+from embcx_tui.cli.tables import print_table
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import StudyReader
 from embcx_tui.store.snapshot import Snapshot
@@ -56,9 +58,7 @@ def presets_command(as_json: bool) -> None:
         ]
         click.echo(json.dumps(documents, indent=2))
         return
-    width = max(len(one.name) for one in presets)
-    for one in presets:
-        click.echo(f"{one.name:{width}}  {one.about}")
+    print_table((), ((preset.name, preset.about) for preset in presets), left=(0, 1))
 
 
 @click.command("run")
@@ -94,9 +94,9 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
     from embcx_tui.worker.launch import await_acceptance, start
 
     paths = find_study(study)
-    start(paths)
+    reader = start(paths)
     try:
-        await_acceptance(paths)
+        await_acceptance(reader)
     except KeyboardInterrupt:
         from rich.console import Console
 
@@ -164,15 +164,7 @@ def _doing(snapshot: Snapshot) -> str:
 
 
 def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time as people say it: 45 s, 12 min, 3 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return "" if seconds is None else f"about {long_duration(seconds)} left"
 
 
 def interrupted(paths: StudyPaths, console: Console) -> int:
@@ -207,38 +199,19 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
     return FAILED
 
 
-def follow_log(paths: StudyPaths) -> None:
-    """Print a study's log lines as they come, until its worker ends."""
-    reader = StudyReader(paths)
-    shown = 0
-    while True:
-        snapshot = reader.poll()
-        for line in snapshot.log[shown:]:
-            click.echo(str(line))
-        shown = len(snapshot.log)
-        if snapshot.state != "running":
-            return
-        time.sleep(_POLL_S)
-
-
-def open_application(study: str | None) -> NoReturn:
-    """Open the application, on one study where `study` names one, and end with its exit code."""
+@click.command("open")
+@click.argument("study")
+@click.pass_context
+def open_command(ctx: click.Context, study: str | None) -> NoReturn:
+    """Open the application on STUDY: live while it runs, its layers otherwise."""
     from embcx_tui.store.library import find_study
     from embcx_tui.tui.terminal import unusable
 
-    context = click.get_current_context()
-    wanted = find_study(study) if study else None
+    paths = find_study(study) if study else None
     # Said before Textual is imported: a terminal that cannot show it should not wait for it.
     if reason := unusable():
         click.echo(reason, err=True)
-        context.exit(2)
+        ctx.exit(2)
     from embcx_tui.tui.app import run_app
 
-    context.exit(run_app(wanted))
-
-
-@click.command("open")
-@click.argument("study")
-def open_command(study: str) -> None:
-    """Open the application on STUDY: live while it runs, its layers otherwise."""
-    open_application(study)
+    ctx.exit(run_app(paths))

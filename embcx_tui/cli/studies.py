@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,13 +15,15 @@ from typing import Any
 import click
 
 from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.formatting import break_words, number
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.tables import TABLES
+from embcx_tui.cli.tables import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.reader import StudyReader, read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.naming import architecture_name, dataset_title
@@ -43,12 +46,17 @@ def list_command(as_json: bool) -> None:
     elif not rows:
         click.echo(f"no studies yet in {safe_text(studies_folder())}; start one with: embcx-tui run demo")
     else:
-        width = max(4, *(len(row["name"]) for row in rows))
-        click.echo(f"{'id':10}  {'name':{width}}  {'state':8}  {'done':>5}  created")
-        for row in rows:
-            created = f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}"
-            done = f"{row['progress']:4.0%}"
-            click.echo(f"{row['id']:10}  {row['name']:{width}}  {row['state']:8}  {done:>5}  {created}")
+        cells = [
+            [
+                row["id"],
+                row["name"],
+                row["state"],
+                f"{row['progress']:.0%}",
+                f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
+            ]
+            for row in rows
+        ]
+        print_table(["id", "name", "state", "done", "created"], cells, left=(0, 1, 2, 4))
 
 
 def _row(snapshot: Snapshot) -> dict[str, Any]:
@@ -61,6 +69,9 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+# How often `logs --follow` looks at the journal.
+_FOLLOW_POLL_S = 0.25
+
 EXCLUDE_CHANCE = click.option(
     "--exclude-chance", is_flag=True, help="Leave networks that stayed at chance out of means, tests and figures."
 )
@@ -70,7 +81,7 @@ EXCLUDE_CHANCE = click.option(
 @click.argument("study")
 @click.option("--json", "as_json", is_flag=True, help="Every network and layer, means and statistics as JSON.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line a measured layer, unless --table says else."
+    "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
 )
 @click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
 @EXCLUDE_CHANCE
@@ -103,12 +114,24 @@ def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
     paths = find_study(study)
     if following:
-        from embcx_tui.cli.run import follow_log
-
         follow_log(paths)
         return
     for line in read_study(paths).log:
         click.echo(str(line))
+
+
+def follow_log(paths: StudyPaths) -> None:
+    """Print a study's log lines as they come, until its worker ends."""
+    reader = StudyReader(paths)
+    shown = 0
+    while True:
+        snapshot = reader.poll()
+        for line in snapshot.log[shown:]:
+            click.echo(str(line))
+        shown = len(snapshot.log)
+        if snapshot.state != "running":
+            return
+        time.sleep(_FOLLOW_POLL_S)
 
 
 @click.command("stop")
@@ -145,7 +168,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
         f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs a class",
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
     ]
     groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
     for one in summarise_selection(selection):
@@ -156,7 +179,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
     lines += [
         "",
-        *_aligned([heads, *(_summary_row(selection, key, layers, deepest) for key, layers in groups.items())]),
+        *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
     lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
     # Of layers, not of means: a run's input is in the mean of every architecture.
@@ -171,45 +194,26 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs)
-        ).rstrip()
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-
-
 def _label(snapshot: Snapshot, key: Architecture) -> str:
     return f"{dataset_title(key.dataset)} {architecture_name(key, snapshot.plan.settings.networks.width)}"
-
-
-def number(value: float | None, decimals: int = 3) -> str:
-    """Return a statistic as text, "–" for None; a p-value too small for its decimals in scientific notation."""
-    if value is None:
-        return "–"
-    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
 
 
 def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
     if not found:
         return []
-    rows = [["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]]
-    for one in found:
-        breaks = "–" if not one.runs else "none" if one.first_break is None else f"layer {one.first_break}"
-        rows.append(
-            [
-                _label(snapshot, one.architecture),
-                str(len(one.runs)),
-                *(number(value) for value in (one.effect, one.p_value, one.p_holm, one.p_increase)),
-                breaks,
-            ]
-        )
-    reasons = dict.fromkeys(one.reason for one in found if one.reason)
+    head = ["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]
+    rows = [
+        [
+            _label(snapshot, trend.architecture),
+            str(len(trend.runs)),
+            *(number(value) for value in (trend.effect, trend.p_value, trend.p_holm, trend.p_increase)),
+            break_words(trend),
+        ]
+        for trend in found
+    ]
+    reasons = dict.fromkeys(trend.reason for trend in found if trend.reason)
     note = "Page's trend test over runs, one-sided; effect: mean rank correlation of runs with a decrease, −1 … 1"
-    return ["", *_aligned(rows), note, *(f"–: {reason}" for reason in reasons)]
+    return ["", *table_lines(head, rows), note, *(f"–: {reason}" for reason in reasons)]
 
 
 def _relation_lines(found: Sequence[Relation]) -> list[str]:

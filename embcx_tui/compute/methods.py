@@ -1,4 +1,4 @@
-"""The other embedding methods, for pictures beside t-SNE's: PCA, LLE, MDS and Isomap, through scikit-learn."""
+"""The other embedding methods, shown beside t-SNE: PCA, LLE, MDS and Isomap, by scikit-learn."""
 
 import threading
 import warnings
@@ -13,17 +13,15 @@ from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 from embcx_tui.compute.tsne.initialization import oriented
 from embcx_tui.study.errors import MeasureError
 
-METHODS = ("pca", "lle", "mds", "isomap")
-
-NEIGHBOURS = (
-    10  # rows, of LLE and Isomap: 1 % of a sample; with scikit-learn's 5 the graph of a trained layer falls apart
-)
-STRESS_TOLERANCE = 1e-6  # relative change of the stress an iteration, scikit-learn's own since 1.7; 1e-3 stops after 6
+# Of LLE and Isomap: 1 % of a sample; with scikit-learn's 5 the graph of a trained layer falls apart.
+NEIGHBOURS = 10
+STRESS_TOLERANCE = 1e-6  # relative change of the stress per iteration, scikit-learn's own since 1.7; 1e-3 stops after 6
 STRESS_ITERATIONS = 300  # at most; 220 to 250 are usual on MNIST
 
 
 def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
-    """Return points [n, 2] of `method` (of METHODS) for activations [n, d], centred and turned as `embedding.oriented`.
+    """Return points [n, 2] of `method` (of METHODS) for activations [n, d], centred and rotated as by
+    `initialization.oriented`.
 
     - pca: scores on the first two principal axes.
     - lle: standard locally linear embedding (Roweis & Saul 2000), 10 neighbours, regularisation 1e-3, dense solver.
@@ -31,10 +29,10 @@ def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
       which for Euclidean distances is PCA.
     - isomap: geodesic distances over the graph of 10 neighbours, then kernel PCA (Tenenbaum et al. 2000), dense solver.
 
-    None of them draws random numbers as set here: `seed` is passed on where scikit-learn takes one, and equal
-    activations give equal points. MeasureError, one line, where the method has no picture of these rows: all equal, too
-    few, a graph in several parts, a matrix that cannot be decomposed. ValueError for a method that is none and for
-    activations that are not finite.
+    None of them draws random numbers with these settings: `seed` is passed on where scikit-learn takes one, and equal
+    activations give equal points. Raises MeasureError, in one line, where the method cannot embed these rows: all
+    equal, too few, a graph in several parts, a matrix that cannot be decomposed. Raises ValueError for an unknown
+    method and for activations that are not finite.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
@@ -45,19 +43,19 @@ def embed(method: str, activations: ArrayLike, seed: int = 0) -> Points:
     rows = rows - rows[0]
     rows -= rows.mean(axis=0)
     if rows.shape[1] == 1:
-        rows = np.hstack([rows, np.zeros_like(rows)])  # two dimensions are asked of every method: a line is a plane's
+        rows = np.hstack([rows, np.zeros_like(rows)])  # every method is asked for two dimensions
     try:
         with _quiet(), np.errstate(all="ignore"):
-            points = _EMBED[method](rows, seed % 2**32)
+            points = EMBEDDERS[method](rows, seed % 2**32)
     except (ValueError, RuntimeError, ArithmeticError) as error:
         raise MeasureError(" ".join(str(error).split())[:200]) from error
     with np.errstate(over="ignore", invalid="ignore"):
-        turned = oriented(points)
-    if not np.isfinite(turned).all():
+        rotated = oriented(points)
+    if not np.isfinite(rotated).all():
         raise MeasureError("the points are not finite: the layer's rows are too nearly equal")
-    if not turned.any():
+    if not rotated.any():
         raise MeasureError("all points fall on one place: the layer's rows are too nearly equal")
-    return turned
+    return rotated
 
 
 def _pca(rows: FloatArray, seed: int) -> FloatArray:
@@ -97,14 +95,20 @@ def _isomap(rows: FloatArray, _seed: int) -> FloatArray:
     return np.asarray(Isomap(n_neighbors=NEIGHBOURS, eigen_solver="dense", n_jobs=1).fit_transform(rows))
 
 
-_EMBED: dict[str, Callable[[FloatArray, int], FloatArray]] = {"pca": _pca, "lle": _lle, "mds": _mds, "isomap": _isomap}
+EMBEDDERS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
+    "pca": _pca,
+    "lle": _lle,
+    "mds": _mds,
+    "isomap": _isomap,
+}
+METHODS = tuple(EMBEDDERS)
 
 
 def _check_graph(rows: FloatArray) -> None:
     """Raise ValueError unless the graph of NEIGHBOURS nearest neighbours connects all rows.
 
-    In several parts there is no geodesic distance between them (scikit-learn would invent edges), and LLE's smallest
-    eigenvectors tell the parts apart and show nothing within.
+    Between several parts there is no geodesic distance (scikit-learn would invent edges), and LLE's smallest
+    eigenvectors separate the parts and show nothing within them.
     """
     from scipy.sparse.csgraph import connected_components
     from sklearn.neighbors import kneighbors_graph

@@ -29,7 +29,7 @@ def balanced_sample(
             f" has {len(members[smallest])} training inputs"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
-    return np.concatenate([generator.permutation(found)[:per_class] for found in members]).astype(np.int64)
+    return np.concatenate([generator.permutation(indices)[:per_class] for indices in members]).astype(np.int64)
 
 
 def run_sample(dataset: Dataset, per_class: int, study_seed: int, run: int) -> NDArray[np.int64]:

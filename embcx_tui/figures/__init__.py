@@ -1,1 +1,1 @@
-"""What is drawn, as plain values, and two ways to draw it: in the terminal (plotext) and as an image (matplotlib)."""
+"""Figures as plain values, and two ways to draw them: in terminal cells (plotext) and as images (matplotlib)."""

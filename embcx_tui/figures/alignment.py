@@ -1,5 +1,5 @@
-"""Embeddings turned onto each other for display: what a method leaves open (place, angle, mirror, size) is chosen so
-that the same points stay near where they were. Scores know nothing of it.
+"""Alignment of embeddings for display: position, rotation, reflection and scale, which an embedding leaves open, are
+chosen so that the same points stay near each other. Scores are not affected.
 """
 
 from __future__ import annotations

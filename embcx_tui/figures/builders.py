@@ -1,4 +1,4 @@
-"""From a snapshot to what is drawn, and what a figure would show but the study does not hold."""
+"""Builds figures from a snapshot, with notes on what a figure lacks."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from embcx_tui.study.text import safe_text
 Load = Callable[[SealedFile], Mapping[str, NDArray[Any]]]
 
 COMPLEXITY = "embedding complexity (KL, nats)"
-# Title and y axis of each.
+# Name and unit of each; its axis shows the unit.
 QUANTITIES: dict[Quantity, tuple[str, str]] = {
-    "loss": ("loss", "cross-entropy (nats)"),
+    "loss": ("loss", "cross-entropy, nats"),
     "train_accuracy": ("training accuracy", "share correct"),
     "test_accuracy": ("test accuracy", "share correct"),
 }
-# More curves than this are told apart by activation, not one by one: the palette has ten colours.
+# More curves than this are coloured by activation, not each in its own colour: the palette has ten.
 _MOST_CURVES = 10
 _PANEL_COLUMNS = 3
 TURNED = "turned onto the layer before (Procrustes)"
@@ -49,7 +49,7 @@ TURNED = "turned onto the layer before (Procrustes)"
 def networks_at(
     snapshot: Snapshot, dataset: str, depth: int, activation: str | None = None, control: str | None = None
 ) -> list[Network]:
-    """Return the networks of one place of the grid, by run."""
+    """Return the networks of a dataset and depth, by activation and run."""
     found = [
         network
         for network in snapshot.plan.networks
@@ -62,7 +62,7 @@ def networks_at(
 
 
 def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: str) -> Bar:
-    """Return one layer over runs: NaN where it is not measured, or its network left out."""
+    """Return one layer over runs: NaN where it is not measured or its network is left out."""
     runs = selection.snapshot.plan.settings.networks.runs
     values, flagged = [float("nan")] * runs, [False] * runs
     for network in networks:
@@ -76,7 +76,7 @@ def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: 
 def architecture_bars(
     selection: Selection, networks: Sequence[Network], layers: Sequence[int], label: str, place: int
 ) -> BarGroup:
-    """Return layers of one architecture as a group of bars, every run a value."""
+    """Return layers of one architecture as a group of bars with one value per run."""
     bars = tuple(_bar(selection, networks, layer, SCORE_METHOD) for layer in layers)
     return BarGroup(safe_text(label, 40), bars, place)
 
@@ -84,11 +84,11 @@ def architecture_bars(
 def measure_note(
     selection: Selection, dataset: str, networks: Sequence[Network], method: str = SCORE_METHOD, *, runs: bool = True
 ) -> str:
-    """Return how the values were measured (`runs`: with how many runs) and what is missing, in words."""
+    """Return how the values were measured (with `runs`: in how many runs) and what is missing, in words."""
     how = how_words(selection, networks, method, runs=runs)
     if not how:
         return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
-    # The count before the names: these are cut where a line ends.
+    # The names come last, since a line that is too long is cut at its end.
     parts = [how, *chance_words(selection, networks)]
     gone = missing(selection, networks, method)
     if gone:
@@ -97,7 +97,7 @@ def measure_note(
 
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
-    """Return the words for the networks at chance among these, in the figure or left out; none where there are none."""
+    """Return a sentence on the networks at chance among these, as a list of one or none."""
     count = sum(one.id in selection.at_chance for one in networks)
     if not count:
         return []
@@ -109,9 +109,9 @@ def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]
 def how_words(
     selection: Selection, networks: Sequence[Network], method: str = SCORE_METHOD, *, runs: bool = True
 ) -> str:
-    """Return how the layers of these networks were measured, in words; empty before the first one is.
+    """Return how the layers of these networks were measured, in words; empty before the first is measured.
 
-    With `runs` it says how many runs the study has: not for a figure that shows one.
+    With `runs` it also says how many runs the study has, which does not suit a figure of one run.
     """
     wanted = (layer for network in networks for layer in network.layer_ids())
     done = [one for layer in wanted if (one := selection.snapshot.measured.get((layer, method)))]
@@ -120,7 +120,7 @@ def how_words(
 
 def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
     runs = snapshot.plan.settings.networks.runs
-    # The other methods know no perplexity.
+    # The other methods have no perplexity.
     how = f", perplexity {one.perplexity:g}" if one.method == SCORE_METHOD else ""
     words = f"{method_name(one.method)}{how}, {one.points:,} points"
     return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
@@ -138,7 +138,7 @@ def layer_bars(
     chosen_layer: int | None = None,
     exclude_chance: bool = False,
 ) -> Bars:
-    """Return the complexity of the input and every hidden layer of one architecture, every run a value.
+    """Return the complexity of the input and every hidden layer of one architecture, one value per run.
 
     `highlight` is a run, `chosen_layer` the selected layer (0: the input).
     """
@@ -191,6 +191,7 @@ def layer_scatter(
     chosen: int | None = None,
     shown: NDArray[np.bool_] | None = None,
     view: tuple[float, float, float, float] | None = None,
+    key: str = "",
 ) -> Scatter:
     """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
     return Scatter(
@@ -202,6 +203,7 @@ def layer_scatter(
         chosen,
         shown,
         view,
+        key,
     )
 
 
@@ -234,7 +236,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
 
 
 def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = SCORE_METHOD) -> Panels:
-    """Return the embeddings of all layers of one network as panels; what is not measured or damaged says so."""
+    """Return the embeddings of all layers of one network as panels; a missing or damaged one says so."""
     figures = layers_turned(
         [embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)]
     )  # fmt: skip
@@ -246,7 +248,7 @@ def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method:
 
 
 def layers_turned(layers: Sequence[Scatter]) -> tuple[Scatter, ...]:
-    """Return embeddings of a network's layers, each rotated or mirrored onto the one before of the same points."""
+    """Return embeddings of a network's layers, each rotated or mirrored onto the one before it."""
     found: list[Scatter] = []
     before: Scatter | None = None
     for one in layers:
@@ -260,7 +262,7 @@ def layers_turned(layers: Sequence[Scatter]) -> tuple[Scatter, ...]:
 def embedding(
     snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = SCORE_METHOD, name: str | None = None
 ) -> Scatter:
-    """Return the embedding of one layer, entitled `name` (None: which layer) and its KL; what is missing says so."""
+    """Return the embedding of one layer, titled by `name` (None: the layer's name) and KL; a missing one says why."""
     classes = _classes(snapshot, network.dataset)
     name = layer_name(layer) if name is None else name
     measured = snapshot.layer(network, layer, method)
@@ -295,14 +297,14 @@ def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[
         return None
 
 
-# As many as stand under a figure; the command that draws it names all.
+# Under a figure at most so many are named; the command that draws it names all.
 _MOST_NAMED = 4
 
 
 def missing(
     selection: Selection, networks: Sequence[Network], method: str = SCORE_METHOD, layers: Iterable[int] | None = None
 ) -> tuple[str, ...]:
-    """Return what of these networks is not there, each by its name and reason.
+    """Return what is missing of these networks, each with its reason.
 
     `relu run 1 layers 4, 5 (not measured)`, `relu run 2 (diverged)`. `layers` None: all from the input on. Names hold
     only what tells these networks apart, and always the run.

@@ -19,15 +19,15 @@ from embcx_tui.study.naming import METHOD_NAMES, activation_index, hidden_layers
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import CONTROLS, METHODS, SCORE_METHOD
 
-# Colours of the controls: places that no activation has, and none of its neighbours.
-_CONTROL_PLACES = {control: 5 + 2 * place for place, control in enumerate(CONTROLS)}
+# Colours of the controls, which no activation has.
+_CONTROL_COLOURS = {control: 5 + 2 * index for index, control in enumerate(CONTROLS)}
 _QUALITY_NAMES = {
     "knn_2d": "k-NN accuracy in 2-D",
 }
 
 
 def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False) -> Dots:
-    """Return the last hidden layer's complexity against test accuracy, a dot a trained network of `dataset`."""
+    """Return the last hidden layer's complexity against test accuracy, one dot per trained network of `dataset`."""
     selection = select(snapshot, exclude_chance)
     found = points(selection, dataset)
     keys = sorted({(activation_index(p.network.activation), p.network.depth) for p in found})
@@ -75,7 +75,7 @@ def relation_note(one: Relation) -> str:
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
-    """Return complexity over layers, a line a run, trained networks against their controls; a panel an activation."""
+    """Return complexity over layers, trained networks against controls: a line per run, a panel per activation."""
     selection = select(snapshot, exclude_chance)
     controls = snapshot.plan.settings.measure.controls
     panels = []
@@ -85,7 +85,7 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
         for control in (None, *controls):
             networks = builders.networks_at(snapshot, dataset, depth, activation, control)
             every += networks
-            place = _CONTROL_PLACES[control] if control else activation_index(activation)
+            place = _CONTROL_COLOURS[control] if control else activation_index(activation)
             x = np.arange(depth + 1, dtype=np.float64)
             lines += [
                 Curve(control or "trained", x, y, place, network_name(one))
@@ -114,7 +114,7 @@ def has_epochs(snapshot: Snapshot, dataset: str, depth: int) -> bool:
 
 
 def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
-    """Return complexity over layer × epoch, the mean over runs; a panel an activation, one scale for all.
+    """Return complexity over layer × epoch, the mean over runs: one panel per activation, all with one scale.
 
     Epoch 0 is the untrained control where that was measured (the same weights), the last epoch the final score. The
     input does not change.
@@ -226,7 +226,7 @@ def has_methods(snapshot: Snapshot, dataset: str, depth: int, activation: str) -
 def method_tables(
     snapshot: Snapshot, dataset: str, depth: int, activation: str, exclude_chance: bool = False
 ) -> Panels:
-    """Return the quality of the embeddings as tables, methods × layers, mean over runs; a panel a quality number."""
+    """Return the quality of the embeddings as tables, methods × layers, mean over runs: a panel per measure."""
     selection = select(snapshot, exclude_chance)
     methods = [method for method in METHODS if method in snapshot.plan.settings.measure.methods]
     every = builders.networks_at(snapshot, dataset, depth, activation)

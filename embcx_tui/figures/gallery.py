@@ -1,9 +1,10 @@
-"""Every figure a study can serve now, by the name that `embcx-tui export --figure` takes."""
+"""Every figure that a study has data for, by the name that `embcx-tui export --figure` takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,26 +12,14 @@ from numpy.typing import NDArray
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import points
 from embcx_tui.figures import builders, extra_figures, paper_figures
-from embcx_tui.figures.model import Figure, Panels
+from embcx_tui.figures.model import FigureBuilder, Panels
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import dataset_title, figure_kind, figure_name, network_figure_name, title_of
 
-Makers = dict[str, Callable[[], Figure]]
 
-
-class _Later:
-    """A figure to be built when it is called."""
-
-    def __init__(self, builders: Callable[..., Figure], *arguments: object) -> None:
-        self._build, self._arguments = builders, arguments
-
-    def __call__(self) -> Figure:
-        return self._build(*self._arguments)
-
-
-class _Labels:
-    """Loads arrays, keeping the labels of samples: each of a figure's panels asks for them again."""
+class _CachedLabels:
+    """Loads arrays and keeps the labels of samples, which every panel of a figure asks for."""
 
     def __init__(self, load: builders.Load) -> None:
         self._load = load
@@ -45,36 +34,36 @@ class _Labels:
         return self._labels[sealed.sha256]
 
 
-def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool = False) -> Makers:
-    """Return the figures this study can serve now, by name; each is built when called.
+def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool = False) -> dict[str, FigureBuilder]:
+    """Return the figures that this study has data for now, by name; each is built when it is called.
 
     First the paper's, `fig1` … `fig8`, with `-DATASET` after it where the dataset is not the paper's. Then for each
     dataset `accuracy-DATASET`, `training-DATASET`, for each depth `complexity-DATASET-DEPTH[-CONTROL]`,
     `controls-DATASET-DEPTH`, `epochs-DATASET-DEPTH`, for each activation `methods-DATASET-DEPTH-ACTIVATION`, and for
     each network `embedding-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`.
     """
-    load = _Labels(load)
-    figures: Makers = {}
+    load = _CachedLabels(load)
+    figures: dict[str, FigureBuilder] = {}
     datasets = snapshot.plan.settings.data.datasets
     selection = select(snapshot, exclude_chance)
     for figure in paper_figures.FIGURES:
         for dataset in sorted(datasets, key=lambda name: name != figure.dataset):
-            if paper_figures.serves(selection, figure, dataset):
+            if paper_figures.is_available(selection, figure, dataset):
                 name = figure.name if dataset == figure.dataset else figure_name(figure.name, dataset)
-                figures[name] = _Later(paper_figures.draw, snapshot, figure, dataset, load, exclude_chance)
+                figures[name] = partial(paper_figures.build, snapshot, figure, dataset, load, exclude_chance)
     hidden = {one.network for one in snapshot.measured.values() if one.network}
     for dataset in datasets:
         if points(selection, dataset):
             name = figure_name("accuracy", dataset)
-            figures[name] = _Later(extra_figures.accuracy_dots, snapshot, dataset, exclude_chance)
+            figures[name] = partial(extra_figures.accuracy_dots, snapshot, dataset, exclude_chance)
         for depth in snapshot.plan.settings.networks.depths:
             figures |= _depth_figures(snapshot, dataset, depth, hidden, exclude_chance)
         trained = [n.id for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
         if any(history.last and set(history.networks) & set(trained) for history in snapshot.histories.values()):
-            figures[figure_name("training", dataset)] = _Later(_training, snapshot, dataset, trained)
+            figures[figure_name("training", dataset)] = partial(_training, snapshot, dataset, trained)
     for network in snapshot.plan.networks:
         if network.id in hidden:
-            figures[network_figure_name("embedding", network)] = _Later(
+            figures[network_figure_name("embedding", network)] = partial(
                 builders.network_embeddings, snapshot, network, load
             )
     return figures
@@ -82,31 +71,29 @@ def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool 
 
 def _depth_figures(
     snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: bool
-) -> Makers:  # fmt: skip
-    figures: Makers = {}
+) -> dict[str, FigureBuilder]:
+    figures: dict[str, FigureBuilder] = {}
     settings = snapshot.plan.settings
     known = []
     for control in (None, *settings.measure.controls):
         if any(one.id in hidden for one in builders.networks_at(snapshot, dataset, depth, None, control)):
             known.append(control)
             name = figure_name("complexity", dataset, depth=depth, control=control)
-            figures[name] = _Later(_complexity, snapshot, dataset, depth, control, exclude_chance)
+            figures[name] = partial(
+                builders.activation_bars, snapshot, dataset, depth, control, exclude_chance=exclude_chance
+            )
     if None in known and len(known) > 1:
         name = figure_name("controls", dataset, depth=depth)
-        figures[name] = _Later(extra_figures.control_curves, snapshot, dataset, depth, exclude_chance)
+        figures[name] = partial(extra_figures.control_curves, snapshot, dataset, depth, exclude_chance)
     if extra_figures.has_epochs(snapshot, dataset, depth):
         name = figure_name("epochs", dataset, depth=depth)
-        figures[name] = _Later(extra_figures.epoch_heat, snapshot, dataset, depth, exclude_chance)
+        figures[name] = partial(extra_figures.epoch_heat, snapshot, dataset, depth, exclude_chance)
     for activation in settings.networks.activations:
         if extra_figures.has_methods(snapshot, dataset, depth, activation):
             arguments = (snapshot, dataset, depth, activation, exclude_chance)
             name = figure_name("methods", dataset, depth=depth, activation=activation)
-            figures[name] = _Later(extra_figures.method_tables, *arguments)
+            figures[name] = partial(extra_figures.method_tables, *arguments)
     return figures
-
-
-def _complexity(snapshot: Snapshot, dataset: str, depth: int, control: str | None, exclude_chance: bool) -> Figure:
-    return builders.activation_bars(snapshot, dataset, depth, control, exclude_chance=exclude_chance)
 
 
 def _training(snapshot: Snapshot, dataset: str, networks: Sequence[str]) -> Panels:
@@ -130,22 +117,25 @@ _ABOUT = {
 
 
 def about(name: str) -> str:
-    """Return what the figure of a name shows, in a few words; empty where the name is none of ours."""
+    """Return in a few words what the figure of this name shows; empty where there is no such kind of figure."""
     kind = figure_kind(name)
     figure = paper_figures.BY_NAME.get(kind)
     return f"the paper's: {figure.about}" if figure else _ABOUT.get(kind, "")
 
 
 def resolve(figures: Mapping[str, object], name: str) -> str | None:
-    """Return the figure that `name` means: itself, or the one of the paper's figure `name` for another dataset."""
+    """Return the full name of the figure that `name` means; None where there is none.
+
+    The name of a figure of the paper, such as `fig2`, also means that figure for another dataset, if there is just one.
+    """
     if name in figures:
         return name
     others = [known for known in figures if name in paper_figures.BY_NAME and figure_kind(known) == name]
     return others[0] if len(others) == 1 else None
 
 
-def lacking(figures: Mapping[str, object]) -> tuple[str, ...]:
-    """Return which of the paper's figures a study cannot serve for any dataset, each with what it needs."""
+def missing_paper_figures(figures: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the paper's figures that a study has no data for, each with the networks it needs."""
     return tuple(
         f"{one.name} ({one.needs})"
         for one in paper_figures.FIGURES
@@ -153,8 +143,8 @@ def lacking(figures: Mapping[str, object]) -> tuple[str, ...]:
     )
 
 
-def why_not(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str:
-    """Return in words what a study lacks to serve the figure `name`, or which figures it has."""
+def explain_missing(snapshot: Snapshot, figures: Mapping[str, object], name: str) -> str:
+    """Return what a study lacks for the figure `name`, or which figures there are, in words."""
     figure = paper_figures.BY_NAME.get(figure_kind(name))
     if figure is None:
         known = ", ".join(list(figures)[:12]) + (", …" if len(figures) > 12 else "")

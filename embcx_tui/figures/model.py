@@ -5,6 +5,7 @@ Colours are never part of a value: a series or a class has a place (0, 1, …), 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,8 @@ class Scatter:
     """Points in the plane with a class each: `points` [n, 2], `labels` [n] ints into `classes`.
 
     `chosen` is the row of a point shown larger; `shown` [n] bools leaves points out (isolated classes). `view` is the
-    rectangle (left, bottom, right, top) to show, in the points' own units; None: all points.
+    rectangle (left, bottom, right, top) to show, in the points' own units; None: all points. Scatters with the same
+    `key` show the same points, perhaps at other positions; without a key nothing is known of that.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Scatter:
     chosen: int | None = None
     shown: NDArray[np.bool_] | None = None
     view: tuple[float, float, float, float] | None = None
+    key: str = ""
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -188,3 +191,4 @@ class Panels:
 
 
 Figure = Single | Panels
+FigureBuilder = Callable[[], Figure]  # a figure that is built when it is called

@@ -1,4 +1,4 @@
-"""What a place looks like: ten class colours, their signs without colour, and how translucent layers add up."""
+"""Colours of series and classes, their signs without colour, and how translucent layers add up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLACES: tuple[Rgb, ...] = (
     (95, 95, 0),  # olive
 )
 WARNING: Rgb = (255, 175, 0)
-# Tell places apart where there is no colour, and beyond the tenth.
+# They tell classes apart where there is no colour, and beyond the tenth class.
 SIGNS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # All rectangles of a bar on top of each other cover this much of the background: the mean line still stands out.
@@ -35,34 +35,12 @@ FULL_OPACITY = 0.8
 
 
 def colour(place: int) -> Rgb:
-    """Return the colour of place 0, 1, …; they repeat after ten."""
+    """Return the colour of series or class 0, 1, …; colours repeat after ten."""
     return PLACES[place % len(PLACES)]
 
 
-# A sequence from dark to light for heat maps: nine of matplotlib's cividis (Nuñez, Anderton & Renslow 2018), which
-# looks the same to people with and without colour blindness and grows evenly in lightness.
-_RAMP: tuple[Rgb, ...] = (
-    (0, 34, 78),
-    (26, 56, 111),
-    (67, 78, 108),
-    (97, 101, 111),
-    (125, 124, 120),
-    (155, 148, 118),
-    (188, 174, 108),
-    (222, 201, 88),
-    (254, 232, 56),
-)
-
-
-def ramp(share: float) -> Rgb:
-    """Return the colour of `share` (0 … 1, clipped) of a heat map's scale; NaN is the caller's to leave empty."""
-    at = min(max(share, 0.0), 1.0) * (len(_RAMP) - 1)
-    place = min(int(at), len(_RAMP) - 2)
-    return blend(_RAMP[place], _RAMP[place + 1], at - place)
-
-
-# As viridis goes, in colours that a terminal of 256 has: what is quantised from a finer ramp changes its hue back and
-# forth, and values that differ look alike.
+# Like viridis, in colours of a 256-colour terminal: quantised from a finer ramp, hues would go back and forth, and
+# different values would look alike.
 _TERMINAL_RAMP: tuple[Rgb, ...] = (
     (95, 0, 95),
     (95, 0, 175),

@@ -1,7 +1,7 @@
 """The eight figures of Kuzma & Farkaš 2019, from any study that holds their data.
 
-Each is for the paper's dataset or, labelled so, for another one. What the paper shows and the study lacks is named in
-the note under the figure.
+A figure is built for the paper's dataset or, labelled so, for another one. The note under it names what the paper
+shows and the study does not have.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _DEEP = 7
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure of the paper: its number, dataset, what it shows, and the networks it takes.
+    """One figure of the paper: its number, its dataset, what it shows, and the networks it needs.
 
-    `depths` and `activations` are the paper's; `least_depths` how many of the depths a study must have to be worth the
-    comparison, `runs` how many the paper shows, `methods` the embedding methods.
+    `depths`, `activations`, `runs` and `methods` (of embedding) are the paper's. `least_depths` is the number of those
+    depths that a study must have for the figure to make sense.
     """
 
     number: int
@@ -47,7 +47,7 @@ class PaperFigure:
 
     @property
     def needs(self) -> str:
-        """What a study must hold, in words."""
+        """The networks that a study must have measured, in words."""
         depths = ", ".join(str(depth) for depth in self.depths)
         some = f"at least {self.least_depths} of the depths {depths}" if self.least_depths > 1 else f"depth {depths}"
         methods = ", and methods beside t-SNE" if len(self.methods) > 1 else ""
@@ -62,13 +62,13 @@ FIGURES = (
     PaperFigure(5, "svhn", "embeddings of one run, 7 hidden layers", (_DEEP,), ACTIVATIONS, 1),
     PaperFigure(6, "svhn", "relu, 4 to 7 hidden layers", (4, 5, 6, 7), ("relu",), least_depths=2),
     PaperFigure(7, "svhn", "last layers, relu, 4 to 7 hidden layers", (4, 5, 6, 7), ("relu",), 1, least_depths=2),
-    # The paper does not say which activation its figure 8 has: relu where there is one.
+    # The paper does not say which activation its figure 8 shows: relu where the study has it.
     PaperFigure(8, "svhn", "last four layers of 7", (_DEEP,), ("relu", "softsign", "tanh", "logsig"), 1),
 )
 BY_NAME: Mapping[str, PaperFigure] = {figure.name: figure for figure in FIGURES}
 
 
-def serves(selection: Selection, figure: PaperFigure, dataset: str) -> bool:
+def is_available(selection: Selection, figure: PaperFigure, dataset: str) -> bool:
     """Tell whether a study has measured enough of `dataset` to draw `figure`."""
     networks = _networks(selection, figure, dataset)
     depths = {one.depth for one in networks if _measured(selection, one, figure)}
@@ -91,10 +91,10 @@ def _networks(selection: Selection, figure: PaperFigure, dataset: str) -> list[N
     ]
 
 
-def draw(snapshot: Snapshot, figure: PaperFigure, dataset: str, load: builders.Load, exclude_chance: bool) -> Figure:
-    """Return `figure` with the data of `dataset`, what differs from the paper's in its note."""
+def build(snapshot: Snapshot, figure: PaperFigure, dataset: str, load: builders.Load, exclude_chance: bool) -> Figure:
+    """Return `figure` with the data of `dataset`; its note says what differs from the paper."""
     selection = select(snapshot, exclude_chance)
-    return _DRAWERS[figure.number](selection, figure, dataset, load)
+    return _BUILDERS[figure.number](selection, figure, dataset, load)
 
 
 def _title(figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> str:
@@ -103,7 +103,7 @@ def _title(figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> st
 
 
 def _about(figure: PaperFigure, networks: Sequence[Network]) -> str:
-    """Return what a figure shows, with the depths of the study where it has not all of the paper's."""
+    """Return what a figure shows, with the study's depths where some of the paper's are missing."""
     depths = sorted({one.depth for one in networks})
     if len(figure.depths) == 1 or tuple(depths) == figure.depths:
         return figure.about
@@ -112,7 +112,7 @@ def _about(figure: PaperFigure, networks: Sequence[Network]) -> str:
 
 
 def _differences(selection: Selection, figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> list[str]:
-    """Return what the paper shows and this study does not have, or has otherwise."""
+    """Return in what the study differs from the paper, in words."""
     grid = selection.snapshot.plan.settings.networks
     parts = []
     if dataset != figure.dataset:
@@ -120,9 +120,9 @@ def _differences(selection: Selection, figure: PaperFigure, dataset: str, networ
     depths = [str(depth) for depth in figure.depths if depth not in {one.depth for one in networks}]
     if depths:
         parts.append(f"not in this study: depth {', '.join(depths)}")
-    lacking = [one for one in figure.activations if one not in grid.activations]
-    if lacking and figure.number != 8:
-        parts.append(f"not in this study: {', '.join(lacking)}")
+    absent = [activation for activation in figure.activations if activation not in grid.activations]
+    if absent and figure.number != 8:
+        parts.append(f"not in this study: {', '.join(absent)}")
     if grid.runs < figure.runs:
         parts.append(f"the paper has {figure.runs} runs")
     return parts
@@ -177,7 +177,7 @@ def _by_depth(selection: Selection, figure: PaperFigure, dataset: str, load: bui
 
 
 def _one_run(selection: Selection, networks: Sequence[Network]) -> list[Network]:
-    """Return the networks of the run of which most is measured, the first of several."""
+    """Return the networks of the run with the most measured layers, of the first such run."""
     counts: dict[int, int] = {}
     for network in networks:
         known = sum(selection.layer(network, layer) is not None for layer in range(network.depth + 1))
@@ -249,7 +249,7 @@ def _last_four(selection: Selection, figure: PaperFigure, dataset: str, load: bu
     return Panels(_run_title(figure, dataset, networks, activation), panels, 2, note)
 
 
-_DRAWERS: dict[int, Callable[[Selection, PaperFigure, str, builders.Load], Figure]] = {
+_BUILDERS: dict[int, Callable[[Selection, PaperFigure, str, builders.Load], Figure]] = {
     1: _methods,
     2: _by_activation,
     3: _by_depth,

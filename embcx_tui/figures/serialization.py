@@ -1,4 +1,4 @@
-"""A figure as text and back, for the process that draws it, and as a CSV table of its numbers."""
+"""Figures as JSON, for the process that draws them, and as CSV tables of their numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from embcx_tui.figures.model import (
 from embcx_tui.study.errors import RequestError
 
 _KINDS = {kind.__name__: kind for kind in (Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter)}
-# What figures hold; nothing else is read, least of all objects.
+# The only types of array in figures; others, such as objects, are refused.
 _ARRAYS = ("float32", "float64", "int64", "bool")
 
 
@@ -40,7 +40,7 @@ def figure_text(figure: Figure) -> str:
 
 
 def figure_of(text: str) -> Figure:
-    """Return the figure that `figure_text` wrote; RequestError where the text is none."""
+    """Return the figure that `figure_text` wrote; RequestError where the text is not a figure."""
     try:
         figure = _value(json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
@@ -83,11 +83,11 @@ _HEAT = ("row", "column", "value")
 
 
 def figure_csv(figure: Figure) -> str:
-    """Return what a figure shows as CSV, a line a value; what is missing has an empty value.
+    """Return the numbers of a figure as CSV, one line per value; a missing value is empty.
 
-    Of points only those in sight are told where classes are left out or a part is enlarged; `point` counts all.
+    Where classes are left out or a part is enlarged, only visible points are listed; `point` is the row among all.
 
-    Panels have their title as a first column; figures of several kinds have a column for each quantity of either.
+    Panels have their title in the first column; panels of several kinds have the columns of all kinds.
     """
     if not isinstance(figure, Panels):
         head = _head(figure)
@@ -123,7 +123,7 @@ def _rows(figure: Single) -> Iterator[Sequence[Any]]:
                     yield group.label, bar.label, run, known, state, bar.mean, bar.sd
     elif isinstance(figure, Scatter):
         whole = figure.shown is None and figure.view is None
-        # What is not finite is told of too, unless only a part is shown.
+        # Points that are not finite are listed too, unless only a part is shown.
         for place in range(len(figure.points)) if whole else np.flatnonzero(figure.seen):
             x, y = figure.points[place]
             label = int(figure.labels[place]) if place < len(figure.labels) else -1

@@ -1,1 +1,1 @@
-"""What is known: the study folder, its journal, arrays and snapshot. Knows nothing of compute."""
+"""The study folder: its journal, arrays, lock and snapshot. Does not know compute."""

@@ -1,4 +1,4 @@
-"""How fast this machine computes, one entry a device, measured once in some seconds: `$EMBCX_HOME/calibration.json`."""
+"""How fast this machine computes, one entry per device, measured once: `$EMBCX_HOME/calibration.json`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Calibration:
     start: float
 
 
-# Two cores of an AMD EPYC (Zen 4), busy with other work (load 3 to 6), by `embcx-tui bench`: what is said before this
-# machine has been measured.
+# Two cores of an AMD EPYC (Zen 4), busy with other work (load 3 to 6), by `embcx-tui bench`: assumed until this machine
+# has been measured.
 ROUGH = Calibration(
     operation=1.5e-5, work=1.5e-11, sparse=3.5e-11, weight=3e-10, embedding=0.25, metrics=0.15, write=0.005, start=5.0
 )
@@ -48,7 +48,7 @@ ROUGH = Calibration(
 def stored(device: str) -> Calibration | None:
     """Return the calibration of `device` ("auto", "cpu", "cuda", "cuda:1") on this host; None where there is none.
 
-    "auto" is what it was when something was last measured here.
+    "auto" is the device that it meant when something was last measured here.
     """
     here = _read().get(socket.gethostname())
     if not isinstance(here, dict):
@@ -59,7 +59,7 @@ def stored(device: str) -> Calibration | None:
 
 
 def remember(device: str, calibration: Calibration, auto: str) -> None:
-    """Keep the calibration of `device`, and that `auto` is what "auto" means here.
+    """Store the calibration of `device`, and that "auto" means the device `auto` here.
 
     StoreError or OSError where it cannot be written.
     """
@@ -87,10 +87,10 @@ def _read() -> dict[str, Any]:
 
 
 def from_values(values: Any) -> Calibration | None:
-    """Return the calibration of these fields, of a file or a journal; None where they are not whole."""
+    """Return the calibration of these fields, of a file or a journal; None where some are missing or not numbers."""
     if not isinstance(values, dict):
         return None
     numbers = {field.name: values.get(field.name) for field in fields(Calibration)}
-    if not all(isinstance(one, (int, float)) and math.isfinite(one) and one >= 0 for one in numbers.values()):
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 for value in numbers.values()):
         return None
-    return Calibration(**{name: float(one) for name, one in numbers.items() if one is not None})
+    return Calibration(**{name: float(value) for name, value in numbers.items() if value is not None})

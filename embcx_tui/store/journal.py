@@ -1,4 +1,4 @@
-"""The journal: an append-only file of facts, each line with its checksum; read while another process writes it."""
+"""The journal: an append-only file of events, a checksum on each line; read while another process writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seal_line(event: AnyEvent) -> bytes:
 
 
 def open_line(line: bytes) -> AnyEvent | None:
-    """Return the event of a line without its line break; None where the checksum does not hold or the event is none."""
+    """Return the event of a line without its line break; None where the checksum or the event is wrong."""
     digest, _, payload = line.partition(b" ")
     if digest != _checksum(payload):
         return None
@@ -41,7 +41,7 @@ def open_line(line: bytes) -> AnyEvent | None:
 
 
 class JournalBatch(NamedTuple):
-    """What one read found: events, where the next read starts, and lines that could not be trusted."""
+    """What one read returned: events, the position of the next read, and the number of damaged lines."""
 
     events: tuple[AnyEvent, ...]
     position: int
@@ -49,7 +49,7 @@ class JournalBatch(NamedTuple):
 
 
 def read_journal(path: Path, position: int = 0) -> JournalBatch:
-    """Return the events after byte `position`; a torn last line is "not yet" and is read again next time.
+    """Return the events after byte `position`; an incomplete last line is read again next time.
 
     A missing file is an empty journal. A file shorter than `position` is read from its start (it was replaced).
     """
@@ -86,7 +86,7 @@ def _lines(fd: int, position: int) -> Iterator[bytes]:
         *lines, rest = (rest + chunk).split(b"\n")
         yield from lines
         if len(rest) > MAX_LINE_BYTES:
-            return  # no line of ours: a damaged file must not fill the memory
+            return  # not a line of a journal: a damaged file must not fill the memory
 
 
 class JournalWriter:

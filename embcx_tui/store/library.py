@@ -1,4 +1,4 @@
-"""The studies of one person: create, list, find, delete."""
+"""The studies of a user: create, list, find, delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from embcx_tui.study.settings import StudySettings, parse_toml, to_toml, validat
 from embcx_tui.study.text import safe_text
 
 LATEST = "last"
-# A folder that is being made or deleted for so long is what a killed process left.
+# A folder that has been created or deleted for this long was left behind by a killed process.
 _LEFT_AFTER_S = 3_600.0
 
 
@@ -54,7 +54,7 @@ def create_study(settings: StudySettings) -> StudyPaths:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what was killed in the midst of making or deleting a study left: nobody sees it, and it may be large."""
+    """Remove what processes left that were killed while they created or deleted a study; it may be large."""
     for folder in (*parent.glob(".new-*"), *parent.glob(".deleted-*")):
         with contextlib.suppress(OSError):
             # The time of the last change of its name or entries.
@@ -76,7 +76,7 @@ def list_studies() -> tuple[StudyPaths, ...]:
 
 
 def read_settings(paths: StudyPaths) -> StudySettings:
-    """Return what a study asks for; raises StoreError or SettingsError where its file is damaged."""
+    """Return the settings of a study; raises StoreError or SettingsError where its file is damaged."""
     try:
         return validate(parse_toml(paths.study_file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""One worker a study: an advisory lock on a file that is never unlinked, held for the worker's life.
+"""At most one worker per study: an advisory lock on a file that is never unlinked, held while the worker lives.
 
 `fcntl.lockf` and not `flock`: a lock of flock stays held by a forked child of a dead parent. The holder must not open
 the lock file a second time, since closing any descriptor of a file releases a process's lockf locks on it.
@@ -16,7 +16,7 @@ from embcx_tui.store.files import FILE_MODE
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
 
-# A viewer probes with a shared lock for some microseconds; the worker outwaits it.
+# A viewer probes with a shared lock for some microseconds; the worker waits longer than that.
 _PATIENCE_S = 2.0
 _BUSY = (errno.EACCES, errno.EAGAIN)
 
@@ -54,7 +54,7 @@ class StudyLock:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a worker holds the lock at `path`; a missing or unreadable file is held by nobody we can know of.
+    """Tell whether a worker holds the lock at `path`; False where the file is missing or unreadable.
 
     Never call it from the process that holds the lock: closing the file here would release it.
     """

@@ -1,4 +1,4 @@
-"""Where things lie: the only module that knows the names of files and folders."""
+"""Names of files and folders; no other module knows them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unpacked_folder() -> Path:
 
 
 def preferences_file() -> Path:
-    """Return the file of a person's choices, which they may edit."""
+    """Return the file of the user's preferences, which may be edited by hand."""
     return home() / "preferences.toml"
 
 

@@ -15,12 +15,12 @@ from embcx_tui.store.snapshot import Snapshot, State, fold
 from embcx_tui.study.events import WorkerStarted
 from embcx_tui.study.plan import make_plan
 
-# A pid whose process began within this many seconds of the journal's word is the same process.
+# A pid whose process started within this many seconds of the time in the journal is the same process.
 _SAME_START_S = 2.0
 
 
 def boot_id() -> str:
-    """Return what tells this boot of this machine from others."""
+    """Return an id of the current boot of this machine."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123  # not a project file
             return file.read().strip()
@@ -51,7 +51,7 @@ class StudyReader:
 
     def poll(self) -> Snapshot:
         """Read what is new. Raises StoreError where the journal cannot be read."""
-        # The lock first: a worker that ends between the two reads has written its last line before it let go.
+        # The lock first: a worker that ends between the two reads wrote its last line before it released the lock.
         held = lock.is_held(self.paths.lock)
         batch = read_journal(self.paths.journal, self._position)
         if batch.position < self._position:
@@ -84,5 +84,5 @@ def _state(snapshot: Snapshot, held: bool) -> State:
 
 
 def read_study(paths: StudyPaths) -> Snapshot:
-    """Return a study's snapshot as it stands now."""
+    """Return the snapshot of a study as it is now."""
     return StudyReader(paths).poll()

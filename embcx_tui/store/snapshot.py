@@ -1,4 +1,4 @@
-"""What is known of a study at one moment: a pure fold of its journal's events into one frozen value."""
+"""The state of a study at one moment: a pure fold of its journal's events into one frozen value."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class History:
     """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`."""
 
     networks: tuple[str, ...]
-    start: int = 0
     epochs: Mapping[int, EpochTrained] = field(default_factory=dict)
 
     @cached_property
-    def places(self) -> Mapping[str, int]:
-        return {network: place for place, network in enumerate(self.networks)}
+    def index(self) -> Mapping[str, int]:
+        """The position of each network in the vectors of an epoch."""
+        return {network: index for index, network in enumerate(self.networks)}
 
     @property
     def last(self) -> int:
@@ -60,23 +60,23 @@ class History:
 
     def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
         """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
-        place = self.places[network]
+        index = self.index[network]
         values = np.full(self.last, np.nan)
         for epoch, event in self.epochs.items():
-            value = getattr(event, quantity)[place]
+            value = getattr(event, quantity)[index]
             values[epoch - 1] = np.nan if value is None else value
         return values
 
     def latest(self, network: str, quantity: Quantity) -> float | None:
         """Return one network's newest `quantity`."""
         event = self.epochs.get(self.last)
-        value: float | None = getattr(event, quantity)[self.places[network]] if event else None
+        value: float | None = getattr(event, quantity)[self.index[network]] if event else None
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """One network as it stands. `epochs`: trained so far; accuracies 0 … 1, `loss` the newest epoch's mean."""
+    """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch."""
 
     network: Network
     status: Status
@@ -91,7 +91,7 @@ class NetworkState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything the journal says, and the state that the reader adds to it."""
+    """Everything that the journal says, and the state, which the reader adds."""
 
     id: str
     plan: Plan
@@ -122,7 +122,7 @@ class Snapshot:
 
     @cached_property
     def networks(self) -> Mapping[str, NetworkState]:
-        """Every network of the plan as it stands, in the plan's order, by id."""
+        """The state of every network of the plan, in the plan's order, by id."""
         cohort_of = {network: history for history in self.histories.values() for network in history.networks}
         return {network.id: self._network(network, cohort_of.get(network.id)) for network in self.plan.networks}
 
@@ -155,8 +155,9 @@ class Snapshot:
             )
         if history:
             loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
-            gone = self.diverged.get(network.id)
-            return NetworkState(network, status, gone.epoch if gone else history.last, loss, train, test, measured)
+            diverged = self.diverged.get(network.id)
+            epochs = diverged.epoch if diverged else history.last
+            return NetworkState(network, status, epochs, loss, train, test, measured)
         return NetworkState(network, status, 0, None, None, None, measured)
 
     def _at_chance(self, network: Network, accuracy: float | None) -> bool:
@@ -167,11 +168,11 @@ class Snapshot:
         return accuracy <= dataset.chance + 3 * error
 
     def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
-        """Return the measurement of one layer of a network; layer 0 is the one its whole run shares."""
+        """Return the measurement of one layer of a network; layer 0, the input, is shared by its whole run."""
         return self.measured.get((network.layer_ids()[layer], method))
 
     def sample(self, network: Network) -> SampleDrawn | None:
-        """Return the sample a network's layers are measured on."""
+        """Return the sample that a network's layers are measured on."""
         return self.samples.get(ids.sample_id(network.dataset, network.run))
 
     @property
@@ -189,7 +190,7 @@ def fold(snapshot: Snapshot, events: Iterable[AnyEvent]) -> Snapshot:
 
 
 class _Draft:
-    """A snapshot being added to: each mapping is copied at most once a batch."""
+    """A snapshot that events are added to: each mapping is copied at most once per batch."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._before = snapshot
@@ -250,7 +251,7 @@ class _Draft:
                 pass
 
     def _networks_of(self, event: AnyEvent) -> tuple[str, ...]:
-        """Return the networks that an epoch's vectors are of."""
+        """Return the networks that the vectors of an epoch belong to."""
         histories = self._changes.get("histories", self._before.histories)
         assert isinstance(histories, Mapping)
         known = histories.get(event.cohort) if isinstance(event, EpochTrained) else None
@@ -259,24 +260,24 @@ class _Draft:
     def _start_cohort(self, event: CohortStarted) -> None:
         histories = self._mapping("histories")
         known = histories.get(event.cohort)
-        # Epochs after the one it goes on from will be trained again: the old ones must not show as progress.
+        # Epochs after the one that it continues from will be trained again and must not count as progress.
         kept = (
-            {epoch: one for epoch, one in known.epochs.items() if epoch <= event.epoch}
+            {epoch: trained for epoch, trained in known.epochs.items() if epoch <= event.epoch}
             if isinstance(known, History) and known.networks == event.networks
             else {}
         )
-        histories[event.cohort] = History(event.networks, event.epoch, kept)
+        histories[event.cohort] = History(event.networks, kept)
         self._changes.pop(f"{event.cohort}/epochs", None)
 
     def _add_epoch(self, event: EpochTrained) -> None:
         histories = self._mapping("histories")
         known = histories.get(event.cohort)
         if isinstance(known, History) and len(known.networks) == len(event.loss):
-            # One growing dict a history and batch, never one that an older snapshot holds.
+            # One growing dict per cohort and batch, never one that an older snapshot holds.
             grown = self._changes.setdefault(f"{event.cohort}/epochs", dict(known.epochs))
             assert isinstance(grown, dict)
             grown[event.epoch] = event
-            histories[event.cohort] = History(known.networks, known.start, grown)
+            histories[event.cohort] = History(known.networks, grown)
 
     def done(self) -> Snapshot:
         changes = {name: value for name, value in self._changes.items() if "/" not in name}

@@ -1,4 +1,4 @@
-"""GPU and host load of a training machine: bounded file, one JSON object a second."""
+"""GPU and host load of a training machine: a bounded file, one JSON object per second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMES = tuple(field.name for field in fields(Telemetry))
 
 
 class TelemetryWriter:
-    """Appends samples; a lost sample is no loss, so nothing is synced."""
+    """Appends samples; nothing is synced, since a lost sample does not matter."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class TelemetryWriter:
         if os.fstat(self._fd).st_size > 2 * KEEP_LINES * _LINE_BYTES:
             kept = self._path.read_bytes()[-KEEP_LINES * _LINE_BYTES :]
             publish(self._path, kept.partition(b"\n")[2])
-            # The new one first: where it cannot be opened the old one stays, and nobody else's is closed later.
+            # The new one is opened first: where that fails, the old one stays open.
             old, self._fd = self._fd, self._open()
             os.close(old)
 
@@ -58,7 +58,7 @@ class TelemetryWriter:
 
 
 def read_telemetry(path: Path, seconds: int = 600) -> tuple[Telemetry, ...]:
-    """Return the newest `seconds` samples; what cannot be read is left out."""
+    """Return the newest `seconds` samples; unreadable lines are left out."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 class EmbcxError(Exception):
-    """Something a person can act on; its text is one line, shown as it is."""
+    """Something that a user can act on; its text is one line, shown as it is."""
 
 
 class RequestError(EmbcxError):
-    """What was asked for cannot be done: an unknown name, a wrong value, a missing file (exit 2)."""
+    """A request that cannot be fulfilled: an unknown name, a wrong value, a missing file (exit code 2)."""
 
 
 class DataError(RequestError):

@@ -1,4 +1,4 @@
-"""The facts a study's journal is made of: one frozen model a kind of line.
+"""The events that a study's journal consists of: one frozen model per kind of line.
 
 An event says what happened, never what to show. Numbers that are not finite are written as null, since JSON has none.
 """
@@ -16,7 +16,7 @@ def _finite(value: Any) -> Any:
 
 
 def _all_finite(values: Any) -> Any:
-    # One flat pass: a call a number was 60 % of reading the journal of 280 networks.
+    # One flat pass: a call per number took 60 % of the time to read the journal of 280 networks.
     if isinstance(values, (list, tuple)):
         return [None if type(value) is float and not isfinite(value) else value for value in values]
     return values
@@ -27,7 +27,7 @@ Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_all_finite)]
 
 
 class Event(BaseModel):
-    """What all lines share: `at`, seconds since 1970 (UTC) when it was written."""
+    """What all lines share: `at`, the time it was written, in seconds since 1970 (UTC)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,7 +53,7 @@ class StudyCreated(Event):
 
 
 class WorkerStarted(Event):
-    """A worker took the lock. `boot_id` and `start_time` tell its pid from a reused one."""
+    """A worker took the lock. `boot_id` and `start_time` distinguish its pid from a reused one."""
 
     kind: Literal["worker-started"] = "worker-started"
     pid: int
@@ -63,7 +63,7 @@ class WorkerStarted(Event):
 
 
 class MachineDescribed(Event):
-    """What the study is computed on: the device in words, cores, memory in bytes, and versions of what computes.
+    """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
     """
@@ -80,7 +80,7 @@ class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
     `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
-    `digest` is a hash of all inputs and labels: a file that changed meanwhile must not go on as the same study.
+    `digest` is a hash of all inputs and labels: a study must not be resumed with a file that has changed.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -95,7 +95,7 @@ class DatasetLoaded(Event):
 
 
 class StudyAccepted(Event):
-    """Device and data are there and fit what is asked: work begins. Without this line a study never began."""
+    """Device and data are there and fit the settings: work begins. Without this line a study has not begun."""
 
     kind: Literal["accepted"] = "accepted"
 
@@ -111,7 +111,7 @@ class SampleDrawn(Event):
 
 
 class CohortStarted(Event):
-    """A cohort begins (or goes on) after `epoch` epochs; later lines give numbers in the order of `networks` (ids)."""
+    """A cohort starts or continues after `epoch` epochs; later lines give numbers in the order of `networks` (ids)."""
 
     kind: Literal["cohort"] = "cohort"
     cohort: str
@@ -120,7 +120,7 @@ class CohortStarted(Event):
 
 
 class CohortSplit(Event):
-    """The device's memory did not hold a cohort; its networks go on in smaller ones."""
+    """A cohort did not fit into the device's memory; its networks continue in smaller ones."""
 
     kind: Literal["cohort-split"] = "cohort-split"
     cohort: str
@@ -130,7 +130,7 @@ class CohortSplit(Event):
 class EpochTrained(Event):
     """One epoch of a cohort; vectors in the order of its networks.
 
-    `loss` is the mean cross-entropy (nats) and `train_accuracy` (0 … 1) the share right of the epoch's minibatches as
+    `loss` is the mean cross-entropy (nats) and `train_accuracy` (0 … 1) the accuracy on the epoch's minibatches as
     they were trained on; `test_accuracy` is measured after the epoch.
     """
 
@@ -175,11 +175,11 @@ class NetworkTrained(Event):
 
 
 class LayerMeasured(Event):
-    """The score of one layer; SCIENCE's definitions. `network` is None for layer 0, which a whole run shares.
+    """The score of one layer, as docs/metrics.md defines it. `network` is None for layer 0, which a run shares.
 
     `kl` in nats, exact, float64; None where the layer is too degenerate to have one. The array file holds `points`
-    [n, 2] float32. `metrics` are the layer's own numbers, `quality` those of the embedding (compute.metrics,
-    compute.quality). Only t-SNE has a KL. `epoch` is None for the final weights.
+    [n, 2] float32. `metrics` are the layer's own numbers, `quality` those of the embedding
+    (compute.metrics). Only t-SNE has a KL. `epoch` is None for the final weights.
     """
 
     kind: Literal["measured"] = "measured"
@@ -211,7 +211,7 @@ class LayerMeasured(Event):
 
 
 class LayerFailed(Event):
-    """A layer could not be measured; the study goes on."""
+    """A layer could not be measured; the study continues."""
 
     kind: Literal["layer-failed"] = "layer-failed"
     layer_id: str
@@ -223,7 +223,7 @@ class LayerFailed(Event):
 
 
 class Noted(Event):
-    """A line for people."""
+    """A line for users only."""
 
     kind: Literal["note"] = "note"
     level: Literal["info", "warning", "error"]

@@ -44,7 +44,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One thing to measure: the input of a run (`network` None, layer 0), or a hidden layer of a network."""
+    """A layer to measure: the input of a run (`network` None, layer 0), or a hidden layer of a network."""
 
     id: str
     dataset: str
@@ -131,10 +131,10 @@ def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
 
 
 def make_plan(settings: StudySettings) -> Plan:
-    """Return the plan of `settings`: one cohort a dataset, deepest networks first.
+    """Return the plan of `settings`, with one cohort per dataset.
 
-    Deepest first, then by activation, then by run: so layer l of a cohort runs on the contiguous slice of networks that
-    have one, and each activation on a slice of that.
+    Networks are ordered deepest first, then by activation, then by run: so the networks of a cohort that have a layer l
+    are a contiguous slice, and each activation is a slice of that.
     """
     return Plan(settings, tuple(_cohort(settings, dataset) for dataset in settings.data.datasets))
 

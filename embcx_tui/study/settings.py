@@ -1,4 +1,4 @@
-"""A study as a person asks for it: a TOML file, validated so that every mistake is reported at once with its key."""
+"""The settings of a study, read from a TOML file; all mistakes in it are reported at once, each with its key."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CONTROLS: tuple[Control, ...] = ("untrained", "shuffled")
 SCORE_METHOD: Method = "tsne"
 METRICS: tuple[Metric, ...] = ("knn", "probe", "separation", "gdv", "twonn", "rank")
 
-# More networks than this is a slip of the keyboard (the whole paper is 280); the message says the number asked for.
+# More networks than this must be a typing error (the whole paper has 280).
 MAX_NETWORKS = 20_000
-# The exact engine keeps dense N×N matrices: 100 MB a set at 5,000 points in float32.
+# The exact engine keeps dense N × N matrices: 100 MB each at 5,000 points in float32.
 MAX_EXACT_POINTS = 5_000
 MAX_STUDY_FILE_BYTES = 1_000_000
-# What both t-SNE's definition and openTSNE ask for: fewer than a third of the points as neighbours.
+# Both t-SNE's definition and openTSNE require a perplexity below a third of the points.
 POINTS_PER_PERPLEXITY = 3
 
 
@@ -83,27 +83,27 @@ Dataset = Annotated[str, Field(max_length=1000), AfterValidator(_dataset)]
 
 
 class Section(BaseModel):
-    """One table of a study file: frozen, and a key it does not know is a mistake."""
+    """One table of a study file: frozen; unknown keys are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
     datasets: Several[Dataset] = Field(default=("mnist",), description="datasets to train on")
-    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="training inputs a class in the sample")
+    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="training inputs per class in the sample")
     train_limit: int = Field(default=0, ge=0, le=10_000_000, description="training inputs used; 0: all")
 
 
 class NetworkSettings(Section):
     depths: Several[Annotated[int, Field(ge=1, le=20)]] = Field(default=(5,), description="numbers of hidden layers")
-    width: int = Field(default=100, ge=1, le=4_096, description="units of a hidden layer")
+    width: int = Field(default=100, ge=1, le=4_096, description="units per hidden layer")
     activations: Several[Activation] = Field(default=ACTIVATIONS, description="activation functions")
     runs: int = Field(default=5, ge=1, le=1_000, description="independent repetitions of each network")
 
 
 class TrainingSettings(Section):
     epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the training set")
-    batch_size: int = Field(default=100, ge=1, le=10_000, description="inputs a step")
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="inputs per step")
     learning_rate: float = Field(default=0.03, gt=0, le=100, description="step size of SGD")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
 
@@ -130,7 +130,7 @@ class MachineSettings(Section):
 
 
 class StudySettings(Section):
-    """Everything a study file can say, complete with its defaults."""
+    """Everything that a study file can hold, complete with its defaults."""
 
     name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="what people call it")
     data: DataSettings = DataSettings()
@@ -169,7 +169,7 @@ class StudySettings(Section):
     def _check_points(self, dataset: str, points: int) -> None:
         known = CATALOGUE[dataset]
         used = min(known.n_train, self.data.train_limit or known.n_train)
-        # Whatever the first inputs are, their smallest class holds no more than the average one.
+        # The smallest class of the inputs that are used is at most as large as the average one.
         per_class = min(known.smallest_class, used // len(known.classes))
         if self.data.samples_per_class > per_class:
             raise PydanticCustomError(
@@ -217,7 +217,7 @@ def validate(values: Mapping[str, Any]) -> StudySettings:
 
 
 def _mistake(detail: ErrorDetails) -> Mistake:
-    # A list's element is named by its place: "networks.activations.1".
+    # An element of a list is named by its index: "networks.activations.1".
     key = ".".join(safe_text(part, 60) for part in detail["loc"])
     kind, text, given = detail["type"], detail["msg"], detail.get("input")
     if not key and "." in kind:  # a rule about the whole study names its key as the error's type
@@ -232,7 +232,7 @@ def _mistake(detail: ErrorDetails) -> Mistake:
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
 
 
-# Pydantic's words for what a person who writes TOML calls otherwise, by its type of error.
+# Plain words for pydantic's types of error, as somebody who writes TOML would say it.
 _PLAIN = {
     "model_type": "must be a table of keys",
     "tuple_type": "must be a list",
@@ -300,11 +300,11 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
 
 def _is_list(key: str) -> bool:
     section, _, name = key.rpartition(".")
-    return bool(section) and isinstance(StudySettings.model_fields[section].default.__getattribute__(name), tuple)
+    return bool(section) and isinstance(getattr(StudySettings.model_fields[section].default, name), tuple)
 
 
 def parse_value(raw: str, is_list: bool) -> Any:
-    """Return the value a person typed: TOML where it is TOML, else text; `3, 4` is a list where one belongs."""
+    """Return the value that a user typed: TOML where it is TOML, else text; `3, 4` is a list where a list belongs."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -54,7 +54,7 @@ STUDY_LIST: list[BindingType] = [
 STUDIES: list[BindingType] = [
     _key("studies.new", "n", "new", "New", "Configure a new study"),
     _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo on scikit-learn's digits"),
-    _key("studies.resume", "r", "resume", "Resume", "Start the study, or resume it where it stopped"),
+    _key("studies.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
     _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
     _key("studies.copy", "y", "reuse", "Reuse", "Configure a new study from this one's settings"),
     _key("studies.delete", "delete,backspace", "delete", "Delete", "Delete the study with all its files, after asking"),
@@ -71,7 +71,7 @@ CONFIGURE: list[BindingType] = [
 
 LIVE: list[BindingType] = [
     _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
-    _key("live.resume", "r", "resume", "Resume", "Start the study, or resume it where it stopped"),
+    _key("live.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
     _key("live.panel", "tab", "panel(1)", "Panel", "Next panel: networks, curves, machine, log"),
     _extra("live.panel-back", "shift+tab", "panel(-1)", "Previous panel", "Previous panel"),
     _key("live.mark", "space", "mark", "Mark", "Mark the network; curves of marked networks are drawn"),
@@ -136,7 +136,7 @@ LAYERS: list[BindingType] = [
         "right",
         "flip(1)",
         "Layer",
-        "Previous layer, toward the input, or next, toward the output",
+        "Next layer, toward the output, or the previous one",
         display="← →",
     ),
     _extra("layers.previous", "left", "flip(-1)", "Previous layer", "Previous layer, toward the input"),

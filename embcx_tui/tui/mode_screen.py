@@ -193,8 +193,9 @@ class ModeScreen(MinimumSizeScreen):
 
     MODE: ClassVar[Mode]
 
-    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None)
-    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None)
+    # A screen that is repainted for each of these would send all its cells again: 14 kB at 120×40.
+    snapshot: reactive[Snapshot | None] = reactive["Snapshot | None"](None, repaint=False)
+    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,6 +212,11 @@ class ModeScreen(MinimumSizeScreen):
     def compose_body(self) -> ComposeResult:
         """Yield the mode's own widgets."""
         yield from ()
+
+    @property
+    def open_snapshot(self) -> Snapshot | None:
+        """The snapshot, unless it is still that of the study that was open before."""
+        return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
 
     def remember(self) -> dict[str, Any]:
         """Return the state to restore on the next start with this study open, in values that TOML can hold."""

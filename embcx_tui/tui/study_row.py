@@ -12,7 +12,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
-    from embcx_tui.store.snapshot import Snapshot
+    from embcx_tui.store.snapshot import Snapshot, Status
     from embcx_tui.study.settings import StudySettings
 
 # The states of a snapshot, and one for studies without a snapshot.
@@ -133,6 +133,16 @@ STATE_STYLES: dict[RowState, StateStyle] = {
 # Of networks, not of studies. At chance: trained, and no better than always naming the largest class.
 AT_CHANCE_SIGN = "≈"
 DIVERGED_SIGN = "✗"
+# Of networks. A word stands beside each sign: nothing is said by colour alone.
+STATUS_SIGNS: dict[Status, str] = {
+    "queued": "·",
+    "training": "◌",
+    "stopped": "■",
+    "trained": "◐",
+    "measured": "●",
+    "diverged": DIVERGED_SIGN,
+    "failed": "!",
+}
 
 
 def state_content(state: RowState) -> Content:

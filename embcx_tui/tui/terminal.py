@@ -29,7 +29,7 @@ class Abilities(NamedTuple):
 
 def abilities() -> Abilities:
     """Return what this process's terminal can show, from its environment."""
-    return Abilities(_many_colours(), _encoding() == "utf8")
+    return Abilities(colour_depth() > 16, _encoding() == "utf8")
 
 
 def _encoding() -> str:
@@ -40,14 +40,18 @@ def _encoding() -> str:
     return (sys.stdout.encoding or locale.getpreferredencoding(False)).lower().replace("-", "")
 
 
-def _many_colours() -> bool:
-    # As rich decides, which writes the colours: a TERM that does not name a number of colours has 16.
+def colour_depth() -> int:
+    """Return how many colours the terminal shows: 16, 256 or 2^24.
+
+    As rich decides, which writes the colours: a TERM that does not name a number of colours has 16.
+    """
     forced = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
     if forced != "auto":
-        return forced in ("256", "truecolor")
+        return {"256": 256, "truecolor": 1 << 24}.get(forced, 16)
     if os.environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
-        return True
-    return os.environ.get("TERM", "").strip().lower().rpartition("-")[2] in ("256color", "kitty", "direct")
+        return 1 << 24
+    term = os.environ.get("TERM", "").strip().lower().rpartition("-")[2]
+    return 256 if term in ("256color", "kitty", "direct") else 16
 
 
 def unusable() -> str | None:

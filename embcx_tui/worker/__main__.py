@@ -1,32 +1,23 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch` alone.
 
-`study FOLDER` computes a study; the other commands answer a question with JSON lines on standard output.
+`study FOLDER` computes a study; the other commands answer a query with JSON lines on standard output.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
-from embcx_tui.study.errors import EmbcxError
 
-
-def main(words: list[str]) -> int:
-    command, *rest = words or [""]
+def main(command: str, *arguments: str) -> int:
     if command == "study":
         from embcx_tui.worker.process import run_study
 
-        return run_study(Path(rest[0]))
-    from embcx_tui.worker.queries import QUERIES
+        return run_study(Path(arguments[0]))
+    from embcx_tui.worker.queries import QUERIES, respond
 
-    try:
-        answer = QUERIES[command](*rest)
-    except EmbcxError as error:
-        answer = {"error": str(error)}
-    print(json.dumps({**answer, "done": True}), flush=True)
-    return 2 if "error" in answer else 0
+    return respond(QUERIES[command], *arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""One thread beside the one that trains: measuring goes on there where the device leaves processors free."""
+"""A second thread beside the one that trains: it measures where the device leaves processors free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def worthwhile(device: torch.device) -> bool:
-    """Return whether measuring beside the training on `device` gains anything.
+    """Return whether measuring beside the training on `device` saves time.
 
     A GPU trains while the processors compute metrics, quality numbers and files, and its own descents fill the gaps of
     a training step's small kernels. On a CPU both keep every core busy alone (docs/bench.md has the measurement).
@@ -23,14 +23,14 @@ def worthwhile(device: torch.device) -> bool:
 class BackgroundQueue:
     """Runs calls in order in a second thread, or, where `possible` is False, at once in the caller's.
 
-    `failed` says that a call ended in an error; it is raised by the next `do` or `settle`. Calls after it are not made.
+    `failed` says that a call raised an error; the next `submit` or `join` raises it. Later calls are not run.
     """
 
     def __init__(self, possible: bool, device: torch.device) -> None:
         self.possible = possible
         self._device = device
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside") if possible else None
-        self._waiting: deque[Future[None]] = deque()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background") if possible else None
+        self._pending: deque[Future[None]] = deque()
         self._failed = False
 
     def __enter__(self) -> BackgroundQueue:
@@ -40,28 +40,28 @@ class BackgroundQueue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            # What has begun is finished (a wish to stop reaches it by itself), what waits is not begun.
+            # The running call finishes (it asks for a stop itself); pending calls are not started.
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     @property
     def failed(self) -> bool:
         return self._failed
 
-    def do(self, call: Callable[[], None]) -> None:
-        """Make `call`: here and now, or after those before it."""
+    def submit(self, call: Callable[[], None]) -> None:
+        """Run `call` now, in this thread, or later, after the calls before it."""
         if self._pool is None:
             call()
             return
-        while self._waiting and self._waiting[0].done():
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._make, call))
+        while self._pending and self._pending[0].done():
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._run, call))
 
-    def settle(self) -> None:
-        """Wait until all calls are made; raises the error that one ended in."""
-        while self._waiting:
-            self._waiting.popleft().result()
+    def join(self) -> None:
+        """Wait until all calls have run; raises the error of one that failed."""
+        while self._pending:
+            self._pending.popleft().result()
 
-    def _make(self, call: Callable[[], None]) -> None:
+    def _run(self, call: Callable[[], None]) -> None:
         if self._failed:
             return
         try:
@@ -74,7 +74,7 @@ class BackgroundQueue:
 
 @contextmanager
 def _own_stream(device: torch.device) -> Iterator[None]:
-    """On a GPU, issue this thread's work on a stream of its own, after all that was issued on the training's."""
+    """On a GPU, issue this thread's work on a stream of its own, after everything issued on the training's stream."""
     if device.type != "cuda":
         yield
         return

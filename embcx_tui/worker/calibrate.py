@@ -1,4 +1,4 @@
-"""A calibration of this machine: some seconds of steps, embeddings and files, from which every study is estimated."""
+"""Calibration: some seconds of training steps, embeddings and files, from which every study's time is estimated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,28 @@ import torch
 from numpy.typing import NDArray
 
 from embcx_tui.analysis.forecast import CALIBRATED_POINTS, sizes, step_parts
-from embcx_tui.bench.timing import Timing, medians, timed
-from embcx_tui.bench.workloads import cohort, noise_dataset, settings_for
+from embcx_tui.compute import datasets
+from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import METRICS, layer_metrics
+from embcx_tui.compute.timing import Timing, medians, timed
+from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
-from embcx_tui.store.calibration import Calibration, remember, stored
+from embcx_tui.store.calibration import Calibration, remember
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import home
+from embcx_tui.study.dataset_catalogue import CATALOGUE
+from embcx_tui.study.plan import make_plan
+from embcx_tui.study.settings import (
+    Activation,
+    DataSettings,
+    MeasureSettings,
+    NetworkSettings,
+    StudySettings,
+    TrainingSettings,
+)
 
 # (dataset of that size, training inputs, depth, runs, batch): ruled by calls, by arithmetic, by weights, by arithmetic
 # again, and one whose pixels are mostly zero.
@@ -34,39 +46,75 @@ _COHORTS = (
     ("mnist", 6_000, 5, 2, 100),
     ("svhn", 2_000, 4, 2, 100),
 )
+_NOISE_SEED = 0
 _ROUNDS = 3
 # Iterations until the certificate, on average over 480 hidden layers of MNIST networks, half of them untrained
 # (docs/results.md).
 _ITERATIONS = 1_660
 _CLASSES, _UNITS = 10, 100
-# Layers at once: enough to fill a GPU, and twice the cores otherwise.
+# Layers embedded at once: enough to fill a GPU; on a CPU twice the cores.
 _GPU_LAYERS = 64
 _FILES = 8
 
 
 def calibrate(device: torch.device) -> Calibration:
-    """Measure this machine's speed on `device`, keep it for the next time and return it; 3 to 6 s on two CPU cores.
+    """Measure this machine's speed on `device`, store it and return it; takes 3 to 6 s on two CPU cores.
 
-    A busy machine looks slow, as it is.
+    Other programs that run meanwhile count: a busy machine is a slow one.
     """
     started = max(time.time() - psutil.Process().create_time(), 0.0)
     operation, work, sparse, weight = _training(device)
     embedding, metrics = _embedding(device)
-    found = Calibration(operation, work, sparse, weight, embedding, metrics, _write(), started)
-    remember(str(device), found, str(choose_device("auto")))
-    return found
+    calibration = Calibration(operation, work, sparse, weight, embedding, metrics, _write(), started)
+    remember(str(device), calibration, str(choose_device("auto")))
+    return calibration
 
 
-def calibrated(device: torch.device) -> Calibration:
-    """Return what is known of `device`, measuring it where nothing is."""
-    return stored(str(device)) or calibrate(device)
+def noise_dataset(name: str, n_train: int | None = None, n_test: int | None = None) -> Dataset:
+    """Return random pixels and labels with the sizes of dataset `name` and its share of zeros: they cost the same."""
+    facts = CATALOGUE[name]
+    random = np.random.default_rng(_NOISE_SEED)
+
+    def part(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        pixels = random.integers(1, 256, (n, facts.features), dtype=np.uint8)
+        if facts.nonzero < 1:
+            pixels *= random.random((n, facts.features), dtype=np.float32) < facts.nonzero
+        return pixels, random.integers(0, len(facts.classes), n)
+
+    train, test = part(n_train or facts.n_train), part(n_test or facts.n_test)
+    return datasets.make_dataset(name, train, test, facts.classes, facts.shape)
+
+
+def settings_for(
+    dataset: str,
+    *,
+    depths: tuple[int, ...] = (5,),
+    activations: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu"),
+    runs: int = 5,
+    width: int = 100,
+    epochs: int = 1,
+    batch_size: int = 100,
+) -> StudySettings:
+    """Return the settings of a study on `dataset`; learning rate and momentum are every study's defaults."""
+    return StudySettings(
+        name="bench",
+        data=DataSettings(datasets=(dataset,), samples_per_class=20),
+        networks=NetworkSettings(depths=depths, width=width, activations=activations, runs=runs),
+        training=TrainingSettings(epochs=epochs, batch_size=batch_size),
+        measure=MeasureSettings(perplexity=30.0),
+    )
+
+
+def cohort(dataset: Dataset, settings: StudySettings, device: torch.device) -> CohortTraining:
+    """Return the training of all networks of `settings` on `dataset`."""
+    return CohortTraining(make_plan(settings).cohorts[0].networks, dataset, settings, device)
 
 
 def _even(timings: Sequence[Timing], threads: int) -> list[float]:
-    """Return seconds of several pieces of work on `threads` threads, each as if the machine were as busy all the time.
+    """Return seconds of several pieces of work on `threads` threads, as if the machine were equally busy for each.
 
-    Other programs hit one piece and spare the next, and processor time hardly: so its pattern is taken, stretched by
-    the middle one of the ratios of wall to processor time.
+    Other programs slow one piece and spare the next, which wall time shows and processor time hardly does. So the
+    processor times are taken, stretched by the median ratio of wall to processor time.
     """
     computed = [max(one.cpu_seconds, 1e-9) / threads for one in timings]
     stretch = median(one.seconds / cpu for one, cpu in zip(timings, computed, strict=True))
@@ -74,7 +122,7 @@ def _even(timings: Sequence[Timing], threads: int) -> list[float]:
 
 
 def _training(device: torch.device) -> tuple[float, float, float, float]:
-    """Return seconds of what `step_parts` counts, that fit the epochs of small cohorts."""
+    """Return seconds per unit of each count of `step_parts`, fitted to the epochs of small cohorts."""
     from scipy.optimize import nnls
 
     counts: list[tuple[float, float, float, float]] = []
@@ -96,24 +144,24 @@ def _training(device: torch.device) -> tuple[float, float, float, float]:
 
 
 def _embedding(device: torch.device) -> tuple[float, float]:
-    """Return seconds a t-SNE embedding of 1,000 points, among many, and of the numbers beside it, on all cores."""
+    """Return seconds per t-SNE embedding of 1,000 points, one of many, and per layer's metrics, on all cores."""
     count = _GPU_LAYERS if device.type == "cuda" else 2 * cores()
     layers = [_clusters(seed) for seed in range(count)]
     measurement = Measurement(device=str(device))
     list(measure(layers[:1], [0], measurement))  # compiled, or loaded
-    found, descents = timed(lambda: dict(measure(layers, [0] * count, measurement)))
-    iterations = sum(complexity.iterations for complexity in found.values()) / count
+    measured, descents = timed(lambda: dict(measure(layers, [0] * count, measurement)))
+    iterations = sum(complexity.iterations for complexity in measured.values()) / count
     labels = np.repeat(np.arange(_CLASSES), CALIBRATED_POINTS // _CLASSES)
 
-    def describe(places: range) -> None:
-        for place in places:
-            layer_metrics(layers[place], labels, METRICS, place)
-            embedding_quality(layers[place], found[place].points, labels)
+    def describe(indices: range) -> None:
+        for index in indices:
+            layer_metrics(layers[index], labels, METRICS, index)
+            embedding_quality(layers[index], measured[index].points, labels)
 
-    with one_blas_thread():  # as in a study: one thread a layer
+    with one_blas_thread():  # as in a study: one thread per layer
         describe(range(1))
         _, beside = timed(lambda: describe(range(cores())))
-    # One layer a core: processor time is what counts, stretched as the machine is busy.
+    # A study computes one layer per core: processor time counts, stretched by how busy the machine is.
     describing = Timing(beside.seconds, beside.cpu_seconds).per(cores())
     if device.type == "cuda":
         seconds = [descents.per(count).seconds, describing.seconds / cores()]
@@ -123,7 +171,7 @@ def _embedding(device: torch.device) -> tuple[float, float]:
 
 
 def _clusters(seed: int) -> NDArray[np.float32]:
-    """Return ten clouds of points [1,000, 100] that overlap, as the classes of a hidden layer do."""
+    """Return ten overlapping clouds of points [1,000, 100], like the classes of a hidden layer."""
     random = np.random.default_rng(seed)
     centres = np.repeat(random.standard_normal((_CLASSES, _UNITS)), CALIBRATED_POINTS // _CLASSES, axis=0)
     # Few directions within a class: the intrinsic dimension of a layer is some ten.

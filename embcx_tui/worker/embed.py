@@ -1,4 +1,4 @@
-"""Running the embedding methods over many layers at once: results come as they finish, failures as results."""
+"""The embedding methods over many layers at once: results come as they finish, and failures are results too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,24 @@ from embcx_tui.compute import methods
 from embcx_tui.compute.device import cores, one_blas_thread
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, quality_and_neighbours
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import MeasureError
-from embcx_tui.study.plan import Layer
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.pending import Task
 
 Activations = NDArray[np.float32]
-# What a layer may bring a library to raise; anything else is a defect of ours and ends the worker with its traceback.
+# What a library may raise because of a layer; anything else is a defect of ours and ends the worker with a traceback.
 _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, MeasureError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One layer to embed by one method: `rows` [n, d] of its activations, `labels` [n], the seed of the embedding."""
+    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding."""
 
-    layer: Layer
-    method: str
+    task: Task
     rows: Activations
     labels: NDArray[np.int64]
     seed: int
@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What became of a job: `points` [n, 2], or `error` in words. Only t-SNE has a `complexity`."""
+    """The outcome of a job: `points` [n, 2], or `error` as one line. Only t-SNE has a `complexity`."""
 
     job: Job
     points: NDArray[np.float32] | None = None
@@ -55,41 +55,46 @@ class Result:
 def embed(
     jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
 ) -> Iterator[tuple[Result, float]]:
-    """Yield (result, seconds since the one before) for each job, in any order; early and without error where `stop`.
+    """Yield (result, seconds since the previous result) for each job, in any order; ends early where stop() is true.
 
-    Layers of t-SNE jobs get the chosen `metrics` too; every embedding its quality numbers.
+    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for result in _embed(jobs, measurement, metrics, stop):
         now = time.perf_counter()
-        yield result, now - begun
-        begun = now
+        yield result, now - start
+        start = now
 
 
 def _embed(
     jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
 ) -> Iterator[Result]:
-    sound = [job for job in jobs if np.isfinite(job.rows).all()]
-    yield from (Result(job, error="its activations are not finite") for job in jobs if job not in sound)
-    scored = [job for job in sound if job.method == SCORE_METHOD]
-    others = [job for job in sound if job.method != SCORE_METHOD]
+    scored: list[Job] = []
+    others: list[Job] = []
+    for job in jobs:
+        if not np.isfinite(job.rows).all():
+            yield Result(job, error="its activations are not finite")
+        elif job.task.method == SCORE_METHOD:
+            scored.append(job)
+        else:
+            others.append(job)
     threads = cores()
     running: deque[Future[Result]] = deque()
-    # One BLAS thread a layer: cores are busy with other layers, and the sums do not depend on their number then.
+    # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
     with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
-        # The metrics of a measured layer are computed beside the descents of the next ones.
-        for found in _score(scored, measurement, stop):
-            if found.complexity is None:
-                yield found
+        # The metrics of a measured layer are computed beside the descents of the next layers.
+        for result in _score(scored, measurement, stop):
+            if result.complexity is None:
+                yield result
             else:
-                running.append(pool.submit(_describe, found, metrics))
+                running.append(pool.submit(_describe, result, metrics))
             while running and running[0].done():
                 yield running.popleft().result()
         for job in others:
             if stop():
                 break
-            running.append(pool.submit(_embed_otherwise, job))
-            # No more than the cores can work on: a stop then waits for few.
+            running.append(pool.submit(_embed_unscored, job))
+            # No more jobs than cores are under way, so that a stop waits for few.
             while len(running) > threads or (running and running[0].done()):
                 yield running.popleft().result()
         while running:
@@ -97,41 +102,50 @@ def _embed(
 
 
 def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    """Yield the complexity of every t-SNE job; where one brings the batch down, the rest come one by one."""
-    left = dict(enumerate(jobs))
+    """Yield the complexity of every t-SNE job; where a job makes its batch fail, the rest are measured one by one."""
+    remaining = list(jobs)
     try:
-        yield from _score_together(left, measurement, stop)
+        for result in _score_batch(jobs, measurement, stop):
+            remaining.remove(result.job)
+            yield result
     except _FAILURES:
-        for place, job in list(left.items()):
+        for job in remaining:
             if stop():
                 return
             try:
-                yield from _score_together({place: job}, measurement, stop)
+                yield from _score_batch((job,), measurement, stop)
             except _FAILURES as error:
                 yield Result(job, error=safe_text(error, 200))
 
 
-def _score_together(left: dict[int, Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    places = list(left)
-    jobs = [left[place] for place in places]
-    for number, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
-        yield Result(left.pop(places[number]), complexity.points, complexity)
+def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
+    for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
+        yield Result(jobs[index], complexity.points, complexity)
 
 
 def _describe(result: Result, metrics: Sequence[str]) -> Result:
+    """Return a scored result with the metrics of its layer and the quality of its embedding."""
     job = result.job
     assert result.points is not None and result.complexity is not None
     quality: dict[str, float | None] = {}
-    near: Neighbours | None = None
+    neighbours: Neighbours | None = None
     if result.complexity.kl is not None:
-        quality, near = quality_and_neighbours(job.rows, result.points, job.labels)
-    own = layer_metrics(job.rows, job.labels, metrics, job.seed) if metrics else {}
-    return Result(job, result.points, result.complexity, own, quality, near)
+        quality, neighbours = _quality(job, result.points)
+    layer_numbers: dict[str, float | None] = {}
+    if metrics:
+        with timed_part("metrics"):
+            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
+    return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
 
 
-def _embed_otherwise(job: Job) -> Result:
+def _embed_unscored(job: Job) -> Result:
     try:
-        points = methods.embed(job.method, job.rows, job.seed)
+        points = methods.embed(job.task.method, job.rows, job.seed)
     except _FAILURES as error:
         return Result(job, error=safe_text(error, 200))
-    return Result(job, points, quality=quality_and_neighbours(job.rows, points, job.labels)[0])
+    return Result(job, points, quality=_quality(job, points)[0])
+
+
+@timed_part("quality of the plane")
+def _quality(job: Job, points: NDArray[np.float32]) -> tuple[dict[str, float | None], Neighbours | None]:
+    return quality_and_neighbours(job.rows, points, job.labels)

@@ -1,4 +1,4 @@
-"""What of a study is still to do: what its plan asks for, less what has a sound result. No numerics."""
+"""The pending tasks of a study: those of its plan that have no sound result yet. Imports no numerics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from embcx_tui.study.settings import SCORE_METHOD
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One embedding to make: of a layer, by a method, after an epoch (None: the last)."""
+    """One embedding to compute: of a layer, by a method, after an epoch (None: the last)."""
 
     layer: Layer
     method: str
@@ -24,16 +24,16 @@ class Task:
     @property
     def file(self) -> str:
         """The name of its array file."""
-        marks = ("" if self.method == SCORE_METHOD else f".{self.method}") + (
+        suffix = ("" if self.method == SCORE_METHOD else f".{self.method}") + (
             "" if self.epoch is None else f".e{self.epoch}"
         )
-        return f"{self.layer.id}{marks}.npz"
+        return f"{self.layer.id}{suffix}.npz"
 
 
 def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Task, ...]:
-    """Return what of `cohort` still has no sound result; a diverged network's layers never get one.
+    """Return the tasks of `cohort` that have no sound result yet, except those of diverged networks.
 
-    A layer that failed is among them: a worker that comes after another may have more memory or another library.
+    Layers that failed are among them: a later worker may have more memory or another library.
     """
     layers = [layer for layer in cohort_layers(cohort) if layer.network not in snapshot.diverged]
     trained = {network.id for network in cohort.networks if network.control is None}
@@ -54,7 +54,7 @@ def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tupl
 
 
 def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Network, ...]:
-    """Return the networks of `cohort` whose accuracies or predictions are not known; diverged ones never have any."""
+    """Return the networks of `cohort` whose accuracies or predictions are not recorded, except diverged ones."""
     return tuple(
         network
         for network in cohort.networks + cohort.controls
@@ -63,8 +63,8 @@ def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -
 
 
 def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
-    """Tell whether a study is complete and nothing of it has been lost since: every file is there as the journal
-    announced it, and the journal has a line of everything that the plan asks for.
+    """Return whether a study is complete and nothing of it has been lost since: the journal has a line for every task
+    of the plan, and every file has the checksum of its line.
     """
     return snapshot.state == "complete" and all(
         all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
@@ -80,5 +80,5 @@ def _failed(snapshot: Snapshot, task: Task) -> bool:
     return (task.layer.id, task.epoch) in snapshot.earlier_failed
 
 
-def _intact(paths: StudyPaths, known: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:
-    return known is not None and is_intact(paths.root, known.file)
+def _intact(paths: StudyPaths, record: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:
+    return record is not None and is_intact(paths.root, record.file)

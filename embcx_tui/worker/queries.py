@@ -1,4 +1,4 @@
-"""Short questions to the numerics process: datasets, and what this machine computes with."""
+"""Queries that `worker.launch.ask` sends to the numerics process: datasets, and the hardware and libraries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE
-from embcx_tui.study.errors import DataError
+from embcx_tui.study.errors import DataError, EmbcxError
 
-# A progress line each so many seconds at most: the reader draws no faster.
+# Least seconds between progress lines: the reader draws no faster.
 _PROGRESS_S = 0.2
 
 
@@ -21,22 +20,22 @@ def data_check(*names: str) -> dict[str, Any]:
     """Return the state of each dataset and its files, checksums compared."""
     from embcx_tui.compute import datasets
 
-    found = [datasets.check(name, data_folder()) for name in names or CATALOGUE]
+    checked = [datasets.check(name, data_folder()) for name in names or CATALOGUE]
     return {
         "folder": str(data_folder()),
         "datasets": [
             {
-                "name": one.name,
-                "state": one.state,
-                "files": [{"path": str(file.path), "state": file.state} for file in one.files],
+                "name": dataset.name,
+                "state": dataset.state,
+                "files": [{"path": str(file.path), "state": file.state} for file in dataset.files],
             }
-            for one in found
+            for dataset in checked
         ],
     }
 
 
 def data_fetch(name: str) -> dict[str, Any]:
-    """Download what is missing of a dataset, printing progress lines; raises DataError."""
+    """Download the missing files of a dataset, printing progress lines; raises DataError."""
     from embcx_tui.compute import datasets
 
     last = 0.0
@@ -54,7 +53,7 @@ def data_fetch(name: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what computes here: the device that `auto` means, and versions that a report needs."""
+    """Return the device that `auto` means here, and the versions that a report needs."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -78,35 +77,18 @@ def machine() -> dict[str, Any]:
     return {**answer, "device": facts.device, "device_name": facts.name, "memory": facts.memory_bytes}
 
 
-def bench(what: str, *words: str) -> dict[str, Any]:
-    """Return the result of `bench embed`, `train` or `paper`, printing what is measured now; raises RequestError.
-
-    Words: `quick`, `large`, `device=…`.
-    """
-    from embcx_tui.bench import embed_bench, paper_bench, train_bench
-    from embcx_tui.compute.device import choose_device
-    from embcx_tui.worker.calibrate import calibrate
-
-    device = next((word.partition("=")[2] for word in words if word.startswith("device=")), "auto")
-    quick = "quick" in words
-
-    def say(doing: str) -> None:
-        print(json.dumps({"doing": doing}), flush=True)
-
-    say("calibration")
-    calibration = calibrate(choose_device(device))
-    if what == "embed":
-        result = embed_bench.bench_embed(quick, "large" in words, device, say)
-    elif what == "train":
-        result = train_bench.bench_train(quick, device, say)
-    else:
-        result = paper_bench.bench_paper(quick, "large" in words, device, calibration, say)
-    return {"result": {**result, "calibration": asdict(calibration)}}
-
-
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
     "machine": machine,
-    "bench": bench,
 }
+
+
+def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
+    """Print the answer of `query`, or its error, as the last JSON line of this process; return the exit code."""
+    try:
+        answer = query(*arguments)
+    except EmbcxError as error:
+        answer = {"error": str(error)}
+    print(json.dumps({**answer, "done": True}), flush=True)
+    return 2 if "error" in answer else 0

@@ -1,85 +1,82 @@
-"""The work of a study: what is asked, less what is done; the only place that joins compute and store."""
+"""Computing a study: the tasks of its plan that have no sound result yet, cohort by cohort."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from importlib import metadata
 
 import numpy as np
 import torch
 
-from embcx_tui import __version__
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, describe, one_blas_thread
 from embcx_tui.compute.samples import run_sample
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.arrays import is_intact, write_arrays
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
 from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
 from embcx_tui.study import ids
 from embcx_tui.study.errors import DataError, EmbcxError
-from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, SealedFile, StudyAccepted
+from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
 from embcx_tui.study.plan import Cohort
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.versions import numeric_versions
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
 from embcx_tui.worker.pending import pending_tasks, unreported_networks
-from embcx_tui.worker.process import Journal
 from embcx_tui.worker.telemetry_sampler import telemetry
 from embcx_tui.worker.train import train_cohort
 
-# A study of fewer seconds is not held up by measuring the machine for some.
+# Shorter studies are not held up by the 3 to 6 s of a calibration.
 CALIBRATE_FROM_S = 20.0
-_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
 
 
-def work(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
-    """Do what is left of a study; return how it ended, ("complete", "") or ("stopped", reason).
+def compute_study(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
+    """Compute the pending tasks of a study; return how it ended, ("complete", "") or ("stopped", reason).
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
     device = choose_device(journal.snapshot.plan.settings.machine.device)
-    shelf = DatasetCache(paths, journal)
-    # First of all, so that a person who asked for what cannot work hears of it at once.
-    shelf.accept()
+    cache = DatasetCache(paths, journal)
+    # First of all, so that the user of a study that cannot work learns of it at once.
+    cache.accept()
     _describe(journal, device)
     gpu = device.index or 0 if device.type == "cuda" else None
-    with one_blas_thread(), telemetry(paths.telemetry, gpu), BackgroundQueue(worthwhile(device), device) as beside:
+    with one_blas_thread(), telemetry(paths.telemetry, gpu), BackgroundQueue(worthwhile(device), device) as background:
 
         def end_training() -> bool:
-            return stop() or beside.failed
+            return stop() or background.failed
 
         for cohort in journal.snapshot.plan.cohorts:
             if not pending_tasks(paths, journal.snapshot, cohort) and not unreported_networks(
                 paths, journal.snapshot, cohort
             ):
                 continue
-            dataset = shelf.dataset(cohort.dataset)
-            measuring = Measuring(paths, journal, cohort, dataset, beside, stop)
+            dataset = cache.dataset(cohort.dataset)
+            measuring = Measuring(paths, journal, cohort, dataset, background, stop)
             for training in train_cohort(paths, journal, cohort, dataset, device, measuring, end_training):
                 measuring.at_end(training)
             if end_training():
                 break
-            beside.do(partial(_clear_checkpoints, paths, cohort, stop))
-        beside.settle()
+            background.submit(partial(_clear_checkpoints, paths, cohort, stop))
+        background.join()
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 
 def _describe(journal: Journal, device: torch.device) -> None:
     facts = describe(device)
-    versions = {"embcx-tui": __version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in _LIBRARIES}
+    versions = numeric_versions()
     if torch.version.cuda and device.type == "cuda":
         versions["cuda"] = torch.version.cuda
     calibration = _calibration(journal, device)
-    journal.tell(
+    journal.append(
         MachineDescribed(
             device=f"{facts.device} ({facts.name})",
             cores=os.cpu_count() or 1,
@@ -91,22 +88,22 @@ def _describe(journal: Journal, device: torch.device) -> None:
 
 
 def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
-    """Return how fast `device` is: known, or measured now where the study is long enough to be worth some seconds."""
-    known = stored(str(device))
-    if known or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
-        return known
+    """Return how fast `device` is: as stored, or measured now where the study is long enough."""
+    calibration = stored(str(device))
+    if calibration or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
+        return calibration
     from embcx_tui.worker.calibrate import calibrate
 
     try:
         return calibrate(device)
     except (OSError, EmbcxError, RuntimeError, MemoryError) as error:
-        # A study needs no forecast: it goes on without. RuntimeError: a GPU without room beside others, or no fit.
-        journal.tell(Noted(level="warning", text=f"this machine's speed is not known ({safe_text(error, 100)})"))
+        # A study goes on without a forecast. RuntimeError: a GPU whose memory other programs fill, or no fit.
+        journal.append(Noted(level="warning", text=f"this machine's speed is not known ({safe_text(error, 100)})"))
         return None
 
 
 def _clear_checkpoints(paths: StudyPaths, cohort: Cohort, stop: Callable[[], bool]) -> None:
-    """Remove the weights of a cohort that is measured, unless that was broken off: the paper's are 1.5 GB."""
+    """Remove the checkpoints of a measured cohort, unless its measurement was stopped: the paper's take 1.5 GB."""
     if stop():
         return
     for path in paths.checkpoints.glob(f"{cohort.id}.*"):
@@ -122,7 +119,7 @@ def _digest(dataset: Dataset) -> str:
 
 
 class DatasetCache:
-    """The study's datasets, one in memory at a time, and their samples."""
+    """The datasets of a study, one in memory at a time, and their samples."""
 
     def __init__(self, paths: StudyPaths, journal: Journal) -> None:
         self._paths = paths
@@ -134,7 +131,8 @@ class DatasetCache:
         if self._loaded is None or self._loaded.name != name:
             self._loaded = None  # free it before the next one comes
             limit = self._settings.data.train_limit
-            self._loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
+            with timed_part("load"):
+                self._loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
         return self._loaded
 
     def accept(self) -> None:
@@ -143,13 +141,13 @@ class DatasetCache:
         for cohort in reversed(self._journal.snapshot.plan.cohorts):
             dataset = self.dataset(cohort.dataset)
             self._check_points(dataset)
-            known = self._journal.snapshot.datasets.get(cohort.dataset)
-            if known and known.digest and known.digest != _digest(dataset):
+            recorded = self._journal.snapshot.datasets.get(cohort.dataset)
+            if recorded and recorded.digest and recorded.digest != _digest(dataset):
                 raise DataError(
                     f"{safe_text(dataset.name)} has changed since this study began; start a new one with it"
                 )
-            if known is None:
-                self._journal.tell(
+            if recorded is None:
+                self._journal.append(
                     DatasetLoaded(
                         dataset=cohort.dataset,
                         n_train=len(dataset.x_train),
@@ -163,10 +161,10 @@ class DatasetCache:
                 )
             for run in cohort.runs:
                 self._draw(dataset, run)
-        self._journal.tell(StudyAccepted())
+        self._journal.append(StudyAccepted())
 
     def _check_points(self, dataset: Dataset) -> None:
-        """Refuse what the settings could not know of a person's own file: how many points its sample has."""
+        """Raise DataError where the sample of a user's own file, whose size the settings cannot know, does not fit."""
         points = len(dataset.classes) * self._settings.data.samples_per_class
         if self._settings.measure.engine == "exact" and points > MAX_EXACT_POINTS:
             raise DataError(
@@ -182,9 +180,10 @@ class DatasetCache:
     def _draw(self, dataset: Dataset, run: int) -> None:
         name = ids.sample_id(dataset.name, run)
         index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
-        known = self._journal.snapshot.samples.get(name)
-        if known and is_intact(self._paths.root, known.file):
+        drawn = self._journal.snapshot.samples.get(name)
+        if drawn and is_intact(self._paths.root, drawn.file):
             return
         arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
-        sealed: SealedFile = write_arrays(self._paths.arrays, f"{name}.npz", arrays)
-        self._journal.tell(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))
+        with timed_part("files and journal"):
+            sealed = write_arrays(self._paths.arrays, f"{name}.npz", arrays)
+        self._journal.append(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))

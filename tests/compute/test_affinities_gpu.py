@@ -58,8 +58,8 @@ def batch_affinities(layers: list[Rows], device: str) -> tuple[torch.Tensor, lis
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_batch_gives_the_cpu_s_p(device: str) -> None:
     layers = mixed_layers()
-    joint, found = batch_affinities(layers, device)
-    for p, (info, entropy), layer in zip(joint.numpy(), found, layers, strict=True):
+    joint, infos = batch_affinities(layers, device)
+    for p, (info, entropy), layer in zip(joint.numpy(), infos, layers, strict=True):
         wanted = on_cpu.affinities(layer, PERPLEXITY)
         assert info == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical)
         if wanted.joint is None:
@@ -69,8 +69,8 @@ def test_a_batch_gives_the_cpu_s_p(device: str) -> None:
         assert entropy == pytest.approx(entropy_of(wanted.joint), rel=1e-12)
         assert np.array_equal(p, p.T)
         assert not p.diagonal().any()
-    assert [info.reached for info, _ in found] == [True] * 3 + [False] + [True] * 2 + [False] + [True] * 3
-    assert [info.degenerate for info, _ in found] == [False] * 3 + [True] * 2 + [False] + [True] * 2 + [False] * 2
+    assert [info.reached for info, _ in infos] == [True] * 3 + [False] + [True] * 2 + [False] + [True] * 3
+    assert [info.degenerate for info, _ in infos] == [False] * 3 + [True] * 2 + [False] + [True] * 2 + [False] * 2
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -86,15 +86,15 @@ def test_a_batch_gives_opentsne_s_p(device: str) -> None:
 def test_p_does_not_depend_on_the_batch_composition(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit: together, one after another where memory is short, and each in a batch of its own."""
     layers = mixed_layers()
-    together, found = batch_affinities(layers, device)
+    together, infos = batch_affinities(layers, device)
     monkeypatch.setattr(affinities_gpu, "free_bytes", lambda device: 0)
-    in_turn, found_in_turn = batch_affinities(layers, device)
+    in_turn, infos_in_turn = batch_affinities(layers, device)
     assert torch.equal(in_turn, together)
-    assert found_in_turn == found
+    assert infos_in_turn == infos
     for index, layer in enumerate(layers):
-        alone, ((info, entropy),) = batch_affinities([layer], device)
-        assert torch.equal(alone[0], together[index])
-        assert (info, entropy) == found[index]
+        single, ((info, entropy),) = batch_affinities([layer], device)
+        assert torch.equal(single[0], together[index])
+        assert (info, entropy) == infos[index]
 
 
 def test_every_row_has_the_perplexity_and_the_host_waits_rarely(monkeypatch: pytest.MonkeyPatch) -> None:

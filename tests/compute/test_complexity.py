@@ -30,8 +30,8 @@ def layers_of_digits(n: int = 160) -> list[NDArray[np.float32]]:
 
 def measured(layers: Sequence[NDArray[np.float32]], measurement: Measurement = QUICK) -> list[Complexity]:
     """The layers' complexities in their own order, seeds 0, 1, 2 …"""
-    found = dict(measure(layers, range(len(layers)), measurement))
-    return [found[index] for index in range(len(layers))]
+    by_index = dict(measure(layers, range(len(layers)), measurement))
+    return [by_index[index] for index in range(len(layers))]
 
 
 def test_every_layer_is_measured_and_scored_exactly() -> None:
@@ -54,17 +54,17 @@ def test_every_layer_is_measured_and_scored_exactly() -> None:
 
 
 def test_a_layers_result_does_not_depend_on_the_batch_composition() -> None:
-    """Bit for bit: alone, among others, with degenerate neighbours, in another order, on another number of threads."""
+    """Bit for bit: by itself, among others, with degenerate ones, in another order, with other numbers of threads."""
     layers = layers_of_digits()
     dead = np.zeros((160, 10), dtype=np.float32)
     doubled = np.repeat(layers[1][:80], 2, axis=0)
     wanted = [next(iter(measure([layer], [7], QUICK)))[1] for layer in layers]
     batch = [dead, layers[2], doubled, layers[0], dead, layers[1]]
     for threads in (1, 2, 3):
-        found = dict(measure(batch, [7] * 6, Measurement(perplexity=15.0, schedule=QUICK.schedule, threads=threads)))
+        results = dict(measure(batch, [7] * 6, Measurement(perplexity=15.0, schedule=QUICK.schedule, threads=threads)))
         for position, layer in ((3, 0), (5, 1), (1, 2)):
-            assert np.array_equal(found[position].points, wanted[layer].points)
-            assert found[position].kl == wanted[layer].kl
+            assert np.array_equal(results[position].points, wanted[layer].points)
+            assert results[position].kl == wanted[layer].kl
 
 
 def test_degenerate_layers_are_marked_and_never_easy() -> None:

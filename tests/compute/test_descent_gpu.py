@@ -85,11 +85,11 @@ def test_a_result_does_not_depend_on_the_batch_composition(device: str) -> None:
     one, two = layers_of_digits()
     dead = np.zeros((100, 5), dtype=np.float32)
     smaller = layers_of_digits(80)[0]
-    alone = dict(descent_gpu.measure([two], [7], replace(QUICK, device=device)))[0]
+    single = dict(descent_gpu.measure([two], [7], replace(QUICK, device=device)))[0]
     batch = dict(descent_gpu.measure([dead, one, smaller, two], [7] * 4, replace(QUICK, device=device)))
     assert batch[0].kl is None
-    assert np.array_equal(batch[3].points, alone.points)
-    assert batch[3].kl == alone.kl
+    assert np.array_equal(batch[3].points, single.points)
+    assert batch[3].kl == single.kl
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])

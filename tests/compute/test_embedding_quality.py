@@ -20,29 +20,29 @@ def rows_and_labels(n: int = 250) -> tuple[NDArray[np.float64], NDArray[np.int64
 def test_trustworthiness_equals_scikit_learns_and_continuity_that_of_the_exchange(axes: tuple[int, int]) -> None:
     rows, labels = rows_and_labels()
     points = rows[:, axes]
-    found = embedding_quality(rows, points, labels)
-    assert found["trustworthiness"] == pytest.approx(trustworthiness(rows, points, n_neighbors=10), abs=1e-12)
-    assert found["continuity"] == pytest.approx(trustworthiness(points, rows, n_neighbors=10), abs=1e-12)
+    quality = embedding_quality(rows, points, labels)
+    assert quality["trustworthiness"] == pytest.approx(trustworthiness(rows, points, n_neighbors=10), abs=1e-12)
+    assert quality["continuity"] == pytest.approx(trustworthiness(points, rows, n_neighbors=10), abs=1e-12)
     model = KNeighborsClassifier(10, weights=lambda d: 1.0 + 2.0 ** -np.arange(1.0, 11.0) + 0.0 * d)
     predicted = model.fit(points, labels).predict(None)
-    assert found["knn_2d"] == pytest.approx(np.mean(predicted == labels), abs=1e-12)
+    assert quality["knn_2d"] == pytest.approx(np.mean(predicted == labels), abs=1e-12)
 
 
 def test_a_plane_that_keeps_all_distances_is_perfect() -> None:
     random = np.random.default_rng(1)
     plane = random.standard_normal((100, 2))
     frame = np.linalg.qr(random.standard_normal((30, 2)))[0]
-    found = embedding_quality((plane @ frame.T) * 7.0, plane, np.arange(100) % 3)
-    assert found["trustworthiness"] == 1.0
-    assert found["continuity"] == 1.0
+    quality = embedding_quality((plane @ frame.T) * 7.0, plane, np.arange(100) % 3)
+    assert quality["trustworthiness"] == 1.0
+    assert quality["continuity"] == 1.0
 
 
 def test_equal_rows_shown_as_they_are_lose_nothing() -> None:
     random = np.random.default_rng(2)
     plane = np.repeat(random.standard_normal((20, 2)), 5, axis=0)
-    found = embedding_quality(plane, plane, np.arange(100) // 5 % 4)
-    assert found["trustworthiness"] == 1.0
-    assert found["continuity"] == 1.0
+    quality = embedding_quality(plane, plane, np.arange(100) // 5 % 4)
+    assert quality["trustworthiness"] == 1.0
+    assert quality["continuity"] == 1.0
 
 
 def test_tearing_and_folding_are_told_apart() -> None:
@@ -78,10 +78,10 @@ def test_what_is_undefined() -> None:
 
 def test_neighbours_in_the_layer_are_scikit_learns_nearest_first() -> None:
     rows, labels = rows_and_labels()
-    found, neighbours = quality_and_neighbours(rows.astype(np.float32), rows[:, :2], labels)
+    quality, neighbours = quality_and_neighbours(rows.astype(np.float32), rows[:, :2], labels)
     theirs = NearestNeighbors(n_neighbors=10).fit(rows.astype(np.float32)).kneighbors(return_distance=False)
     assert neighbours is not None and neighbours.dtype == np.uint16 and np.array_equal(neighbours, theirs)
-    assert found == embedding_quality(rows.astype(np.float32), rows[:, :2], labels)
+    assert quality == embedding_quality(rows.astype(np.float32), rows[:, :2], labels)
 
 
 def test_of_equal_rows_no_neighbour_is_the_row_itself_and_the_nearest_are_the_equal_ones() -> None:

@@ -1,4 +1,4 @@
-"""The other methods where their picture is known, and how they fail."""
+"""The other embedding methods where the result is known, and how they fail."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -136,7 +136,7 @@ def test_what_a_library_fails_and_warns_with_stays_inside(
         np.linalg.inv(np.zeros((2, 2)))
         return rows
 
-    monkeypatch.setitem(methods._EMBED, "lle", singular)
+    monkeypatch.setitem(methods.EMBEDDERS, "lle", singular)
     with warnings.catch_warnings(record=True) as leaked:
         warnings.simplefilter("always")
         with pytest.raises(MeasureError, match=r"^Singular matrix$"):
@@ -149,9 +149,9 @@ def test_threads_leave_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
     rows = digits(60)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda place: embed(METHODS[place % 2], rows), range(16)))
+        points = list(pool.map(lambda index: embed(METHODS[index % 2], rows), range(16)))
     assert warnings.filters == before
-    assert all(np.array_equal(found[place], found[place % 2]) for place in range(16))
+    assert all(np.array_equal(points[index], points[index % 2]) for index in range(16))
 
 
 def test_what_cannot_be_embedded_is_refused() -> None:

@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from embcx_tui.compute.metrics import intrinsic_dimension, probes, separation
+from embcx_tui.compute.metrics import class_metrics, intrinsic_dimension
 from embcx_tui.compute.metrics.layer_metrics import DEFAULT_METRICS, METRICS, LayerRows, layer_metrics
-from embcx_tui.compute.metrics.neighbours import nearest_rows
+from embcx_tui.compute.metrics.neighbours import nearest_rows, neighbour_accuracy
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,7 +32,7 @@ def clusters(
     return random.standard_normal((classes, d))[labels] + spread * random.standard_normal((n, d)), labels
 
 
-def one(name: str, rows: NDArray[np.floating], labels: IntArray, seed: int = 0) -> float | None:
+def metric(name: str, rows: NDArray[np.floating], labels: IntArray, seed: int = 0) -> float | None:
     return layer_metrics(rows, labels, [name], seed)[name]
 
 
@@ -56,7 +56,7 @@ def first_in_order(distances: FloatArray) -> FloatArray:
 def test_knn_equals_scikit_learn_leave_one_out(spread: float) -> None:
     rows, labels = clusters(spread=spread)
     model = KNeighborsClassifier(10, weights=first_in_order, algorithm="brute").fit(rows, labels)
-    assert one("knn", rows, labels) == pytest.approx(np.mean(model.predict(None) == labels), abs=1e-12)
+    assert metric("knn", rows, labels) == pytest.approx(np.mean(model.predict(None) == labels), abs=1e-12)
 
 
 def test_knn_orders_equal_distances_by_row_and_equal_votes_by_the_nearest_voter() -> None:
@@ -67,7 +67,7 @@ def test_knn_orders_equal_distances_by_row_and_equal_votes_by_the_nearest_voter(
     assert nearest.tolist() == [[1, 2], [0, 2], [1, 3], [2, 4], [3, 2]]
     classes = np.array([0, 0, 0, 1, 1])
     # Row 3 sees 2 (class 0) before 4 (class 1): missed. Row 4 sees 3 before 2: right.
-    assert probes.neighbour_accuracy(squared, classes, 2) == pytest.approx(4 / 5)
+    assert neighbour_accuracy(squared, classes, 2) == pytest.approx(4 / 5)
 
 
 def test_knn_of_equal_rows_does_not_follow_the_order_of_the_sample() -> None:
@@ -75,10 +75,10 @@ def test_knn_of_equal_rows_does_not_follow_the_order_of_the_sample() -> None:
     rows = np.random.default_rng(3).standard_normal((400, 6))
     rows[::2] = 0.0
     labels = np.repeat(np.arange(4), 100)
-    found = [one("knn", rows, labels, seed) for seed in range(5)]
-    assert all(value is not None and 0.1 < value < 0.4 for value in found)
-    assert len(set(found)) > 1
-    assert found[0] == one("knn", rows, labels, 0)
+    values = [metric("knn", rows, labels, seed) for seed in range(5)]
+    assert all(value is not None and 0.1 < value < 0.4 for value in values)
+    assert len(set(values)) > 1
+    assert values[0] == metric("knn", rows, labels, 0)
 
 
 # --- probe
@@ -86,7 +86,7 @@ def test_knn_of_equal_rows_does_not_follow_the_order_of_the_sample() -> None:
 
 def folds_of(rows: NDArray[np.floating], labels: IntArray, seed: int) -> tuple[FloatArray, IntArray, IntArray]:
     layer = LayerRows(rows, labels, seed)
-    return layer.rows, layer.classes, probes.folds(layer.classes, seed)
+    return layer.rows, layer.classes, class_metrics.stratified_folds(layer.classes, seed)
 
 
 @pytest.mark.parametrize(("n", "d"), [(240, 12), (60, 200), (300, 100)])
@@ -94,38 +94,40 @@ def folds_of(rows: NDArray[np.floating], labels: IntArray, seed: int) -> tuple[F
 def test_probe_equals_scikit_learns_ridge_classifier_on_the_same_folds(n: int, d: int, classes: int) -> None:
     """More units than rows takes the other way through the same algebra."""
     given, labels = clusters(n, d, classes, spread=0.8 * d**0.5)
-    rows, known, fold = folds_of(given, labels, 7)
+    rows, classes_of_rows, fold = folds_of(given, labels, 7)
     right = 0
-    for part in range(probes.FOLDS):
+    for part in range(class_metrics.FOLDS):
         train, test = fold != part, fold == part
         spread = rows[train] - rows[train].mean(axis=0)
-        model = RidgeClassifier(alpha=0.1 * float((spread**2).sum()) / d).fit(rows[train], known[train])
-        right += int((model.predict(rows[test]) == known[test]).sum())
-    assert one("probe", given, labels, 7) == pytest.approx(right / n, abs=1e-12)
+        model = RidgeClassifier(alpha=0.1 * float((spread**2).sum()) / d).fit(rows[train], classes_of_rows[train])
+        right += int((model.predict(rows[test]) == classes_of_rows[test]).sum())
+    assert metric("probe", given, labels, 7) == pytest.approx(right / n, abs=1e-12)
     assert 1 / classes < right / n < 1.0
 
 
 def test_both_ways_to_the_probes_outputs_agree() -> None:
     rows, classes = clusters(80, 80)
     rows = rows - rows.mean(axis=0)
-    fold = probes.folds(classes, 0)
-    targets = separation.one_hot(classes)
-    assert probes._primal(rows, targets, fold) == pytest.approx(probes._dual(rows, targets, fold), abs=1e-9)
+    fold = class_metrics.stratified_folds(classes, 0)
+    targets = class_metrics.one_hot(classes)
+    assert class_metrics.primal_outputs(rows, targets, fold) == pytest.approx(
+        class_metrics.dual_outputs(rows, targets, fold), abs=1e-9
+    )
 
 
 def test_folds_are_stratified_and_keyed() -> None:
     classes = np.repeat(np.arange(5), [2, 7, 100, 33, 5])
-    fold = probes.folds(classes, 1)
-    for members in (fold, *(fold[classes == known] for known in range(5))):
-        sizes = np.bincount(members, minlength=probes.FOLDS)
+    fold = class_metrics.stratified_folds(classes, 1)
+    for members in (fold, *(fold[classes == label] for label in range(5))):
+        sizes = np.bincount(members, minlength=class_metrics.FOLDS)
         assert sizes.max() - sizes.min() <= 1
-    assert np.array_equal(fold, probes.folds(classes, 1))
-    assert not np.array_equal(fold, probes.folds(classes, 2))
+    assert np.array_equal(fold, class_metrics.stratified_folds(classes, 1))
+    assert not np.array_equal(fold, class_metrics.stratified_folds(classes, 2))
 
 
 def test_probe_of_labels_that_say_nothing_is_at_chance() -> None:
     random = np.random.default_rng(5)
-    value = one("probe", random.standard_normal((1000, 100)), random.permutation(np.repeat(np.arange(10), 100)))
+    value = metric("probe", random.standard_normal((1000, 100)), random.permutation(np.repeat(np.arange(10), 100)))
     assert value is not None and 0.06 < value < 0.14
 
 
@@ -147,21 +149,21 @@ def literal_fuzziness(rows: FloatArray, labels: IntArray) -> float:
 @pytest.mark.parametrize(("n", "d", "classes"), [(240, 12, 4), (100, 3, 5), (50, 80, 3), (60, 5, 2)])
 def test_separation_equals_the_formula_with_numpys_pseudo_inverse(n: int, d: int, classes: int) -> None:
     rows, labels = clusters(n, d, classes)
-    assert one("separation", rows, labels) == pytest.approx(literal_fuzziness(rows, labels), rel=1e-8)
+    assert metric("separation", rows, labels) == pytest.approx(literal_fuzziness(rows, labels), rel=1e-8)
 
 
 def test_separation_of_real_pixels_equals_the_formula() -> None:
     rows, labels = digits()
-    assert one("separation", rows, labels) == pytest.approx(literal_fuzziness(rows.astype(float), labels), rel=1e-8)
+    assert metric("separation", rows, labels) == pytest.approx(literal_fuzziness(rows.astype(float), labels), rel=1e-8)
 
 
 def test_separation_of_two_classes_on_a_line_is_the_ratio_of_variances() -> None:
     """Means ±3, spread ±1 in each: S_w = 1, S_b = 9. Rotated into five dimensions, and moved, it stays."""
     line = np.array([-4.0, -2.0, 2.0, 4.0])[:, None]
     labels = np.array([0, 0, 1, 1])
-    assert one("separation", line, labels) == pytest.approx(1 / 9, rel=1e-12)
+    assert metric("separation", line, labels) == pytest.approx(1 / 9, rel=1e-12)
     direction = np.random.default_rng(0).standard_normal((1, 5))
-    assert one("separation", line @ direction + 100.0, labels) == pytest.approx(1 / 9, rel=1e-9)
+    assert metric("separation", line @ direction + 100.0, labels) == pytest.approx(1 / 9, rel=1e-9)
 
 
 # --- gdv
@@ -180,20 +182,20 @@ def literal_gdv(rows: FloatArray, labels: IntArray) -> float:
 
 def test_gdv_equals_the_formula_pair_by_pair() -> None:
     rows, labels = clusters(90, 7, 3)
-    assert one("gdv", rows, labels) == pytest.approx(literal_gdv(rows, labels), rel=1e-9)
+    assert metric("gdv", rows, labels) == pytest.approx(literal_gdv(rows, labels), rel=1e-9)
 
 
 def test_gdv_counts_units_without_variance_as_the_authors_do() -> None:
     rows, labels = digits(120)
     assert (rows.std(axis=0) == 0.0).any()
-    assert one("gdv", rows, labels) == pytest.approx(literal_gdv(rows.astype(float), labels), rel=1e-6)
+    assert metric("gdv", rows, labels) == pytest.approx(literal_gdv(rows.astype(float), labels), rel=1e-6)
 
 
 def test_gdv_is_minus_one_for_two_points_and_nothing_for_labels_that_say_nothing() -> None:
     rows = np.repeat([[-3.0, 8.0], [5.0, 1.0]], 6, axis=0)
-    assert one("gdv", rows, np.repeat([0, 1], 6)) == pytest.approx(-1.0, abs=1e-7)
+    assert metric("gdv", rows, np.repeat([0, 1], 6)) == pytest.approx(-1.0, abs=1e-7)
     random = np.random.default_rng(1)
-    value = one("gdv", random.standard_normal((600, 30)), random.permutation(np.repeat(np.arange(3), 200)))
+    value = metric("gdv", random.standard_normal((600, 30)), random.permutation(np.repeat(np.arange(3), 200)))
     assert value == pytest.approx(0.0, abs=2e-3)
 
 
@@ -212,7 +214,7 @@ def literal_twonn(rows: FloatArray) -> float:
 
 def test_twonn_equals_the_fit_of_the_paper() -> None:
     rows, labels = clusters(200, 6, 3)
-    assert one("twonn", rows, labels) == pytest.approx(literal_twonn(rows), rel=1e-9)
+    assert metric("twonn", rows, labels) == pytest.approx(literal_twonn(rows), rel=1e-9)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 5])
@@ -222,19 +224,19 @@ def test_twonn_finds_the_dimension_of_a_cube(dimensions: int) -> None:
     cube = random.random((2000, dimensions))
     frame = np.linalg.qr(random.standard_normal((20, dimensions)))[0]
     rows = (cube @ frame.T).astype(np.float32)
-    assert one("twonn", rows, np.arange(2000) % 2) == pytest.approx(dimensions, rel=0.1)
+    assert metric("twonn", rows, np.arange(2000) % 2) == pytest.approx(dimensions, rel=0.1)
 
 
 def test_twonn_keeps_one_of_equal_rows() -> None:
     rows, labels = clusters(200, 6, 3)
     with_copies = np.concatenate([rows, rows[:50], rows[:20]])
-    wanted = one("twonn", rows, labels)
-    assert one("twonn", with_copies, np.concatenate([labels, labels[:50], labels[:20]])) == pytest.approx(wanted)
+    wanted = metric("twonn", rows, labels)
+    assert metric("twonn", with_copies, np.concatenate([labels, labels[:50], labels[:20]])) == pytest.approx(wanted)
 
 
 def test_twonn_of_a_lattice_is_undefined() -> None:
     lattice = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), axis=-1).reshape(-1, 2)
-    assert one("twonn", lattice, np.arange(64) % 2) is None
+    assert metric("twonn", lattice, np.arange(64) % 2) is None
 
 
 # --- rank
@@ -245,13 +247,13 @@ def test_rank_of_orthogonal_axes_counts_them() -> None:
     for d, units in ((1, 1), (4, 4), (7, 30)):
         axes = np.eye(units)[:d]
         rows = np.concatenate([axes, -axes])
-        assert one("rank", rows, np.arange(2 * d) % 2) == pytest.approx(d, rel=1e-9)
+        assert metric("rank", rows, np.arange(2 * d) % 2) == pytest.approx(d, rel=1e-9)
 
 
 def test_rank_of_two_unequal_axes_is_the_entropy_of_their_lengths() -> None:
     rows = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) + 17.0
     shares = np.array([0.75, 0.25])
-    assert one("rank", rows, np.array([0, 1, 0, 1])) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+    assert metric("rank", rows, np.array([0, 1, 0, 1])) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
 
 
 @pytest.mark.parametrize(("n", "d"), [(240, 12), (60, 200), (100, 100)])
@@ -259,7 +261,7 @@ def test_rank_equals_the_formula_from_numpys_singular_values(n: int, d: int) -> 
     rows, labels = clusters(n, d)
     singular = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
     shares = singular[singular > 1e-10] / singular.sum()
-    assert one("rank", rows, labels) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
+    assert metric("rank", rows, labels) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
 
 
 # --- all
@@ -294,13 +296,13 @@ def test_a_constant_layer_has_no_metrics() -> None:
 
 def test_what_a_single_class_and_lone_rows_leave_undefined() -> None:
     rows, _ = clusters(60, 5)
-    found = layer_metrics(rows, np.full(60, 3))
-    assert {name for name, value in found.items() if value is None} == {"knn", "probe", "separation", "gdv"}
+    values = layer_metrics(rows, np.full(60, 3))
+    assert {name for name, value in values.items() if value is None} == {"knn", "probe", "separation", "gdv"}
     lone = np.arange(60) % 3
     lone[0] = 9
-    found = layer_metrics(rows, lone)
-    assert {name for name, value in found.items() if value is None} == {"probe", "gdv"}
-    assert separation.fuzziness(rows, np.arange(60)) is None  # one row a class: no spread within
+    values = layer_metrics(rows, lone)
+    assert {name for name, value in values.items() if value is None} == {"probe", "gdv"}
+    assert class_metrics.separation_fuzziness(rows, np.arange(60)) is None  # one row a class: no spread within
     assert intrinsic_dimension.twonn(np.zeros((20, 20))) is None
 
 

@@ -76,11 +76,11 @@ def test_weights_are_keyed_by_identity() -> None:
 def test_forward_equals_a_stack_of_modules() -> None:
     weights = initial_weights(network("softsign"), 64, 20, 10, study_seed=3)
     x = torch.randn(50, 64, generator=torch.Generator().manual_seed(1))
-    found = forward(weights, x)
+    passed = forward(weights, x)
     with torch.no_grad():
-        torch.testing.assert_close(found.logits, reference_network(weights)(x))
-    assert weights.depth == 3 and [tuple(layer.shape) for layer in found.hidden] == [(50, 20)] * 3
-    assert found.predictions.shape == (50,)
+        torch.testing.assert_close(passed.logits, reference_network(weights)(x))
+    assert weights.depth == 3 and [tuple(layer.shape) for layer in passed.hidden] == [(50, 20)] * 3
+    assert passed.predictions.shape == (50,)
 
 
 def test_layer_sizes() -> None:

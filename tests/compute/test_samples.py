@@ -15,9 +15,9 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 25, 3
 
 
 def test_every_class_has_its_number_in_order() -> None:
-    found = balanced_sample(LABELS, 25, seed=1)
-    assert found.dtype == np.int64 and len(set(found.tolist())) == 125
-    np.testing.assert_array_equal(LABELS[found], np.repeat(np.arange(5), 25))
+    indices = balanced_sample(LABELS, 25, seed=1)
+    assert indices.dtype == np.int64 and len(set(indices.tolist())) == 125
+    np.testing.assert_array_equal(LABELS[indices], np.repeat(np.arange(5), 25))
 
 
 def test_the_seed_decides() -> None:

@@ -1,4 +1,4 @@
-"""Cohort training against plain PyTorch, against float64, against itself alone and resumed."""
+"""Cohort training against plain PyTorch, against float64, in cohorts of other composition, and resumed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from embcx_tui.compute.datasets import Dataset, load, make_dataset
 from embcx_tui.compute.device import OutOfMemory, memory_guard
 from embcx_tui.compute.training import cohort as training_module
 from embcx_tui.compute.training import sparse_inputs
-from embcx_tui.compute.training.cohort import Aborted, CohortTraining, memory_estimate, split
+from embcx_tui.compute.training.cohort import Aborted, CohortTraining
+from embcx_tui.compute.training.memory import memory_estimate, split
 from embcx_tui.compute.training.network import Weights, initial_weights
 from embcx_tui.compute.training.trainer import Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.training.trainer_gpu import CohortTrainer, _Workspace
+from embcx_tui.compute.training.trainer_gpu import CohortTrainer, Workspace
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.ids import network_id
 from embcx_tui.study.plan import Network, make_plan
@@ -37,21 +38,21 @@ ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
 @pytest.fixture(
     autouse=True,
     params=[(NetworkTrainer, 0.0), (NetworkTrainer, 2.0), (CohortTrainer, 0.0)],
-    ids=["alone", "nonzero", "block"],
+    ids=["dense", "sparse", "batched"],
 )
-def learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[NetworkTrainer | CohortTrainer]:
-    """Every test here is of all ways to train: each network by itself (on a CPU), with products of all inputs or of
-    what is not zero in them, and all networks in one step (on a GPU).
+def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[NetworkTrainer | CohortTrainer]:
+    """Every test here runs with all implementations: one network per core (CPU), with dense or with sparse inputs, and
+    all networks in one step (GPU).
     """
     kind: type[NetworkTrainer | CohortTrainer]
-    kind, listed_below = request.param
-    monkeypatch.setattr(training_module, "_in_one_step", lambda device: kind is CohortTrainer)
-    monkeypatch.setattr(sparse_inputs, "MOSTLY_ZERO", listed_below)
+    kind, sparse_below = request.param
+    monkeypatch.setattr(training_module, "is_batched", lambda device: kind is CohortTrainer)
+    monkeypatch.setattr(sparse_inputs, "MOSTLY_ZERO", sparse_below)
     return kind
 
 
-# For what a GPU alone does, and for what does not depend on the way.
-AS_ON_A_GPU = pytest.mark.parametrize("learner", [(CohortTrainer, 0.0)], ids=["block"], indirect=True)
+# For what only a GPU does, and for what does not depend on how networks are trained.
+AS_ON_A_GPU = pytest.mark.parametrize("trainer", [(CohortTrainer, 0.0)], ids=["batched"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -87,40 +88,40 @@ def module_weights(model: torch.nn.Sequential, activation: str) -> Weights:
     )
 
 
-def test_a_network_alone_equals_itself_in_a_cohort_of_twenty(
-    digits: Dataset, learner: type[NetworkTrainer | CohortTrainer]
+def test_a_network_does_not_depend_on_the_cohort(
+    digits: Dataset, trainer: type[NetworkTrainer | CohortTrainer]
 ) -> None:
     asked = settings(depths=[2, 5, 1, 4, 3], runs=1)
     networks = cohort(asked)
     assert len(networks) == 20
     together = CohortTraining(networks, digits, asked, CPU)
-    alone = {network.id: CohortTraining((network,), digits, asked, CPU) for network in networks}
+    single = {network.id: CohortTraining((network,), digits, asked, CPU) for network in networks}
     for step in range(50):
         together.step(step % together.steps)
-        for training in alone.values():
+        for training in single.values():
             training.step(step % training.steps)
     for network in networks:
-        found = difference(together.weights(network), alone[network.id].weights(network))
-        assert found == 0 if learner is NetworkTrainer else found < 1e-5, network.id
+        distance = difference(together.weights(network), single[network.id].weights(network))
+        assert distance == 0 if trainer is NetworkTrainer else distance < 1e-5, network.id
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_both_ways_give_the_same_networks(
+def test_both_trainers_give_the_same_networks(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch, dtype: type[np.generic]
 ) -> None:
     data = replace(digits, x_train=digits.x_train.astype(dtype), x_test=digits.x_test.astype(dtype))
     asked = settings(depths=[2, 7, 1], width=33)
     networks = cohort(asked)
-    found = []
+    results = []
     for in_one_step in (False, True):
-        monkeypatch.setattr(training_module, "_in_one_step", lambda device, is_so=in_one_step: is_so)
+        monkeypatch.setattr(training_module, "is_batched", lambda device, is_so=in_one_step: is_so)
         training = CohortTraining(networks, data, asked, CPU)
         reports = [training.epoch() for _ in range(2)]
-        found.append((training, reports))
-    (alone, ours), (together, theirs) = found
-    assert len(alone._learners) == len(networks) and len(together._learners) == 1
+        results.append((training, reports))
+    (by_network, ours), (batched, theirs) = results
+    assert len(by_network.trainers) == len(networks) and len(batched.trainers) == 1
     for network in networks:
-        assert difference(alone.weights(network), together.weights(network)) < 1e-4, network.id
+        assert difference(by_network.weights(network), batched.weights(network)) < 1e-4, network.id
     for one, other in zip(ours[1].networks, theirs[1].networks, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)
         assert one.train_accuracy == pytest.approx(other.train_accuracy, abs=1.5 / len(digits.x_train))
@@ -132,7 +133,7 @@ def test_threads_and_turns_change_nothing(digits: Dataset, monkeypatch: pytest.M
     states = []
     for threads, inputs in ((1, 3_200), (3, 100), (16, 250)):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
-        monkeypatch.setattr(training_module, "_INPUTS_A_TURN", inputs)
+        monkeypatch.setattr(training_module, "INPUTS_PER_TURN", inputs)
         training = CohortTraining(cohort(asked), digits, asked, CPU)
         reports = [training.epoch().networks for _ in range(2)]
         states.append((reports, training.state()))
@@ -314,8 +315,8 @@ def test_a_diverged_network_leaves_the_others_alone(digits: Dataset, tmp_path: P
             value.fill_(torch.inf)
     sick.load_state(state)
     for _ in range(2):
-        expected, found = healthy.epoch(), sick.epoch()
-        for good, entry in zip(expected.networks, found.networks, strict=True):
+        expected, report = healthy.epoch(), sick.epoch()
+        for good, entry in zip(expected.networks, report.networks, strict=True):
             if entry.network == victim:
                 assert entry.diverged and math.isnan(entry.loss) and math.isnan(entry.test_accuracy)
             else:
@@ -348,7 +349,7 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
     training = CohortTraining(networks, digits, asked, CPU)
     training.epoch()
     for network in networks:
-        found = training.measure(network, digits.x_train[:50])
+        passed = training.measure(network, digits.x_train[:50])
         model = reference_network(training.weights(network))
         a = torch.from_numpy(digits.standardised(digits.x_train[:50]))
         layers = []
@@ -357,11 +358,11 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
                 a = module(a)
                 if position % 2:
                     layers.append(a.numpy())
-        assert len(found.activations()) == network.depth
-        for ours, theirs in zip(found.activations(), layers, strict=True):
+        assert len(passed.activations()) == network.depth
+        for ours, theirs in zip(passed.activations(), layers, strict=True):
             assert ours.dtype == np.float32 and ours.shape == (50, 24)
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
-        np.testing.assert_array_equal(found.predictions, a.argmax(1).numpy())
+        np.testing.assert_array_equal(passed.predictions, a.argmax(1).numpy())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -390,14 +391,16 @@ def test_controls_are_evaluated_together_as_one_by_one(digits: Dataset) -> None:
     plan = make_plan(asked).cohorts[0]
     training = CohortTraining(plan.networks, digits, asked, CPU)
     training.epoch()
-    found = training.control_accuracies(plan.controls)
-    assert set(found) == {control.id for control in plan.controls} and len(found) == 16
+    accuracies = training.control_accuracies(plan.controls)
+    assert set(accuracies) == {control.id for control in plan.controls} and len(accuracies) == 16
     for control in plan.controls:
         for accuracy, x, y in zip(
-            found[control.id], (digits.x_train, digits.x_test), (digits.y_train, digits.y_test), strict=True
+            accuracies[control.id], (digits.x_train, digits.x_test), (digits.y_train, digits.y_test), strict=True
         ):
             right = float(np.mean(training.measure(control, x).predictions == y))
-            assert accuracy == pytest.approx(right, abs=1.5 / len(y)), "a tie may fall otherwise in other company"
+            assert accuracy == pytest.approx(right, abs=1.5 / len(y)), (
+                "a tie may fall otherwise in a batch of other composition"
+            )
 
 
 def test_the_untrained_control_is_where_its_sibling_began(digits: Dataset) -> None:
@@ -418,9 +421,9 @@ def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
     (network,) = cohort(asked)
     shuffled = Network(network_id("digits", 2, "tanh", 0, "shuffled"), "digits", 2, "tanh", 0, "shuffled")
     training = CohortTraining((network, shuffled), digits, asked, CPU)
-    alone = CohortTraining((network,), digits, asked, CPU)
+    trained_alone = CohortTraining((network,), digits, asked, CPU)
     for _ in range(10):
-        report, expected = training.epoch(), alone.epoch()
+        report, expected = training.epoch(), trained_alone.epoch()
     assert report.networks[0].loss == pytest.approx(expected.networks[0].loss, rel=1e-3)
     assert report.networks[0].test_accuracy > 0.85
     assert report.networks[1].test_accuracy < 0.35
@@ -429,18 +432,18 @@ def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
 
 def test_an_aborted_epoch_is_undone(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     # Asked early, and minibatches of two, so that the epoch is broken off in its midst.
-    monkeypatch.setattr(training_module, "_PULSE_SECONDS", 0.001)
+    monkeypatch.setattr(training_module, "PROGRESS_INTERVAL_S", 0.001)
     asked = validate(settings().model_dump() | {"training": {"batch_size": 2}})
     training = CohortTraining(cohort(asked), digits, asked, CPU)
     before = training.state()
     calls: list[tuple[int, int]] = []
 
-    def pulse(done: int, total: int) -> bool:
+    def on_progress(done: int, total: int) -> bool:
         calls.append((done, total))
         return True
 
     with pytest.raises(Aborted):
-        training.epoch(pulse)
+        training.epoch(on_progress)
     ((done, total),) = calls
     assert 0 <= done < total and total % training.steps == 0
     after = training.state()
@@ -452,19 +455,19 @@ def test_an_aborted_epoch_is_undone(digits: Dataset, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_in_the_midst_of_an_epoch_undoes_it(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch, learner: type[NetworkTrainer | CohortTrainer]
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, trainer: type[NetworkTrainer | CohortTrainer]
 ) -> None:
     asked = settings()
     training = CohortTraining(cohort(asked), digits, asked, CPU)
     before = training.state()
-    genuine = learner.train
+    genuine = trainer.train
 
     def failing(self: Trainer, orders: dict[int, torch.Tensor], first: int, last: int) -> None:
         genuine(self, orders, first, 2)  # type: ignore[arg-type]  # of the class it is called on
         torch.empty(1 << 60, dtype=torch.uint8)
 
     with monkeypatch.context() as patch:
-        patch.setattr(learner, "train", failing)
+        patch.setattr(trainer, "train", failing)
         with pytest.raises(OutOfMemory, match="training a cohort of 8 networks"):
             training.epoch()
     after = training.state()
@@ -492,17 +495,17 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     networks = cohort(asked)
     straight = CohortTraining(networks, digits, asked, CPU)
     captured = CohortTraining(networks, digits, asked, CPU)
-    made: list[Recorded] = []
-    genuine = _Workspace.run
+    graphs: list[Recorded] = []
+    genuine = Workspace.run
 
-    def run(workspace: _Workspace) -> None:
+    def run(workspace: Workspace) -> None:
         genuine(workspace)
-        if made and not made[-1].program:
-            made[-1].program = workspace.program
+        if graphs and not graphs[-1].program:
+            graphs[-1].program = workspace.program
 
     def graph() -> Recorded:
-        made.append(Recorded())
-        return made[-1]
+        graphs.append(Recorded())
+        return graphs[-1]
 
     def capture(graph: Recorded, stream: object, capture_error_mode: str) -> AbstractContextManager[None]:
         assert capture_error_mode == "thread_local"
@@ -514,19 +517,18 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     monkeypatch.setattr(torch.cuda, "stream", nullcontext)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", graph)
     monkeypatch.setattr(torch.cuda, "graph", capture)
-    monkeypatch.setattr(_Workspace, "run", run)
-    # No public name leads to what is captured: on a CPU nothing is.
-    (ours,), (theirs,) = captured._learners, straight._learners
+    monkeypatch.setattr(Workspace, "run", run)
+    (ours,), (theirs,) = captured.trainers, straight.trainers
     assert isinstance(ours, CohortTrainer) and isinstance(theirs, CohortTrainer)
-    ours._as_graphs = True
+    ours.uses_graphs = True
     for step in (0, 1, 14, 2):  # minibatch 14 is the last and smaller
         for training in (straight, captured):
             training.step(step)
     state = captured.state()
     assert all(torch.equal(value, state[name]) for name, value in straight.state().items())
-    test, y = captured._test, torch.from_numpy(digits.y_test)
+    test, y = captured.test_inputs, torch.from_numpy(digits.y_test)
     assert ours.evaluate(test, y) == theirs.evaluate(test, y)
-    assert len(made) == 3
+    assert len(graphs) == 3
 
 
 @AS_ON_A_GPU
@@ -537,7 +539,7 @@ def test_threads_issue_their_work_on_the_stream_of_their_caller(monkeypatch: pyt
     monkeypatch.setattr(torch.cuda, "current_stream", streams.get)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(own, "stream", stream))
     for device, stream in streams.items():
-        with training_module._threads(2, device) as (count, pool):
+        with training_module.training_threads(2, device) as (count, pool):
             assert [pool.submit(lambda: own.stream).result() for _ in range(count)] == [stream] * count
     assert not hasattr(own, "stream"), "the caller's own is left as it was"
 

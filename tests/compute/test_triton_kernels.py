@@ -49,10 +49,15 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
             4,
         ),
         (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
-        (kernels_gpu._activate, {"z": REAL32, "kinds": "*i32", "count": INT}, {"SIZE": kernels_gpu.BLOCK}, 4),
         (
-            kernels_gpu._backpropagate,
-            {"gradient": REAL32, "activations": REAL32, "kinds": "*i32", "count": INT},
+            kernels_gpu.activate_kernel,
+            {"z": REAL32, "activations": "*i32", "count": INT},
+            {"SIZE": kernels_gpu.BLOCK},
+            4,
+        ),
+        (
+            kernels_gpu.backpropagate_kernel,
+            {"gradient": REAL32, "values": REAL32, "activations": "*i32", "count": INT},
             {"SIZE": kernels_gpu.BLOCK},
             4,
         ),
@@ -70,6 +75,6 @@ def test_the_kernels_compile_for_a_gpu(number: int) -> None:
     signature = types | dict.fromkeys(constants, "constexpr")
     for capability in (80, 90):
         source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-        made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
-        assert made.asm["cubin"].startswith(b"\x7fELF")
-        assert made.metadata.shared <= 48 << 10  # what every GPU gives a block
+        binary = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+        assert binary.asm["cubin"].startswith(b"\x7fELF")
+        assert binary.metadata.shared <= 48 << 10  # what every GPU gives a block

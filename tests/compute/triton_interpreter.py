@@ -90,7 +90,7 @@ def activations() -> None:
     line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
     z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
     upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
-    of = kernels_gpu.kinds(ACTIVATIONS, torch.device("cpu"))
+    of = kernels_gpu.activation_codes(ACTIVATIONS, torch.device("cpu"))
     ours, gradient = z.clone(), upstream.clone()
     kernels_gpu.activate_(ours, of)
     wanted, wanted_gradient = z.clone(), upstream.clone()
@@ -111,10 +111,10 @@ def cohort() -> None:
     torch.set_num_threads(1)  # the interpreter is not made for more
     digits = load("digits", Path("/nowhere"), Path("/nowhere"))
     members = make_plan(asked).cohorts[0].networks
-    with patch.object(cohort_training, "_in_one_step", return_value=True):
+    with patch.object(cohort_training, "is_batched", return_value=True):
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))
     with (
-        patch.object(cohort_training, "_in_one_step", return_value=True),
+        patch.object(cohort_training, "is_batched", return_value=True),
         patch.object(trainer_gpu, "triton_kernels", return_value=kernels_gpu),  # as a GPU would give
     ):
         mixed = CohortTraining(members, digits, asked, torch.device("cpu"))

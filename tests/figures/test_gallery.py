@@ -109,12 +109,12 @@ def test_a_dataset_of_ones_own_is_labelled_and_found_by_the_papers_name() -> Non
     assert found.title == "like Fig. 4 · house numbers.npz · 7 hidden layers"
     assert "not the paper's dataset (SVHN)" in found.note and "not in this study: tanh, softsign" in found.note
     assert gallery.resolve(figures, "fig3") is None and gallery.resolve(figures, "nonsense") is None
-    assert "at least 2 of the depths 3, 4, 5" in gallery.why_not(study.snapshot, figures, "fig3")
-    assert "it has fig4-file" in gallery.why_not(study.snapshot, figures, "nonsense")
+    assert "at least 2 of the depths 3, 4, 5" in gallery.explain_missing(study.snapshot, figures, "fig3")
+    assert "it has fig4-file" in gallery.explain_missing(study.snapshot, figures, "nonsense")
 
 
 def test_every_paper_figure_has_its_place() -> None:
-    assert [one.number for one in paper_figures.FIGURES] == list(range(1, 9)) == sorted(paper_figures._DRAWERS)
+    assert [one.number for one in paper_figures.FIGURES] == list(range(1, 9)) == sorted(paper_figures._BUILDERS)
 
 
 def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:
@@ -229,11 +229,11 @@ def test_a_degenerate_layer_without_a_score_is_named_and_marked() -> None:
 def test_figures_of_the_paper_that_no_dataset_serves_are_named_with_what_they_need() -> None:
     study = small_study.write()
     figures = gallery.study_figures(study.snapshot, study.load)
-    lacking = gallery.lacking(figures)
+    lacking = gallery.missing_paper_figures(figures)
     served = {name.partition("-")[0] for name in figures}
     assert "fig2" in served and not any(words.startswith("fig2 ") for words in lacking)
     assert [words.partition(" ")[0] for words in lacking] == [
         f.name for f in paper_figures.FIGURES if f.name not in served
     ]
     assert "fig3 (networks of at least 2 of the depths 3, 4, 5 with relu)" in lacking
-    assert not any(words.startswith("fig4 ") for words in gallery.lacking({"fig4-file-ab12": None}))
+    assert not any(words.startswith("fig4 ") for words in gallery.missing_paper_figures({"fig4-file-ab12": None}))

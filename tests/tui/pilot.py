@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from embcx_tui.analysis import formatting
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.export.screenshot import screen_text
+from embcx_tui.tui.export.save import screen_text
 from embcx_tui.tui.messages import Mode, OpenStudy
 from tests.fake_events import START
 from tests.fake_studies import FakeStudy

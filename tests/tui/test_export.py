@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from embcx_tui.tui.export import dialog as export_module
-from embcx_tui.tui.layers.export_figures import Shown
+from embcx_tui.tui.export import save
+from embcx_tui.tui.export.save import ExportFigure, ExportOptions
 from embcx_tui.tui.preferences import read_remembered
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import opened, sees, sees_no, text_of
@@ -26,11 +26,13 @@ def instead(monkeypatch: pytest.MonkeyPatch, code: str) -> list[tuple[str, str]]
     """Let the drawing process run `code`; return the list that (figure, format) of each request go to."""
     asked: list[tuple[str, str]] = []
 
-    def command(paths: object, figure: str | Shown, wish: export_module.Wish, exclude_chance: bool) -> tuple[str, ...]:
-        asked.append((figure if isinstance(figure, str) else figure.name, wish.format))
+    def command(
+        paths: object, figure: str | ExportFigure, options: ExportOptions, exclude_chance: bool
+    ) -> tuple[str, ...]:
+        asked.append((figure if isinstance(figure, str) else figure.name, options.format))
         return (sys.executable, "-S", "-c", code)
 
-    monkeypatch.setattr(export_module, "export_command", command)
+    monkeypatch.setattr(save, "export_command", command)
     return asked
 
 
@@ -78,7 +80,7 @@ async def test_nothing_measured_is_nothing_to_save() -> None:
 
 @pytest.mark.parametrize("figure", ["embedding-digits-3-relu-run0", "complexity-digits-3", "training-digits"])
 async def test_the_real_command_knows_the_figures(study: FakeStudy, figure: str) -> None:
-    path, written = await export_module.export(study.paths, figure, export_module.Wish("svg", "one column", 100))
+    path, written = await save.export(study.paths, figure, ExportOptions("svg", "one column", 100))
     assert written, path
     assert Path(path).read_bytes().lstrip().startswith(b"<?xml")
 
@@ -91,7 +93,7 @@ async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, mo
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("enter")
-        await sees(pilot, "There is already", "Enter again writes over it")
+        await sees(pilot, "exists already.", "Press Enter again to overwrite it")
         assert not asked
         await pilot.press("enter")
         await sees(pilot, "Saved:")
@@ -122,7 +124,7 @@ async def test_the_choices_are_remembered(study: FakeStudy, monkeypatch: pytest.
         await sees(pilot, "Saved:")
         await pilot.press("escape", "q")
     assert read_remembered().export == {"format": "svg", "size": "two columns", "dpi": 300, "folder": ""}
-    assert export_module.Wish.of({"format": 3, "dpi": 10**9}) == export_module.Wish()
+    assert ExportOptions.from_values({"format": 3, "dpi": 10**9}) == ExportOptions()
 
 
 async def test_a_dpi_that_cannot_be_is_said(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +165,9 @@ async def test_what_no_figure_is_called_saves_nothing(study: FakeStudy, monkeypa
         await pilot.press("e")
         await sees(pilot, "training-digits.png")
         await pilot.press("up", *"zebra")
-        await sees(pilot, "No figure is called that")
+        await sees(pilot, "No figure matches")
         await pilot.press("enter", "f3")
-        assert not asked and "No figure is called that" in text_of(pilot)
+        assert not asked and "No figure matches" in text_of(pilot)
         for _ in "zebra":
             await pilot.press("backspace")
         await sees(pilot, "training-digits ")

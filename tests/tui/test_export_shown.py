@@ -14,15 +14,15 @@ from textual.pilot import Pilot
 from embcx_tui.figures.model import Bars, Dots, Figure, Panels, Scatter
 from embcx_tui.store.arrays import write_arrays
 from embcx_tui.store.reader import read_study
-from embcx_tui.tui.export.dialog import ExportDialog, Wish, export
-from embcx_tui.tui.layers.export_figures import Shown
+from embcx_tui.tui.export.dialog import ExportDialog
+from embcx_tui.tui.export.save import ExportFigure, ExportOptions, export
 from embcx_tui.tui.widgets.canvas import Canvas
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees
 from tests.tui.test_layers import small
 
 
-async def shown(pilot: Pilot[None]) -> dict[str, Shown]:
+async def shown(pilot: Pilot[None]) -> dict[str, ExportFigure]:
     """Press `e`, return what the window offers of the screen, and close it again."""
     await pilot.press("e")
     await sees(pilot, "Save a figure")
@@ -38,9 +38,9 @@ def on_screen(pilot: Pilot[None], panel: str) -> Figure | None:
     return pilot.app.screen.query_one(f"#{panel}", Canvas).figure
 
 
-async def saved(study: FakeStudy, one: Shown, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:
+async def saved(study: FakeStudy, one: ExportFigure, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:
     """Save a figure; return the image and the rows of its numbers."""
-    text, written = await export(study.paths, one, Wish(kind, "fitting", 100, str(folder)))
+    text, written = await export(study.paths, one, ExportOptions(kind, "fitting", 100, str(folder)))
     assert written and text == str(folder / f"{one.name}.{kind}"), text
     numbers = (folder / f"{one.name}.csv").read_text()
     return Path(text).read_bytes(), list(csv.DictReader(io.StringIO(numbers)))
@@ -178,7 +178,9 @@ async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp
         assert "without 1 of 2 networks at chance" in bars.figure.note
         _, rows = await saved(study, bars, tmp_path, "svg")
         assert {row["state"] for row in rows if row["run"] == "1"} == {"missing"}
-    text, written = await export(study.paths, "complexity-digits-3", Wish("svg", "fitting", 100, str(tmp_path)), True)
+    text, written = await export(
+        study.paths, "complexity-digits-3", ExportOptions("svg", "fitting", 100, str(tmp_path)), True
+    )
     assert written
     rows = list(csv.DictReader(io.StringIO(Path(text).with_suffix(".csv").read_text())))
     assert {row["state"] for row in rows if (row["group"], row["run"]) == ("tanh", "1")} == {"missing"}

@@ -117,7 +117,7 @@ async def test_z_gives_a_figure_the_whole_screen_and_back() -> None:
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
         await pilot.press("tab")
-        await sees(pilot, "digits · 3 hidden layers · tanh", "one translucent bar a run (2)")
+        await sees(pilot, "digits · 3 hidden layers · tanh", "one translucent bar per run (2)")
         await pilot.press("escape")
         await sees(pilot, "converged", "untrained")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embcx_tui.figures.cells import Look
-from embcx_tui.tui.layers.thumbnails import half_blocks, image_of
+from embcx_tui.tui.layers.point_facts import image_of
+from embcx_tui.tui.layers.point_panel import half_blocks
 
 
 @pytest.mark.parametrize("room", [(28, 14), (24, 12), (60, 40), (5, 3), (1, 1)])

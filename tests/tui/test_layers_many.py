@@ -52,11 +52,15 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
         assert isinstance(screen, LayersScreen)
         # The layer shown is always one of those that fit, and a click means what it points at.
         for layer, first in ((9, 4), (5, 2), (0, 0)):
-            await pilot.press(*["left"] * (screen.layer_shown - layer))
+            here = screen.controller.shown
+            assert here
+            await pilot.press(*["left"] * (here.layer - layer))
             await sees(pilot, f"{f'layer {layer}' if layer else 'input'} · KL", f"layer {first + 5} · KL")
             figure = screen.query_one("#scatter", Canvas).figure
             assert isinstance(figure, Panels) and figure.chosen == layer - first
-            assert [shot[1] for place in range(6) if (shot := screen.shot_at(place))] == list(range(first, first + 6))
+            assert [target.layer for panel in range(6) if (target := screen.controller.layer_of_panel(panel))] == list(
+                range(first, first + 6)
+            )
 
 
 async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen() -> None:
@@ -105,7 +109,7 @@ async def test_a_slash_filters_the_tree_by_what_is_typed() -> None:
         await pilot.press("enter")
         await sees(pilot, "Layer 3 of 3 · relu, run 1")
         await pilot.press("slash", *" zzz")
-        await sees(pilot, "no network is called that")
+        await sees(pilot, "no network matches")
         await pilot.press("escape")
         text = await sees(pilot, "▸ tanh", "▾ relu")
         assert "networks" not in text.splitlines()[-2]
@@ -147,7 +151,7 @@ async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
         await sees(pilot, "complexity against accuracy · ρ =")
         assert isinstance(pilot.app.screen.query_one("#bars", Canvas).figure, Dots)
         await pilot.press("b")
-        await sees(pilot, "one translucent bar a run")
+        await sees(pilot, "one translucent bar per run")
 
 
 async def test_what_is_set_comes_back() -> None:

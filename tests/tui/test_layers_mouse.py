@@ -69,8 +69,10 @@ async def click_bar(pilot: Pilot[None], group: int, bar: int) -> None:
 
 def node_key_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
     screen = pilot.app.screen
-    assert isinstance(screen, LayersScreen) and screen.place
-    return screen.place.activation, screen.place.run, screen.layer_shown
+    assert isinstance(screen, LayersScreen)
+    controller = screen.controller
+    assert controller.selection.node and controller.shown
+    return controller.selection.node.activation, controller.selection.node.run, controller.shown.layer
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -128,20 +130,6 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
         assert f"taken for ● {predicted}" in text
 
 
-async def test_in_a_comparison_arrows_walk_the_points_of_the_network_shown() -> None:
-    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("space", "down", "space", "p")
-        await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
-        before = part_of(pilot, 1).figure
-        cells = cells_of(part_of(pilot, 1))
-        await pilot.press("right")
-        await pilot.pause()
-        after = part_of(pilot, 1).figure
-        assert isinstance(before, Scatter) and isinstance(after, Scatter)
-        assert before.chosen is not None and after.chosen is not None
-        assert cells[after.chosen, 0] > cells[before.chosen, 0]
-
-
 async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await click_bar(pilot, 0, 1)
@@ -154,15 +142,6 @@ async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
         await click_bar(pilot, 1, 2)
         await sees(pilot, "Layer 2 of 3 · relu, run 0", "3 hidden layers · relu")
         assert node_key_of(pilot) == ("relu", None, 2)
-
-
-async def test_a_click_on_a_bar_of_a_comparison_goes_to_its_network_and_layer() -> None:
-    async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("space", "down", "space")
-        await sees(pilot, "2 marked networks")
-        await click_bar(pilot, 0, 1)
-        await sees(pilot, "Layer 1 · 2 marked")
-        assert node_key_of(pilot) == ("tanh", 0, 1)
 
 
 @pytest.mark.parametrize("compared", [False, True], ids=["one", "two"])

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from embcx_tui.figures.alignment import align, between, standard
 from embcx_tui.figures.cells import nearest_cell, next_in_direction
-from embcx_tui.tui.layers.plane import nearest_to, neighbour_accuracy
+from embcx_tui.tui.layers.embeddings import nearest_to, neighbour_accuracy
 
 
 def cloud(seed: int, n: int = 200) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -14,9 +14,12 @@ from embcx_tui.figures.model import Scatter
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.store.reader import read_study
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.layers.plane import nearest_to
-from embcx_tui.tui.layers.point_panel import PointFacts, PointPanel
-from embcx_tui.tui.layers.screen import LayersScreen
+from embcx_tui.tui.layers import controller
+from embcx_tui.tui.layers.embeddings import nearest_to
+from embcx_tui.tui.layers.point_facts import PointFacts
+from embcx_tui.tui.layers.point_panel import PointPanel
+from embcx_tui.tui.layers.selection import NodeKey
+from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.widgets.canvas import PointsCanvas
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
@@ -123,46 +126,6 @@ async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
         assert shown(pilot).chosen is None
 
 
-async def test_the_point_stays_chosen_across_layers_networks_and_runs_that_hold_it() -> None:
-    async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", "up")
-        await sees(pilot, "near in the plane")
-        chosen = shown(pilot).chosen
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0")
-        assert shown(pilot).chosen == chosen
-        await pilot.press("escape", "down")
-        await sees(pilot, "Layer 2 of 3 · relu, run 0")
-        assert shown(pilot).chosen == chosen
-
-
-async def test_the_part_seen_follows_the_chosen_point_from_layer_to_layer_and_may_be_left() -> None:
-    study = make_study(small())
-    # Two layers that have nothing in common: near one point there, another is far away here.
-    event = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
-    points = np.random.default_rng(5).normal(0, 1, (200, 2)).astype(np.float32)
-    file = write_arrays(study.paths.arrays, event.file.name.removeprefix("arrays/"), {"points": points})
-    study.append(event.model_copy(update={"file": file}))
-    async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("p", "right", *["plus"] * 6)
-        await sees(pilot, "near in the layer", "zoom ×8.0")
-        before = shown(pilot).view
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3", "zoom ×")
-        figure = shown(pilot)
-        assert figure.view and before and figure.view != before and figure.chosen is not None
-        x, y = figure.points[figure.chosen]
-        assert figure.view[0] <= x <= figure.view[2] and figure.view[1] <= y <= figure.view[3]
-        # Whoever looks elsewhere then is left there.
-        await pilot.press(*["shift+right"] * 8)
-        await pilot.pause()
-        away = shown(pilot).view
-        assert away and away[0] > x
-        await pilot.press("3", "3")
-        await pilot.pause()
-        assert shown(pilot).view == away
-
-
 async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same() -> None:
     study = make_study(small(measure__methods=["tsne", "pca"]))
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
@@ -191,17 +154,13 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
         show_point(panel, facts, words)
 
     monkeypatch.setattr(PointPanel, "show", listening)
+    monkeypatch.setattr(controller, "adjacent_layers", lambda *_: ())  # nothing is read ahead
     async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the layer")
         said.clear()
-        screen = pilot.app.screen
-        assert isinstance(screen, LayersScreen) and screen._pictures
-        clouds = screen._pictures.clouds
-        clouds.shelf._kept.clear()  # what was read ahead
-        clouds._known.clear()
-        await pilot.press("comma")
-        await sees(pilot, "Layer 2 of 3 · tanh, run 0", "near in the layer")
+        pilot.app.screen.query_one(LayersTree).select(NodeKey("digits", 3, "relu"))
+        await sees(pilot, "Layer 3 of 3 · relu, run 0", "near in the layer")
         assert said and not any(said)
 
 
@@ -259,9 +218,9 @@ async def test_a_network_whose_answers_are_unknown_says_so() -> None:
     (study.paths.arrays / "digits-d3-tanh-r0.npz").unlink()
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("m")
-        await sees(pilot, "answers are not known")
+        await sees(pilot, "predictions are not known")
         await pilot.press("p")
-        await sees(pilot, "what the network takes it")
+        await sees(pilot, "its predicted class is not")
 
 
 async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words
+from embcx_tui.analysis.formatting import break_words, effect_words, number
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, measurements, summarise
@@ -17,8 +17,8 @@ from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.layers import statistics_cache as layers_statistics
-from embcx_tui.tui.layers.numbers_panel import Numbers
+from embcx_tui.tui.layers import statistics_cache
+from embcx_tui.tui.layers.numbers_panel import NumbersPanel
 from embcx_tui.tui.layers.screen import LayersScreen
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import PATIENCE_S, opened, sees, sees_no, show, stop_the_clock, text_of
@@ -48,7 +48,7 @@ def trend_of(snapshot: Snapshot, activation: str, control: str | None = None, ex
 
 def summary_of(snapshot: Snapshot, activation: str, layer: int, exclude_chance: bool = False) -> LayerSummary:
     found = summarise(snapshot, exclude_chance)
-    return next(o for o in found if (*o.architecture[2:], o.layer) == (activation, None, layer))
+    return next(one for one in found if (*one.architecture[2:], one.layer) == (activation, None, layer))
 
 
 def interval_words(one: LayerSummary) -> str:
@@ -58,7 +58,7 @@ def interval_words(one: LayerSummary) -> str:
 
 def numbers(pilot: Pilot[None]) -> list[str]:
     """Return the lines of the numbers' panel with their words."""
-    return pilot.app.screen.query_one(Numbers).shown_text.splitlines()
+    return pilot.app.screen.query_one(NumbersPanel).shown_text.splitlines()
 
 
 async def says(pilot: Pilot[None], name: str, value: str) -> None:
@@ -94,18 +94,18 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
     )
     async with opened(study, "layers", size, expect="Layer 3 of 3 · tanh, run 0") as pilot:
         assert falls.effect == 1 and rises.effect and rises.effect < 0
-        await says(pilot, "p falls", p_words(falls.p_value))
+        await says(pilot, "p falls", number(falls.p_value))
         await says(pilot, "effect", effect_words(falls))
         await says(pilot, "first break", "none")
         await says(pilot, "5 runs", f"{layer.kl_mean:.3f} ± {layer.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(layer))
         if size[1] >= 40:
-            await says(pilot, "p, Holm", p_words(falls.p_holm))
+            await says(pilot, "p, Holm", number(falls.p_holm))
             await says(pilot, "Page's L", f"{falls.statistic:g}")
             await says(pilot, "runs", "5, exact")
         await pilot.press("right_square_bracket", *["right_square_bracket"] * 10)
         await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0")
-        await says(pilot, "p rises", p_words(rises.p_increase))
+        await says(pilot, "p rises", number(rises.p_increase))
         await says(pilot, "effect", effect_words(rises))
         await says(pilot, "first break", "layer 1")
 
@@ -117,7 +117,7 @@ async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
     assert broken.first_break == 2 and broken.effect is not None and broken.effect < 1
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await says(pilot, "first break", "layer 2")
-        await says(pilot, "p falls", p_words(broken.p_value))
+        await says(pilot, "p falls", number(broken.p_value))
         await says(pilot, "effect", effect_words(broken))
 
 
@@ -135,13 +135,13 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
     threads: list[threading.Thread] = []
     may = threading.Event()
 
-    def count(snapshot: Snapshot, exclude_chance: bool) -> layers_statistics.Counted:
+    def compute(snapshot: Snapshot, exclude_chance: bool) -> statistics_cache.RunStatistics:
         threads.append(threading.current_thread())
         may.wait(PATIENCE_S)
-        return counted(snapshot, exclude_chance)
+        return compute_statistics(snapshot, exclude_chance)
 
-    counted = layers_statistics.count
-    monkeypatch.setattr(layers_statistics, "count", count)
+    compute_statistics = statistics_cache.compute_statistics
+    monkeypatch.setattr(statistics_cache, "compute_statistics", compute)
     study = make_study(five_runs(), "running", epochs=2, measured=28)
     try:
         async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
@@ -150,14 +150,14 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
             await pilot.press("left")
             await sees(pilot, "Layer 2 of 3 · tanh, run 0")
             may.set()
-            await says(pilot, "p falls", p_words(trend_of(read_study(study.paths), "tanh").p_value))
+            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "tanh").p_value))
             await pilot.press("left", "down", "up")
             await sees(pilot, "Layer 1 of 3 · tanh, run 0")
             assert len(threads) == 1 and threads[0] is not threading.main_thread()
             study.append(*[e for e in study.events(epochs=2) if e.kind == "measured"][28:])
             await pilot.press("down")
             await sees(pilot, "Layer 1 of 3 · relu, run 0")
-            await says(pilot, "p falls", p_words(trend_of(read_study(study.paths), "relu").p_value))
+            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "relu").p_value))
             assert threading.main_thread() not in threads
     finally:
         may.set()
@@ -192,17 +192,17 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
     assert kept.n == 5 and without.n == 3 and kept.kl_mean != without.kl_mean
     async with opened(study, "layers", size, expect="Layer 3 of 3 · tanh, run 0") as pilot:
         screen = pilot.app.screen
-        assert isinstance(screen, LayersScreen) and not screen.exclude_chance
+        assert isinstance(screen, LayersScreen) and not screen.controller.selection.exclude_chance
         await says(pilot, "5 runs", f"{kept.kl_mean:.3f} ± {kept.kl_sd:.3f}")
         assert "without" not in text_of(pilot)
         await pilot.press("w")
         await sees(pilot, "means and tests without 3 networks at chance")
         await says(pilot, "3/5 runs", f"{without.kl_mean:.3f} ± {without.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(without))
-        await says(pilot, "p falls", p_words(trend.p_value))
+        await says(pilot, "p falls", number(trend.p_value))
         # The chart's mean is the same one.
         assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
-        assert screen.exclude_chance
+        assert screen.controller.selection.exclude_chance
         # Also where a figure has the whole screen.
         await pilot.press("z")
         await sees(pilot, "means and tests without 3 networks at chance")

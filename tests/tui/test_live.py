@@ -22,7 +22,7 @@ from embcx_tui.tui.live.header import LiveHeader, state_words
 from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.live.network_table import NetworksTable
-from embcx_tui.tui.live.throughput import pace, short
+from embcx_tui.tui.live.throughput import short, throughput
 from embcx_tui.tui.messages import Starting, StudyRead
 from embcx_tui.worker import launch
 from tests.fake_events import START
@@ -437,10 +437,9 @@ async def test_marks_order_and_level_come_back() -> None:
         assert pilot.app.screen.query_one(LogPanel).level == "warning"
 
 
-def test_the_pace_is_that_of_the_newest_events() -> None:
+def test_the_throughput_is_that_of_the_newest_events() -> None:
     study = running(epochs=4)
     snapshot = read_study(study.paths)
-    found = pace(snapshot)
     inputs = snapshot.datasets["digits"].n_train
-    assert found.samples == inputs * 4 and found.embeddings is None
+    assert throughput(snapshot) == (f"{short(inputs * 4)} samples/s",)
     assert [short(value) for value in (0.42, 8.13, 950.2, 41_230, 1_240_000)] == ["0.42", "8.1", "950", "41 k", "1.2 M"]

@@ -102,7 +102,7 @@ def test_other_terminals_are_sent_none_and_told_so(environment: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("environment", "way"),
+    ("environment", "protocol"),
     [
         ({"TERM": "xterm-256color"}, None),
         ({"TERM": "xterm-kitty"}, "kitty"),
@@ -118,23 +118,23 @@ def test_other_terminals_are_sent_none_and_told_so(environment: dict[str, str]) 
         ({"TERM": "xterm-kitty", "TMUX": "/tmp/x"}, None),
     ],
 )
-def test_the_way_is_known_by_the_environment(environment: dict[str, str], way: str | None) -> None:
-    assert images.way_of(environment) == way
+def test_the_environment_tells_the_protocol(environment: dict[str, str], protocol: str | None) -> None:
+    assert images.protocol_of(environment) == protocol
 
 
 def test_without_the_extra_sixel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "find_spec", lambda name: None)
-    assert "embcx-tui[images]" in images.why_not({"TERM": "foot"}, True, True)
-    assert images.why_not({"TERM": "xterm-kitty"}, True, True) == ""
+    assert "embcx-tui[images]" in images.why_unavailable({"TERM": "foot"}, True, True)
+    assert images.why_unavailable({"TERM": "xterm-kitty"}, True, True) == ""
 
 
 def test_kittys_number_survives_256_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for process in range(1, 400):
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
-        number = images.image_number(many=False)
-        assert quantise(images.colour_of(number, many=False)) == number
-    number = images.image_number(many=True)
-    red, green, blue = images.colour_of(number, many=True)
+        number = images.image_number(truecolor=False)
+        assert quantise(images.placeholder_rgb(number, truecolor=False)) == number
+    number = images.image_number(truecolor=True)
+    red, green, blue = images.placeholder_rgb(number, truecolor=True)
     assert (red << 16) + (green << 8) + blue == number
 
 

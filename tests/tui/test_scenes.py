@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import Input
 
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.export.screenshot import screen_svg
+from embcx_tui.tui.export.save import screen_svg
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.terminal import Abilities
 from tests.fake_events import START

@@ -113,7 +113,7 @@ def see_every_screen(**env: str) -> bytes:
         terminal.read_until("complete", "Help")
         terminal.type("\r")
         terminal.read_until("Layer 3 of 3")
-        for key, words in (("v", "Training loss"), ("c", "samples a class"), ("s", "Last KL"), ("?", "Everywhere")):
+        for key, words in (("v", "Training loss"), ("c", "points / class"), ("s", "Last KL"), ("?", "Everywhere")):
             terminal.type(key)
             terminal.read_until(words)
         return terminal.output

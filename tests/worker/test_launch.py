@@ -10,6 +10,7 @@ import pytest
 from embcx_tui.store import lock
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.reader import StudyReader
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.settings import validate
 from embcx_tui.worker import launch
@@ -26,9 +27,9 @@ def test_nothing_is_left_of_a_study_that_ctrl_c_ends_before_it_is_accepted(monke
     begun: list[StudyPaths] = []
     before = children()
 
-    def interrupted(paths: StudyPaths) -> None:
-        assert lock.is_held(paths.lock), "its worker is there"
-        begun.append(paths)
+    def interrupted(reader: StudyReader) -> None:
+        assert lock.is_held(reader.paths.lock), "its worker is there"
+        begun.append(reader.paths)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launch, "await_acceptance", interrupted)

@@ -32,9 +32,9 @@ from embcx_tui.worker import launch
 EAGER = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.train as training
-training.CHECKPOINT_S = 0.0
-training.CHECKPOINT_SHARE = 1e9
+from embcx_tui.worker import checkpoints
+checkpoints.CHECKPOINT_S = 0.0
+checkpoints.CHECKPOINT_SHARE = 1e9
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
@@ -44,20 +44,20 @@ STRUCK = EAGER.replace(
     "from embcx_tui.worker.process",
     """
 import os, signal
-from embcx_tui.worker.process import Journal
+from embcx_tui.worker.journal import Journal
 name, when, kind, number = sys.argv[2:6]
 left = int(number)
-tell = Journal.tell
-def telling(journal, event):
+append = Journal.append
+def append_and_strike(journal, event):
     global left
     left -= event.kind == kind
     struck = event.kind == kind and left == 0
     if struck and when == "before":
         os.kill(os.getpid(), signal.Signals[name])
-    tell(journal, event)
+    append(journal, event)
     if struck and when == "after":
         os.kill(os.getpid(), signal.Signals[name])
-Journal.tell = telling
+Journal.append = append_and_strike
 from embcx_tui.worker.process""",
 )
 
@@ -66,13 +66,13 @@ KILLED_IN_BETWEEN = EAGER.replace(
     "from embcx_tui.worker.process",
     """
 import os, signal
-whole = training.publish
+whole = checkpoints.publish
 def publish(path, data):
     digest = whole(path, data)
     if "epoch3" in path.name:
         os.kill(os.getpid(), signal.SIGKILL)
     return digest
-training.publish = publish
+checkpoints.publish = publish
 from embcx_tui.worker.process""",
 )
 
@@ -93,15 +93,15 @@ def small(**training: Any) -> StudySettings:
 CRAMPED = """
 import sys
 from pathlib import Path
-import embcx_tui.worker.train as training
-training.CHECKPOINT_S = 0.0
+from embcx_tui.worker import checkpoints, train
+checkpoints.CHECKPOINT_S = 0.0
 from embcx_tui.compute.device import OutOfMemory
-class Cramped(training.CohortTraining):
+class Cramped(train.CohortTraining):
     def __init__(self, networks, *rest):
         if len(networks) > 3:
             raise OutOfMemory("a cohort of so many networks does not fit")
         super().__init__(networks, *rest)
-training.CohortTraining = Cramped
+train.CohortTraining = Cramped
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
@@ -279,7 +279,7 @@ class Killed(Cramped):
         if self.networks[0].id == SECOND and self.epochs_done == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().epoch(*rest)
-training.CohortTraining = Killed
+train.CohortTraining = Killed
 from embcx_tui.worker.process""",
     ).replace("SECOND", repr(make_plan(settings).cohorts[0].networks[2].id))
     command = [sys.executable, "-c", killed, str(paths.root)]
@@ -292,7 +292,9 @@ from embcx_tui.worker.process""",
 
 def test_a_study_runs_once_at_a_time_and_outlives_its_terminal() -> None:
     paths = create_study(small(epochs=10_000, batch_size=1))
-    pid = launch.start(paths)
+    worker = launch.start(paths).poll().worker
+    assert worker is not None
+    pid = worker.pid
     assert os.getsid(pid) == pid, "its own session: a closed terminal does not reach it"
     wait_for(paths, lambda s: bool(s.histories))
     os.kill(pid, signal.SIGHUP)

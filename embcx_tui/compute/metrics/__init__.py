@@ -1,1 +1,1 @@
-"""The numbers of a layer and of an embedding beside the complexity."""
+"""Metrics of a layer and quality of an embedding, beside the complexity."""

@@ -1,12 +1,11 @@
-"""What a plane keeps of a layer: the quality numbers of an embedding, whatever method placed its points."""
+"""The quality of an embedding of a layer, by any method: trustworthiness, continuity, k-NN accuracy."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import FloatArray, IntArray
 from embcx_tui.compute.metrics.layer_metrics import centred
-from embcx_tui.compute.metrics.neighbours import NEIGHBOURS, intrusion, nearest_rows
-from embcx_tui.compute.metrics.probes import neighbour_accuracy
+from embcx_tui.compute.metrics.neighbours import NEIGHBOURS, intrusion, nearest_rows, neighbour_accuracy
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 
 Neighbours = NDArray[np.uint16] | NDArray[np.uint32]
@@ -22,7 +21,7 @@ def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLi
       1: all that is near in the plane is near in the layer. Venna & Kaski 2001, ICANN, 485-491.
     - continuity: the same with plane and layer exchanged. 1: nothing that is near was torn apart. Venna & Kaski 2006,
       Neural Networks 19, 889-899.
-    - knn_2d: the leave-one-out 10-nearest-neighbour accuracy in the plane, as `probes.neighbour_accuracy`.
+    - knn_2d: the leave-one-out 10-nearest-neighbour accuracy in the plane, as `neighbours.neighbour_accuracy`.
 
     Equal distances are ordered by a fixed shuffle of the rows. None: the first two for n <= 20 (the scale is defined
     for k < n / 2), all where all points or (the first two) all activations are equal, knn_2d for a single class or
@@ -40,31 +39,33 @@ def quality_and_neighbours(
     that continuity looks for in the plane, so they cost nothing more. None where continuity is.
     """
     rows, plane = finite_rows(activations), finite_rows(points)
-    found = np.asarray(labels)
+    labels = np.asarray(labels)
     n = rows.shape[0]
-    if n == 0 or plane.shape[0] != n or found.shape != (n,):
-        raise ValueError(f"{n} rows of activations need as many points and labels, not {plane.shape}, {found.shape}")
+    if n == 0 or plane.shape[0] != n or labels.shape != (n,):
+        raise ValueError(f"{n} rows of activations need as many points and labels, not {plane.shape}, {labels.shape}")
     order = np.random.default_rng(0).permutation(n)
-    classes = np.unique(found[order], return_inverse=True)[1].astype(np.int64)
+    classes = np.unique(labels[order], return_inverse=True)[1].astype(np.int64)
     high, low = centred(rows[order]), centred(plane[order])
-    kept: dict[str, float | None] = dict.fromkeys(QUALITIES)
+    quality: dict[str, float | None] = dict.fromkeys(QUALITIES)
     if not low.any():
-        return kept, None
+        return quality, None
     in_plane = squared_distances(np.ascontiguousarray(low.T))
     neighbours: Neighbours | None = None
     if high.any() and n > 2 * NEIGHBOURS:
         in_layer = squared_distances(np.ascontiguousarray(high.T))
         true = nearest_rows(in_layer, NEIGHBOURS)
-        kept["trustworthiness"] = _kept(in_layer, nearest_rows(in_plane, NEIGHBOURS))
-        kept["continuity"] = _kept(in_plane, true)
+        quality["trustworthiness"] = _preserved(in_layer, nearest_rows(in_plane, NEIGHBOURS))
+        quality["continuity"] = _preserved(in_plane, true)
         neighbours = np.empty(true.shape, dtype=np.uint16 if n <= 1 << 16 else np.uint32)
         neighbours[order] = order[true]
-    kept["knn_2d"] = neighbour_accuracy(in_plane, classes)
-    return kept, neighbours
+    quality["knn_2d"] = neighbour_accuracy(in_plane, classes)
+    return quality, neighbours
 
 
-def _kept(squared: FloatArray, nearest: IntArray) -> float:
-    """Return how far the nearest rows [n, k] of one space are near by squared distances [n, n] of the other, 0 … 1."""
+def _preserved(squared: FloatArray, nearest: IntArray) -> float:
+    """Return to which degree, 0 … 1, the nearest rows [n, k] of one space are near by squared distances [n, n] of the
+    other.
+    """
     n: int = nearest.shape[0]
     k: int = nearest.shape[1]
     return 1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * intrusion(squared, nearest)

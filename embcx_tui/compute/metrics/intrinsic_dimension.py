@@ -1,4 +1,4 @@
-"""How many dimensions the rows of a layer fill: locally (TwoNN) and as a whole (effective rank). All float64."""
+"""The dimension of a layer: locally (TwoNN) and as a whole (effective rank). All float64."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from embcx_tui.compute.array_types import FloatArray
 from embcx_tui.compute.kernels.numba_cache import compiled
 
-DISCARDED = 0.1  # share of the largest ratios left out of the fit, as in the paper: they stray most from the line
-LEAST_ROWS = 10  # different rows: with fewer nothing would be left out, and a fit of so few says nothing
+DISCARDED = 0.1  # share of the largest ratios left out of the fit, as in the paper: they deviate most from the line
+LEAST_ROWS = 10  # distinct rows: with fewer no ratio would be left out, and the fit would mean nothing
 
 
 @compiled()
@@ -27,8 +27,8 @@ def _distinct(squared: FloatArray) -> NDArray[np.bool_]:
 def _ratios(squared: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
     """Return (r2 / r1)² of each of `rows` [m], its distances to the second and the first neighbour among them."""
     ratios = np.empty(rows.size)
-    for place in range(rows.size):
-        i = rows[place]
+    for k in range(rows.size):
+        i = rows[k]
         first = np.inf
         second = np.inf
         for j in rows:
@@ -40,7 +40,7 @@ def _ratios(squared: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
                 first = d
             else:
                 second = d
-        ratios[place] = second / first
+        ratios[k] = second / first
     return ratios
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a layer beside its complexity: what is chosen in `[measure] metrics`. docs/metrics.md has them all."""
+"""The metrics of a layer beside its complexity, chosen in `[measure] metrics`; docs/metrics.md describes them all."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import FloatArray, IntArray
-from embcx_tui.compute.metrics import intrinsic_dimension, probes, separation
+from embcx_tui.compute.metrics import class_metrics, intrinsic_dimension
+from embcx_tui.compute.metrics.neighbours import neighbour_accuracy
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 
 
 class LayerRows:
-    """The rows of one layer and their classes, as every metric takes them, and the distances that they share."""
+    """The rows of one layer and their classes, as all metrics take them, and the distances that metrics share."""
 
     classes: IntArray
     """[n], 0 … K - 1, in the order of the labels' values."""
@@ -23,16 +24,16 @@ class LayerRows:
     seed: int
 
     def __init__(self, activations: ArrayLike, labels: ArrayLike, seed: int) -> None:
-        """ValueError where activations are no matrix [n, d] of finite numbers or labels not n integers."""
+        """Raise ValueError unless activations are a matrix [n, d] of finite numbers and labels n integers."""
         given = finite_rows(activations)
-        found = np.asarray(labels)
+        labels = np.asarray(labels)
         n, self.units = given.shape
-        if n == 0 or found.shape != (n,) or not np.issubdtype(found.dtype, np.integer):
-            raise ValueError(f"{n} rows of activations need as many integer labels, not {found.dtype} {found.shape}")
-        # Samples come class by class: where rows are equally near, their order would otherwise favour a class.
+        if n == 0 or labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"{n} rows of activations need as many integer labels, not {labels.dtype} {labels.shape}")
+        # Samples are ordered by class: where rows are equally near, that order would favour a class.
         order = np.random.default_rng(seed % 2**63).permutation(n)
         self.seed = seed
-        self.classes = np.unique(found[order], return_inverse=True)[1].astype(np.int64)
+        self.classes = np.unique(labels[order], return_inverse=True)[1].astype(np.int64)
         self.rows = centred(given[order])
 
     @cached_property
@@ -55,10 +56,10 @@ def centred(rows: NDArray[np.floating]) -> FloatArray:
 
 
 _COMPUTED: dict[str, Callable[[LayerRows], float | None]] = {
-    "knn": lambda layer: probes.neighbour_accuracy(layer.squared, layer.classes),
-    "probe": lambda layer: probes.linear_accuracy(layer.rows, layer.classes, layer.seed),
-    "separation": lambda layer: separation.fuzziness(layer.rows, layer.classes),
-    "gdv": lambda layer: separation.discrimination(layer.rows, layer.classes, layer.units),
+    "knn": lambda layer: neighbour_accuracy(layer.squared, layer.classes),
+    "probe": lambda layer: class_metrics.linear_accuracy(layer.rows, layer.classes, layer.seed),
+    "separation": lambda layer: class_metrics.separation_fuzziness(layer.rows, layer.classes),
+    "gdv": lambda layer: class_metrics.discrimination_value(layer.rows, layer.classes, layer.units),
     "twonn": lambda layer: intrinsic_dimension.twonn(layer.squared),
     "rank": lambda layer: intrinsic_dimension.effective_rank(layer.rows),
 }
@@ -74,9 +75,9 @@ def layer_metrics(
     """Return the metrics `names` (of METRICS) of one layer's activations [n, d] with integer labels [n], in that order.
 
     None where a metric is undefined, never NaN: all of them for a layer whose rows are all equal, otherwise as the
-    metric's function says (`probes`, `separation`, `dimension`). Scale and offset of the whole layer do not matter.
-    `seed` keys the folds of the probe and the order of equally near rows. One core, but for the BLAS.
-    ValueError for names that are none, for activations that are not finite, and for labels that do not fit them.
+    metric's function says (`neighbours`, `class_metrics`, `intrinsic_dimension`). Scale and offset of the whole layer
+    do not matter. `seed` determines the folds of the probe and the order of equally near rows. One core, except for the
+    BLAS. Raises ValueError for unknown names, for activations that are not finite, and for labels that do not fit them.
     """
     unknown = [name for name in names if name not in _COMPUTED]
     if unknown:
@@ -88,5 +89,5 @@ def layer_metrics(
 
 
 def _defined(value: float | None) -> float | None:
-    """Return a metric's value, None where it is none or went beyond float64."""
+    """Return a metric's value, None where it is undefined or beyond float64."""
     return value if value is not None and np.isfinite(value) else None

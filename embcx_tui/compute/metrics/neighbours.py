@@ -1,4 +1,4 @@
-"""The nearest rows of each row, by distance and then by row: accuracies of a vote among them, and ranks."""
+"""Nearest neighbours of each row: the accuracy of a vote among them, and their ranks."""
 
 import numpy as np
 
@@ -22,19 +22,19 @@ def nearest_rows(squared: FloatArray, k: int) -> IntArray:
         for j in range(n):
             d = squared[i, j]
             if d < distance[k - 1] and j != i:
-                place = k - 1
-                while place > 0 and d < distance[place - 1]:
-                    distance[place] = distance[place - 1]
-                    nearest[i, place] = nearest[i, place - 1]
-                    place -= 1
-                distance[place] = d
-                nearest[i, place] = j
+                rank = k - 1
+                while rank > 0 and d < distance[rank - 1]:
+                    distance[rank] = distance[rank - 1]
+                    nearest[i, rank] = nearest[i, rank - 1]
+                    rank -= 1
+                distance[rank] = d
+                nearest[i, rank] = j
     return nearest
 
 
 @compiled()
 def _rank(distances: FloatArray, i: int, j: int) -> int:
-    """Return the rank, from 1, of row j among the neighbours of row i, by distances [n] from row i and then by row."""
+    """Return the rank, from 1, of row j among the neighbours of row i: by distances [n] from row i, then by index."""
     d = distances[j]
     before = 0
     for other in range(j):
@@ -48,18 +48,18 @@ def _rank(distances: FloatArray, i: int, j: int) -> int:
 @compiled()
 def intrusion(squared: FloatArray, nearest: IntArray) -> float:
     """Return Σ_i Σ_j max(0, r(i, j) - k) over the k rows j of nearest [n, k], with r their ranks by squared [n, n]: the
-    penalty of Venna & Kaski 2001 for neighbours that are none in the other space.
+    penalty of Venna & Kaski 2001 for rows that are neighbours in one space only.
     """
     n, k = nearest.shape
     total = 0.0
     for i in range(n):
-        for place in range(k):
-            total += max(0, _rank(squared[i], i, nearest[i, place]) - k)
+        for rank in range(k):
+            total += max(0, _rank(squared[i], i, nearest[i, rank]) - k)
     return total
 
 
 def vote_accuracy(nearest: IntArray, classes: IntArray) -> float:
-    """Return the fraction (0 … 1) of rows whose class, of classes [n] from 0, wins the vote of its rows in
+    """Return the fraction (0 … 1) of rows whose class, of classes [n] from 0, wins the vote of their neighbours,
     nearest [n, k].
 
     Of classes with equally many votes the one with the nearest voter wins.
@@ -67,7 +67,22 @@ def vote_accuracy(nearest: IntArray, classes: IntArray) -> float:
     n, k = nearest.shape
     votes = np.zeros((n, int(classes.max()) + 1))
     rows = np.arange(n)
-    for place in range(k):
-        # What is above 1 sums to less than a vote, and each of it to more than all after it: the nearest voter decides.
-        votes[rows, classes[nearest[:, place]]] += 1.0 + 2.0 ** -(place + 1)
+    for rank in range(k):
+        # The excess over 1 sums to less than one vote, and each excess is more than all after it: the nearest voter
+        # decides.
+        votes[rows, classes[nearest[:, rank]]] += 1.0 + 2.0 ** -(rank + 1)
     return float(np.mean(votes.argmax(axis=1) == classes))
+
+
+def neighbour_accuracy(squared: FloatArray, classes: IntArray, k: int = NEIGHBOURS) -> float | None:
+    """Return the leave-one-out k-nearest-neighbour accuracy, 0 … 1, larger is better, of rows with squared distances
+    [n, n] and classes [n] (0 … K - 1).
+
+    Each row is given the class that most of its k nearest other rows have (Cover & Hart 1967; Euclidean distances,
+    equal weights). Rows equally near: the one of the lower index first. Classes with equally many votes: the one with
+    the nearest voter. A class with one row is always missed. None for a single class and for n <= k.
+    """
+    n = classes.size
+    if n <= k or classes.max() == 0:
+        return None
+    return vote_accuracy(nearest_rows(squared, k), classes)

@@ -1,4 +1,6 @@
-"""Cohort training: epochs over all networks of a dataset at once, and the state that resumes them bit for bit."""
+"""Training of a cohort, all networks of a dataset at once: epochs, divergence, and the state that resumes them bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,33 @@ from torch import Tensor
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
 from embcx_tui.compute.device import memory_guard, one_blas_thread
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
-from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
+from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH, CohortTrainer
+from embcx_tui.compute.training.trainer_gpu import CohortTrainer
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
 
-# A control that is trained, on labels permuted once a run.
+# The control that is trained, on labels permuted once per run.
 SHUFFLED = "shuffled"
-# Training inputs of a learner's turn on a thread: 20 ms of MNIST, so that the cache is filled anew rarely.
-_INPUTS_A_TURN = 3_200
-# How often a caller hears of an epoch under way, and how long a wish to stop waits at most, beside a turn.
-_PULSE_SECONDS = 0.1
+# Training inputs that a thread takes for one trainer before the next trainer has its turn: 20 ms of MNIST, so that the
+# cache is rarely refilled.
+INPUTS_PER_TURN = 3_200
+# How often progress of an epoch is reported, and so how long a request to abort waits at most, beside a turn.
+PROGRESS_INTERVAL_S = 0.1
 
 
 class Aborted(Exception):
-    """An epoch was broken off at the caller's wish; the training stands where it stood before that epoch."""
+    """The caller aborted an epoch; the training is in the state before that epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkEpoch:
-    """What one epoch did to one network.
+    """The results of one network in one epoch.
 
     `loss` is the mean cross-entropy (nats) and `train_accuracy` the share correct (0 … 1) over the epoch's minibatches,
     each before its step; `test_accuracy` is after the epoch. All three are nan for a diverged network.
@@ -56,7 +60,7 @@ class NetworkEpoch:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One epoch of a cohort: its number from 1, its wall time, and one entry a network in the cohort's order."""
+    """One epoch of a cohort: its number from 1, its wall time, and one entry per network in the cohort's order."""
 
     epoch: int
     seconds: float
@@ -66,8 +70,9 @@ class EpochReport:
 class CohortTraining:
     """The training of `networks` (one dataset; any depths, activations and runs) on one device.
 
-    Every random stream is keyed by identity, so a network's course does not depend on its company (but for float32
-    rounding), and all networks of a run see the same minibatches. Raises OutOfMemory where the device is too small.
+    Every random stream has a keyed seed, so a network does not depend on the composition of its cohort (except for
+    float32 rounding on a GPU), and all networks of a run see the same minibatches. Raises OutOfMemory where the memory
+    of the device does not suffice.
     """
 
     def __init__(
@@ -80,33 +85,35 @@ class CohortTraining:
         self.epochs_done = 0
         self._seed = settings.machine.seed
         self._order: tuple[int, dict[int, Tensor]] = (-1, {})
-        sizes = Sizes(dataset.features, settings.networks.width, len(dataset.classes))
+        sizes = NetworkSizes(dataset.features, settings.networks.width, len(dataset.classes))
         with memory_guard(f"a cohort of {len(networks)} networks"), torch.no_grad():
             label_rows, labels = _labels(self.networks, dataset, self._seed)
             scale = float(np.float32(1.0 / dataset.std))
             mean = float(np.float32(dataset.mean))
-            train, self._test = (
+            train, self.test_inputs = (
                 RawInputs(torch.from_numpy(x).to(device), mean, scale) for x in (dataset.x_train, dataset.x_test)
             )
             self._data = DeviceData(train, labels.to(device))
             self._y_test = torch.from_numpy(dataset.y_test).to(device)
             self._sizes = sizes
-            self._learners = _learners(self.networks, label_rows, sizes, settings, self._data)
-            self._places: dict[str, tuple[Trainer, int]] = {}
-            for learner in self._learners:
-                for place, network in enumerate(learner.networks):
-                    self._places[network.id] = (learner, place)
-                    learner.put(place, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed))
-        self._diverged: dict[str, int] = dict.fromkeys(self._places, 0)
+            self.trainers = _trainers(self.networks, label_rows, sizes, settings, self._data)
+            self._trainer_of: dict[str, tuple[Trainer, int]] = {}
+            for trainer in self.trainers:
+                for index, network in enumerate(trainer.networks):
+                    self._trainer_of[network.id] = (trainer, index)
+                    trainer.set_weights(
+                        index, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
+                    )
+        self._diverged: dict[str, int] = dict.fromkeys(self._trainer_of, 0)
 
     @property
     def diverged(self) -> dict[str, int]:
-        """Ids of diverged networks with the epoch (from 1) in which it showed."""
+        """Ids of diverged networks with the epoch (from 1) in which they diverged."""
         return {network: epoch for network, epoch in self._diverged.items() if epoch}
 
     @property
     def steps(self) -> int:
-        """Minibatches of an epoch; the last one may be smaller."""
+        """Minibatches per epoch; the last one may be smaller."""
         return math.ceil(len(self.dataset.x_train) / self.settings.training.batch_size)
 
     def minibatch(self, run: int, step: int) -> Tensor:
@@ -115,10 +122,10 @@ class CohortTraining:
         return self._orders()[run][step * size : (step + 1) * size]
 
     def _orders(self) -> dict[int, Tensor]:
-        """Return the shuffle of the training inputs that each run takes in the coming epoch."""
+        """Return the order of the training inputs in the coming epoch, by run."""
         if self._order[0] != self.epochs_done:
             runs = sorted({network.run for network in self.networks})
-            self._order = self.epochs_done, {each: self._shuffle(each) for each in runs}
+            self._order = self.epochs_done, {run: self._shuffle(run) for run in runs}
         return self._order[1]
 
     def _shuffle(self, run: int) -> Tensor:
@@ -129,122 +136,134 @@ class CohortTraining:
     def step(self, step: int) -> None:
         """Train every network on minibatch `step` of the coming epoch; `epoch` does this for all of them."""
         with one_blas_thread():
-            for learner in self._learners:
-                learner.train(self._orders(), step, step + 1)
+            for trainer in self.trainers:
+                trainer.train(self._orders(), step, step + 1)
 
-    def epoch(self, pulse: Callable[[int, int], bool] | None = None) -> EpochReport:
-        """Train one epoch and return what it did.
+    def epoch(self, on_progress: Callable[[int, int], bool] | None = None) -> EpochReport:
+        """Train one epoch and return its results.
 
-        `pulse` is called in this thread, some times a second, with (minibatches done, minibatches of the epoch), both
-        counted over all learners; where it returns True the epoch is undone and Aborted raised. Raises OutOfMemory, the
-        epoch undone as well.
+        Parameters
+        ----------
+        on_progress: called in this thread, some times per second, with (minibatches done, minibatches of the epoch),
+        both
+            counted over all trainers; returns whether to abort.
+
+        Raises
+        ------
+        Aborted: on_progress returned True; the epoch is undone.
+        OutOfMemory: the epoch is undone as well.
         """
         begun = time.perf_counter()
         with memory_guard(f"training a cohort of {len(self.networks)} networks"):
-            before = [(learner.parameters.clone(), learner.velocities.clone()) for learner in self._learners]
+            before = [(trainer.parameters.clone(), trainer.velocities.clone()) for trainer in self.trainers]
             try:
-                accounts = self._train(pulse)
+                all_results = self._train(on_progress)
             except BaseException:
-                for learner, (parameters, velocities) in zip(self._learners, before, strict=True):
-                    learner.parameters.copy_(parameters)
-                    learner.velocities.copy_(velocities)
+                for trainer, (parameters, velocities) in zip(self.trainers, before, strict=True):
+                    trainer.parameters.copy_(parameters)
+                    trainer.velocities.copy_(velocities)
                 raise
         self.epochs_done += 1
-        found: dict[str, NetworkEpoch] = {}
-        for learner, account in zip(self._learners, accounts, strict=True):
-            for place, entry in enumerate(account):
-                found[entry.network.id] = entry
-                if entry.diverged and not self._diverged[entry.network.id]:
-                    self._diverged[entry.network.id] = self.epochs_done
-                    learner.stop(place)
-        entries = tuple(found[network.id] for network in self.networks)
+        by_id: dict[str, NetworkEpoch] = {}
+        for trainer, results in zip(self.trainers, all_results, strict=True):
+            for index, result in enumerate(results):
+                by_id[result.network.id] = result
+                if result.diverged and not self._diverged[result.network.id]:
+                    self._diverged[result.network.id] = self.epochs_done
+                    trainer.deactivate(index)
+        entries = tuple(by_id[network.id] for network in self.networks)
         return EpochReport(self.epochs_done, time.perf_counter() - begun, entries)
 
-    def _train(self, pulse: Callable[[int, int], bool] | None) -> list[list[NetworkEpoch]]:
-        """Train one epoch, the learners in turns of some steps on the threads; return their accounts."""
+    def _train(self, on_progress: Callable[[int, int], bool] | None) -> list[list[NetworkEpoch]]:
+        """Train one epoch, the trainers in turns of some steps on the threads; return the results of each."""
         orders = self._orders()
         stop = threading.Event()
-        waiting = deque(range(len(self._learners)))
-        progress = [0] * len(self._learners)
-        accounts: dict[int, list[NetworkEpoch]] = {}
-        turn = max(1, _INPUTS_A_TURN // self.settings.training.batch_size)
+        waiting = deque(range(len(self.trainers)))
+        progress = [0] * len(self.trainers)
+        results: dict[int, list[NetworkEpoch]] = {}
+        steps_per_turn = max(1, INPUTS_PER_TURN // self.settings.training.batch_size)
 
         def train() -> None:
-            # A thread leaves where no learner waits: each of the others then has one in hand.
+            # A thread ends where no trainer waits: every unfinished one is then with another thread.
             while waiting and not stop.is_set():
                 try:
-                    place = waiting.popleft()
+                    number = waiting.popleft()
                 except IndexError:  # another thread was faster
                     return
-                learner = self._learners[place]
-                if not progress[place]:
-                    learner.loss.zero_()
-                    learner.correct.zero_()
-                last = min(progress[place] + turn, self.steps)
-                learner.train(orders, progress[place], last)
-                progress[place] = last
+                trainer = self.trainers[number]
+                if not progress[number]:
+                    trainer.loss.zero_()
+                    trainer.correct.zero_()
+                last = min(progress[number] + steps_per_turn, self.steps)
+                trainer.train(orders, progress[number], last)
+                progress[number] = last
                 if last < self.steps:
-                    waiting.append(place)
+                    waiting.append(number)
                 else:
-                    accounts[place] = self._account(learner)
+                    results[number] = self._results(trainer)
 
-        with _threads(len(self._learners), self.device) as (threads, pool):
+        with training_threads(len(self.trainers), self.device) as (threads, pool):
             try:
                 running = {pool.submit(train) for _ in range(threads)}
                 while running:
-                    finished, running = wait(running, _PULSE_SECONDS, FIRST_EXCEPTION)
+                    finished, running = wait(running, PROGRESS_INTERVAL_S, FIRST_EXCEPTION)
                     for future in finished:
                         future.result()
-                    if pulse and pulse(sum(progress), self.steps * len(progress)):
+                    if on_progress and on_progress(sum(progress), self.steps * len(progress)):
                         raise Aborted
             finally:
                 stop.set()
-        return [accounts[place] for place in range(len(self._learners))]
+        return [results[number] for number in range(len(self.trainers))]
 
-    def _account(self, learner: Trainer) -> list[NetworkEpoch]:
+    def _results(self, trainer: Trainer) -> list[NetworkEpoch]:
         n = len(self.dataset.x_train)
-        losses = [loss / n for loss in learner.loss.tolist()]
-        accuracies = [count / n for count in learner.correct.tolist()]
-        tests = learner.evaluate(self._test, self._y_test)
+        losses = [loss / n for loss in trainer.loss.tolist()]
+        accuracies = [count / n for count in trainer.correct.tolist()]
+        tests = trainer.evaluate(self.test_inputs, self._y_test)
         return [
             NetworkEpoch(network, loss, train, test, False)
             if finite and math.isfinite(loss) and not self._diverged[network.id]
             else NetworkEpoch(network, math.nan, math.nan, math.nan, True)
             for network, finite, loss, train, test in zip(
-                learner.networks, learner.finite(), losses, accuracies, tests, strict=True
+                trainer.networks, trainer.finite(), losses, accuracies, tests, strict=True
             )
         ]
 
     def train_accuracies(self) -> dict[str, float]:
-        """Return each network's accuracy (0 … 1) on the whole training set with its present weights, true labels.
+        """Return each network's accuracy (0 … 1) on the whole training set with its current weights, true labels.
 
-        nan for a diverged network. One pass: a tenth of an epoch's time.
+        nan for a diverged network. One forward pass: a tenth of an epoch's time.
         """
         return self._accuracies(self._data.inputs, self._data.labels[0])
 
     def test_accuracies(self) -> dict[str, float]:
-        """Return each network's accuracy (0 … 1) on the test set with its present weights; nan where diverged."""
-        return self._accuracies(self._test, self._y_test)
+        """Return each network's accuracy (0 … 1) on the test set with its current weights; nan where diverged."""
+        return self._accuracies(self.test_inputs, self._y_test)
 
     def _accuracies(self, inputs: RawInputs, y: Tensor) -> dict[str, float]:
-        found = {}
+        by_id = {}
         with memory_guard(f"evaluating a cohort of {len(self.networks)} networks"):
-            with _threads(len(self._learners), self.device) as (_, pool):
-                results = list(pool.map(lambda learner: learner.evaluate(inputs, y), self._learners))
-            for learner, accuracies in zip(self._learners, results, strict=True):
-                for network, accuracy in zip(learner.networks, accuracies, strict=True):
-                    found[network.id] = math.nan if self._diverged[network.id] else accuracy
-        return {network.id: found[network.id] for network in self.networks}
+            with training_threads(len(self.trainers), self.device) as (_, pool):
+                results = list(pool.map(lambda trainer: trainer.evaluate(inputs, y), self.trainers))
+            for trainer, accuracies in zip(self.trainers, results, strict=True):
+                for network, accuracy in zip(trainer.networks, accuracies, strict=True):
+                    by_id[network.id] = math.nan if self._diverged[network.id] else accuracy
+        return {network.id: by_id[network.id] for network in self.networks}
 
     def weights(self, network: Network) -> Weights:
-        """Return a copy of the present weights of `network`; of an untrained control, those its sibling began with."""
+        """Return a copy of the current weights of `network`; of an untrained control, its sibling's initial weights."""
         if network.control == "untrained":
             sizes = self._sizes
             start = initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
             return start.to(self.device)
-        learner, place = self._places[network.id]
-        return learner.get(place)
+        trainer, index = self._trainer_of[network.id]
+        return trainer.weights(index)
 
+    def trainer_of(self, network: Network) -> tuple[Trainer, int]:
+        """Return the trainer of `network` and its index there."""
+        return self._trainer_of[network.id]
+
+    @timed_part("activations")
     def measure(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
 
@@ -261,41 +280,42 @@ class CohortTraining:
     def control_accuracies(self, controls: Sequence[Network]) -> dict[str, tuple[float, float]]:
         """Return the accuracies (0 … 1) of untrained `controls`, by id, on all training and on all test inputs.
 
-        On a GPU all of them in one pass, and float32 rounding depends on the company: ask for the same ones again.
+        On a GPU all of them in one pass, and float32 rounding depends on the composition of the batch: the same
+        controls give the same numbers.
         """
         with memory_guard(f"evaluating {len(controls)} untrained networks"), torch.no_grad():
             true_labels = dict.fromkeys((network.id for network in controls), 0)
-            learners = _learners(controls, true_labels, self._sizes, self.settings, self._data)
-            for learner in learners:
-                for place, network in enumerate(learner.networks):
-                    learner.put(place, self.weights(network))
-            parts = ((self._data.inputs, self._data.labels[0]), (self._test, self._y_test))
-            with _threads(len(learners), self.device) as (_, pool):
-                results = list(pool.map(lambda learner: [learner.evaluate(*part) for part in parts], learners))
+            trainers = _trainers(controls, true_labels, self._sizes, self.settings, self._data)
+            for trainer in trainers:
+                for index, network in enumerate(trainer.networks):
+                    trainer.set_weights(index, self.weights(network))
+            parts = ((self._data.inputs, self._data.labels[0]), (self.test_inputs, self._y_test))
+            with training_threads(len(trainers), self.device) as (_, pool):
+                results = list(pool.map(lambda trainer: [trainer.evaluate(*part) for part in parts], trainers))
         return {
             network.id: (train, test)
-            for learner, (trains, tests) in zip(learners, results, strict=True)
-            for network, train, test in zip(learner.networks, trains, tests, strict=True)
+            for trainer, (trains, tests) in zip(trainers, results, strict=True)
+            for network, train, test in zip(trainer.networks, trains, tests, strict=True)
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Return what resumes this training, as named tensors for safetensors (copies, in main memory).
+        """Return the state that resumes this training, as named tensors for safetensors (copies, in main memory).
 
-        Names are `<network id>/<part>` and `.../velocity`: networks may be spread over other cohorts at resumption.
+        Names are `<network id>/<parameter>` and `.../velocity`: networks may be in other cohorts at resumption.
         """
         state = {"epoch": torch.tensor([self.epochs_done])}
-        for name, (learner, place) in self._places.items():
+        for name, (trainer, index) in self._trainer_of.items():
             state[f"{name}/diverged"] = torch.tensor([self._diverged[name]])
-            for part, parameter, velocity in learner.parts(place):
+            for part, parameter, velocity in trainer.named_parameters(index):
                 state[f"{name}/{part}"] = _copy(parameter)
                 state[f"{name}/{part}/velocity"] = _copy(velocity)
         return state
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the training that `state` describes; the same cohort then goes on bit for bit.
+        """Continue from `state`; the same cohort then goes on bit for bit.
 
-        Raises RequestError, and changes nothing, where `state` lacks a network or does not fit it.
+        Raises RequestError, and changes nothing, where `state` lacks a network or has other shapes.
         """
         copies: list[tuple[Tensor, Tensor]] = []
 
@@ -309,116 +329,83 @@ class CohortTraining:
 
         epoch = int(take("epoch", None, (1,), torch.int64).item())
         diverged = {}
-        for name, (learner, place) in self._places.items():
+        for name, (trainer, index) in self._trainer_of.items():
             diverged[name] = int(take(f"{name}/diverged", None, (1,), torch.int64).item())
-            for part, parameter, velocity in learner.parts(place):
+            for part, parameter, velocity in trainer.named_parameters(index):
                 take(f"{name}/{part}", parameter, tuple(parameter.shape), torch.float32)
                 take(f"{name}/{part}/velocity", velocity, tuple(velocity.shape), torch.float32)
         for target, value in copies:
             target.copy_(value)
         self.epochs_done = epoch
         self._diverged = diverged
-        for name, (learner, place) in self._places.items():
-            learner.alive[place] = 0.0 if diverged[name] else 1.0
+        for name, (trainer, index) in self._trainer_of.items():
+            trainer.active[index] = 0.0 if diverged[name] else 1.0
 
 
 def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> tuple[dict[str, int], Tensor]:
-    """Return the row of the label table each network learns, and the table [variants, n_train], true labels first."""
+    """Return each network's row of the label table, and the table [variants, n_train], true labels first."""
     table = [dataset.y_train]
     rows: dict[str, int] = {}
-    of_run: dict[int, int] = {}
+    row_of_run: dict[int, int] = {}
     for network in networks:
         rows[network.id] = 0
         if network.control == SHUFFLED:
-            if network.run not in of_run:
-                of_run[network.run] = len(table)
+            if network.run not in row_of_run:
+                row_of_run[network.run] = len(table)
                 key = stream_seed(study_seed, dataset.name, network.run, "shuffled labels")
                 table.append(np.random.Generator(np.random.PCG64(key)).permutation(dataset.y_train))
-            rows[network.id] = of_run[network.run]
+            rows[network.id] = row_of_run[network.run]
     return rows, torch.from_numpy(np.stack(table))
 
 
-def _parameters(network: Network, sizes: Sizes) -> int:
-    hidden = (network.depth - 1) * sizes.width * (sizes.width + 1)
-    return sizes.width * (sizes.features + 1) + hidden + sizes.classes * (sizes.width + 1)
-
-
-def _learners(
-    networks: Sequence[Network], label_rows: Mapping[str, int], sizes: Sizes, settings: StudySettings, data: DeviceData
+def _trainers(
+    networks: Sequence[Network],
+    label_rows: Mapping[str, int],
+    sizes: NetworkSizes,
+    settings: StudySettings,
+    data: DeviceData,
 ) -> list[Trainer]:
-    """Return what trains `networks`: on a GPU one block of all of them, on a CPU each by itself.
+    """Return the trainers of `networks`: on a GPU one for all of them, on a CPU one per network.
 
-    A core that keeps to one network for some steps has it in its cache, and no barrier makes it wait for another.
+    A core that trains one network for some steps has it in its cache, and waits for no other at a barrier.
     """
-    if not _in_one_step(data.inputs.x.device):
-        alone = [
+    if not is_batched(data.inputs.x.device):
+        single = [
             NetworkTrainer(network, label_rows[network.id], sizes, settings.training, data) for network in networks
         ]
-        for one in alone[:1]:
-            one.prepare()
-        return [*alone]
-    place = {network.id: number for number, network in enumerate(networks)}
-    members = sorted(networks, key=lambda network: (-network.depth, place[network.id]))
+        for trainer in single[:1]:
+            trainer.prepare()
+        return [*single]
+    members = sorted(networks, key=lambda network: -network.depth)
     return [CohortTrainer(members, [label_rows[network.id] for network in members], sizes, settings.training, data)]
 
 
-def _in_one_step(device: torch.device) -> bool:
+def is_batched(device: torch.device) -> bool:
+    """Return whether all networks take each step together on `device`."""
     return device.type == "cuda"
 
 
 @contextmanager
-def _threads(learners: int, device: torch.device) -> Iterator[tuple[int, ThreadPoolExecutor]]:
-    """Give threads for `learners`, at most as many as torch uses, each of which computes alone; and their number.
+def training_threads(trainers: int, device: torch.device) -> Iterator[tuple[int, ThreadPoolExecutor]]:
+    """Give the number of threads for `trainers`, at most as many as torch uses, and their pool; one BLAS thread each.
 
-    On a GPU they issue their work on the caller's stream: controls are evaluated on another than the training's, and
-    what their weights are copied on must come before what reads them.
+    On a GPU they launch on the caller's stream: controls are evaluated on another stream than the training's, and the
+    copies of their weights must come before the kernels that read them.
     """
-    count = min(learners, torch.get_num_threads())
+    count = min(trainers, torch.get_num_threads())
     stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
     with one_blas_thread(), ThreadPoolExecutor(count, "train", lambda: _prepare_thread(stream)) as pool:
         yield count, pool
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    """Return a copy in main memory, in the order of its indices: what a file can hold."""
+    """Return a contiguous copy in main memory, as safetensors needs it."""
     return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
 def _prepare_thread(stream: torch.cuda.Stream | None) -> None:
     # Velocities of dead units decay into denormals, which some processors compute a hundred times slower.
     torch.set_flush_denormal(True)
-    one_blas_thread()  # for as long as the thread lives, where it has a limit of its own
+    one_blas_thread()  # for the life of the thread, where the BLAS has a limit per thread
     if stream is not None:
         torch.cuda.set_stream(stream)  # and its device
-
-
-def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: StudySettings) -> int:
-    """Return about how many bytes of the device's memory the training of `networks` needs at its peak."""
-    sizes = Sizes(dataset.features, settings.networks.width, len(dataset.classes))
-    runs = len({network.run for network in networks})
-    batch = settings.training.batch_size
-    # Parameters, velocities, and both once more: the copy that undoes an epoch, or the checkpoint's.
-    parameters = 16 * sum(_parameters(network, sizes) for network in networks)
-    layers = sum(network.depth for network in networks) + 4 * len(networks)
-    step = 4 * batch * (layers * sizes.width + runs * sizes.features * 2 + len(networks) * sizes.classes * 8)
-    evaluation = 4 * EVALUATION_BATCH * (len(networks) * (4 * sizes.width + 3 * sizes.classes) + 2 * sizes.features)
-    order = 16 * runs * len(dataset.x_train)
-    return parameters + step + evaluation + order + dataset.nbytes
-
-
-def split(
-    networks: Sequence[Network], dataset: Dataset, settings: StudySettings, budget: int
-) -> tuple[tuple[Network, ...], ...]:
-    """Return `networks` in as few parts, by halving, as fit `budget` bytes each; runs stay whole where they can.
-
-    A single network is never refused here: whether it fits shows when it is trained.
-    """
-    if len(networks) <= 1 or memory_estimate(networks, dataset, settings) <= budget:
-        return (tuple(networks),)
-    runs = sorted({network.run for network in networks})
-    if len(runs) > 1:
-        early = set(runs[: len(runs) // 2])
-        halves = [[n for n in networks if n.run in early], [n for n in networks if n.run not in early]]
-    else:
-        halves = [list(networks[: len(networks) // 2]), list(networks[len(networks) // 2 :])]
-    return tuple(part for half in halves for part in split(half, dataset, settings, budget))

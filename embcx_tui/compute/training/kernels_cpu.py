@@ -1,8 +1,8 @@
-"""The steps of one network on one core of a CPU: everything between two minibatches happens where the cache holds it.
+"""Training and evaluation of one network on one CPU core, compiled: a network and a minibatch stay in the cache.
 
-All parameters of a network lie in one vector: the matrices [inputs, units] of hidden layers 1 … depth and of the output
-layer, then their biases in the same order. float32 throughout; products are scipy's BLAS, called by `np.dot`, but those
-with inputs that are mostly zero (`nonzero`).
+All parameters of a network are in one vector: the matrices [inputs, units] of hidden layers 1 … depth and of the output
+layer, then their biases in the same order. float32 throughout; products are scipy's BLAS, called by `np.dot`, except
+those with inputs that are mostly zero (`sparse_inputs`).
 """
 
 from typing import Any
@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from embcx_tui.compute.array_types import Float32Array, IntArray, Real
 from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.training import sparse_inputs
-from embcx_tui.compute.training.sparse_inputs import Inputs
-
-# The numbers by which kernels know the activations.
-KINDS = {"logsig": 0, "tanh": 1, "softsign": 2, "relu": 3}
+from embcx_tui.compute.training.network import LOGSIG, SOFTSIGN, TANH
+from embcx_tui.compute.training.sparse_inputs import KernelInputs
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
@@ -27,8 +25,7 @@ _TANH_END = np.float32(7.90531110763549805)
 
 @compiled(inline=True)
 def _exp(x: Real) -> Real:
-    """Return e^x to 2e-7 relative for float32 x in -87 … 88, the end's value beyond: Cephes' expf, in a form that
-    vectorises.
+    """Return e^x to 2e-7 relative for float32 x, clipped to -87 … 88: Cephes' expf, in a form that vectorises.
 
     x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, so that r is exact.
     """
@@ -49,7 +46,7 @@ def _exp(x: Real) -> Real:
 def _tanh(x: Real) -> Real:
     """Return tanh x to 4e-7 relative for float32 x: Eigen's rational function of degrees 13 and 6.
 
-    The ends are cut by comparisons that a nan fails, so that it stays one.
+    Clipped by comparisons that nan fails, so that nan stays nan.
     """
     x = _TANH_END if x > _TANH_END else (-_TANH_END if x < -_TANH_END else x)
     s = x * x
@@ -67,17 +64,17 @@ def _tanh(x: Real) -> Real:
     return x * p / q
 
 
-# Functions of a row each, given slices: LLVM can then check cheaply that it may vectorise them.
+# These kernels take one row each: LLVM can then check cheaply that the loop may be vectorised.
 @compiled()
-def activate(kind: int, z: Float32Array, bias: Float32Array) -> None:
+def activate(activation: int, z: Float32Array, bias: Float32Array) -> None:
     """Replace the products z [units] by the activations of z + bias."""
-    if kind == 0:
+    if activation == LOGSIG:
         for j in range(z.size):
             z[j] = _ONE / (_ONE + _exp(-(z[j] + bias[j])))
-    elif kind == 1:
+    elif activation == TANH:
         for j in range(z.size):
             z[j] = _tanh(z[j] + bias[j])
-    elif kind == 2:
+    elif activation == SOFTSIGN:
         for j in range(z.size):
             total = z[j] + bias[j]
             z[j] = total / (_ONE + abs(total))
@@ -88,17 +85,19 @@ def activate(kind: int, z: Float32Array, bias: Float32Array) -> None:
 
 
 @compiled()
-def backpropagate(kind: int, gradient: Float32Array, a: Float32Array, bias_gradient: Float32Array) -> None:
-    """Multiply `gradient` [units] by the activation's derivative, in terms of its value a; add it to the bias'."""
-    if kind == 0:
+def backpropagate(activation: int, gradient: Float32Array, a: Float32Array, bias_gradient: Float32Array) -> None:
+    """Multiply `gradient` [units] by the activation's derivative, in terms of its value a; add the result to that of
+    the bias.
+    """
+    if activation == LOGSIG:
         for j in range(a.size):
             gradient[j] *= a[j] * (_ONE - a[j])
             bias_gradient[j] += gradient[j]
-    elif kind == 1:
+    elif activation == TANH:
         for j in range(a.size):
             gradient[j] *= _ONE - a[j] * a[j]
             bias_gradient[j] += gradient[j]
-    elif kind == 2:
+    elif activation == SOFTSIGN:
         for j in range(a.size):
             rest = _ONE - abs(a[j])
             gradient[j] *= rest * rest
@@ -168,12 +167,13 @@ def _matrix(vector: Float32Array, features: int, width: int, layer: int) -> Floa
 
 @compiled(inline=True)
 def _forward(
-    kind: int, depth: int, width: int, classes: int, w: Float32Array,
-    inputs: Inputs, index: IntArray, x: Float32Array, layers: Float32Array, logits: Float32Array,
+    activation: int, depth: int, width: int, classes: int, w: Float32Array,
+    inputs: KernelInputs, index: IntArray, x: Float32Array, layers: Float32Array, logits: Float32Array,
 ) -> None:  # fmt: skip
-    """Fill `layers` [depth · B · width] with the activations at inputs `index` [B], `logits` [B, C] but for the bias.
+    """Fill `layers` [depth · B · width] with the activations of inputs `index` [B], and `logits` [B, C] without the
+    bias.
 
-    `x` [B, F] then holds these inputs, standardised, where they are not listed.
+    Where the inputs are dense, `x` [B, F] is filled with them, standardised.
     """
     count, features = index.size, inputs.raw.shape[1]
     size = count * width
@@ -182,7 +182,7 @@ def _forward(
     for layer in range(depth):
         z = layers[layer * size : (layer + 1) * size].reshape((count, width))
         matrix = _matrix(w, features, width, layer)
-        if layer == 0 and inputs.starts.size:
+        if layer == 0 and inputs.indptr.size:
             sparse_inputs.product(inputs, index, matrix, z)
         else:
             if layer == 0:
@@ -191,37 +191,82 @@ def _forward(
             np.dot(below, matrix, z)
         bias = w[biases + layer * width : biases + (layer + 1) * width]
         for i in range(count):
-            activate(kind, z[i], bias)
+            activate(activation, z[i], bias)
         below = z
     np.dot(below, w[biases - width * classes : biases].reshape((width, classes)), logits)
 
 
+@compiled(inline=True)
+def _backward(
+    activation: int, depth: int, width: int, classes: int, w: Float32Array,
+    inputs: KernelInputs, index: IntArray, x: Float32Array, layers: Float32Array, logits: Float32Array,
+    buffers: tuple[Float32Array, Float32Array],
+    columns: tuple[NDArray[np.uint32], Float32Array, NDArray[np.uint32]], gradient: Float32Array,
+) -> None:  # fmt: skip
+    """Fill `gradient`, a network's vector, from the gradients of the `logits` [B, C]; biases are added to what is
+    there.
+
+    `x` and `layers` are from `_forward`; `buffers` [B · width] and `columns` (see `transposed_product`) are scratch.
+    """
+    count, features = index.size, inputs.raw.shape[1]
+    outputs = features * width + (depth - 1) * width * width
+    biases = outputs + width * classes
+    size = count * width
+    a = layers[(depth - 1) * size : depth * size].reshape((count, width))
+    np.dot(a.T, logits, gradient[outputs:biases].reshape((width, classes)))
+    upper = buffers[0][:size].reshape((count, width))
+    lower = buffers[1][:size].reshape((count, width))
+    np.dot(logits, w[outputs:biases].reshape((width, classes)).T, upper)
+    for layer in range(depth - 1, -1, -1):
+        bias_gradient = gradient[biases + layer * width : biases + (layer + 1) * width]
+        for i in range(count):
+            backpropagate(activation, upper[i], a[i], bias_gradient)
+        matrix_gradient = _matrix(gradient, features, width, layer)
+        if layer > 0:
+            a = layers[(layer - 1) * size : layer * size].reshape((count, width))
+            np.dot(upper, _matrix(w, features, width, layer).T, lower)
+            np.dot(a.T, upper, matrix_gradient)
+            upper, lower = lower, upper
+        elif inputs.indptr.size:
+            sparse_inputs.transposed_product(inputs, index, upper, bias_gradient, *columns, matrix_gradient)
+        else:
+            np.dot(x.T, upper, matrix_gradient)
+
+
 @compiled()
 def train(
-    inputs: Inputs, labels: IntArray, order: IntArray, first: int, last: int, batch: int,
-    kind: int, depth: int, width: int, classes: int,
+    inputs: KernelInputs, labels: IntArray, order: IntArray, first: int, last: int, batch: int,
+    activation: int, depth: int, width: int, classes: int,
     w: Float32Array, velocity: Float32Array, rate: Real, momentum: Real,
 ) -> tuple[float, int]:  # fmt: skip
-    """Take the steps `first` … `last` - 1 of an epoch, in place.
+    """Take the steps `first` … `last` - 1 of an epoch of SGD with momentum, in place.
 
-    `order` [n] is the epoch's shuffle of the inputs [n, F]: step s takes order[s·batch : (s + 1)·batch], the last one
-    what is left. w and velocity are vectors as the module describes them. Returns the sum of
-    cross-entropies (nats) and how many inputs were right, each before its step.
+    Parameters
+    ----------
+    labels: [n], in the order of the inputs [n, F].
+    order: [n], the epoch's shuffle of the inputs: step s takes order[s·batch : (s + 1)·batch], the last one the rest.
+    activation: one of ACTIVATION_CODES.
+    w, velocity: vectors as the module describes them.
+    rate: the learning rate.
+
+    Returns
+    -------
+    The sum of cross-entropies (nats) and the number of correctly classified inputs, each before its step.
     """
     features = inputs.raw.shape[1]
     outputs = features * width + (depth - 1) * width * width
     biases = outputs + width * classes
     gradient = np.empty_like(w)
-    listed = inputs.starts.size > 0
-    x = np.empty((0 if listed else batch, features), np.float32)
-    who = np.empty((features if listed else 0, batch), np.uint32)
-    values = np.empty(who.shape, np.float32)
-    counts = np.empty(len(who), np.uint32)
+    sparse = inputs.indptr.size > 0
+    x = np.empty((0 if sparse else batch, features), np.float32)
+    rows = np.empty((features if sparse else 0, batch), np.uint32)
+    values = np.empty(rows.shape, np.float32)
+    counts = np.empty(len(rows), np.uint32)
     layers = np.empty(depth * batch * width, np.float32)
-    upper = np.empty(batch * width, np.float32)
-    lower = np.empty(batch * width, np.float32)
+    buffer = np.empty(batch * width, np.float32)
+    other_buffer = np.empty(batch * width, np.float32)
     targets = np.empty(batch, np.int64)
-    answers = np.empty((batch, classes), np.float32)
+    logits = np.empty((batch, classes), np.float32)
     loss = 0.0
     correct = 0
     for step in range(first, last):
@@ -229,62 +274,45 @@ def train(
         count = index.size
         for i in range(count):
             targets[i] = labels[index[i]]
-        _forward(kind, depth, width, classes, w, inputs, index, x[:count], layers, answers[:count])
+        _forward(activation, depth, width, classes, w, inputs, index, x[:count], layers, logits[:count])
         gradient[biases:] = _ZERO
         sums = _cross_entropy(
-            answers[:count], w[biases + depth * width :], targets[:count], gradient[biases + depth * width :]
+            logits[:count], w[biases + depth * width :], targets[:count], gradient[biases + depth * width :]
         )
         loss += sums[0]
         correct += sums[1]
-
-        size = count * width
-        a = layers[(depth - 1) * size : depth * size].reshape((count, width))
-        np.dot(a.T, answers[:count], gradient[outputs:biases].reshape((width, classes)))
-        here = upper[:size].reshape((count, width))
-        there = lower[:size].reshape((count, width))
-        np.dot(answers[:count], w[outputs:biases].reshape((width, classes)).T, here)
-        for layer in range(depth - 1, -1, -1):
-            bias_gradient = gradient[biases + layer * width : biases + (layer + 1) * width]
-            for i in range(count):
-                backpropagate(kind, here[i], a[i], bias_gradient)
-            slopes = _matrix(gradient, features, width, layer)
-            if layer > 0:
-                a = layers[(layer - 1) * size : layer * size].reshape((count, width))
-                np.dot(here, _matrix(w, features, width, layer).T, there)
-                np.dot(a.T, here, slopes)
-                here, there = there, here
-            elif listed:
-                sparse_inputs.transposed_product(inputs, index, here, bias_gradient, who, values, counts, slopes)
-            else:
-                np.dot(x[:count].T, here, slopes)
+        _backward(
+            activation, depth, width, classes, w, inputs, index, x[:count], layers, logits[:count],
+            (buffer, other_buffer), (rows, values, counts), gradient,
+        )  # fmt: skip
         _move(w, velocity, gradient, rate, momentum)
     return loss, correct
 
 
 @compiled()
 def count_correct(
-    inputs: Inputs, labels: IntArray, batch: int,
-    kind: int, depth: int, width: int, classes: int, w: Float32Array,
+    inputs: KernelInputs, labels: IntArray, batch: int,
+    activation: int, depth: int, width: int, classes: int, w: Float32Array,
 ) -> int:  # fmt: skip
-    """Return how many of the inputs [n, F] a network puts into their class, `batch` of them at a time.
+    """Return how many of the inputs [n, F] a network classifies correctly, `batch` of them at a time.
 
-    Where classes are equally likely it is put into the first of them, as argmax does.
+    Of equally likely classes the first is predicted, as argmax does.
     """
     n, features = inputs.raw.shape
     order = np.arange(n)
-    x = np.empty((0 if inputs.starts.size else batch, features), np.float32)
+    x = np.empty((0 if inputs.indptr.size else batch, features), np.float32)
     layers = np.empty(depth * batch * width, np.float32)
-    answers = np.empty((batch, classes), np.float32)
+    logits = np.empty((batch, classes), np.float32)
     bias = w[w.size - classes :]
     correct = 0
     for start in range(0, n, batch):
         count = min(batch, n - start)
         index = order[start : start + count]
-        _forward(kind, depth, width, classes, w, inputs, index, x[:count], layers, answers[:count])
+        _forward(activation, depth, width, classes, w, inputs, index, x[:count], layers, logits[:count])
         for i in range(count):
             best = 0
             for c in range(1, classes):
-                if answers[i, c] + bias[c] > answers[i, best] + bias[best]:
+                if logits[i, c] + bias[c] > logits[i, best] + bias[best]:
                     best = c
             correct += best == labels[start + i]
     return correct

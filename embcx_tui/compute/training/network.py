@@ -1,4 +1,6 @@
-"""The family of networks: fully connected, one activation throughout, softmax output; its activations and its start."""
+"""Fully connected networks with one activation throughout and a softmax output: activations, initial weights, forward
+pass.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,11 @@ from torch import Tensor
 
 from embcx_tui.study.plan import Network
 from embcx_tui.study.seeds import stream_seed
+from embcx_tui.study.settings import ACTIVATIONS
+
+# The activations as compiled kernels know them.
+LOGSIG, TANH, SOFTSIGN, RELU = range(4)
+ACTIVATION_CODES: dict[str, int] = dict(zip(ACTIVATIONS, (LOGSIG, TANH, SOFTSIGN, RELU), strict=True))
 
 # Factors on Glorot's limit. logsig needs 4 (Glorot and Bengio 2010 give it for the logistic function): with 1, seven
 # layers stay at chance for every learning rate tried. relu: √2 (He et al. 2015).
@@ -72,7 +79,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """A network's answer to n inputs: `hidden[l-1]` [n, units] after layer l's nonlinearity, `logits` [n, classes]."""
+    """A forward pass of n inputs: `hidden[l-1]` [n, units] after layer l's nonlinearity, `logits` [n, classes]."""
 
     hidden: tuple[Tensor, ...]
     logits: Tensor
@@ -94,10 +101,10 @@ def layer_sizes(features: int, width: int, depth: int, classes: int) -> tuple[tu
 
 
 def initial_weights(network: Network, features: int, width: int, classes: int, study_seed: int) -> Weights:
-    """Return the weights `network` starts from: Glorot uniform × gain, zero biases, float32 in main memory.
+    """Return the initial weights of `network`: Glorot uniform × gain, zero biases, float32 in main memory.
 
-    The stream of each matrix is keyed by (study seed, dataset, run, depth, activation, layer): neither the cohort nor
-    the order matters, and a control starts exactly as its trained sibling. Glorot and Bengio 2010, eq. 16.
+    The random stream of each matrix has a keyed seed (study seed, dataset, run, depth, activation, layer): neither the
+    cohort nor the order matters, and a control starts exactly as its trained sibling. Glorot and Bengio 2010, eq. 16.
     """
     matrices = []
     sizes = layer_sizes(features, width, network.depth, classes)
@@ -113,7 +120,7 @@ def initial_weights(network: Network, features: int, width: int, classes: int, s
 
 @torch.no_grad()
 def forward(weights: Weights, inputs: Tensor) -> Pass:
-    """Return the pass of standardised `inputs` [n, features] (float32, on the weights' device) through a network."""
+    """Return the forward pass of standardised `inputs` [n, features] (float32, on the weights' device)."""
     hidden = []
     a = inputs
     for matrix, bias in zip(weights.matrices[:-1], weights.biases[:-1], strict=True):

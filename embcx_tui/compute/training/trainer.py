@@ -1,4 +1,6 @@
-"""What trains networks: the interface of `CohortTrainer` (GPU) and `NetworkTrainer` (CPU)."""
+"""The interface of `CohortTrainer` (GPU, batched) and `NetworkTrainer` (CPU, one network), and the data that they train
+on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.training.network import Weights
-from embcx_tui.compute.training.sparse_inputs import Inputs, inputs
+from embcx_tui.compute.training.sparse_inputs import KernelInputs, kernel_inputs
 from embcx_tui.study.plan import Network
 
 
@@ -28,9 +30,9 @@ class RawInputs:
         x.sub_(self.mean).mul_(self.scale)
 
     @cached_property
-    def listed(self) -> Inputs:
-        """These inputs for a CPU's kernels; made once, for all networks."""
-        return inputs(self.x.numpy(), self.mean, self.scale)
+    def for_kernels(self) -> KernelInputs:
+        """These inputs for the kernels of a CPU; computed once, for all networks."""
+        return kernel_inputs(self.x.numpy(), self.mean, self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,7 @@ class DeviceData:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class NetworkSizes:
     """Features of an input, units of a hidden layer, classes."""
 
     features: int
@@ -51,10 +53,10 @@ class Sizes:
 
 
 class Trainer(ABC):
-    """Networks that are trained and tested together. `parameters` and `velocities` are all of theirs, flat.
+    """Networks that are trained and tested together. `parameters` and `velocities` are those of all of them, flat.
 
-    `loss` (float64, sums of cross-entropies in nats) and `correct` (int64) have an entry a network and grow with every
-    step; `alive` has one too, 0 for a network that is trained no further.
+    `loss` (float64, sums of cross-entropies in nats) and `correct` (int64) have one entry per network and grow with
+    every step. `active` has one entry per network: 0 where it is trained no further.
     """
 
     networks: tuple[Network, ...]
@@ -62,11 +64,11 @@ class Trainer(ABC):
     velocities: Tensor
     loss: Tensor
     correct: Tensor
-    alive: Tensor
+    active: Tensor
 
     @abstractmethod
-    def parts(self, place: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield (name, parameter, velocity) views of network `place`: matrix.1 [units, inputs], bias.1 [units], …,
+    def named_parameters(self, index: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield (name, parameter, velocity) views of network `index`: matrix.1 [units, inputs], bias.1 [units], …,
         output layer last.
         """
 
@@ -82,22 +84,24 @@ class Trainer(ABC):
     def finite(self) -> list[bool]:
         """Return for each network whether all its parameters are finite."""
 
-    def put(self, place: int, weights: Weights) -> None:
-        """Set the weights of network `place`; its velocities become zero."""
+    def set_weights(self, index: int, weights: Weights) -> None:
+        """Set the weights of network `index`; its velocities become zero."""
         values = [each for pair in zip(weights.matrices, weights.biases, strict=True) for each in pair]
-        for (_, parameter, velocity), value in zip(self.parts(place), values, strict=True):
+        for (_, parameter, velocity), value in zip(self.named_parameters(index), values, strict=True):
             parameter.copy_(value)
             velocity.zero_()
 
-    def get(self, place: int) -> Weights:
-        """Return a copy of the weights of network `place`, on the device."""
-        values = [parameter.clone(memory_format=torch.contiguous_format) for _, parameter, _ in self.parts(place)]
-        return Weights(self.networks[place].activation, tuple(values[::2]), tuple(values[1::2]))
+    def weights(self, index: int) -> Weights:
+        """Return a copy of the weights of network `index`, on the device."""
+        values = [
+            parameter.clone(memory_format=torch.contiguous_format) for _, parameter, _ in self.named_parameters(index)
+        ]
+        return Weights(self.networks[index].activation, tuple(values[::2]), tuple(values[1::2]))
 
     @torch.no_grad()
-    def stop(self, place: int) -> None:
-        """Zero network `place` and train it no further."""
-        self.alive[place] = 0.0
-        for _, parameter, velocity in self.parts(place):
+    def deactivate(self, index: int) -> None:
+        """Zero network `index` and train it no further."""
+        self.active[index] = 0.0
+        for _, parameter, velocity in self.named_parameters(index):
             parameter.zero_()
             velocity.zero_()

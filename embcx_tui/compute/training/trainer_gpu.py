@@ -1,11 +1,13 @@
-"""Networks that take every training step together: batched matrices, a hand-written backward, one buffer of parameters.
+"""Trains the networks of a cohort together, step by step: batched matrices, a hand-written backward pass, one buffer of
+parameters.
 
-Layouts (float32; H width, F features, C classes, B inputs of a step). Everything is unit-major, [network, unit, input]:
-so the wide product of layer 1, [networks of a run · H, F] × [F, B], leaves each network's activations contiguous, and
-layer l reads them as one batch [networks with depth ≥ l, H, B]. Layer 1 is stored by run, all else deepest first.
+Layouts (float32; H width, F features, C classes, B inputs of a minibatch). Everything is unit-major,
+[network, unit, input]: so the wide product of layer 1, [networks of a run · H, F] × [F, B], leaves each network's
+activations contiguous, and layer l reads them as one batch [networks with depth ≥ l, H, B]. Layer 1 is stored by run,
+everything else deepest first.
 
-A step is a program: a list of calls on buffers that stay where they are, written down once. Taking views anew at every
-step cost 5 % of the time on a CPU; on a GPU the same list is what a CUDA graph captures.
+A step is a program: a list of calls on buffers that keep their addresses, recorded once. New views at every step cost
+5 % of the time on a CPU; on a GPU the same list is what a CUDA graph captures.
 """
 
 from __future__ import annotations
@@ -19,43 +21,46 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import activate_, backpropagate_
-from embcx_tui.compute.training.trainer import DeviceData, RawInputs, Sizes, Trainer
+from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
 
 # Parameters of each layer start on a cache line (16 float32), which MKL likes.
 _ALIGN = 16
-# Inputs of an evaluation pass: 1,000 keep a layer of 20 networks of 100 units at 8 MB, and the products large.
+# Inputs per evaluation pass: 1,000 keep a layer of 20 networks of 100 units at 8 MB, and the products large.
 EVALUATION_BATCH = 1_000
-# Steps taken before a CUDA graph is captured, so that libraries have allocated what they keep.
+# Steps taken before a CUDA graph is captured, so that libraries have allocated their workspaces.
 _GRAPH_WARMUP = 3
 _CAPTURING = threading.Lock()
 
 
-class _Workspace:
-    """The buffers of a step over `batch` inputs a run; of an evaluation: of two layers, and no gradients."""
+class Workspace:
+    """The program of a training step over `batch` inputs per run, or of an evaluation pass, and its buffers; an
+    evaluation has those of two layers, and no gradients.
+    """
 
-    def __init__(self, block: CohortTrainer, batch: int, training: bool) -> None:
-        sizes, device, count = block.sizes, block.device, len(block.networks)
-        runs = len(block.runs) if training else 1
+    def __init__(self, trainer: CohortTrainer, batch: int, training: bool) -> None:
+        sizes, device, count = trainer.sizes, trainer.device, len(trainer.networks)
+        runs = len(trainer.runs) if training else 1
 
         def layer(networks: int) -> Tensor:
             return torch.empty(networks, sizes.width, batch, device=device)
 
         self.batch = batch
         self.index = torch.zeros(runs, batch, dtype=torch.int64, device=device)
-        self.raw = torch.empty(runs * batch, sizes.features, dtype=block.data.inputs.x.dtype, device=device)
+        self.raw = torch.empty(runs * batch, sizes.features, dtype=trainer.data.inputs.x.dtype, device=device)
         self.inputs = torch.empty(runs, batch, sizes.features, device=device)
-        kept = block.counts if training else block.counts[:2]
+        kept = trainer.counts if training else trainer.counts[:2]
         buffers = [layer(networks) for networks in kept]
-        self.layers = [buffers[place % len(kept)] for place in range(len(block.counts))]
+        self.layers = [buffers[layer_index % len(kept)] for layer_index in range(len(trainer.counts))]
         self.scratch = layer(count)
-        self.by_run = layer(count) if block.permuted else None
+        self.by_run = layer(count) if trainer.permuted else None
         self.gradients = [layer(count), layer(count)] if training else []
         self.logits = torch.empty(count, sizes.classes, batch, device=device)
         self.log_p = torch.empty_like(self.logits)
-        self.label_places = torch.zeros(count, batch, dtype=torch.int64, device=device)
+        self.label_index = torch.zeros(count, batch, dtype=torch.int64, device=device)
         self.targets = torch.zeros(count, 1, batch, dtype=torch.int64, device=device)
         self.picked = torch.empty(count, 1, batch, device=device)
         self.best = torch.empty_like(self.picked)
@@ -68,8 +73,8 @@ class _Workspace:
         self.program: list[Callable[[], object]] = []
         self.graph: torch.cuda.CUDAGraph | None = None
 
-    def do(self, call: Callable[..., object], *values: object, **named: object) -> None:
-        """Write down a call, made at every `run`; its tensors must stay where they are."""
+    def record(self, call: Callable[..., object], *values: object, **named: object) -> None:
+        """Add a call to the program; its tensors must keep their addresses."""
         self.program.append(partial(call, *values, **named))
 
     def run(self) -> None:
@@ -78,9 +83,9 @@ class _Workspace:
 
 
 class CohortTrainer(Trainer):
-    """A set of networks (any depths, activations, runs) trained in one step.
+    """Networks of any depths, activations and runs, all trained in one step.
 
-    `networks` must come deepest first; those of one depth with equal activations side by side are handled at once.
+    `networks` must come deepest first; consecutive ones of one depth and activation are handled at once.
     `label_rows[i]` is the row of `data.labels` that network i learns.
     """
 
@@ -88,7 +93,7 @@ class CohortTrainer(Trainer):
         self,
         networks: Sequence[Network],
         label_rows: Sequence[int],
-        sizes: Sizes,
+        sizes: NetworkSizes,
         training: TrainingSettings,
         data: DeviceData,
     ) -> None:
@@ -101,40 +106,41 @@ class CohortTrainer(Trainer):
         deepest = networks[0].depth
         # counts[l-1]: networks with a layer l, all of them at the front.
         self.counts = [sum(network.depth >= layer for network in networks) for layer in range(1, deepest + 1)]
-        by_run = sorted(range(len(networks)), key=lambda place: networks[place].run)
+        by_run = sorted(range(len(networks)), key=lambda index: networks[index].run)
         self.permuted = by_run != list(range(len(networks)))
-        self._row_of = [by_run.index(place) for place in range(len(networks))]  # network -> its row in layer 1
+        self._row_of = [by_run.index(index) for index in range(len(networks))]  # network -> its row in layer 1
         self._to_rows = torch.tensor(by_run, device=self.device)
         self._from_rows = torch.tensor(self._row_of, device=self.device)
-        ordered = [self.runs.index(networks[place].run) for place in by_run]
+        ordered = [self.runs.index(networks[index].run) for index in by_run]
         self._run_spans = [
             (run, ordered.index(run), ordered.index(run) + ordered.count(run)) for run in range(len(self.runs))
         ]
         self._slices = [_activation_slices(networks[:count]) for count in self.counts]
-        self._as_graphs = self.device.type == "cuda"
-        self._mixed = triton_kernels(self.device, "training.kernels_gpu")
-        if self._mixed:
-            self._kinds = self._mixed.kinds([network.activation for network in networks], self.device)
-        places = [self.runs.index(network.run) for network in networks]
-        self._run_of = torch.tensor(places, device=self.device)
+        self.uses_graphs = self.device.type == "cuda"
+        self._kernels = triton_kernels(self.device, "training.kernels_gpu")
+        if self._kernels:
+            activations = [network.activation for network in networks]
+            self._codes = self._kernels.activation_codes(activations, self.device)
+        runs = [self.runs.index(network.run) for network in networks]
+        self._run_of = torch.tensor(runs, device=self.device)
         n = data.labels.shape[1]
         self._label_offset = torch.tensor([[row * n] for row in label_rows], device=self.device)
         self.loss = torch.zeros(len(networks), dtype=torch.float64, device=self.device)
         self.correct = torch.zeros(len(networks), dtype=torch.int64, device=self.device)
-        # 0 stops a network where it stands: its gradients become zero.
-        self.alive = torch.ones(len(networks), 1, 1, device=self.device)
-        self._workspaces: dict[tuple[int, bool], _Workspace] = {}
+        # 0 makes the gradients of a network zero.
+        self.active = torch.ones(len(networks), 1, 1, device=self.device)
+        self._workspaces: dict[tuple[int, bool], Workspace] = {}
         self._allocate()
 
     def _allocate(self) -> None:
-        """Make the flat buffers of parameters and velocities, and the views of them that the step uses."""
+        """Allocate the flat buffers of parameters and velocities, and the views of them that a step uses."""
         features, width, classes = self.sizes.features, self.sizes.width, self.sizes.classes
         count = len(self.networks)
         deeper = self.counts[1:]
         shapes: list[tuple[int, ...]]
-        shapes = [(count, width, features), *((here, width, width) for here in deeper), (count, classes, width)]
-        shapes += [(count, width), *((here, width) for here in deeper), (count, classes)]
-        total = sum(_padded(shape) for shape in shapes)
+        shapes = [(count, width, features), *((some, width, width) for some in deeper), (count, classes, width)]
+        shapes += [(count, width), *((some, width) for some in deeper), (count, classes)]
+        total = sum(_aligned(shape) for shape in shapes)
         self.parameters = torch.zeros(total, device=self.device)
         self.velocities = torch.zeros(total, device=self.device)
         views: list[tuple[Tensor, Tensor]] = []
@@ -142,17 +148,17 @@ class CohortTrainer(Trainer):
         for shape in shapes:
             stop = start + torch.Size(shape).numel()
             views.append((self.parameters[start:stop].view(shape), self.velocities[start:stop].view(shape)))
-            start += _padded(shape)
+            start += _aligned(shape)
         half = len(shapes) // 2
-        # One entry a layer 1 … deepest, then the output layer.
+        # One entry per layer 1 … deepest, then the output layer.
         self.matrices, self.matrix_velocities = (list(part) for part in zip(*views[:half], strict=True))
         self.biases, self.bias_velocities = (list(part) for part in zip(*views[half:], strict=True))
 
-    def parts(self, place: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-        depth = self.networks[place].depth
+    def named_parameters(self, index: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+        depth = self.networks[index].depth
         for layer in range(1, depth + 2):
             entry = layer - 1 if layer <= depth else -1
-            row = self._row_of[place] if layer == 1 else place
+            row = self._row_of[index] if layer == 1 else index
             yield f"matrix.{layer}", self.matrices[entry][row], self.matrix_velocities[entry][row]
             yield f"bias.{layer}", self.biases[entry][row], self.bias_velocities[entry][row]
 
@@ -160,11 +166,12 @@ class CohortTrainer(Trainer):
     def finite(self) -> list[bool]:
         largest = torch.zeros(len(self.networks), device=self.device)
         for layers in (self.matrices, self.biases):
-            for place, parameters in enumerate(layers):
+            for layer, parameters in enumerate(layers):
                 norms = torch.linalg.vector_norm(parameters.flatten(1), torch.inf, dim=1)
-                largest[: len(norms)] += norms if place else norms[self._from_rows]
+                largest[: len(norms)] += norms if layer else norms[self._from_rows]
         return torch.isfinite(largest).tolist()
 
+    @timed_part("train")
     def train(self, orders: Mapping[int, Tensor], first: int, last: int) -> None:
         batch = self.training.batch_size
         for step in range(first, last):
@@ -177,27 +184,23 @@ class CohortTrainer(Trainer):
         workspace.index.copy_(index)
         self._run(workspace)
 
-    def _run(self, workspace: _Workspace) -> None:
-        """Run a program; on a GPU as a CUDA graph, captured at the first call: a hundred kernels cost one launch."""
-        if not self._as_graphs:
+    def _run(self, workspace: Workspace) -> None:
+        """Run a program, on a GPU as a CUDA graph captured at the first call: a hundred kernels cost one launch."""
+        if not self.uses_graphs:
             workspace.run()
             return
         if workspace.graph is None:
-            workspace.graph = self._captured(workspace)
+            with _CAPTURING:  # torch synchronises the whole device when a capture begins, which another forbids
+                workspace.graph = self._capture(workspace)
         workspace.graph.replay()
 
-    def _captured(self, workspace: _Workspace) -> torch.cuda.CUDAGraph:
-        """Return a program as a CUDA graph; what warming up did to its inputs and to the training is undone.
+    def _capture(self, workspace: Workspace) -> torch.cuda.CUDAGraph:
+        """Return a program as a CUDA graph; the effects of the warm-up on its inputs and on the training are undone.
 
-        Warm-up and capture share a stream, so what cuBLAS keeps for a stream is there before the capture, and that
-        stream is on this device (torch's own is on the one that captured first). thread_local: layers may be embedded
-        in another thread meanwhile, and with the default an allocation there would break the capture, or be refused.
-        One capture at a time: torch synchronises the whole device when one begins, which another under way forbids.
+        Warm-up and capture share a stream, so that cuBLAS has its workspace for that stream before the capture; the
+        stream is on this device (torch's own is on the one that captured first). thread_local: another thread may embed
+        layers meanwhile, and with the default an allocation there would break the capture, or be refused.
         """
-        with _CAPTURING:
-            return self._capture(workspace)
-
-    def _capture(self, workspace: _Workspace) -> torch.cuda.CUDAGraph:
         kept = [workspace.inputs, self.parameters, self.velocities, self.loss, self.correct]
         before = [each.clone() for each in kept]
         current = torch.cuda.current_stream(self.device)
@@ -214,119 +217,120 @@ class CohortTrainer(Trainer):
             each.copy_(value)
         return graph
 
-    def _workspace(self, batch: int, training: bool) -> _Workspace:
+    def _workspace(self, batch: int, training: bool) -> Workspace:
         key = batch, training
         if key not in self._workspaces:
-            w = self._workspaces[key] = _Workspace(self, batch, training)
+            w = self._workspaces[key] = Workspace(self, batch, training)
             if training:
-                self._write_step(w)
+                self._record_step(w)
             else:
-                w.do(self.data.inputs.standardise, w.inputs)
-                self._write_forward(w, [(w.inputs[0], 0, len(self.networks))])
+                w.record(self.data.inputs.standardise, w.inputs)
+                self._record_forward(w, [(w.inputs[0], 0, len(self.networks))])
         return self._workspaces[key]
 
-    def _write_step(self, w: _Workspace) -> None:
-        """Write the program of a training step; no host synchronisation in it, so that a CUDA graph can hold it."""
-        do, count = w.do, len(self.networks)
-        do(torch.index_select, self.data.inputs.x, 0, w.index.view(-1), out=w.raw)
-        do(w.inputs.copy_, w.raw.view(w.inputs.shape))
-        do(self.data.inputs.standardise, w.inputs)
-        do(torch.index_select, w.index, 0, self._run_of, out=w.label_places)
-        do(w.label_places.add_, self._label_offset)
-        do(torch.index_select, self.data.labels.view(-1), 0, w.label_places.view(-1), out=w.targets.view(-1))
+    def _record_step(self, w: Workspace) -> None:
+        """Record the program of a training step; without host synchronisation, so that a CUDA graph can capture it."""
+        record, count = w.record, len(self.networks)
+        record(torch.index_select, self.data.inputs.x, 0, w.index.view(-1), out=w.raw)
+        record(w.inputs.copy_, w.raw.view(w.inputs.shape))
+        record(self.data.inputs.standardise, w.inputs)
+        record(torch.index_select, w.index, 0, self._run_of, out=w.label_index)
+        record(w.label_index.add_, self._label_offset)
+        record(torch.index_select, self.data.labels.view(-1), 0, w.label_index.view(-1), out=w.targets.view(-1))
 
-        self._write_forward(w, [(w.inputs[run], start, stop) for run, start, stop in self._run_spans])
-        do(torch.ops.aten._log_softmax.out, w.logits, 1, False, out=w.log_p)
-        do(torch.gather, w.log_p, 1, w.targets, out=w.picked)
-        do(torch.sum, w.picked.view(count, w.batch), 1, out=w.loss)
-        do(self.loss.sub_, w.loss)
+        self._record_forward(w, [(w.inputs[run], start, stop) for run, start, stop in self._run_spans])
+        record(torch.ops.aten._log_softmax.out, w.logits, 1, False, out=w.log_p)
+        record(torch.gather, w.log_p, 1, w.targets, out=w.picked)
+        record(torch.sum, w.picked.view(count, w.batch), 1, out=w.loss)
+        record(self.loss.sub_, w.loss)
         # Correct where no class is likelier than the true one: a fifth of argmax's time.
-        do(torch.amax, w.log_p, 1, keepdim=True, out=w.best)
-        do(torch.eq, w.best, w.picked, out=w.hit)
-        do(torch.sum, w.hit.view(count, w.batch), 1, out=w.hits)
-        do(self.correct.add_, w.hits)
+        record(torch.amax, w.log_p, 1, keepdim=True, out=w.best)
+        record(torch.eq, w.best, w.picked, out=w.hit)
+        record(torch.sum, w.hit.view(count, w.batch), 1, out=w.hits)
+        record(self.correct.add_, w.hits)
         # d loss / d logits = (p - one-hot) / B
-        do(torch.exp, w.log_p, out=w.logits)
-        do(w.logits.scatter_add_, 1, w.targets, w.minus_ones)
-        do(torch.mul, self.alive, 1.0 / w.batch, out=w.rate)
-        do(w.logits.mul_, w.rate)
-        self._write_backward(w)
-        do(self.parameters.add_, self.velocities, alpha=-self.training.learning_rate)
+        record(torch.exp, w.log_p, out=w.logits)
+        record(w.logits.scatter_add_, 1, w.targets, w.minus_ones)
+        record(torch.mul, self.active, 1.0 / w.batch, out=w.rate)
+        record(w.logits.mul_, w.rate)
+        self._record_backward(w)
+        record(self.parameters.add_, self.velocities, alpha=-self.training.learning_rate)
 
-    def _write_forward(self, w: _Workspace, spans: list[tuple[Tensor, int, int]]) -> None:
-        """Fill `w.layers` and `w.logits`; `spans` are (inputs [B, F], first row, last row + 1) of layer 1."""
-        do, features = w.do, self.sizes.features
+    def _record_forward(self, w: Workspace, spans: list[tuple[Tensor, int, int]]) -> None:
+        """Record what fills `w.layers` and `w.logits`; spans: (inputs [B, F], first row, last row + 1) of layer 1."""
+        record, features = w.record, self.sizes.features
         first = w.layers[0] if w.by_run is None else w.by_run
         for inputs, start, stop in spans:
             bias = self.biases[0][start:stop].view(-1, 1)
             matrix = self.matrices[0][start:stop].view(-1, features)
-            do(torch.addmm, bias, matrix, inputs.t(), out=first[start:stop].view(-1, w.batch))
+            record(torch.addmm, bias, matrix, inputs.t(), out=first[start:stop].view(-1, w.batch))
         if w.by_run is not None:
-            do(torch.index_select, w.by_run, 0, self._from_rows, out=w.layers[0])
-        for place, count in enumerate(self.counts):
-            a = w.layers[place][:count]
-            if place:
-                below = w.layers[place - 1][:count]
-                do(torch.baddbmm, self.biases[place].unsqueeze(2), self.matrices[place], below, out=a)
-            self._write_activation(w, place, a)
-            start = self._deeper(place)
+            record(torch.index_select, w.by_run, 0, self._from_rows, out=w.layers[0])
+        for layer, count in enumerate(self.counts):
+            a = w.layers[layer][:count]
+            if layer:
+                below = w.layers[layer - 1][:count]
+                record(torch.baddbmm, self.biases[layer].unsqueeze(2), self.matrices[layer], below, out=a)
+            self._record_activation(w, layer, a)
+            start = self._deeper(layer)
             if start < count:  # networks that end here
                 bias, matrix = self.biases[-1][start:count].unsqueeze(2), self.matrices[-1][start:count]
-                do(torch.baddbmm, bias, matrix, a[start:], out=w.logits[start:count])
+                record(torch.baddbmm, bias, matrix, a[start:], out=w.logits[start:count])
 
-    def _write_backward(self, w: _Workspace) -> None:
-        """Add the gradients to the velocities, v = m v + g, from those of the logits in `w.logits`."""
-        do, momentum = w.do, self.training.momentum
-        self._write_bias(w, -1, w.logits)
-        for place in reversed(range(len(self.counts))):
-            count, start = self.counts[place], self._deeper(place)
-            a = w.layers[place]
-            here = w.gradients[place % 2][:count]
+    def _record_backward(self, w: Workspace) -> None:
+        """Record what adds the gradients to the velocities, v = m v + g, from those of the logits in `w.logits`."""
+        record, momentum = w.record, self.training.momentum
+        self._record_bias(w, -1, w.logits)
+        for layer in reversed(range(len(self.counts))):
+            count, start = self.counts[layer], self._deeper(layer)
+            a = w.layers[layer]
+            gradient = w.gradients[layer % 2][:count]
             if start:
-                above = w.gradients[(place + 1) % 2][:start]
-                do(torch.bmm, self.matrices[place + 1].transpose(1, 2), above, out=here[:start])
+                above = w.gradients[(layer + 1) % 2][:start]
+                record(torch.bmm, self.matrices[layer + 1].transpose(1, 2), above, out=gradient[:start])
             if start < count:
                 ending, velocity = w.logits[start:count], self.matrix_velocities[-1][start:count]
-                do(torch.bmm, self.matrices[-1][start:count].transpose(1, 2), ending, out=here[start:])
-                do(velocity.baddbmm_, ending, a[start:count].transpose(1, 2), beta=momentum)
-            self._write_derivative(w, place, here, a[:count])
-            if place:
-                below = w.layers[place - 1][:count].transpose(1, 2)
-                do(self.matrix_velocities[place].baddbmm_, here, below, beta=momentum)
+                record(torch.bmm, self.matrices[-1][start:count].transpose(1, 2), ending, out=gradient[start:])
+                record(velocity.baddbmm_, ending, a[start:count].transpose(1, 2), beta=momentum)
+            self._record_derivative(w, layer, gradient, a[:count])
+            if layer:
+                below = w.layers[layer - 1][:count].transpose(1, 2)
+                record(self.matrix_velocities[layer].baddbmm_, gradient, below, beta=momentum)
             else:
                 if w.by_run is not None:
-                    do(torch.index_select, here, 0, self._to_rows, out=w.by_run)
-                    here = w.by_run
+                    record(torch.index_select, gradient, 0, self._to_rows, out=w.by_run)
+                    gradient = w.by_run
                 for run, begin, end in self._run_spans:
                     velocity = self.matrix_velocities[0][begin:end].view(-1, self.sizes.features)
-                    do(velocity.addmm_, here[begin:end].view(-1, w.batch), w.inputs[run], beta=momentum)
-            self._write_bias(w, place, here)
+                    record(velocity.addmm_, gradient[begin:end].view(-1, w.batch), w.inputs[run], beta=momentum)
+            self._record_bias(w, layer, gradient)
 
-    def _write_activation(self, w: _Workspace, place: int, a: Tensor) -> None:
-        """Replace the sums `a` [networks, H, B] of layer place + 1 by its activations."""
-        if self._mixed:
-            w.do(self._mixed.activate_, a, self._kinds[: len(a)])
+    def _record_activation(self, w: Workspace, layer: int, a: Tensor) -> None:
+        """Record what replaces the sums `a` [networks, H, B] of layer `layer` + 1 by its activations."""
+        if self._kernels:
+            w.record(self._kernels.activate_, a, self._codes[: len(a)])
             return
-        for activation, begin, end in self._slices[place]:
-            w.do(activate_, a[begin:end], activation, w.scratch[begin:end])
+        for activation, begin, end in self._slices[layer]:
+            w.record(activate_, a[begin:end], activation, w.scratch[begin:end])
 
-    def _write_derivative(self, w: _Workspace, place: int, gradient: Tensor, a: Tensor) -> None:
-        """Multiply the gradients by activations of layer place + 1 into those by its sums."""
-        if self._mixed:
-            w.do(self._mixed.backpropagate_, gradient, a, self._kinds[: len(a)])
+    def _record_derivative(self, w: Workspace, layer: int, gradient: Tensor, a: Tensor) -> None:
+        """Record what multiplies the gradients of layer `layer` + 1 by the derivatives at its activations a."""
+        if self._kernels:
+            w.record(self._kernels.backpropagate_, gradient, a, self._codes[: len(a)])
             return
-        for activation, begin, end in self._slices[place]:
-            w.do(backpropagate_, gradient[begin:end], a[begin:end], activation, w.scratch[begin:end])
+        for activation, begin, end in self._slices[layer]:
+            w.record(backpropagate_, gradient[begin:end], a[begin:end], activation, w.scratch[begin:end])
 
-    def _write_bias(self, w: _Workspace, place: int, gradient: Tensor) -> None:
-        velocity = self.bias_velocities[place].view(-1)
-        w.do(velocity.addmv_, gradient.view(-1, w.batch), w.ones, beta=self.training.momentum)
+    def _record_bias(self, w: Workspace, layer: int, gradient: Tensor) -> None:
+        velocity = self.bias_velocities[layer].view(-1)
+        w.record(velocity.addmv_, gradient.view(-1, w.batch), w.ones, beta=self.training.momentum)
 
-    def _deeper(self, place: int) -> int:
-        """Return how many networks have a layer after `place` (counted from 0)."""
-        return self.counts[place + 1] if place + 1 < len(self.counts) else 0
+    def _deeper(self, layer: int) -> int:
+        """Return how many networks have a layer after `layer` (counted from 0)."""
+        return self.counts[layer + 1] if layer + 1 < len(self.counts) else 0
 
     @torch.no_grad()
+    @timed_part("test")
     def evaluate(self, inputs: RawInputs, y: Tensor) -> list[float]:
         correct = torch.zeros_like(self.correct)
         for start in range(0, len(y), EVALUATION_BATCH):
@@ -338,7 +342,7 @@ class CohortTrainer(Trainer):
         return [count / len(y) for count in correct.tolist()]
 
 
-def _padded(shape: tuple[int, ...]) -> int:
+def _aligned(shape: tuple[int, ...]) -> int:
     return -(-torch.Size(shape).numel() // _ALIGN) * _ALIGN
 
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import Float32Array, FloatArray
 from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.timing import timed_part
 
 ENTROPY_TOLERANCE = 1e-12  # nats; the paper's convention is 1e-5, float64 reaches this with one more Newton step
 ENTROPY_ACCEPTED = 1e-8  # nats; a row further off after MAX_STEPS has no bandwidth of that perplexity
@@ -63,6 +64,7 @@ def finite_rows(activations: ArrayLike) -> Float32Array | FloatArray:
     return rows
 
 
+@timed_part("P")
 def affinities(activations: ArrayLike, perplexity: float = 30.0) -> Affinities:
     """Return the `Affinities` of activations [n, d]; 1 < perplexity < n / 3, over all n - 1 neighbours of each row.
 

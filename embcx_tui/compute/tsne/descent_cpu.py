@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
 from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
 from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.gradient_descent import (
     DEFAULT_SCHEDULE,
     GAIN_DECAY,
@@ -41,6 +42,7 @@ _FAR = np.float32(1e6)
 _ROWS = 4
 
 
+@timed_part("descent and score")
 def descend(
     joint: FloatArray,
     start: Points,

@@ -33,7 +33,7 @@ _ASCII_SHADES = " .:+#"
 _MOST_SLOT = 26  # cells from one bar to the next: wider and the eye no longer compares heights
 _MOST_BAR = 16
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
-_TIP = 0.6
+_TIP = 0.5  # how much of the text colour is in the tip of a bar, whose upper edge is the mean
 _NOTHING = "nothing measured yet"
 
 
@@ -336,15 +336,17 @@ def _draw_key(cells: Cells, bars: Bars, layout: Layout) -> None:
         return
     every, left_out = [bar for _, bar in _flat(bars)], layout.columns.left_out
     runs = max(int(np.isfinite(np.asarray(bar.values, dtype=np.float64)).sum()) for bar in every)
-    parts = ["▂ tip: the mean" if cells.look.unicode else "= mean", f"▇ one translucent bar per run ({runs})"]
-    if bars.highlight is not None:
-        parts.append(f"● run {bars.highlight}")
-    if any(flag for bar in every for flag in bar.flagged):
-        parts.append("! degenerate, not in the mean")
-    if left_out:
-        parts.insert(0, f"{left_out} of {len(every)} bars do not fit")
-    elif not layout.means:
-        parts.append("wider shows numbers")
-    while len(parts) > 1 and sum(len(part) + 3 for part in parts) - 3 > cells.width:
-        parts.pop(1 if left_out else -1 if len(parts) < 3 else 1)
-    cells.muted(0, layout.frame.rows["key"], "   ".join(parts))
+    parts = [
+        (f"{left_out} of {len(every)} bars do not fit", bool(left_out)),
+        ("▂ tip: the mean" if cells.look.unicode else "= mean", True),
+        (f"● run {bars.highlight}", bars.highlight is not None),
+        ("! degenerate, not in the mean", any(flag for bar in every for flag in bar.flagged)),
+        (f"▇ one translucent bar per run ({runs})", True),
+        ("wider shows numbers", not (layout.means or left_out)),
+    ]
+    shown = ""
+    for part, said in parts:
+        longer = f"{shown}   {part}" if shown else part
+        if said and len(longer) <= cells.width:
+            shown = longer
+    cells.muted(0, layout.frame.rows["key"], shown)

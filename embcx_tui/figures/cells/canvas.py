@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.figures.ascii import ASCII as SIGNS
 from embcx_tui.figures.palette import Rgb
 from embcx_tui.study.text import safe_text
 
@@ -86,14 +87,8 @@ class Look:
         return Style(self.paper, self.ink, bold=True) if self.colours else self.strong
 
 
-# What stands for the characters of our drawings where only ASCII can be shown.
-ASCII = str.maketrans(
-    {
-        "·": "-", "…": "~", "±": "+-", "━": "=", "─": "-", "│": "|", "┤": "+", "┼": "+", "└": "+", "┴": "+",
-        "┬": "+", "●": "o", "×": "x", "–": "-", "−": "-", "→": ">", "▸": ">", "■": "#", "▇": "#", "█": "#", "▁": "_",
-        "▔": "-", "▓": "#", "▒": "+", "░": ".",
-    }
-)  # fmt: skip
+# Figures plan the room for their text after it has become ASCII: unlike a screen's, a line may become longer.
+ASCII = str.maketrans({**SIGNS, "±": "+-"})
 
 
 @lru_cache(maxsize=2048)

@@ -34,10 +34,6 @@ class Layout:
     wide: int
     high: int
 
-    @property
-    def top(self) -> int:
-        return self.frame.top
-
 
 def _finite(heat: Heat) -> NDArray[np.bool_]:
     values = np.abs(np.asarray(heat.values, dtype=np.float64))
@@ -107,8 +103,8 @@ def _draw_blocks(cells: Cells, heat: Heat, layout: Layout) -> None:
         # Without colours a number has a blank after it, or two would be one.
         texts.append((left, row * high + high // 2, text, style, wide - (mark is not None and not look.colours)))
     size = columns * wide, rows * high
-    axes = (Axis((0.0, float(cells)), edges=True) for cells in size)
-    cells.paste(render(Chart(*axes, blocks=blocks), *size, look), layout.gutter, layout.frame.top)
+    x, y = (Axis((0.0, float(count)), edges=True) for count in size)
+    cells.paste(render(Chart(x, y, blocks), *size, look), layout.gutter, layout.frame.top)
     for left, row, text, style, width in texts:
         if text:
             cells.put(layout.gutter + left, layout.frame.top + row, text, style, width=width, align=0.5)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells, Look, Style, split_cells
+from embcx_tui.figures.cells.canvas import Cells, Look, Style
 from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
@@ -152,18 +152,13 @@ def _signs(groups: Sequence[DotGroup], look: Look) -> list[str]:
 
 
 def _draw_dot_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> None:
-    look, what = cells.look, dots.mark_label
-    short = what.split()[-1] if what.split() else ""
+    look = cells.look
     if look.colours:
         entries = list(dict.fromkeys((group.label, "■", group.place) for group in dots.groups))
-        last, short = f"number: {what}", f"digit: {short}"
     else:
         named = zip(dots.groups, signs, strict=True)
         entries = [(f"{group.label} {group.mark}", sign, group.place) for group, sign in named]
-        last, short = f"({what})", f"({short})"
-    wide = sum(len(split_cells(label, look.unicode)) + 5 for label, _, _ in entries)
-    gap = 3 if wide + len(last) <= cells.width else 2
     legend = [Entry(sign, label, Style(colour(place), bold=True), look.text) for label, sign, place in entries]
-    column = draw_legend(cells, row, legend, gap=gap)
-    if what and column < cells.width:
-        cells.muted(column, row, last if column + len(last) <= cells.width else short)
+    column = draw_legend(cells, row, legend, gap=2)
+    if dots.mark_label and column < cells.width:
+        cells.muted(column, row, f"number: {dots.mark_label}" if look.colours else f"({dots.mark_label})")

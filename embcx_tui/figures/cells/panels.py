@@ -9,6 +9,7 @@ import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
 from embcx_tui.figures.cells.canvas import Cells, Look, Row, Span
+from embcx_tui.figures.cells.frame import Frame, frame_of
 from embcx_tui.figures.cells.heat import draw_heat
 from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
@@ -60,32 +61,22 @@ def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool 
     return draw_heat(figure, width, height, look)
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """How panels are laid out: the parts that fit, and whether title, legend and note have a row each."""
-
-    parts: tuple[Part, ...]
-    title: bool
-    legend: tuple[str, ...]
-    note: bool
-
-
-def _grid_of(panels: Panels, width: int, height: int) -> _Grid:
+def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part, ...]]:
     """Return how `panels` stand on `width` × `height` cells; no parts where they are too small to be read."""
-    title = bool(panels.title) and height >= 8
-    note = bool(panels.note) and height >= 16
-    classes = _shared_classes(panels) if height >= 12 else ()
-    room = height - title - note - bool(classes)
+    classes = _shared_classes(panels)
+    frame = frame_of(height, (("title", panels.title, 7), ("classes", classes, 10), ("note", panels.note, 13)))
+    room = frame.bottom - frame.top
     columns = max(min(panels.columns, len(panels.figures), (width + 1) // (_LEAST_PANEL[0] + 1)), 1)
     rows = max(min(-(-len(panels.figures) // columns), room // _LEAST_PANEL[1]), 1)
     wide, high = (width - (columns - 1)) // columns, room // rows
     if wide < _LEAST_PANEL[0] or high < _LEAST_PANEL[1]:
-        return _Grid((), title, classes, note)
-    parts = tuple(
-        Part(index, one, index % columns * (wide + 1), title + index // columns * high, wide, high, not classes)
+        return frame, ()
+    shared = "classes" in frame.rows
+    parts = (
+        Part(index, one, index % columns * (wide + 1), frame.top + index // columns * high, wide, high, not shared)
         for index, one in enumerate(panels.figures[: rows * columns])
     )
-    return _Grid(parts, title, classes, note)
+    return frame, tuple(parts)
 
 
 def _shared_classes(panels: Panels) -> tuple[str, ...]:
@@ -97,7 +88,7 @@ def _shared_classes(panels: Panels) -> tuple[str, ...]:
 def parts(figure: Figure, width: int, height: int) -> tuple[Part, ...]:
     """Return the single figures of `figure` where `draw` puts them at this size; one by itself has it all."""
     if isinstance(figure, Panels):
-        return _grid_of(figure, width, height).parts
+        return _grid_of(figure, width, height)[1]
     return (Part(0, figure, 0, 0, width, height),)
 
 
@@ -106,24 +97,20 @@ def _draw_panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
     count = len(panels.figures)
     if not count:
         return cells.words(panels.title, panels.note or "nothing measured yet")
-    grid = _grid_of(panels, width, height)
-    if not grid.parts:
+    frame, parts = _grid_of(panels, width, height)
+    if not parts:
         return cells.words("too small", f"for {count} panels")
-    for part in grid.parts:
+    for part in parts:
         cells.paste(_cells(part.figure, part.width, part.height, look, legend=part.legend), part.column, part.row)
         title = part.figure.title
         if part.place == panels.chosen and title:
             marked = title if look.colours else f"[{title}]"
             cells.put(part.column, part.row, marked, look.selected, width=part.width)
-    if grid.title:
-        used = cells.put(0, 0, panels.title, look.strong)
-        left_out = count - len(grid.parts)
-        if left_out:
-            cells.muted(used + 3, 0, f"{left_out} of {count} panels do not fit")
-    if grid.legend:
-        draw_class_legend(cells, height - 1 - grid.note, grid.legend, [1] * len(grid.legend))
-    if grid.note:
-        cells.muted(0, height - 1, panels.note)
+    left_out = count - len(parts)
+    frame.draw(cells, panels.title, f"{left_out} of {count} panels do not fit" if left_out else "", note=panels.note)
+    if "classes" in frame.rows:
+        classes = _shared_classes(panels)
+        draw_class_legend(cells, frame.rows["classes"], classes, [1] * len(classes))
     return cells
 
 

@@ -105,7 +105,7 @@ def _build(chart: Chart, width: int, height: int, look: Look) -> str:
     import plotext
 
     figure = plotext.figure
-    figure.clear()
+    figure.clear.data()  # what else there is of the chart before is set anew
     plotext.terminal.limit(False, False)
     figure.plot_size(width, height)
     figure.canvas("default")
@@ -122,7 +122,6 @@ def _build(chart: Chart, width: int, height: int, look: Look) -> str:
     if signal is not None:
         figure._signals._add(signal)
     text: str = figure.build().string()
-    figure.clear()
     return text
 
 

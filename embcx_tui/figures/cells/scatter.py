@@ -7,7 +7,7 @@ here, before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from embcx_tui.figures.label_positions import label_positions
 from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.palette import colour, ink_on, signs
 
-_NOTHING = "nothing measured yet"
 _LONGEST_NAME = 14
 # Braille dots in a cell, across and down.
 _DOTS = np.array([2, 4])
@@ -50,45 +49,44 @@ class Layout:
     columns: int
     beside: bool  # whether the legend stands to the right
     dots: NDArray[np.int64]  # [n, 2] (column, row), -1: not shown
+    labels: NDArray[np.int64]  # [n], within the classes; one that is not is the number after the last
     plane: Plane | None  # None where no point has coordinates
+    note: str
 
     @property
     def rows(self) -> int:
         return self.frame.bottom - self.frame.top
 
     @property
+    def shown(self) -> NDArray[np.bool_]:
+        return self.dots[:, 0] >= 0
+
+    @property
     def cells(self) -> NDArray[np.int64]:
         """The (column, row) cell of each point [n, 2] on the whole drawing, -1: not shown."""
         cells = self.dots // _DOTS + np.array([0, self.frame.top])
-        return np.where(self.dots[:, :1] < 0, -1, cells)
-
-
-def _coordinates(scatter: Scatter) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return all points [n, 2], and which of them are finite [n]."""
-    points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
-    finite = np.isfinite(points)
-    return points, finite[:, 0] & finite[:, 1]
-
-
-def _visible(scatter: Scatter) -> NDArray[np.bool_]:
-    _, shown = _coordinates(scatter)
-    if scatter.shown is not None and len(scatter.shown) == len(shown):
-        shown = shown & np.asarray(scatter.shown, dtype=bool)
-    return shown
+        return np.where(self.shown[:, None], cells, -1)
 
 
 def layout_of(scatter: Scatter, width: int, height: int, look: Look, legend: bool = True) -> Layout:
     """Return where `scatter` stands on `width` × `height` cells (at least one each)."""
-    rows = height - (bool(scatter.title) and height >= 5) - (bool(_note(scatter)) and height >= 12)
+    points = np.asarray(scatter.points, dtype=np.float64).reshape(-1, 2)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
+    bad = int((~finite).sum())
+    left_out = f"{bad:,} of {len(finite):,} points are not finite and left out" if 0 < bad < len(finite) else ""
+    note = " · ".join(text for text in (scatter.note, left_out) if text)
+    rows = height - (bool(scatter.title) and height >= 5) - (bool(note) and height >= 12)
     classes = len(scatter.classes) if legend else 0
     side = _legend_width(scatter, look) + 2 if classes else 0
     # Points fill a square of 2 × height cells: a column beside it costs nothing on a wide screen.
     beside = 0 < classes <= rows and width - side >= 1.6 * rows
-    wanted = (("title", scatter.title, 4), ("note", _note(scatter), 10), ("classes", classes and not beside, 7))
-    frame = frame_of(height, wanted)
+    frame = frame_of(height, (("title", scatter.title, 4), ("note", note, 10), ("classes", classes and not beside, 7)))
     columns = max(width - side * beside, 1)
-    plane = _plane(scatter, columns, max(frame.bottom - frame.top, 1))
-    return Layout(frame, columns, beside, _dots(scatter, plane), plane)
+    plane = _plane(scatter, points[finite], columns, max(frame.bottom - frame.top, 1))
+    labels = np.full(len(points), len(scatter.classes), dtype=np.int64)
+    given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
+    labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
+    return Layout(frame, columns, beside, _dots(scatter, points, finite, plane), labels, plane, note)
 
 
 def _legend_width(scatter: Scatter, look: Look) -> int:
@@ -97,12 +95,11 @@ def _legend_width(scatter: Scatter, look: Look) -> int:
     return 2 + min(longest, _LONGEST_NAME) + 1 + len(str(len(scatter.labels)))
 
 
-def _plane(scatter: Scatter, columns: int, rows: int) -> Plane | None:
-    points, finite = _coordinates(scatter)
-    if not finite.any():
+def _plane(scatter: Scatter, points: NDArray[np.float64], columns: int, rows: int) -> Plane | None:
+    """Return how the finite `points` lie: all of them, not only those shown, or isolating a class would move it."""
+    if not len(points):
         return None
-    # All finite points, not only those shown: isolating a class must not move it.
-    low, high = points[finite].min(0), points[finite].max(0)
+    low, high = points.min(0), points.max(0)
     if scatter.view is not None:
         low, high = np.array(scatter.view[:2], dtype=np.float64), np.array(scatter.view[2:], dtype=np.float64)
     span = high - low
@@ -112,28 +109,22 @@ def _plane(scatter: Scatter, columns: int, rows: int) -> Plane | None:
     return Plane((low + high) / 2, float(scale) if np.isfinite(scale) else 0.0, last)
 
 
-def _dots(scatter: Scatter, plane: Plane | None) -> NDArray[np.int64]:
-    points, finite = _coordinates(scatter)
+def _dots(
+    scatter: Scatter, points: NDArray[np.float64], finite: NDArray[np.bool_], plane: Plane | None
+) -> NDArray[np.int64]:
     dots = np.full(points.shape, -1, dtype=np.int64)
     if plane is None:
         return dots
-    at = np.round(plane.dots(points[finite]))
-    dots[finite] = np.clip(at, 0, plane.last).astype(np.int64)
+    shown = finite.copy()
+    if scatter.shown is not None and len(scatter.shown) == len(shown):
+        shown &= np.asarray(scatter.shown, dtype=bool)
+    at = np.round(plane.dots(points[shown]))
+    dots[shown] = np.clip(at, 0, plane.last).astype(np.int64)
     if scatter.view is not None:
         # What lies outside the rectangle but inside the panel is seen too: a panel is seldom a rectangle's shape.
         outside = (at < 0).any(axis=1) | (at > plane.last).any(axis=1)
-        dots[np.flatnonzero(finite)[outside]] = -1
-    dots[~_visible(scatter)] = -1
+        dots[np.flatnonzero(shown)[outside]] = -1
     return dots
-
-
-def _note(scatter: Scatter) -> str:
-    _, finite = _coordinates(scatter)
-    bad = int((~finite).sum())
-    parts = [scatter.note] if scatter.note else []
-    if 0 < bad < len(finite):
-        parts.append(f"{bad:,} of {len(finite):,} points are not finite and left out")
-    return " · ".join(parts)
 
 
 def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
@@ -141,38 +132,46 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     cells = Cells(width, height, look)
     if not width or not height:
         return cells
-    if not _visible(scatter).any():
-        return say_nothing(cells, scatter.title, _nothing(scatter))
     layout = layout_of(scatter, width, height, look, legend)
-    labels, top = _known_labels(scatter), layout.frame.top
-    shown = layout.dots[:, 0] >= 0
+    frame, shown, classes = layout.frame, layout.shown, scatter.classes
     if shown.any():
-        cells.paste(render(_chart(scatter, layout, look), layout.columns, layout.rows, look), 0, top)
+        cells.paste(render(_chart(scatter, layout, look), layout.columns, layout.rows, look), 0, frame.top)
+    elif reason := _nothing(scatter, layout):
+        return say_nothing(cells, scatter.title, reason)
     else:
-        cells.muted(0, top + layout.rows // 2, "no points here", width=layout.columns, align=0.5)
+        cells.muted(0, frame.top + layout.rows // 2, "no points here", width=layout.columns, align=0.5)
+    places = layout.cells
     if look.colours and look.unicode:
-        places = layout.cells[shown]
-        for index, row in label_positions(layout.dots[shown], labels[shown], len(scatter.classes)):
-            column, line = places[row].tolist()
-            cells.put(column, line, signs(scatter.classes)[index], _badge(index), width=1)
+        for index, row in label_positions(layout.dots[shown], layout.labels[shown], len(classes)):
+            column, line = places[shown][row].tolist()
+            cells.put(column, line, signs(classes)[index], _badge(index), width=1)
     chosen = scatter.chosen
     if chosen is not None and 0 <= chosen < len(shown) and shown[chosen]:
-        column, line = layout.cells[chosen].tolist()
-        sign = (*signs(scatter.classes), "?")[labels[chosen]]
+        column, line = places[chosen].tolist()
+        sign = (*signs(classes), "?")[layout.labels[chosen]]
         cells.put_selected_point(column, line, sign, range(layout.columns))
-    layout.frame.draw(cells, scatter.title, note=_note(scatter))
-    counts = np.bincount(labels[shown], minlength=len(scatter.classes) + 1).tolist()
+    frame.draw(cells, scatter.title, note=layout.note)
+    counts = np.bincount(layout.labels[shown], minlength=len(classes) + 1).tolist()
     if layout.beside:
-        _draw_legend_beside(cells, scatter.classes, counts, layout)
-    elif "classes" in layout.frame.rows:
-        draw_class_legend(cells, layout.frame.rows["classes"], scatter.classes, counts)
+        _draw_legend_beside(cells, classes, counts, layout)
+    elif "classes" in frame.rows:
+        draw_class_legend(cells, frame.rows["classes"], classes, counts)
     return cells
+
+
+def _nothing(scatter: Scatter, layout: Layout) -> str:
+    """Return why no point can be seen; nothing where they are only out of the view."""
+    if not len(layout.dots):
+        return scatter.note or "nothing measured yet"
+    if layout.plane is None:
+        return "no point has finite coordinates"
+    visible = replace(scatter, view=None).seen.any()
+    return "" if visible else "no points of the classes shown"
 
 
 def _chart(scatter: Scatter, layout: Layout, look: Look) -> Chart:
     """Return what plotext draws, in dots: each occupied one, or a sign per occupied cell, in its cell's colour."""
-    shown = layout.dots[:, 0] >= 0
-    dots, labels = layout.dots[shown], _known_labels(scatter)[shown]
+    dots, labels = layout.dots[layout.shown], layout.labels[layout.shown]
     kinds = len(scatter.classes) + 1
     cell = dots[:, 1] // 4 * layout.columns + dots[:, 0] // 2
     # The most frequent class of each occupied cell: of (cell, class) pairs in order of count, the last one wins.
@@ -194,22 +193,6 @@ def _chart(scatter: Scatter, layout: Layout, look: Look) -> Chart:
         of = winner[numbers]
     points = zip((x + 0.5).tolist(), (height - y - 0.5).tolist(), [marks[index] for index in of.tolist()], strict=True)
     return Chart(Axis((0.0, width), edges=True), Axis((0.0, height), edges=True), points=list(points))
-
-
-def _nothing(scatter: Scatter) -> str:
-    if not len(scatter.points):
-        return scatter.note or _NOTHING
-    if not _coordinates(scatter)[1].any():
-        return "no point has finite coordinates"
-    return "no points of the classes shown"
-
-
-def _known_labels(scatter: Scatter) -> NDArray[np.int64]:
-    """Return labels [n] within the classes; one that is not becomes the last number, "?"."""
-    labels = np.full(len(np.asarray(scatter.points).reshape(-1, 2)), len(scatter.classes), dtype=np.int64)
-    given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
-    labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
-    return labels
 
 
 def _badge(index: int) -> Style:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,16 @@ from numpy.typing import NDArray
 from embcx_tui.figures import ticks
 from embcx_tui.figures.image.style import GRID, INK, LARGEST, hex_of, marker, say, width_of
 from embcx_tui.figures.label_positions import label_positions
-from embcx_tui.figures.model import Bar, Bars, Curves, Scatter
-from embcx_tui.figures.palette import FULL_OPACITY, class_names, colour, signs
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-from typing import TYPE_CHECKING, Any
-
-from embcx_tui.figures.model import Dots, Heat
-from embcx_tui.figures.palette import ink_on, ramp
+from embcx_tui.figures.model import Bar, Bars, Curves, Dots, Heat, Scatter
+from embcx_tui.figures.palette import FULL_OPACITY, class_names, colour, ink_on, signs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-# Line and mark of the first, second, … kind of lines.
+# Told apart at 3 points: circle, square, triangle, diamond, cross, pentagon, star, plus; then again.
+_MARKERS = "osD^vPX*p<>h"
+_MAX_CELLS_WITH_NUMBERS = 220
+# Line style and marker of the first, second, … label.
 _LINE_SIGNS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 
 
@@ -69,7 +64,7 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
 def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
     width = 0.78
     alpha = 1 - (1 - FULL_OPACITY) ** (1 / max(len(bar.values), 1))
-    # White under the translucent rectangles: the grid must not show through.
+    # White below the translucent rectangles, so that the grid does not show through.
     highest = max((value for value in bar.values if math.isfinite(value)), default=0.0)
     axes.bar(at, min(max(highest, 0.0), top), width, color="white", linewidth=0)
     flagged = bar.flagged or (False,) * len(bar.values)
@@ -77,7 +72,7 @@ def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
         if math.isfinite(value):
             height = min(max(value, 0.0), top)
             axes.bar(at, height, width, color=fill, alpha=alpha, linewidth=0)
-            # The edge of each rectangle: without it close runs melt into one.
+            # The upper edge of each rectangle; without it runs with close values look like one.
             axes.hlines(height, at - width / 2, at + width / 2, color=fill, linewidth=0.4, alpha=0.9)
             if flag:
                 axes.text(at, height + 0.01 * top, "!", ha="center", va="bottom", fontweight="bold")
@@ -88,7 +83,7 @@ def _draw_bar(axes: Axes, bar: Bar, at: float, fill: str, top: float) -> None:
 
 
 def _draw_dot(axes: Axes, at: float, value: float, top: float) -> None:
-    """Draw the run that stands out, white on the dark mean."""
+    """Draw the highlighted run, white on the dark mean."""
     if math.isfinite(value):
         height = min(max(value, 0.0), top)
         axes.plot(
@@ -99,9 +94,9 @@ def _draw_dot(axes: Axes, at: float, value: float, top: float) -> None:
 def _draw_names(
     axes: Axes, points: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...], inches: float
 ) -> None:
-    """Write each class's sign in its midst, so that nobody needs ten colours to tell them apart.
+    """Write the sign of each class in the middle of its points, so that classes can be told apart without colour.
 
-    Small axes, `inches` wide, have small signs: they cover less of the points.
+    Small axes, `inches` wide, have small signs, which cover less of the points.
     """
     from matplotlib.patheffects import withStroke
 
@@ -152,7 +147,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         axes.spines[side].set_visible(True)
         axes.spines[side].set_color("#c6c6c6")
     if legend and scatter.classes:
-        # With classes left out, those that are not there would only take the eye.
+        # Only the classes that are shown, where some are left out.
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
         axes.legend(
             [marker(place) for place in present],
@@ -178,7 +173,7 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         label = line.label if key not in named else None
         named.add(key)
         single = np.isfinite(y).sum() == 1
-        # Few places have room for dashes and marks, so that lines are told apart without colour too.
+        # Where x has few positions there is room for dashes and markers, which tell lines apart without colour.
         sign = _LINE_SIGNS[order[line.label] % len(_LINE_SIGNS)] if curves.x_names else ("-", "o")
         axes.plot(
             line.x, y, color=hex_of(colour(line.place)), linewidth=0.9, label=label, solid_capstyle="round",
@@ -200,17 +195,12 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         )  # fmt: skip
 
 
-# Told apart at 3 points: circle, square, triangle, diamond, cross, pentagon, star, plus; then again.
-_MARKERS = "osD^vPX*p<>h"
-_MOST_CELLS_WITH_NUMBERS = 220
-
-
 def _sign(mark: int, marks: list[int]) -> str:
     return _MARKERS[marks.index(mark) % len(_MARKERS)]
 
 
 def draw_dots(axes: Axes, dots: Dots) -> None:
-    """Draw every group in its colour and marker; what is not finite is left out."""
+    """Draw every group in its colour and marker; values that are not finite are left out."""
     marks = sorted({group.mark for group in dots.groups})
     drawn = False
     for group in dots.groups:
@@ -250,7 +240,13 @@ def _outline(sign: str) -> Any:
 
 
 def draw_heat(axes: Axes, heat: Heat) -> None:
-    """Draw every measured cell in its colour with its number; a cell without one stays empty with a cross line."""
+    """Draw every measured cell in its colour with its number; a cell without a value is empty with a diagonal line.
+
+    The colours are cividis (Nuñez, Anderton & Renslow 2018), which looks the same with and without colour blindness and
+    grows evenly in lightness.
+    """
+    from matplotlib import colormaps
+
     values = np.asarray(heat.values, dtype=np.float64)
     finite = np.isfinite(values) & (np.abs(values) < LARGEST)
     if not finite.any():
@@ -258,27 +254,25 @@ def draw_heat(axes: Axes, heat: Heat) -> None:
         return
     low, high = heat.limits
     rows, columns = values.shape
-    numbers = values.size <= _MOST_CELLS_WITH_NUMBERS
-    shown = values[finite]
-    decimals = 2 if float(np.abs(shown).max()) < 100 else 0
+    # Halves, since the difference of two huge values overflows.
+    shares = np.where(finite, np.clip((values / 2 - low / 2) / (high / 2 - low / 2), 0, 1), np.nan)
+    cividis = colormaps["cividis"]
+    edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    axes.pcolormesh(*edges, shares, cmap=cividis, vmin=0, vmax=1)
+    numbers = values.size <= _MAX_CELLS_WITH_NUMBERS
+    decimals = 2 if float(np.abs(values[finite]).max()) < 100 else 0
     for row, column in np.ndindex(rows, columns):
         if not finite[row, column]:
             axes.plot(
                 [column - 0.3, column + 0.3], [row + 0.3, row - 0.3], color=GRID, linewidth=0.6
             )  # fmt: skip
             continue
-        value = float(values[row, column])
-        fill = ramp(ticks.share(value, low, high))
-        axes.fill(
-            [column - 0.5, column + 0.5, column + 0.5, column - 0.5],
-            [row - 0.5, row - 0.5, row + 0.5, row + 0.5],
-            color=hex_of(fill),
-            linewidth=0,
-        )
         if numbers:
-            text = f"{value:.{decimals}f}"
+            red, green, blue, _ = cividis(shares[row, column], bytes=True)
+            text = f"{values[row, column]:.{decimals}f}"
             size = 5.5 if columns <= 8 else 4.6
-            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=hex_of(ink_on(fill)))
+            ink = hex_of(ink_on((int(red), int(green), int(blue))))
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
     axes.set_xticks(range(columns), heat.columns)
     axes.set_yticks(range(rows), heat.rows)
     axes.set_xlim(-0.5, columns - 0.5)

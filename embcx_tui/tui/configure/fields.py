@@ -1,4 +1,4 @@
-"""The fields of the form: which key of a study file each one edits, and how."""
+"""The fields of the form: the key of a study file that each edits, and its editor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = "data.files"  # not a key of a study file: the part of data.datasets tha
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: `key` of the study file, `label`, and how it is edited; `options` for several and one."""
+    """A field: its `key` in the study file, its `label` and its editor; `options` for `several` and `one`."""
 
     key: str
     label: str
@@ -34,14 +34,14 @@ class Field:
 
     @property
     def hint(self) -> str:
-        """What the field means, from the study file's own descriptions."""
+        """The meaning of the field, from the descriptions of the settings."""
         if self.key == FILES:
             return "file:PATH.npz, …"
         return known_keys()[self.key]
 
 
-# The keys' names, where a person would say it otherwise.
-LABELS = {"samples_per_class": "samples a class", "metrics": "metrics too", "data.files": "from files"}
+# Labels that are not the key's own name.
+LABELS = {"samples_per_class": "points / class", "metrics": "other metrics", "data.files": "from files"}
 TITLES = {"measure": "Measuring"}
 
 
@@ -93,17 +93,17 @@ def value_at(values: Mapping[str, Any], key: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as it is typed in a field: lists with commas, numbers as short as they can be."""
+    """Return a value as the user types it in a field: lists with commas, numbers as short as possible."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(as_text(one) for one in value)
+        return ", ".join(as_text(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else safe_text(value, 2_000)
 
 
 class FieldRow(Widget):
-    """A label, the editor, and to its right (below a choice) what it means or what is wrong with it."""
+    """A label, the editor, and right of it (below a choice) its meaning or its mistake."""
 
     class Changed(Message):
-        """The person changed a field."""
+        """The user changed a field."""
 
     def __init__(self, field: Field) -> None:
         super().__init__(classes=f"field {'choice' if field.options else field.kind}")
@@ -116,10 +116,10 @@ class FieldRow(Widget):
             if field.options:
                 with Vertical():
                     yield Choices(field.options, single=field.kind == "one", id=editor_id(field.key))
-                    yield Static(classes="said")
+                    yield Static(classes="hint")
             else:
                 yield Input(compact=True, id=editor_id(field.key), select_on_focus=False)
-                yield Static(Content(field.hint), classes="said")
+                yield Static(Content(field.hint), classes="hint")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -131,7 +131,7 @@ class FieldRow(Widget):
 
     @property
     def value(self) -> Any:
-        """What the field says, as a study file would have it; None for an empty number."""
+        """The value of the field as in a study file; None for an empty number."""
         if self.field.options:
             chosen = list(self.query_one(Choices).chosen)
             return chosen[0] if self.field.kind == "one" and chosen else chosen
@@ -141,7 +141,7 @@ class FieldRow(Widget):
         if not text:
             return [] if self.field.kind == "list" else None
         if self.field.key == FILES:
-            # Paths, not TOML: a comma parts them.
+            # Paths between commas, not TOML.
             return [part.strip() for part in text.split(",") if part.strip()]
         return parse_value(text, is_list=self.field.kind == "list")
 
@@ -150,15 +150,15 @@ class FieldRow(Widget):
         with self.prevent(Input.Changed):
             if self.field.options:
                 wanted = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
-                self.query_one(Choices).chosen = tuple(one for one in self.field.options if one in wanted)
+                self.query_one(Choices).chosen = tuple(option for option in self.field.options if option in wanted)
             else:
                 self.query_one(Input).value = as_text(value)
 
     def say(self, mistake: str) -> None:
-        """Show what is wrong here; with an empty text what the field means."""
-        said = self.query_one(".said", Static)
+        """Show a mistake; with an empty text the meaning of the field."""
+        hint = self.query_one(".hint", Static)
         self.set_class(bool(mistake), "-wrong")
-        said.update(Content(f"✗ {mistake}") if mistake else Content("" if self.field.options else self.field.hint))
+        hint.update(Content(f"✗ {mistake}") if mistake else Content("" if self.field.options else self.field.hint))
 
 
 def editor_id(key: str) -> str:
@@ -167,7 +167,7 @@ def editor_id(key: str) -> str:
 
 
 def collect(rows: Mapping[str, FieldRow]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the values of a study file that the fields say, and mistakes that only a form can have, by key."""
+    """Return the values of the fields as in a study file, and the mistakes that only a form can have, by key."""
     values: dict[str, Any] = {}
     mistakes: dict[str, str] = {}
     for key, row in rows.items():
@@ -185,7 +185,7 @@ def collect(rows: Mapping[str, FieldRow]) -> tuple[dict[str, Any], dict[str, str
 
 
 def missing_file(values: Mapping[str, Any]) -> str:
-    """Return which `file:` dataset of a study file is not there, its path absolute; "" where none is missing."""
+    """Return a line on the first `file:` dataset that does not exist; "" where none is missing. Paths are absolute."""
     for name in values["data"]["datasets"]:
         if name.startswith(FILE_PREFIX) and not file_exists(path := Path(name.removeprefix(FILE_PREFIX))):
             return f"there is no file {safe_text(path, 2_000)}"
@@ -193,10 +193,10 @@ def missing_file(values: Mapping[str, Any]) -> str:
 
 
 def row_of_mistake(key: str, rows: Mapping[str, FieldRow]) -> str:
-    """Return the key of the field that shows a mistake at `key`, such as `networks.activations.1`; "" for none."""
+    """Return the key of the field for a mistake at `key`, such as `networks.activations.1`; "" where there is none."""
     parts = key.split(".")
     if parts[:2] == ["data", "datasets"] and len(parts) > 2 and parts[2].isdigit():
-        # The typed ones come after the chosen ones.
+        # Typed datasets come after chosen ones.
         return FILES if int(parts[2]) >= len(rows["data.datasets"].value) else "data.datasets"
     for length in range(len(parts), 0, -1):
         if ".".join(parts[:length]) in rows:

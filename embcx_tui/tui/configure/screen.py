@@ -1,4 +1,4 @@
-"""The form over a study file: what is wrong shows while typing, and so does what it costs."""
+"""The form for a study file; its mistakes and the cost of the study are shown while the user types."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
 
-# What an empty form begins with: the quickest study there is.
+# The form begins with the quickest study there is.
 FIRST_PRESET = "demo"
 
 
 class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The fields; arrows move between them, so the container must not scroll by arrows itself."""
+    """The fields. Arrows move between them, so they must not scroll the container."""
 
 
 class ConfigureScreen(ModeScreen):
-    """Edits one study file; `rows` (set by the application) tell how fast this machine is."""
+    """Edits a study file. The application sets `rows`, since each new study may have measured this machine."""
 
     CSS_PATH = "configure.tcss"
     MODE: ClassVar[Mode] = "configure"
@@ -74,9 +74,8 @@ class ConfigureScreen(ModeScreen):
         self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
-        # A study that began may have measured this machine.
         if self._settings and stored(self._settings.machine.device) != self._calibration:
-            self._tell()
+            self._show_cost()
 
     # Filling
 
@@ -86,7 +85,7 @@ class ConfigureScreen(ModeScreen):
                 continue
             value = value_at(values, key)
             if key == "data.datasets":
-                typed = [one for one in value if isinstance(one, str) and one not in row.field.options]
+                typed = [name for name in value if isinstance(name, str) and name not in row.field.options]
                 self._fields[FILES].fill(typed)
             row.fill(value)
         self._check()
@@ -110,7 +109,7 @@ class ConfigureScreen(ModeScreen):
 
     def _check(self) -> None:
         values, mistakes = collect(self._fields)
-        # The worker computes in another folder than that in which the application was started.
+        # The worker runs in another folder than the application.
         values = with_absolute_datasets(values, Path())
         self._settings = None
         try:
@@ -126,10 +125,10 @@ class ConfigureScreen(ModeScreen):
         self._mistakes = mistakes
         for key, row in self._fields.items():
             row.say(mistakes.get(key, ""))
-        self._tell()
+        self._show_cost()
         self.refresh_bindings()
 
-    def _tell(self) -> None:
+    def _show_cost(self) -> None:
         if self._settings is None:
             labels = [self._fields[key].field.label for key in self._fields if key in self._mistakes]
             text = Content.assemble(
@@ -159,7 +158,7 @@ class ConfigureScreen(ModeScreen):
             return self.focused is not None
         return True
 
-    # Doing
+    # Actions
 
     def action_leave(self) -> None:
         self.set_focus(None)
@@ -214,7 +213,7 @@ class ConfigureScreen(ModeScreen):
         try:
             validate(values)
         except SettingsError as error:
-            # What no field can show is said once.
+            # Mistakes that no field can show are shown once.
             lost = [str(mistake) for mistake in error.mistakes if not row_of_mistake(mistake.key, self._fields)]
             if lost:
                 self.post_message(Say(f"left out: {safe_text('; '.join(lost))}", "warning"))
@@ -223,7 +222,7 @@ class ConfigureScreen(ModeScreen):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Counts are exact, `seconds` is rough. `controls` are networks beside the `networks` that the study is about."""
+    """The size of a study, exact, and a rough time; `controls` are counted apart from `networks`."""
 
     networks: int
     controls: int
@@ -233,7 +232,7 @@ class Estimate:
 
 
 def estimate(settings: StudySettings, calibration: Calibration) -> Estimate:
-    """Return what `settings` ask for on a machine of this speed; some milliseconds for the paper's 280 networks."""
+    """Return the size and time of a study on this machine; takes some milliseconds for the paper's 280 networks."""
     plan = make_plan(settings)
     per_class = settings.data.samples_per_class
     return Estimate(

@@ -1,14 +1,13 @@
-"""Saving a figure or the screen: a small window that asks what and how, and shows where the file is."""
+"""The window in which a figure or the screen is saved: it asks what and how, and shows where the file is."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,7 +18,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from embcx_tui.figures.serialization import figure_text
+from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, file_name
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
@@ -27,106 +26,56 @@ from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.export.figure_list import NamedFigures
-from embcx_tui.tui.export.preview import Preview
-from embcx_tui.tui.export.screenshot import screen_svg, screen_text
+from embcx_tui.tui.export.preview import FullScreenPreview, Preview
+from embcx_tui.tui.export.save import (
+    LONGEST_PATH,
+    SIZES,
+    ExportFigure,
+    ExportOptions,
+    export,
+    screen_svg,
+    screen_text,
+)
 from embcx_tui.tui.keys import written
-from embcx_tui.tui.layers.export_figures import Shown
 from embcx_tui.tui.mode_screen import MinimumSizeScreen
 from embcx_tui.tui.widgets.choices import Choices
 
-WHAT = ("a figure of the study", "all figures", "screen (SVG)", "screen (text)")
+NAMED, ALL, SCREEN_SVG, SCREEN_TEXT = SUBJECTS = (
+    "a figure of the study",
+    "all figures",
+    "screen (SVG)",
+    "screen (text)",
+)
 _ABOUT = {
-    WHAT[1]: "Every figure that this study can serve",
-    WHAT[2]: "The screen below this window, as a picture of text",
-    WHAT[3]: "The screen below this window, as lines of text",
+    ALL: "Every figure that this study has",
+    SCREEN_SVG: "The screen below this window, as a picture of text",
+    SCREEN_TEXT: "The screen below this window, as lines of text",
 }
-FORMATS = ("png", "svg", "pdf")
-# As a person reads them, and as `embcx-tui export --size` does.
-SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
-LEAST_DPI, MOST_DPI = 50, 1200
-# A path longer than this is still a path; it is shown whole, since a person copies it.
-_LONGEST_PATH = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a figure is to be saved; `folder` empty: into the study's own exports."""
-
-    format: str = "png"
-    size: str = "fitting"
-    dpi: int = 300
-    folder: str = ""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Wish:
-        """Return the wish that was remembered, defaults for what cannot be."""
-        kind, size, dpi, folder = (values.get(name) for name in ("format", "size", "dpi", "folder"))
-        return cls(
-            kind if kind in FORMATS else "png",
-            size if size in SIZES else "fitting",
-            dpi if isinstance(dpi, int) and LEAST_DPI <= dpi <= MOST_DPI else 300,
-            folder if isinstance(folder, str) else "",
-        )
-
-    def target(self, paths: StudyPaths) -> Path:
-        """Return the folder to write to."""
-        return Path(self.folder).expanduser().absolute() if self.folder else paths.exports
-
-
-def export_command(paths: StudyPaths, figure: str | Shown, wish: Wish, exclude_chance: bool = False) -> tuple[str, ...]:
-    """Return the command that draws `figure` of a study as wished and prints the file's path.
-
-    A named figure is built anew from the study, without networks at chance where they are to be left out; what is
-    shown is read from the command's standard input, as it is.
-    Another process: matplotlib takes half a second to import and has no place in the application.
-    """
-    # -P: a file named like one of our modules in the current directory must not be imported instead.
-    command = (sys.executable, "-P", "-m", "embcx_tui")
-    without = ("--exclude-chance",) if exclude_chance else ()
-    what = ("export", paths.id, "--figure", figure, *without) if isinstance(figure, str) else ("draw", figure.name)
-    options = ("--format", wish.format, "--size", SIZES[wish.size], "--dpi", str(wish.dpi))
-    return (*command, *what, *options, "--out", str(wish.target(paths)))
-
-
-async def export(paths: StudyPaths, figure: str | Shown, wish: Wish, exclude_chance: bool = False) -> tuple[str, bool]:
-    """Draw and write a figure; return the file's path and True, or what went wrong in one line and False."""
-    values = b"" if isinstance(figure, str) else (await asyncio.to_thread(figure_text, figure.figure)).encode("ascii")
-    process = await asyncio.create_subprocess_exec(
-        *export_command(paths, figure, wish, exclude_chance),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, errors = await process.communicate(values)
-    except asyncio.CancelledError:
-        # The window was closed while it was being drawn.
-        process.kill()
-        raise
-    said = [line for line in out.decode(errors="replace").splitlines() if line.strip()]
-    if process.returncode == 0 and said:
-        return safe_text(said[-1], _LONGEST_PATH), True
-    told = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    return safe_text(told[-1] if told else f"the drawing ended without a word (code {process.returncode})"), False
-
-
-class _Pick(Choices):
-    """One of several, taken by moving onto it."""
+class _ChoiceField(Choices):
+    """A choice of one option, made by moving onto it."""
 
     def action_move(self, step: int) -> None:
         super().action_move(step)
         self.action_choose()
 
-    def take(self, option: str) -> None:
+    def select(self, option: str) -> None:
         self.chosen, self.cursor = (option,), self._options.index(option)
+
+    @property
+    def value(self) -> str:
+        return self.chosen[0]
 
 
 class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
-    """Asks what to save and how, draws it, and stays until the file's path was read.
+    """Asks what to save and how, saves it, and stays until the user has read the file's path.
 
-    `figure` is the name of `embcx-tui export` to begin with among those of `snapshot`; `shown`, by its name in the
-    window, what is on the screen below: the first of these is what is meant unless another is chosen. With
-    `exclude_chance` named figures are drawn without networks at chance, as the screen is.
+    Parameters
+    ----------
+    figure : the name, as in `embcx-tui export --figure`, that is highlighted first among the figures of `snapshot`
+    shown : what the screen below shows, by its words in the window; the first of these is chosen at the beginning
+    exclude_chance : draw named figures without networks at chance, as the screen below does
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/dialogs.tcss", "export.tcss"]
@@ -144,7 +93,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         paths: StudyPaths,
         snapshot: Snapshot,
         figure: str,
-        shown: Mapping[str, Shown] | None = None,
+        shown: Mapping[str, ExportFigure] | None = None,
         exclude_chance: bool = False,
     ) -> None:
         super().__init__()
@@ -153,8 +102,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         self._snapshot = snapshot
         self._figure = figure
         self.shown = dict(shown or {})
-        self._drawing = False
-        self._asked: Path | None = None  # there already, and said so: saved over when asked again
+        self._saving = False
+        self._warned_of: Path | None = None  # exists already, and the user was told: saving again overwrites it
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -164,20 +113,20 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
                     yield from self._form()
                 yield Preview(id="preview")
             with Horizontal(classes="dialog-answers"):
-                yield Button(f"Preview {written(self.app, 'export.preview')}", id="whole-preview")
+                yield Button(f"Preview {written(self.app, 'export.preview')}", id="open-preview")
                 yield Button("Save", id="save")
                 yield Button("Cancel", id="close")
 
     def _form(self) -> ComposeResult:
         yield Static(id="about", classes="dialog-text")
-        for label, name, options in (
-            ("what", "what", (*self.shown, *WHAT)),
-            ("format", "format", tuple(kind.upper() for kind in FORMATS)),
-            ("size", "size", tuple(SIZES)),
+        for name, options in (
+            ("what", (*self.shown, *SUBJECTS)),
+            ("format", tuple(format.upper() for format in FORMATS)),
+            ("size", tuple(SIZES)),
         ):
             with Horizontal(classes="export-line"):
-                yield Static(label, classes="export-label")
-                yield _Pick(options, single=True, id=name)
+                yield Static(name, classes="export-label")
+                yield _ChoiceField(options, single=True, id=name)
             if name == "what":
                 yield NamedFigures(self._figure, id="named")
         with Horizontal(classes="export-line"):
@@ -191,95 +140,81 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#outcome").display = False
         self.query_one(NamedFigures).display = not self.shown
-        self.query_one(".dialog").set_class(not self.query_one(Preview).why_not, "-seen")
+        self.query_one(".dialog").set_class(not self.query_one(Preview).unavailable, "-with-preview")
         self.query_one(NamedFigures).gather(self._paths, self._snapshot, self._exclude_chance)
-        wish = Wish.of(getattr(self.app, "export_choices", {}))
-        for name, option in (
-            ("what", next(iter(self.shown), WHAT[0])),
-            ("format", wish.format.upper()),
-            ("size", wish.size),
-        ):
-            self.query_one(f"#{name}", _Pick).take(option)
-        self.query_one("#dpi", Input).value = str(wish.dpi)
-        self.query_one("#folder", Input).value = wish.folder
-        # Once it is known how much room there is.
-        self.call_after_refresh(self._tell)
+        options = ExportOptions.from_values(getattr(self.app, "export_choices", {}))
+        self._field("what").select(next(iter(self.shown), NAMED))
+        self._field("format").select(options.format.upper())
+        self._field("size").select(options.size)
+        self.query_one("#dpi", Input).value = str(options.dpi)
+        self.query_one("#folder", Input).value = options.folder
+        # After the layout, which gives the preview its size.
+        self.call_after_refresh(self._describe)
 
     def on_resize(self, event: Resize) -> None:
-        self.call_after_refresh(self._tell)
+        self.call_after_refresh(self._describe)
+
+    def _field(self, name: str) -> _ChoiceField:
+        return self.query_one(f"#{name}", _ChoiceField)
 
     @on(Choices.Changed)
     @on(NamedFigures.Changed)
-    def _tell(self) -> None:
-        """Say what the chosen thing is and what its file will be called, and show it where that can be."""
-        what, named = self._what, self.query_one(NamedFigures)
-        named.display = what == WHAT[0]
-        if what in self.shown:
-            about = self.shown[what].title
-        elif what == WHAT[0]:
-            about = named.about or ("No figure is called that" if named.chosen is None else "…")
+    def _describe(self) -> None:
+        """Say what is chosen and what its file will be called, and preview it where that is possible."""
+        subject, named, figure = self._subject, self.query_one(NamedFigures), self._selected_figure
+        named.display = subject == NAMED
+        if subject in self.shown:
+            about = self.shown[subject].title
+        elif subject == NAMED:
+            about = named.about or ("No figure matches" if named.chosen is None else "…")
         else:
-            about = _ABOUT[what]
-        format, figure = self.query_one("#format", _Pick).chosen[0].lower(), self._one_figure
-        name = f"*.{format}" if what == WHAT[1] else self._file_name(format)
-        if what == WHAT[0] and figure is None:
-            name = ""
+            about = _ABOUT[subject]
+        nothing = subject == NAMED and figure is None
+        format = self._field("format").value.lower()
+        name = "" if nothing else f"*.{format}" if subject == ALL else self._file_name(format)
         self.query_one("#about", Static).update(
             Content.assemble(about[:1].upper() + about[1:], "\n", (safe_text(name, 200), "$text-muted"))
         )
-        self.query_one("#whole-preview", Button).disabled = figure is None
-        self.query_one("#save", Button).disabled = self._drawing or (what == WHAT[0] and figure is None)
-        self.query_one(Preview).ask(self._paths, figure, self._wide_as if figure else "", self._exclude_chance)
+        self.query_one("#open-preview", Button).disabled = figure is None
+        self.query_one("#save", Button).disabled = self._saving or nothing
+        size = self._size_option if figure else ""
+        self.query_one(Preview).request(self._paths, figure, size, self._exclude_chance)
 
     @property
-    def _what(self) -> str:
-        return self.query_one("#what", _Pick).chosen[0]
+    def _subject(self) -> str:
+        """What is to be saved: a key of `shown`, or one of `SUBJECTS`."""
+        return self._field("what").value
 
     @property
-    def _wide_as(self) -> str:
-        """How wide the figure is to be, as `--size` names it."""
-        return SIZES[self.query_one("#size", _Pick).chosen[0]]
+    def _size_option(self) -> str:
+        return SIZES[self._field("size").value]
 
     @property
-    def _one_figure(self) -> str | Shown | None:
-        """The one figure that is chosen; None for several, for the screen, and while no name fits what is typed."""
-        if self._what == WHAT[0]:
-            return self.query_one(NamedFigures).chosen
-        return self.shown.get(self._what)
+    def _selected_figure(self) -> str | ExportFigure | None:
+        """The figure that is chosen; None for all figures, for the screen, and while no name matches what is typed."""
+        return self.query_one(NamedFigures).chosen if self._subject == NAMED else self.shown.get(self._subject)
 
-    @on(Button.Pressed, "#whole-preview")
+    @on(Button.Pressed, "#open-preview")
     def action_preview(self) -> None:
-        from embcx_tui.tui.export.whole import WholePreview
+        if figure := self._selected_figure:
+            preview = FullScreenPreview(self._paths, self._snapshot, figure, self._size_option, self._exclude_chance)
+            self.app.push_screen(preview)
 
-        if figure := self._one_figure:
-            self.app.push_screen(WholePreview(self._paths, self._snapshot, figure, self._wide_as, self._exclude_chance))
-
-    def _wish(self) -> Wish | None:
-        """Return what is asked for; None where the dpi cannot be."""
+    def _options(self) -> ExportOptions | None:
+        """Return the options in the form; None where the dpi are impossible."""
         dpi = self.query_one("#dpi", Input).value
-        if not dpi.isdecimal() or not LEAST_DPI <= int(dpi) <= MOST_DPI:
+        if not dpi.isdecimal() or not MIN_DPI <= int(dpi) <= MAX_DPI:
             return None
-        return Wish(
-            self.query_one("#format", _Pick).chosen[0].lower(),
-            self.query_one("#size", _Pick).chosen[0],
-            int(dpi),
-            self.query_one("#folder", Input).value.strip(),
-        )
-
-    def _file(self, wish: Wish) -> Path | None:
-        """Return the file that would be written; None for several."""
-        return None if self._what == WHAT[1] else wish.target(self._paths) / self._file_name(wish.format)
+        folder = self.query_one("#folder", Input).value.strip()
+        return ExportOptions(self._field("format").value.lower(), self._field("size").value, int(dpi), folder)
 
     def _file_name(self, format: str) -> str:
-        """Return the name of the one file that would be written."""
-        what = self._what
-        if what in WHAT[2:]:
+        """Return the name of the file that will be written, unless all figures are."""
+        if self._subject in (SCREEN_SVG, SCREEN_TEXT):
             mode = re.sub(r"[^a-z]", "", self.app.current_mode)
-            return f"screen-{mode}.{'svg' if what == WHAT[2] else 'txt'}"
-        one = self._one_figure
-        name = one.name if isinstance(one, Shown) else one or ""
-        # As the command names it.
-        return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
+            return f"screen-{mode}.{'svg' if self._subject == SCREEN_SVG else 'txt'}"
+        figure = self._selected_figure
+        return file_name(figure.name if isinstance(figure, ExportFigure) else figure or "", format)
 
     @on(Button.Pressed, "#close")
     def action_cancel(self) -> None:
@@ -290,53 +225,59 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def action_save(self) -> None:
         if self.query_one("#save", Button).disabled:
             return
-        wish = self._wish()
-        if wish is None:
-            self._say(f"dpi is a number from {LEAST_DPI} to {MOST_DPI}", failed=True)
+        options = self._options()
+        if options is None:
+            self._report(f"dpi is a number from {MIN_DPI} to {MAX_DPI}", "-failed")
             self.query_one("#dpi").focus()
             return
-        file = self._file(wish)
-        there = file if file else wish.target(self._paths)
-        exists = file.exists() if file else any(there.glob(f"*.{wish.format}"))
-        if exists and self._asked != there:
-            self._asked = there
-            what = safe_text(there.name, 200) if file else f"a .{wish.format} in {safe_text(there.name, 200)}"
-            self._say(f"There is already {what}.\nEnter again writes over it", asks=True)
+        folder = options.folder_of(self._paths)
+        file = None if self._subject == ALL else folder / self._file_name(options.format)
+        target = file or folder
+        exists = file.exists() if file else any(folder.glob(f"*.{options.format}"))
+        if exists and self._warned_of != target:
+            self._warned_of = target
+            name = safe_text(target.name, 200) if file else f"a .{options.format} in {safe_text(target.name, 200)}"
+            self._report(f"{name} exists already.\nPress Enter again to overwrite it", "-asks")
             return
         choices = getattr(self.app, "export_choices", None)
         if isinstance(choices, dict):
-            choices.update(asdict(wish))
-        self._save(wish, file)
+            choices.update(asdict(options))
+        self._save(options, file)
 
-    def _say(self, text: str | Content, *, failed: bool = False, asks: bool = False) -> None:
+    def _report(self, text: str | Content, kind: str = "") -> None:
+        """Show the outcome; `kind` is `-failed` for an error, `-asks` where saving again is the answer."""
         outcome = self.query_one("#outcome", Static)
         outcome.display = True
         outcome.update(Content(text) if isinstance(text, str) else text)
-        self.add_class("-told")
-        self.set_class(failed, "-failed")
-        self.set_class(asks, "-asks")
+        self.add_class("-with-outcome")
+        for name in ("-failed", "-asks"):
+            self.set_class(name == kind, name)
 
     @work(exclusive=True)
-    async def _save(self, wish: Wish, file: Path | None) -> None:
+    async def _save(self, options: ExportOptions, file: Path | None) -> None:
         save, close = self.query_one("#save", Button), self.query_one("#close", Button)
-        save.disabled = self._drawing = True
-        self._say("Drawing …")
-        if self._what in WHAT[2:]:
-            assert file is not None
+        save.disabled = self._saving = True
+        self._report("Drawing …")
+        if file is not None and self._subject in (SCREEN_SVG, SCREEN_TEXT):
             text, saved = await self._save_screen(file)
         else:
-            text, saved = await export(self._paths, self._one_figure or "all", wish, self._exclude_chance)
-        self._asked = None
-        if saved and self._what == WHAT[1]:
-            text = safe_text(wish.target(self._paths), _LONGEST_PATH)
-        self._say(Content.assemble(("Saved: ", "$text-success"), text) if saved else text, failed=not saved)
+            figure = self._selected_figure or "all"
+            text, saved = await export(self._paths, figure, options, self._exclude_chance)
+        self._warned_of = None
+        if saved and self._subject == ALL:
+            text = safe_text(options.folder_of(self._paths), LONGEST_PATH)
+        if saved:
+            self._report(Content.assemble(("Saved: ", "$text-success"), text))
+        else:
+            self._report(text, "-failed")
         close.label = "Close"
-        save.disabled = self._drawing = False
+        save.disabled = self._saving = False
         close.focus()
 
     async def _save_screen(self, file: Path) -> tuple[str, bool]:
+        """Write the screen below; return the path and True, or what went wrong and False."""
         below = self.app.screen_stack[-2]
-        text = screen_svg(below, "embcx-tui") if self._what == WHAT[2] else screen_text(below)
+        text = screen_svg(below, "embcx-tui") if self._subject == SCREEN_SVG else screen_text(below)
 
         def write() -> None:
             make_folder(file.parent)
@@ -346,4 +287,4 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             await asyncio.to_thread(write)
         except (EmbcxError, OSError) as error:
             return safe_text(error), False
-        return safe_text(file, _LONGEST_PATH), True
+        return safe_text(file, LONGEST_PATH), True

@@ -1,4 +1,4 @@
-"""The figures that a study can serve, by the names of `embcx-tui export --figure`: a list narrowed by typing."""
+"""The figures that a study has, by the names of `embcx-tui export --figure`: a list narrowed by typing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 
-# Names of figures come from ids, which are short; a damaged study file may say what it likes.
+# Names of figures are made of ids, which are short; those in a damaged study file may be of any length.
 _LONGEST_NAME = 80
 
 
 def named_figures(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool = False) -> tuple[tuple[str, str], ...]:
-    """Return the (name, what it shows) of every figure this study can serve now."""
+    """Return the name and a description of every figure this study has now."""
     from embcx_tui.figures.gallery import about, study_figures
 
     names = study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
@@ -34,25 +34,25 @@ def named_figures(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool = 
 
 
 def named_figure(paths: StudyPaths, snapshot: Snapshot, name: str, exclude_chance: bool = False) -> Figure:
-    """Return a figure by its name (up to 1 s: not on the loop); KeyError where the study cannot serve it."""
+    """Return a figure by its name; KeyError where the study does not have it. Up to 1 s: never on the event loop."""
     from embcx_tui.figures.gallery import study_figures
 
     return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)[name]()
 
 
 class NamedFigures(Vertical):
-    """Lets a person choose one of a study's figures; `wanted` is highlighted first, where there is such a one."""
+    """Lets the user choose one of a study's figures, beginning with `preferred` where the study has it."""
 
-    # The field has the keys all along: letters narrow the list, up and down go through it and on to its neighbours.
+    # The field keeps the focus: letters narrow the list, up and down go through it and then on to the next field.
     BINDINGS: ClassVar[list[BindingType]] = [keys.hidden("up", "move(-1)"), keys.hidden("down", "move(1)")]
 
     class Changed(Message):
-        """Another figure is highlighted, or none is left."""
+        """Another figure is highlighted, or no name matches what is typed."""
 
-    def __init__(self, wanted: str, *, id: str | None = None) -> None:
+    def __init__(self, preferred: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._wanted = wanted
-        self._known: tuple[tuple[str, str], ...] | None = None
+        self._preferred = preferred
+        self._figures: tuple[tuple[str, str], ...] | None = None
 
     def compose(self) -> ComposeResult:
         yield Input(placeholder="type to narrow: relu, fig, epochs …", compact=True, id="narrow", max_length=80)
@@ -62,48 +62,48 @@ class NamedFigures(Vertical):
 
     @property
     def chosen(self) -> str | None:
-        """The name that is highlighted; before the names are known the one that was wished for."""
-        if self._known is None:
-            return self._wanted
+        """The name that is highlighted; before the list is there, the preferred one."""
+        if self._figures is None:
+            return self._preferred
         names = self.query_one("#names", OptionList)
         option = names.highlighted_option
         return option.id if option else None
 
     @property
     def about(self) -> str:
-        """What the highlighted figure shows, in words."""
-        return dict(self._known or ()).get(self.chosen or "", "")
+        """What the highlighted figure shows."""
+        return dict(self._figures or ()).get(self.chosen or "", "")
 
     @work(exclusive=True)
     async def gather(self, paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> None:
-        """Find out which figures there are, and list them."""
-        self._known = await asyncio.to_thread(named_figures, paths, snapshot, exclude_chance)
-        self._list(self._wanted)
+        """List the figures that the study has; they are looked up in a thread."""
+        self._figures = await asyncio.to_thread(named_figures, paths, snapshot, exclude_chance)
+        self._list(self._preferred)
 
     @on(Input.Changed, "#narrow")
     def _narrowed(self, event: Input.Changed) -> None:
         event.stop()
-        if self._known is not None:
+        if self._figures is not None:
             self._list(self.chosen)
 
-    def _list(self, here: str | None) -> None:
+    def _list(self, highlighted: str | None) -> None:
         words = self.query_one("#narrow", Input).value.casefold().split()
-        found = [
+        matching = [
             (name, about)
-            for name, about in self._known or ()
+            for name, about in self._figures or ()
             if all(word in f"{name} {about}".casefold() for word in words)
         ]
         names = self.query_one("#names", OptionList)
         names.clear_options()
-        widest = max((len(name) for name, _ in found), default=0)
+        widest = max((len(name) for name, _ in matching), default=0)
         names.add_options(
             Option(
                 Content.assemble(safe_text(name, _LONGEST_NAME).ljust(widest), (f"  {about}", "$text-muted")), id=name
             )
-            for name, about in found
+            for name, about in matching
         )
-        places = [name for name, _ in found]
-        names.highlighted = places.index(here) if here in places else 0 if places else None
+        listed = [name for name, _ in matching]
+        names.highlighted = listed.index(highlighted) if highlighted in listed else 0 if listed else None
         self.post_message(self.Changed())
 
     @on(OptionList.OptionHighlighted)
@@ -113,7 +113,7 @@ class NamedFigures(Vertical):
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
-        # A click highlights it too; saving is for the button.
+        # The click has highlighted it already. Saving is left to the button.
         event.stop()
 
     def action_move(self, by: int) -> None:

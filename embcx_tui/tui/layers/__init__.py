@@ -1,1 +1,1 @@
-"""The layer browser: complexity over layers, the points of a layer, and what a person sees of them."""
+"""The layer browser: charts of complexity over layers, the points of a layer, and the numbers of both."""

@@ -1,12 +1,10 @@
-"""The arrays of a study, read off the loop and kept: a layer looked at twice is read once."""
+"""The arrays of a study, read in a thread and kept: a layer that is shown again is not read again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +14,21 @@ from embcx_tui.store.arrays import read_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import SealedFile
+from embcx_tui.tui.lru_cache import LruCache
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# 1,000 points with their neighbours are 28 kB, a sample of 32 × 32 colour images is 3 MB: all layers of a study, and
-# the runs one looks at.
+# 1,000 points with their neighbours are 28 kB, a sample of 32 × 32 colour images is 3 MB: room for all layers of a
+# study and the samples of the runs that are being compared.
 _KEPT_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the layers of a run are measured on: rows of the training set.
+    """The inputs that the layers of a run are measured on, as rows of the training set.
 
-    `labels` [n] are classes, `index` [n] places in the training set. The inputs themselves are the shelf's: they are
-    large.
+    `labels` [n] are classes, `index` [n] indices into the training set. The inputs themselves stay in the cache: they
+    are large.
     """
 
     sha256: str
@@ -38,44 +37,45 @@ class Sample:
 
     def row_of(self, index: int) -> int | None:
         """Return the row of an input of the training set; None where this sample does not hold it."""
-        found = np.flatnonzero(self.index == index)
-        return int(found[0]) if found.size else None
+        rows = np.flatnonzero(self.index == index)
+        return int(rows[0]) if rows.size else None
 
 
 class ArrayCache:
-    """Arrays of one study by their files; one that cannot be read is kept as its one-line reason."""
+    """The arrays of one study's files. A file that cannot be read is kept as the reason why, in one line."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self._root = paths.root
-        self._kept: OrderedDict[str, Arrays | str] = OrderedDict()
-        self._bytes = 0
+        self._kept = LruCache[str, Arrays | str](size=_KEPT_BYTES, size_of=_size)
 
-    def known(self, file: SealedFile) -> Arrays | str | None:
-        """Return what has been read: the arrays, the reason why not, or None where it has not been tried."""
-        if file.sha256 in self._kept:
-            self._kept.move_to_end(file.sha256)
+    def get(self, file: SealedFile) -> Arrays | str | None:
+        """Return the arrays of a file, or the reason why there are none; None where it is not read yet."""
         return self._kept.get(file.sha256)
 
     async def fetch(self, files: Iterable[SealedFile]) -> bool:
-        """Read those files that are not known, in a thread; tell whether there were any."""
+        """Read the files that are not kept, in a thread; tell whether there were any."""
         missing = [file for file in files if file.sha256 not in self._kept]
         if missing:
-            read = await asyncio.to_thread(lambda: [_read(self._root, file) for file in missing])
+            read = await asyncio.to_thread(lambda: [self._read(file) for file in missing])
             for file, arrays in zip(missing, read, strict=True):
-                self._keep(file.sha256, arrays)
+                # Another request may have read it meanwhile; views of its arrays may be in use.
+                if file.sha256 not in self._kept:
+                    self._kept[file.sha256] = arrays
         return bool(missing)
 
-    def _keep(self, key: str, arrays: Arrays | str) -> None:
-        if key in self._kept:
-            return
-        self._kept[key] = arrays
-        self._bytes += _size(arrays)
-        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
+    def _read(self, file: SealedFile) -> Arrays | str:
+        try:
+            return read_arrays(self._root, file)
+        except StoreError as error:
+            return str(error)
+
+    def _array(self, file: SealedFile, name: str) -> NDArray[Any] | None:
+        arrays = self.get(file)
+        return None if arrays is None or isinstance(arrays, str) else arrays.get(name)
 
     def points(self, file: SealedFile) -> NDArray[np.float32] | str | None:
-        """Return the points [n, 2] of a layer's file, or why there are none; None: not read yet."""
-        arrays = self.known(file)
+        """Return the points [n, 2] of a layer's file, or why there are none; None where it is not read yet."""
+        arrays = self.get(file)
         if arrays is None or isinstance(arrays, str):
             return arrays
         points = arrays.get("points")
@@ -84,16 +84,15 @@ class ArrayCache:
         return points.astype(np.float32, copy=False)
 
     def neighbours(self, file: SealedFile, n: int) -> NDArray[np.unsignedinteger[Any]] | None:
-        """Return the rows [n, k] nearest in the layer to each of `n` rows; None where a file does not tell."""
-        arrays = self.known(file)
-        near = None if arrays is None or isinstance(arrays, str) else arrays.get("neighbours")
+        """Return the rows [n, k] nearest to each of `n` rows in the layer; None where the file has no such array."""
+        near = self._array(file, "neighbours")
         if near is None or near.ndim != 2 or len(near) != n or not np.issubdtype(near.dtype, np.unsignedinteger):
             return None
         return near if near.size and near.max() < n else None
 
     def sample(self, file: SealedFile) -> Sample | str | None:
-        """Return the sample in a file, or why it cannot be shown; None: not read yet."""
-        arrays = self.known(file)
+        """Return the sample in a file, or why it cannot be shown; None where it is not read yet."""
+        arrays = self.get(file)
         if arrays is None or isinstance(arrays, str):
             return arrays
         labels, index = arrays.get("label"), arrays.get("index")
@@ -104,29 +103,16 @@ class ArrayCache:
             index = np.arange(n)
         return Sample(file.sha256, labels.astype(np.int64), index.astype(np.int64))
 
-    def inputs(self, file: SealedFile) -> NDArray[Any] | str | None:
-        """Return what the networks are shown [n, d], or why there is nothing; None: not read (any more)."""
-        arrays = self.known(file)
-        if arrays is None or isinstance(arrays, str):
-            return arrays
-        inputs = arrays.get("input")
-        return inputs.reshape(len(inputs), -1) if inputs is not None and inputs.ndim > 1 else "no inputs are stored"
+    def inputs(self, file: SealedFile) -> NDArray[Any] | None:
+        """Return the inputs [n, d] in a sample's file; None where it is not read (any more) or stores none."""
+        inputs = self._array(file, "input")
+        return inputs.reshape(len(inputs), -1) if inputs is not None and inputs.ndim > 1 else None
 
     def predicted(self, file: SealedFile, n: int) -> NDArray[np.int64] | None:
-        """Return a network's classes [n] of its sample; None where they are not known."""
-        arrays = self.known(file)
-        if arrays is None or isinstance(arrays, str):
-            return None
-        predicted = arrays.get("predicted")
+        """Return the classes [n] that a network predicts for its sample; None where they are not known."""
+        predicted = self._array(file, "predicted")
         return None if predicted is None or predicted.shape != (n,) else predicted.astype(np.int64)
 
 
-def _read(root: Path, file: SealedFile) -> Arrays | str:
-    try:
-        return read_arrays(root, file)
-    except StoreError as error:
-        return str(error)
-
-
 def _size(arrays: Arrays | str) -> int:
-    return 100 if isinstance(arrays, str) else 100 + sum(one.nbytes for one in arrays.values())
+    return 100 if isinstance(arrays, str) else 100 + sum(array.nbytes for array in arrays.values())

@@ -1,10 +1,10 @@
-"""What the upper panel of the layer browser can show: bars over layers, a heat map over epochs, accuracy."""
+"""The charts of the layer browser: bars over layers, heat maps over epochs, complexity against accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
 from embcx_tui.figures.cells import parts
@@ -12,35 +12,34 @@ from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Pan
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import activation_index, layer_tick, network_name, short_labels
 from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.tree_nodes import NodeKey
+from embcx_tui.tui.latest_request import LatestRequest
+from embcx_tui.tui.layers.selection import Chart, LayerSelection, NetworkLayer
 
-Chart = Literal["bars", "epochs", "accuracy"]
-# Cells that a value of a heat map takes with its number, and rows that are no values: the title, the epochs.
-_LEAST_BLOCK = 5
-_BESIDE_ROWS = 2
+# Columns that a value of a heat map takes with its number, and the rows without values: the title and the epochs.
+_LEAST_VALUE_COLUMNS = 5
+_OTHER_ROWS = 2
 NO_MEAN = "one run each: no mean, no spread"
-# From this size on a chart of dots has words at both axes, below it its title says what they are.
-_AXES_NAMED = (70, 11)
+# A chart of dots of at least this size has labels at both axes; below it, its title says what the axes are.
+_LABELLED_AXES = (70, 11)
 NARROW_TITLE = "test accuracy against last layer's KL"
 
 
-def charts_of(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
-    """Return the charts this study can show now of a network's architecture."""
-    found: list[Chart] = ["bars"]
+def available_charts(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
+    """Return the charts that this study has now for a network's architecture."""
+    charts: list[Chart] = ["bars"]
     if any(event.dataset == network.dataset for event in snapshot.earlier.values()):
-        found.append("epochs")
-    if any(one.dataset == network.dataset and one.layer for one in snapshot.measured.values()):
-        found.append("accuracy")
-    return tuple(found)
+        charts.append("epochs")
+    if any(event.dataset == network.dataset and event.layer for event in snapshot.measured.values()):
+        charts.append("accuracy")
+    return tuple(charts)
 
 
-def node_bars(
-    snapshot: Snapshot, place: NodeKey | None, network: Network, layer: int, exclude_chance: bool = False
-) -> Bars:
+def node_bars(snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer) -> Bars:
     """Return the bars of the selected node: one architecture, or a depth's activations side by side."""
-    if place and place.activation is None:
+    node, (network, layer), exclude_chance = selection.node, shown, selection.exclude_chance
+    if node and node.activation is None:
         bars = activation_bars(
-            snapshot, network.dataset, network.depth, place.control, exclude_chance=exclude_chance
+            snapshot, network.dataset, network.depth, node.control, exclude_chance=exclude_chance
         )  # fmt: skip
         activations = snapshot.plan.settings.networks.activations
         return replace(bars, chosen=(activations.index(network.activation), layer))
@@ -50,98 +49,153 @@ def node_bars(
         network.depth,
         network.activation,
         network.control,
-        highlight=place.run if place else None,
+        highlight=node.run if node else None,
         chosen_layer=layer,
         exclude_chance=exclude_chance,
     )
 
 
-def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Network, layer: int) -> Bars:
-    """Return the bars of single networks side by side, one group each."""
+def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: NetworkLayer) -> Bars:
+    """Return the bars of single networks side by side, one group for each."""
     names = short_labels(networks)
-    distinct = len({one.activation for one in networks}) == len(networks)
+    distinct = len({network.activation for network in networks}) == len(networks)
     groups = []
-    for place, network in enumerate(networks):
+    for index, network in enumerate(networks):
         bars = []
         for number in range(network.depth + 1):
             measured = snapshot.layer(network, number)
             value = float("nan") if measured is None or measured.kl is None else measured.kl
             bars.append(Bar(layer_tick(number), (value,), (bool(measured and measured.degenerate),)))
-        groups.append(BarGroup(names[place], tuple(bars), activation_index(network.activation) if distinct else place))
-    chosen = (networks.index(shown), min(layer, shown.depth)) if shown in networks else None
+        colour = activation_index(network.activation) if distinct else index
+        groups.append(BarGroup(names[index], tuple(bars), colour))
+    chosen = (networks.index(shown.network), shown.layer) if shown.network in networks else None
     title = f"{len(networks)} marked networks"
     note = " · ".join([*flaws(snapshot, networks), NO_MEAN, "esc forgets the marks"])
     return Bars(title, COMPLEXITY, tuple(groups), "layer", chosen=chosen, note=note)
 
 
 def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
-    """Return which of the networks of a comparison are at chance and which diverged, in words."""
-    names, states = short_labels(networks), [snapshot.networks[one.id] for one in networks]
-    found = (
-        ("at chance", [one.at_chance for one in states]),
-        ("diverged", [one.status == "diverged" for one in states]),
-    )
-    named = ((words, [name for name, holds in zip(names, flags, strict=True) if holds]) for words, flags in found)
-    return [f"{words}: {', '.join(some)}" for words, some in named if some]
+    """Return words on which of the compared networks are at chance and which diverged."""
+    named = list(zip(short_labels(networks), (snapshot.networks[network.id] for network in networks), strict=True))
+    at_chance = [name for name, state in named if state.at_chance]
+    diverged = [name for name, state in named if state.status == "diverged"]
+    return [
+        f"{flaw}: {', '.join(names)}" for flaw, names in (("at chance", at_chance), ("diverged", diverged)) if names
+    ]
 
 
-def slow_chart(chart: Chart, snapshot: Snapshot, network: Network, exclude_chance: bool = False) -> Figure:
-    """Return a chart that is counted over the whole study (up to 1 s: not on the loop)."""
+@dataclass(frozen=True, eq=False)
+class ChartRequest:
+    """A chart of the whole study: heat maps over epochs, or accuracy, for the dataset and depth of `network`."""
+
+    chart: Chart
+    snapshot: Snapshot
+    network: Network
+    exclude_chance: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return self.snapshot.id, self.chart, self.network.dataset, self.network.depth, self.exclude_chance
+
+    def is_like(self, other: ChartRequest | None) -> bool:
+        """Tell whether the other request is for the same chart from the same snapshot."""
+        return other is not None and self.key == other.key and self.snapshot is other.snapshot
+
+
+class StudyCharts:
+    """Draws charts of the whole study in a thread, the latest request first, and keeps the newest one."""
+
+    def __init__(self, drawn: Callable[[], None]) -> None:
+        self._drawn = drawn
+        self._newest: tuple[ChartRequest, Figure] | None = None
+        self._fitted: tuple[tuple[object, ...], Figure] | None = None
+        self._latest = LatestRequest(self._draw)
+        self.run = self._latest.run
+
+    def get(self, request: ChartRequest, shown: NetworkLayer, size: tuple[int, int]) -> Figure | None:
+        """Return the chart, perhaps of an earlier snapshot, for a panel of `size`; None where it was not drawn before.
+
+        The same object while nothing changes, since the canvas keeps its drawing.
+        """
+        if self._newest is None or self._newest[0].key != request.key:
+            return None
+        figure = self._newest[1]
+        key = (id(figure), shown, size)
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = key, fit_chart(figure, shown, *size)
+        return self._fitted[1]
+
+    def submit(self, request: ChartRequest) -> bool:
+        """Ask for a chart unless it is there; tell whether `run` has to be started."""
+        self._latest.withdraw()
+        done = request.is_like(self._newest[0] if self._newest else None) or request.is_like(self._latest.current)
+        return not done and self._latest.submit(request)
+
+    async def _draw(self, request: ChartRequest) -> None:
+        self._newest = request, await asyncio.to_thread(study_chart, request)
+        self._drawn()
+
+
+def study_chart(request: ChartRequest) -> Figure:
+    """Return a chart that is computed from the whole study; up to 1 s, so never on the event loop."""
     from embcx_tui.analysis.formatting import signed
     from embcx_tui.analysis.selection import select
     from embcx_tui.analysis.statistics import relations
     from embcx_tui.figures.extra_figures import accuracy_dots, epoch_heat
 
-    if chart == "epochs":
-        return epoch_heat(snapshot, network.dataset, network.depth, exclude_chance)
-    dots = accuracy_dots(snapshot, network.dataset, exclude_chance)
-    found = [one.rho for one in relations(select(snapshot, exclude_chance)) if one.dataset == network.dataset]
-    # In the title too: the note is left out where there is little room.
-    rho = f" · ρ = {signed(found[0])}" if found and found[0] is not None else ""
+    snapshot, dataset, exclude_chance = request.snapshot, request.network.dataset, request.exclude_chance
+    if request.chart == "epochs":
+        return epoch_heat(snapshot, dataset, request.network.depth, exclude_chance)
+    dots = accuracy_dots(snapshot, dataset, exclude_chance)
+    rhos = [relation.rho for relation in relations(select(snapshot, exclude_chance)) if relation.dataset == dataset]
+    # In the title too, since the note is left out where there is little room.
+    rho = f" · ρ = {signed(rhos[0])}" if rhos and rhos[0] is not None else ""
     return replace(dots, title=dots.title + rho)
 
 
-def fitted(figure: Figure, network: Network, layer: int, width: int, height: int) -> Figure:
-    """Return a chart of the whole study for a panel of this size, what is selected marked in it.
+def fit_chart(figure: Figure, shown: NetworkLayer, width: int, height: int) -> Figure:
+    """Return a chart of the whole study for a panel of this size, with the selection marked.
 
-    Where the heat maps of all activations cannot be read, that of the selected one stands alone.
+    Where the heat maps of all activations would be too small to read, the selected activation's is shown alone.
     """
+    network, layer = shown
     if isinstance(figure, Dots):
-        places = (
-            (place, number)
-            for place, group in enumerate(figure.groups)
-            for number, name in enumerate(group.names)
+        dots = (
+            (group_index, dot)
+            for group_index, group in enumerate(figure.groups)
+            for dot, name in enumerate(group.names)
             if name == network_name(network)
         )
-        chosen = next(places, None)
-        if width >= _AXES_NAMED[0] and height >= _AXES_NAMED[1]:
+        chosen = next(dots, None)
+        if width >= _LABELLED_AXES[0] and height >= _LABELLED_AXES[1]:
             return replace(figure, chosen=chosen)
         rho = figure.title.partition(" · ρ")
         return replace(figure, chosen=chosen, title="".join((NARROW_TITLE, *rho[1:])), y_label="")
     if not isinstance(figure, Panels):
         return figure
-    place = next((at for at, one in enumerate(figure.figures) if one.title == network.activation), None)
-    # Only trained networks are measured before their end.
+    selected = next((index for index, heat in enumerate(figure.figures) if heat.title == network.activation), None)
+    # Controls are not measured before the end of training, so no row is theirs.
     row = layer if network.control is None else None
     heats = tuple(
-        replace(one, chosen=row) if at == place and isinstance(one, Heat) else one
-        for at, one in enumerate(figure.figures)
+        replace(heat, chosen=row) if index == selected and isinstance(heat, Heat) else heat
+        for index, heat in enumerate(figure.figures)
     )
-    if _readable(figure, width, height) or place is None:
-        return replace(figure, figures=heats, chosen=None if row is None else place)
+    if _readable(figure, width, height) or selected is None:
+        return replace(figure, figures=heats, chosen=None if row is None else selected)
     title = f"{figure.title} · {network.activation}"
     if len(title) > width:
-        # The tree says the rest.
+        # The tree shows the rest.
         title = f"{figure.title.rpartition(' · ')[2]} · {network.activation}"
-    return Panels(title, (replace(heats[place], title=""),), 1, figure.note)
+    return Panels(title, (replace(heats[selected], title=""),), 1, figure.note)
 
 
 def _readable(heats: Panels, width: int, height: int) -> bool:
-    """Tell whether all of `heats` fit, every value with its number."""
+    """Tell whether all of `heats` fit with the number of every value."""
     shown = parts(heats, width, height)
     return len(shown) == len(heats.figures) and all(
-        part.height >= len(part.figure.rows) + _BESIDE_ROWS
-        and part.width >= len(part.figure.columns) * _LEAST_BLOCK + max(len(name) for name in part.figure.rows) + 1
+        part.height >= len(part.figure.rows) + _OTHER_ROWS
+        and part.width
+        >= len(part.figure.columns) * _LEAST_VALUE_COLUMNS + max(len(name) for name in part.figure.rows) + 1
         for part in shown
         if isinstance(part.figure, Heat)
     )

@@ -1,13 +1,14 @@
-"""What the layer browser shows, as figures for a file: the values on the screen, in words that stand without it.
+"""Figures for a file of what the layer browser shows: the values on the screen, with words that need no screen.
 
-A file does not depend on the size of the window: of a part that is enlarged it holds the rectangle alone, and of
-several panels all. What its name says comes from ids.
+A file does not depend on the size of the window: it holds just the rectangle that is zoomed to, and all of several
+panels, including those for which the screen has no room. The names of files are made of ids.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.figures.builders import how_words
@@ -25,136 +26,174 @@ from embcx_tui.study.naming import (
 )
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
-from embcx_tui.tui.layers.charts import NO_MEAN, Chart, flaws
-from embcx_tui.tui.layers.embeddings import AlignedEmbedding
-from embcx_tui.tui.layers.plane import VOTERS, neighbour_accuracy
-from embcx_tui.tui.layers.viewport import View, extent
+from embcx_tui.tui.export.save import ExportFigure
+from embcx_tui.tui.layers.charts import NO_MEAN, flaws
+from embcx_tui.tui.layers.controller import LayersController
+from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
+from embcx_tui.tui.layers.scatter_cache import ScatterResult, layer_grid
+from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 
 _MOST_COLUMNS = 4
+_ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 _ACCURACY = "test accuracy"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure to be saved: its file's `name` (without format), and `title`, what a person calls it."""
-
-    name: str
-    title: str
-    figure: Figure
+def nearest_figure(network: Network, chart: bool) -> str:
+    """Return the name of the study's figure nearest to what is shown, to the chart or to the points of `network`."""
+    if chart:
+        return figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
+    return network_figure_name("embedding", network)
 
 
-def chart_shown(
-    figure: Figure,
-    chart: Chart,
-    snapshot: Snapshot,
-    network: Network,
-    depth_only: bool,
-    marked: Sequence[Network],
-    exclude_chance: bool = False,
-) -> Shown:
-    """Return the chart `figure` of the upper panel; `depth_only`: of all activations of a depth.
+async def figures_shown(
+    controller: LayersController, chart: Figure | None, scatter: Figure | None, chart_first: bool
+) -> dict[str, ExportFigure]:
+    """Return the figures of what is on the screen, by their words in the export window.
 
-    `exclude_chance`: networks at chance are not in it, which its note says; the name does too.
+    Parameters
+    ----------
+    chart : the figure of the upper panel; None where there is none
+    scatter : the points of one layer, or several layers side by side; None where there are none
+    chart_first : which of the two comes first
     """
-    endings = ("without-chance",) if exclude_chance else ()
+    snapshot, shown, selection = controller.snapshot, controller.shown, controller.selection
+    figures: dict[str, ExportFigure] = {}
+    if snapshot is None or shown is None:
+        return figures
+    if chart is not None:
+        figures["chart shown"] = chart_figure(chart, snapshot, shown.network, selection)
+    if isinstance(scatter, Scatter) and (embedding := controller.embedding(shown)):
+        points = await asyncio.to_thread(points_figure, scatter, embedding, snapshot, shown, selection)
+        figures["points shown"] = points
+    elif isinstance(scatter, Panels):
+        panels, networks = await _full_grid(controller, snapshot, shown)
+        if panels:
+            figures["points shown"] = grid_figure(panels, snapshot, shown, selection, networks)
+    return figures if chart_first else dict(reversed(figures.items()))
+
+
+async def _full_grid(
+    controller: LayersController, snapshot: Snapshot, shown: NetworkLayer
+) -> tuple[Panels | None, tuple[Network, ...]]:
+    """Return all panels side by side, also those for which the screen has no room, and their networks."""
+    figure: Figure | None = None
+    selection, scatters = controller.selection, controller.scatters
+    grid = layer_grid(snapshot, shown, selection)
+    for _ in range(2):  # the panels that are not on the screen may have to be read first
+        result = scatters.grid(snapshot, grid, selection, _ROOM_FOR_ALL) if scatters else ScatterResult()
+        figure = result.figure
+        if scatters is None or not await scatters.embeddings.arrays.fetch(result.missing):
+            break
+    networks = dict.fromkeys(target.network for target in grid.layers)
+    return figure if isinstance(figure, Panels) else None, tuple(networks)
+
+
+def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection: LayerSelection) -> ExportFigure:
+    """Return the chart `figure` of the upper panel; its name and note say where networks at chance are left out."""
+    compared, endings = selection.compared, ("without-chance",) if selection.exclude_chance else ()
     dataset, depth, activation, control = network.architecture
     if isinstance(figure, Bars):
         figure = replace(figure, chosen=None)
-        if len(marked) > 1:
-            words = [*flaws(snapshot, marked), NO_MEAN, how_words(select(snapshot), marked, runs=False)]
-            figure = replace(figure, title=common_title(marked), note=" · ".join(filter(None, words)))
-            return Shown(comparison_name("complexity", marked), f"complexity of {len(marked)} networks", figure)
-        if depth_only:
-            name = figure_name("complexity", dataset, depth=depth, control=control, endings=endings)
-            return Shown(name, "complexity of all activations", figure)
+        if len(compared) > 1:
+            words = [*flaws(snapshot, compared), NO_MEAN, how_words(select(snapshot), compared, runs=False)]
+            figure = replace(figure, title=common_title(compared), note=" · ".join(filter(None, words)))
+            name = comparison_name("complexity", compared)
+            return ExportFigure(name, f"complexity of {len(compared)} networks", figure)
+        all_activations = selection.node is not None and selection.node.activation is None
+        title = f"complexity of {'all activations' if all_activations else f'{activation}, {hidden_layers(depth)}'}"
         name = figure_name(
-            "complexity", dataset, depth=depth, activation=activation, control=control, endings=endings
-        )  # fmt: skip
-        return Shown(name, f"complexity of {activation}, {hidden_layers(depth)}", figure)
-    if chart == "accuracy" and isinstance(figure, Dots):
-        # Where there is little room the title stands for the axis' words.
-        title = title_of(dataset, "complexity against accuracy")
-        figure = replace(figure, title=title, y_label=_ACCURACY, chosen=None)
-        return Shown(figure_name("accuracy", dataset, endings=endings), "complexity against accuracy", figure)
+            "complexity",
+            dataset,
+            depth=depth,
+            activation=None if all_activations else activation,
+            control=control,
+            endings=endings,
+        )
+        return ExportFigure(name, title, figure)
+    if selection.chart == "accuracy" and isinstance(figure, Dots):
+        # On a small screen the title stands for the labels of the axes.
+        title = "complexity against accuracy"
+        figure = replace(figure, title=title_of(dataset, title), y_label=_ACCURACY, chosen=None)
+        return ExportFigure(figure_name("accuracy", dataset, endings=endings), title, figure)
+    single = isinstance(figure, Panels) and len(figure.figures) == 1
     if isinstance(figure, Panels):
-        heats = (replace(one, chosen=None) if isinstance(one, Heat) else one for one in figure.figures)
-        figure = replace(figure, figures=tuple(heats), chosen=None)
-    only = None
-    if isinstance(figure, Panels) and len(figure.figures) == 1:
-        # A narrow panel leaves out what the tree says.
-        only = activation
+        heats = (replace(heat, chosen=None) if isinstance(heat, Heat) else heat for heat in figure.figures)
+        # A narrow panel leaves out of its title what the tree shows.
         title = title_of(dataset, hidden_layers(depth), "complexity over training", activation)
-        figure = replace(figure, title=title)
-    name = figure_name(chart, dataset, depth=depth, activation=only, endings=endings)
-    return Shown(name, f"complexity over {chart}", figure)
+        figure = replace(figure, title=title if single else figure.title, figures=tuple(heats), chosen=None)
+    only = activation if single else None
+    name = figure_name(selection.chart, dataset, depth=depth, activation=only, endings=endings)
+    return ExportFigure(name, f"complexity over {selection.chart}", figure)
 
 
-def points_shown(
-    figure: Scatter, cloud: AlignedEmbedding, snapshot: Snapshot, network: Network, layer: int, view: View
-) -> Shown:
-    """Return the points of one layer; counts among which of them neighbours agree (12 ms for 1,000 points)."""
-    measured = snapshot.layer(network, layer, view.method)
+def points_figure(
+    figure: Scatter,
+    embedding: AlignedEmbedding,
+    snapshot: Snapshot,
+    shown: NetworkLayer,
+    selection: LayerSelection,
+) -> ExportFigure:
+    """Return the points of one layer; its note has the accuracy of neighbours' votes (12 ms for 1,000 points)."""
+    network, layer = shown
+    measured = snapshot.layer(network, layer, selection.method)
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
-    place = layer_name(layer)
-    method = None if view.method == SCORE_METHOD else method_name(view.method)
-    title = title_of(network.dataset, *_who(network, layer), place, method, score)
-    figure = replace(figure, view=view.rect)
-    seen = figure.seen
-    how = (
-        how_words(select(snapshot), [network], view.method, runs=False)
-        if layer == 0
-        else _how(snapshot, [network], view)
-    )
-    parts = [how, *_left_out(view, figure, cloud)]
-    if view.rect is not None:
-        parts.append(f"enlarged ×{view.magnification(extent(cloud)):.1f}")
-    if view.rect is not None or not seen.all():
-        parts.append(f"{int(seen.sum()):,} of {len(seen):,} points in sight")
-    accuracy = neighbour_accuracy(cloud.points[seen], cloud.sample.labels[seen])
+    method = None if selection.method == SCORE_METHOD else method_name(selection.method)
+    title = title_of(network.dataset, *_who(network, layer), layer_name(layer), method, score)
+    figure = replace(figure, view=selection.viewport.rect)
+    visible = figure.seen
+    parts = [_how(snapshot, [network], selection, aligned=layer > 0), *_left_out(selection, figure, embedding)]
+    if selection.viewport.rect is not None:
+        parts.append(f"enlarged ×{selection.viewport.magnification(embedding.bounds):.1f}")
+    if selection.viewport.rect is not None or not visible.all():
+        parts.append(f"{int(visible.sum()):,} of {len(visible):,} points in sight")
+    accuracy = neighbour_accuracy(embedding.points[visible], embedding.sample.labels[visible])
     if accuracy is not None:
         parts.append(f"{VOTERS}-NN accuracy in the plane {100 * accuracy:.1f} %")
-    if figure.chosen is not None and seen[figure.chosen]:
-        parts.append(_ring(figure, cloud, figure.chosen))
+    if figure.chosen is not None and visible[figure.chosen]:
+        parts.append(_ring(figure, embedding, figure.chosen))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
     if layer == 0:
-        name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_view_endings(view)))
+        name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_endings(selection)))
     else:
-        name = network_figure_name("embedding", network, f"layer{layer}", *_view_endings(view))
-    return Shown(name, f"points of {place}, {network.activation}, run {network.run}", figure)
+        name = network_figure_name("embedding", network, f"layer{layer}", *_endings(selection))
+    return ExportFigure(name, f"points of {layer_name(layer)}, {network.activation}, run {network.run}", figure)
 
 
-def grid_shown(
-    figure: Panels, snapshot: Snapshot, network: Network, layer: int, view: View, networks: Sequence[Network]
-) -> Shown:
-    """Return several layers side by side: of one network, of all activations, or of marked `networks`."""
-    place = layer_name(layer)
-    method = None if view.method == SCORE_METHOD else method_name(view.method)
-    endings = (f"layer{layer}", *_view_endings(view))
-    if view.grid == "layers":
+def grid_figure(
+    figure: Panels,
+    snapshot: Snapshot,
+    shown: NetworkLayer,
+    selection: LayerSelection,
+    networks: Sequence[Network],
+) -> ExportFigure:
+    """Return several layers side by side: those of one network, of all activations, or of the compared `networks`."""
+    network, layer = shown
+    method = None if selection.method == SCORE_METHOD else method_name(selection.method)
+    endings = (f"layer{layer}", *_endings(selection))
+    if selection.grid == "layers":
         title = title_of(network.dataset, *_who(network), method)
-        name = network_figure_name("embedding", network, "layers", *_view_endings(view))
+        name = network_figure_name("embedding", network, "layers", *_endings(selection))
         words = "points of all layers"
-    elif view.grid == "activations":
-        control = network.control
-        title = title_of(network.dataset, hidden_layers(network.depth), control, f"run {network.run}", place, method)
-        name = figure_name(
-            "embedding", network.dataset, depth=network.depth, run=network.run, control=control, endings=endings
-        )  # fmt: skip
-        words = f"points of {place}, all activations"
+    elif selection.grid == "activations":
+        dataset, depth, control, run = network.dataset, network.depth, network.control, network.run
+        title = title_of(dataset, hidden_layers(depth), control, f"run {run}", layer_name(layer), method)
+        name = figure_name("embedding", dataset, depth=depth, run=run, control=control, endings=endings)
+        words = f"points of {layer_name(layer)}, all activations"
     else:
-        title = " · ".join(filter(None, [common_title(networks), place, method]))
+        title = " · ".join(filter(None, [common_title(networks), layer_name(layer), method]))
         name = comparison_name("embedding", networks, *endings)
-        words = f"points of {len(networks)} networks, {place}"
-    scatters = [one for one in figure.figures if isinstance(one, Scatter)]
-    parts = [_how(snapshot, networks, view)]
-    if view.isolated is not None and scatters and view.isolated < len(scatters[0].classes):
-        parts.append(f"class {scatters[0].classes[view.isolated]} alone")
-    parts += ["misclassified points alone"] if view.missed else []
-    parts += ["the same part of each plane"] if view.rect is not None else []
-    parts += ["ring: the same input"] if any(one.chosen is not None for one in scatters) else []
+        words = f"points of {len(networks)} networks, {layer_name(layer)}"
+    scatters = [panel for panel in figure.figures if isinstance(panel, Scatter)]
+    parts = [_how(snapshot, networks, selection)]
+    if selection.class_index is not None and scatters and selection.class_index < len(scatters[0].classes):
+        parts.append(f"class {scatters[0].classes[selection.class_index]} alone")
+    parts += ["misclassified points alone"] if selection.misclassified else []
+    parts += ["the same part of each plane"] if selection.viewport.rect is not None else []
+    parts += ["ring: the same input"] if any(scatter.chosen is not None for scatter in scatters) else []
     count = len(figure.figures)
     columns = count if count <= _MOST_COLUMNS else 3 if count in (5, 6, 9) else _MOST_COLUMNS
-    return Shown(name, words, replace(figure, title=title, columns=columns, note=" · ".join(parts)))
+    figure = replace(figure, title=title, columns=columns, note=" · ".join(parts))
+    return ExportFigure(name, words, figure)
 
 
 def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
@@ -164,36 +203,37 @@ def _who(network: Network, layer: int = 1) -> tuple[str | None, ...]:
     return (hidden_layers(network.depth), network.activation, network.control, f"run {network.run}")
 
 
-def _how(snapshot: Snapshot, networks: Sequence[Network], view: View, hidden: bool = True) -> str:
-    # As on the screen: what a method leaves open (angle, mirror, size) is chosen so that points stay near.
-    aligned = "Procrustes-aligned to the layer before" if hidden or view.method != SCORE_METHOD else ""
-    return " · ".join(filter(None, [how_words(select(snapshot), networks, view.method, runs=False), aligned]))
+def _how(snapshot: Snapshot, networks: Sequence[Network], selection: LayerSelection, aligned: bool = True) -> str:
+    # As on the screen: rotation, mirroring and size, which a method leaves open, are chosen so that points stay near.
+    words = "Procrustes-aligned to the layer before" if aligned else ""
+    return " · ".join(filter(None, [how_words(select(snapshot), networks, selection.method, runs=False), words]))
 
 
-def _left_out(view: View, figure: Scatter, cloud: AlignedEmbedding) -> list[str]:
+def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbedding) -> list[str]:
     parts = []
-    if view.isolated is not None and view.isolated < len(figure.classes):
-        parts.append(f"class {figure.classes[view.isolated]} alone")
-    if view.missed:
-        known = cloud.missed is not None
-        parts.append("misclassified points alone" if known else "this network's answers are not known")
+    if selection.class_index is not None and selection.class_index < len(figure.classes):
+        parts.append(f"class {figure.classes[selection.class_index]} alone")
+    if selection.misclassified:
+        known = embedding.misclassified is not None
+        parts.append("misclassified points alone" if known else "this network's predictions are not known")
     return parts
 
 
-def _ring(figure: Scatter, cloud: AlignedEmbedding, row: int) -> str:
-    def named(label: int) -> str:
+def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int) -> str:
+    def class_name(label: int) -> str:
         return figure.classes[label] if 0 <= label < len(figure.classes) else str(label)
 
-    words = f"ring: training input {int(cloud.sample.index[row])}, class {named(int(cloud.sample.labels[row]))}"
-    return words if cloud.predicted is None else f"{words}, taken for {named(int(cloud.predicted[row]))}"
+    sample, predicted = embedding.sample, embedding.predicted
+    words = f"ring: training input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
+    return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
 
 
-def _view_endings(view: View) -> tuple[str, ...]:
-    """Return what of the points is shown, as endings of a figure's name; none: all points, by t-SNE."""
+def _endings(selection: LayerSelection) -> tuple[str, ...]:
+    """Return the endings of a file's name that say which points are shown; none: all, by t-SNE."""
     endings = (
-        view.method if view.method != SCORE_METHOD else "",
-        "" if view.isolated is None else f"class{view.isolated}",
-        "misclassified" if view.missed else "",
-        "part" if view.rect is not None else "",
+        selection.method if selection.method != SCORE_METHOD else "",
+        "" if selection.class_index is None else f"class{selection.class_index}",
+        "misclassified" if selection.misclassified else "",
+        "part" if selection.viewport.rect is not None else "",
     )
     return tuple(filter(None, endings))

@@ -1,4 +1,4 @@
-"""What the layer browser says where there is nothing to show, or something is wrong."""
+"""The words of the layer browser: what layers and methods are called, what is missing and why, what went wrong."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
-NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
-READING = "Reading the study …"
-
 
 def layer_words(network: Network, layer: int) -> str:
-    """Return what a layer is called: `input`, or `layer 2 of 5`."""
+    """Return what a layer is called: `the input`, or `layer 2 of 5`."""
     return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
 
 
 def points_title(network: Network, layer: int) -> str:
-    """Return the title of a layer's points; all networks of a run share the input."""
+    """Return the title of a layer's points. That of the input names no network: all networks of a run share it."""
     if layer == 0:
         return f"Input · run {network.run}"
     control = f" {network.control}" if network.control else ""
@@ -29,7 +26,7 @@ def points_title(network: Network, layer: int) -> str:
 
 
 def waiting_words(snapshot: Snapshot, network: Network) -> str:
-    """Return why a layer that has no trouble is not measured yet."""
+    """Return why a layer without `trouble_words` is not measured yet."""
     state = snapshot.networks[network.id]
     if state.status == "training":
         return f"not measured yet: in epoch {state.epochs} of {snapshot.plan.settings.training.epochs}"
@@ -39,7 +36,7 @@ def waiting_words(snapshot: Snapshot, network: Network) -> str:
 def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
     """Return what is wrong with a layer, in one line; empty where nothing is."""
     layer_id = network.layer_ids()[layer]
-    failed = next((event for (known, _), event in snapshot.failed.items() if known == layer_id), None)
+    failed = next((event for (failed_id, _), event in snapshot.failed.items() if failed_id == layer_id), None)
     measured = snapshot.layer(network, layer)
     if measured and measured.degenerate:
         return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"
@@ -51,7 +48,7 @@ def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
 
 
 def state_words(selection: Selection, network: Network) -> str:
-    """Return what keeps a network from counting like others, in one line; empty where nothing does."""
+    """Return in one line why a network does not count like others; empty where it does."""
     if network.id in selection.diverged:
         return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: in no mean"
     if network.id in selection.at_chance:
@@ -60,18 +57,18 @@ def state_words(selection: Selection, network: Network) -> str:
 
 
 def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, ...]:
-    """Return a line for the diverged among the runs of a mean and one for those at chance, where there are any."""
+    """Return a line on the runs of a mean that diverged and one on those at chance, where there are any."""
     lines = []
-    if diverged := sum(one.id in selection.diverged for one in networks):
+    if diverged := sum(network.id in selection.diverged for network in networks):
         lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
-    if chance := sum(one.id in selection.at_chance for one in networks):
+    if chance := sum(network.id in selection.at_chance for network in networks):
         words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
         lines.append(f"{AT_CHANCE_SIGN} {words}")
     return tuple(lines)
 
 
-def without_words(selection: Selection) -> str:
-    """Return what is left out of everything that is shown, where a person asked for it; empty where nobody did."""
+def chance_words(selection: Selection) -> str:
+    """Return what is left out of every mean and test; empty where the user did not ask for that."""
     if not selection.exclude_chance:
         return ""
     if not selection.at_chance:
@@ -81,7 +78,7 @@ def without_words(selection: Selection) -> str:
 
 
 def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:
-    """Return what stands over one of several panels: its name and the layer's score."""
+    """Return the caption of one of several panels: its name and the layer's score."""
     measured = snapshot.layer(network, layer)
     return name if measured is None or measured.kl is None else f"{name} · KL {measured.kl:.3f}"
 

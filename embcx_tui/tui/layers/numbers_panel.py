@@ -1,4 +1,4 @@
-"""The numbers of one layer of one network, in words a person can check: what the score is and how it was made."""
+"""The numbers of one layer of one network: its score, the statistics over runs, and how it was measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Trend
 from embcx_tui.figures.cells import Row
@@ -27,12 +27,12 @@ from embcx_tui.tui.layers.messages import (
     trouble_words,
     waiting_words,
 )
-from embcx_tui.tui.layers.statistics_cache import Counted
+from embcx_tui.tui.layers.statistics_cache import RunStatistics
 from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
 _NAME_WIDTH = 12
-# What the metrics of a layer and of its plane are called here; docs/metrics.md says what they are.
+# Short names of the metrics of a layer and of its plane, which docs/metrics.md describes.
 _NAMES = {
     "knn": "k-NN acc.",
     "probe": "linear acc.",
@@ -45,27 +45,27 @@ _NAMES = {
     "knn_2d": "k-NN acc.",
 }
 _HEAD_ROWS = 2
-# From this height on the trend test is shown in full, and how a layer was measured below it.
+# From this height on, the trend test is shown in full, with the way the layer was measured below it.
 _TALL = 18
 _COUNTING = "…"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What the numbers are about: `counted` are the statistics over runs as far as they are known."""
+class LayerNumbers:
+    """The layer whose numbers are shown; `statistics` over runs is None until they are computed."""
 
     snapshot: Snapshot
     network: Network
     layer: int
     method: str = SCORE_METHOD
     exclude_chance: bool = False
-    counted: Counted | None = None
+    statistics: RunStatistics | None = None
 
 
-class Numbers(ScrollList):
-    """Shows the numbers of one layer, or nothing before there is a network; what is too long scrolls."""
+class NumbersPanel(ScrollList):
+    """Shows the numbers of one layer, or nothing while there is no network; it scrolls where room is short."""
 
-    # Not the arrows: up and down walk the tree, whatever panel has the focus.
+    # Not the arrows: up and down move through the tree, whichever panel has the focus.
     BINDINGS: ClassVar[list[BindingType]] = [
         keys.hidden("pageup", "page(-1)"),
         keys.hidden("pagedown", "page(1)"),
@@ -75,10 +75,10 @@ class Numbers(ScrollList):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._shown: Subject | None = None
+        self._shown: LayerNumbers | None = None
         self._lines: tuple[Row, ...] = ()
 
-    def show(self, shown: Subject | None) -> None:
+    def show(self, shown: LayerNumbers | None) -> None:
         self._shown = shown
         self.repaint()
 
@@ -102,7 +102,7 @@ class Numbers(ScrollList):
             return ()
         self._lines = _Page(self._shown, width, height, ink).lines()
         if self.line_count > self.body_height:
-            # One column for the bar that says how much there is below.
+            # One column for the scroll bar, and a gap before it.
             self._lines = _Page(self._shown, width - 2, height, ink).lines()
         return super().paint(width, height, ink)
 
@@ -110,7 +110,7 @@ class Numbers(ScrollList):
 class _Page:
     """The lines of the panel at one size."""
 
-    def __init__(self, shown: Subject, width: int, height: int, ink: Ink) -> None:
+    def __init__(self, shown: LayerNumbers, width: int, height: int, ink: Ink) -> None:
         self._shown, self._width, self._ink = shown, width, ink
         self._tall = height >= _TALL
         self._rows: list[Row] = []
@@ -126,7 +126,7 @@ class _Page:
         selection = select(shown.snapshot, shown.exclude_chance)
         measured = shown.snapshot.layer(network, shown.layer)
         trouble = trouble_words(shown.snapshot, network, shown.layer)
-        if measured or network.id not in selection.diverged:  # else the next line says it
+        if measured or network.id not in selection.diverged:  # otherwise `trouble` says it
             self._warn(state_words(selection, network))
         if measured is None:
             self._warn(trouble or waiting_words(shown.snapshot, network))
@@ -142,16 +142,16 @@ class _Page:
         if self._tall:
             self._trend(short=False)
         if measured and self._tall:
-            self._found(measured)
+            self._metrics(measured)
             self._heading("how it was measured")
             self._how(measured)
         elif measured:
             self._how(measured)
-            self._found(measured)
+            self._metrics(measured)
         return tuple(self._rows)
 
     def _add(self, name: str, value: str, *, bold: bool = False, warn: bool = False) -> None:
-        # A value that is too long takes room from its name's end.
+        # A long value takes room from the end of its name.
         name_width = min(_NAME_WIDTH, max(self._width - len(value) - 1, 6))
         text = fit_right(value, max(self._width - name_width, 1))
         self._rows.append(
@@ -165,43 +165,43 @@ class _Page:
         self._rows.extend([(), (span(fit(words, self._width), self._ink.muted, bold=True),)])
 
     def _over_runs(self, selection: Selection) -> None:
-        """Say mean, standard deviation and interval of the layer over the runs that enter."""
+        """Show mean, standard deviation and interval of the layer over the runs that count."""
         shown = self._shown
+        networks = selection.architectures()[shown.network.architecture]
         key = shown.network.architecture, shown.layer
-        networks = selection.architectures()[key[0]]
-        one = shown.counted.layers.get(key) if shown.counted else None
-        if one and one.kl_mean is not None and one.kl_sd is not None and len(networks) > 1:
-            name = f"{one.n} runs" if one.n == len(networks) else f"{one.n}/{len(networks)} runs"
-            self._add(name, f"{one.kl_mean:.3f} ± {one.kl_sd:.3f}")
-            if interval := shown.counted and shown.counted.intervals.get(key):
+        summary = shown.statistics.layers.get(key) if shown.statistics else None
+        if summary and summary.kl_mean is not None and summary.kl_sd is not None and len(networks) > 1:
+            name = f"{summary.n} runs" if summary.n == len(networks) else f"{summary.n}/{len(networks)} runs"
+            self._add(name, f"{summary.kl_mean:.3f} ± {summary.kl_sd:.3f}")
+            if interval := summary.kl_interval:
                 self._add("95 % CI", f"{interval[0]:.3f} … {interval[1]:.3f}")
-        elif shown.counted is None and len(networks) > 1:
+        elif shown.statistics is None and len(networks) > 1:
             self._add(f"{len(networks)} runs", _COUNTING)
             self._add("95 % CI", _COUNTING)
         for words in runs_words(selection, networks) if len(networks) > 1 else ():
             self._warn(words)
 
     def _trend(self, *, short: bool) -> None:
-        """Say what Page's test found for the runs of this architecture, or why it could not be done."""
+        """Show the result of Page's test over the runs of this architecture, or why there is none."""
         shown = self._shown
-        one = shown.counted.trends.get(shown.network.architecture) if shown.counted else None
-        if shown.counted and one is None:
+        trend = shown.statistics.trends.get(shown.network.architecture) if shown.statistics else None
+        if shown.statistics and trend is None:
             return
         if not short:
             self._heading("does it fall? Page's test")
-        if one is None:
+        if trend is None:
             for name in ("p falls", "effect", "first break") if short else _TREND_NAMES:
                 self._add(name, _COUNTING)
-        elif one.reason:
-            self._warn(f"no trend test: {one.reason}")
-            self._add("first break", break_words(one))
+        elif trend.reason:
+            self._warn(f"no trend test: {trend.reason}")
+            self._add("first break", break_words(trend))
         elif short:
-            rises = one.effect is not None and one.effect < 0
-            self._add("p rises" if rises else "p falls", p_words(one.p_increase if rises else one.p_value))
-            self._add("effect", effect_words(one))
-            self._add("first break", break_words(one))
+            rises = trend.effect is not None and trend.effect < 0
+            self._add("p rises" if rises else "p falls", number(trend.p_increase if rises else trend.p_value))
+            self._add("effect", effect_words(trend))
+            self._add("first break", break_words(trend))
         else:
-            for name, value in zip(_TREND_NAMES, _trend_values(one), strict=True):
+            for name, value in zip(_TREND_NAMES, _trend_values(trend), strict=True):
                 self._add(name, value)
 
     def _how(self, measured: LayerMeasured) -> None:
@@ -217,7 +217,7 @@ class _Page:
         if measured.gradient_norm is not None:
             self._add("gradient", f"{measured.gradient_norm:.1e}")
 
-    def _found(self, measured: LayerMeasured) -> None:
+    def _metrics(self, measured: LayerMeasured) -> None:
         shown = self._shown
         self._section("the layer itself", measured.metrics)
         method = shown.method
@@ -235,30 +235,30 @@ class _Page:
 _TREND_NAMES = ("p falls", "p, Holm", "p rises", "effect", "first break", "Page's L", "runs")
 
 
-def _trend_values(one: Trend) -> tuple[str, ...]:
-    runs = str(len(one.runs))
-    if one.runs_left_out:
-        runs = f"{len(one.runs)} of {len(one.runs) + len(one.runs_left_out)}"
+def _trend_values(trend: Trend) -> tuple[str, ...]:
+    runs = str(len(trend.runs))
+    if trend.runs_left_out:
+        runs = f"{len(trend.runs)} of {len(trend.runs) + len(trend.runs_left_out)}"
     return (
-        p_words(one.p_value),
-        p_words(one.p_holm),
-        p_words(one.p_increase),
-        effect_words(one),
-        break_words(one),
-        "–" if one.statistic is None else f"{one.statistic:g}",
-        f"{runs}, {one.method or ''}",
+        number(trend.p_value),
+        number(trend.p_holm),
+        number(trend.p_increase),
+        effect_words(trend),
+        break_words(trend),
+        "–" if trend.statistic is None else f"{trend.statistic:g}",
+        f"{runs}, {trend.method or ''}",
     )
 
 
 def _short(seed: int) -> str:
-    """Return a seed, its middle left out where it is a long one."""
+    """Return a seed; the middle of a long one is left out."""
     text = str(seed)
     return text if len(text) <= 10 else f"{text[:4]}…{text[-4:]}"
 
 
 def _spread(measured: LayerMeasured) -> str:
-    known = [kl for kl in measured.restart_kls if kl is not None]
-    return f"{len(measured.restart_kls)}, ± {(max(known) - min(known)) / 2:.4f}" if known else "none"
+    kls = [kl for kl in measured.restart_kls if kl is not None]
+    return f"{len(measured.restart_kls)}, ± {(max(kls) - min(kls)) / 2:.4f}" if kls else "none"
 
 
 def _wrap(text: str, width: int) -> list[str]:

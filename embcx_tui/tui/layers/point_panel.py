@@ -1,84 +1,25 @@
-"""The panel of the chosen point: its image, what it is, what the network takes it for, what is near it."""
+"""The panel of the chosen point: its image, what it is, what the network predicts, and what is near it."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.cells import Row
+from embcx_tui.figures.cells import Look, Row, Span
 from embcx_tui.figures.palette import colour, signs
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.layers.embeddings import AlignedEmbedding
-from embcx_tui.tui.layers.plane import nearest_to
-from embcx_tui.tui.layers.thumbnails import half_blocks, image_of
+from embcx_tui.tui.layers.point_facts import Near, PointFacts
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit, fit_row, span
 
-NEIGHBOURS = 10
-# Below 9 columns and 4 rows digits are no longer recognised; wider panels show larger images, not more.
-_BESIDE_COLUMNS, _LEAST_BESIDE, _MOST_BESIDE = 10, 4, 4
-_LEAST_IMAGE = 8
+# An image of a neighbour takes this many columns with its gap; digits cannot be recognised in fewer than 9 by 4 rows.
+_NEIGHBOUR_COLUMNS, _LEAST_NEIGHBOUR_ROWS = 10, 4
+_LEAST_IMAGE_ROWS = 8
 _BOLD = "bold: near in both"
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
-
-
-Near = tuple[tuple[int, bool], ...]
-"""Near points, nearest first: the class of each, and whether it is also near where it is compared with."""
-
-
-@dataclass(frozen=True)
-class PointFacts:
-    """What is known of one point."""
-
-    index: int
-    label: int
-    predicted: int | None
-    classes: tuple[str, ...]
-    plane: Near
-    """The nearest in the plane; which of them are near in the layer too (all, where that is not known)."""
-    layer: Near
-    """The nearest among the layer's activations, and which of them the plane keeps near; empty: not known."""
-    alike: Near
-    """The nearest as inputs, and which of them are near in the plane too; empty: not known, or told by `layer`."""
-    image: NDArray[np.float64] | None
-    beside: tuple[NDArray[np.float64], ...]
-    """Images of the first of `layer`."""
-    values: int
-    """How many numbers the input is made of."""
-
-
-def facts_of(
-    cloud: AlignedEmbedding,
-    row: int,
-    classes: tuple[str, ...],
-    inputs: NDArray[Any] | None,
-    shape: tuple[int, int, int] | None,
-    alike: tuple[int, ...] = (),
-) -> PointFacts:
-    """Return what the panel shows of point `row`; `alike` are the rows nearest to it as `inputs` [n, d] of `shape`."""
-    labels = cloud.sample.labels
-    plane = nearest_to(cloud.points, row, NEIGHBOURS)
-    layer = () if cloud.neighbours is None else tuple(int(one) for one in cloud.neighbours[row])
-
-    def near(rows: tuple[int, ...], others: tuple[int, ...]) -> Near:
-        return tuple((int(labels[one]), one in others) for one in rows)
-
-    pictured = () if inputs is None else (image_of(inputs, one, shape) for one in layer[:_MOST_BESIDE])
-    return PointFacts(
-        int(cloud.sample.index[row]),
-        int(labels[row]),
-        None if cloud.predicted is None else int(cloud.predicted[row]),
-        classes,
-        near(plane, layer or plane),
-        near(layer, plane),
-        near(alike, plane),
-        None if inputs is None else image_of(inputs, row, shape),
-        tuple(image for image in pictured if image is not None),
-        0 if inputs is None else inputs.shape[1],
-    )
+_SHADES = " ░▒▓█"
+_ASCII_SHADES = " .:*#"
 
 
 class PointPanel(LineWidget):
@@ -99,29 +40,29 @@ class PointPanel(LineWidget):
             wrapped = [line for text in rest for line in textwrap.wrap(text, max(width, 8))]
             return ((span(fit(first, width)),), *((span(line, ink.muted),) for line in wrapped))
         facts = self._facts
-        head, layer, tail = _words(facts, width, ink)
+        head, layer, tail = _text(facts, width, ink)
         room = height - len(head) - len(layer) - len(tail) - 1
-        # What bold means is worth a row of the image where that stays recognisable.
-        kept = int(bool(layer) and room > _LEAST_IMAGE)
-        room -= kept
+        # The line that explains bold is worth a row of the image while the image stays recognisable.
+        reserved = int(bool(layer) and room > _LEAST_IMAGE_ROWS)
+        room -= reserved
         image = () if facts.image is None or room < 3 else (*half_blocks(facts.image, width, room, ink.look), ())
-        left = room + 1 - len(image)
-        # Only what the point's own image leaves free.
-        beside = _side_by_side(facts.beside, width, left, ink) if left >= _LEAST_BESIDE else ()
-        told = ((span(fit(_BOLD, width), ink.muted),),) if layer and left + kept > len(beside) else ()
-        return (*image, *head, *layer, *beside, *tail, *told)
+        # Neighbours get only what the point's own image leaves free.
+        free = room + 1 - len(image)
+        neighbours = _side_by_side(facts.neighbour_images, width, free, ink) if free >= _LEAST_NEIGHBOUR_ROWS else ()
+        legend = ((span(fit(_BOLD, width), ink.muted),),) if layer and free + reserved > len(neighbours) else ()
+        return (*image, *head, *layer, *neighbours, *tail, *legend)
 
 
 def _side_by_side(images: tuple[NDArray[np.float64], ...], width: int, height: int, ink: Ink) -> tuple[Row, ...]:
-    """Return as many images as can be recognised beside each other."""
-    across = max((width + 1) // _BESIDE_COLUMNS, 1)
-    each = (width + 1) // across - 1
-    drawn = [half_blocks(image, each, height, ink.look) for image in images[:across]]
-    return tuple(tuple(one for part in parts for one in fit_row(part, each + 1)) for parts in zip(*drawn, strict=True))
+    """Return as many images as have room beside each other, each large enough to be recognised."""
+    across = max((width + 1) // _NEIGHBOUR_COLUMNS, 1)
+    columns = (width + 1) // across - 1
+    drawn = [half_blocks(image, columns, height, ink.look) for image in images[:across]]
+    return tuple(tuple(span for row in rows for span in fit_row(row, columns + 1)) for rows in zip(*drawn, strict=True))
 
 
-def _words(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
-    """Return what is said of a point, of what is near it in the layer, and of what is near it elsewhere."""
+def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
+    """Return the rows on the point itself, on its neighbours in the layer, and on its neighbours elsewhere."""
     glyphs = (*signs(facts.classes), "?")
 
     def name(label: int) -> str:
@@ -140,26 +81,82 @@ def _words(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tu
     def near(heading: str, points: Near) -> tuple[Row, ...]:
         if not points:
             return ()
-        shown = [(one if 0 <= one < len(facts.classes) else -1, both) for one, both in points[: (width + 1) // 2]]
+        signs_of = [(label if 0 <= label < len(facts.classes) else -1, both) for label, both in points]
         row = tuple(
-            span(f"{glyphs[one]} ", colour(one) if both else ink.muted, bold=both, dim=not (both or ink.look.colours))
-            for one, both in shown
+            span(f"{glyphs[sign]} ", colour(sign) if both else ink.muted, bold=both, dim=not (both or ink.look.colours))
+            for sign, both in signs_of[: (width + 1) // 2]
         )
         return ((span(fit(heading, width), ink.muted),), row)
 
     head: list[Row] = [class_row("is", facts.label)]
     if facts.predicted is None:
-        head.append((span(fit("what the network takes it for is not known", width), ink.muted),))
+        head.append((span(fit("its predicted class is not known", width), ink.muted),))
     else:
         right = facts.predicted == facts.label
         head.append(class_row("taken for", facts.predicted, " ✓" if right else " ✗", not right))
     head.append((span(f"{'training':<10}", ink.muted), span(f"input {facts.index:,}")))
     if facts.image is None and facts.values:
         head.append((span(f"{'no image':<10}", ink.muted), span(f"{facts.values:,} values")))
-    kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.alike)
-    whole = f"near in the layer, {kept} of {len(facts.layer)} kept"
+    kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)
+    heading = f"near in the layer, {kept} of {len(facts.layer)} kept"
     return (
         (*head, *near("near in the plane", facts.plane)),
-        near(whole if len(whole) <= width else f"near in the layer, {kept} kept", facts.layer),
-        near(f"near as inputs, {shared} shared", facts.alike),
+        near(heading if len(heading) <= width else f"near in the layer, {kept} kept", facts.layer),
+        near(f"near as inputs, {shared} shared", facts.similar),
     )
+
+
+def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """Return (columns, rows) of cells for an image of `shape` within `width` × `height` cells, its pixels square."""
+    rows, columns = shape
+    scale = min(width / columns, 2 * height / rows)
+    if scale >= 1:
+        scale = int(scale)  # whole pixels stay sharp
+    return max(round(columns * scale), 1), max(-(-round(rows * scale) // 2), 1)
+
+
+def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look) -> tuple[Row, ...]:
+    """Return `image` [rows, columns, channels] of 0 … 1 as cells of two pixels each, as large as fits.
+
+    Where there is no colour, a ramp of shades shows the brightness.
+    """
+    if width < 1 or height < 1:
+        return ()
+    rows, columns, channels = image.shape
+    across, down = _cells((rows, columns), width, height)
+    pixels = _resized(image, across, 2 * down)
+    if not look.colours:
+        shades = _SHADES if look.unicode else _ASCII_SHADES
+        light = pixels.mean(axis=2).reshape(down, 2, across).mean(axis=1)
+        levels = np.clip((light * len(shades)).astype(int), 0, len(shades) - 1)
+        return tuple((Span("".join(shades[level] for level in line)),) for line in levels)
+    colours = np.round(255 * (pixels if channels == 3 else pixels.repeat(3, axis=2))).astype(int)
+    return tuple(_line(colours[2 * row], colours[2 * row + 1], look) for row in range(down))
+
+
+def _line(upper: NDArray[np.int64], lower: NDArray[np.int64], look: Look) -> Row:
+    glyph = "▀" if look.unicode else " "
+    spans: list[Span] = []
+    for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
+        fg, bg = (top[0], top[1], top[2]), (bottom[0], bottom[1], bottom[2])
+        if spans and (spans[-1].fg, spans[-1].bg) == (fg, bg):
+            spans[-1] = Span(spans[-1].text + glyph, fg, bg)
+        else:
+            spans.append(Span(glyph, fg, bg))
+    return tuple(spans)
+
+
+def _resized(image: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """Return `image` at `width` × `height` pixels, each the mean over the area it covers."""
+    # One axis after the other: both at once is 25 ms for a colour image.
+    lower = np.tensordot(_weights(height, image.shape[0]), image, axes=(1, 0))  # [rows, old columns, channels]
+    return np.tensordot(_weights(width, image.shape[1]), lower, axes=(1, 1)).transpose(1, 0, 2)
+
+
+def _weights(new: int, old: int) -> NDArray[np.float64]:
+    """Return how much of each old pixel [new, old] a new one covers, its row's sum 1."""
+    edges = np.linspace(0, old, new + 1)
+    pixels = np.arange(old)
+    cover = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    cover = np.clip(cover, 0, None)
+    return np.asarray(cover / cover.sum(axis=1, keepdims=True))

@@ -1,11 +1,10 @@
-"""The layer browser: a tree of networks, complexity over layers, the points of one layer, and its numbers."""
+"""The layer browser: a tree of networks, a chart over layers, the points of one layer, and its numbers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar, get_args
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,48 +13,68 @@ from textual.containers import Container
 from textual.content import Content
 from textual.events import ScreenResume
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.model import Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Panels
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.naming import figure_name, network_figure_name
-from embcx_tui.study.plan import Network
-from embcx_tui.tui import keys
-from embcx_tui.tui.layers.charts import Chart
-from embcx_tui.tui.layers.export_figures import Shown, chart_shown, grid_shown, points_shown
-from embcx_tui.tui.layers.messages import NO_STUDY, READING, without_words
-from embcx_tui.tui.layers.numbers_panel import Numbers, Subject
+from embcx_tui.study.events import SealedFile
+from embcx_tui.tui import keys, panels
+from embcx_tui.tui.export.dialog import ExportDialog
+from embcx_tui.tui.layers.charts import StudyCharts
+from embcx_tui.tui.layers.controller import LayersController
+from embcx_tui.tui.layers.export_figures import figures_shown, nearest_figure
+from embcx_tui.tui.layers.messages import chance_words, nothing_yet
+from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
+from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
 from embcx_tui.tui.layers.point_panel import PointPanel
-from embcx_tui.tui.layers.point_selection import PointsWalking
+from embcx_tui.tui.layers.scatter_cache import ScatterLoader
+from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
-from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.layers.tree_filter import FilterLine
-from embcx_tui.tui.layers.tree_nodes import NodeKey, node_key_of
-from embcx_tui.tui.layers.viewport import View
-from embcx_tui.tui.layers.viewport_actions import PointsSeeing
+from embcx_tui.tui.layers.tree import FilterLine, LayersTree
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
-# Statistics over runs are begun once the keys rest so long: to import scipy is a second in which keys are slower.
-_COUNT_AFTER_S = 0.4
+# Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
+_STATISTICS_AFTER_S = 0.4
+# A scatter stays while the next one's points are read, unless that takes so long that a user notices.
+_READING_SHOWN_AFTER_S = 0.3
+_POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
-class LayersScreen(PointsWalking, PointsSeeing):
-    """Browses what `snapshot` has measured; the application sets `snapshot` and `paths`."""
+def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
+    """Return an action of the screen that is a method of its controller."""
+
+    # With the signature of the method: Textual passes as many parameters as that has.
+    @wraps(method)
+    def action(screen: LayersScreen, *parameters: int) -> None:
+        method(screen.controller, *parameters)
+
+    return action
+
+
+class LayersScreen(ModeScreen):
+    """Shows what `controller` has selected of the open study; the application sets `snapshot` and `paths`."""
 
     MODE: ClassVar[Mode] = "layers"
     CSS_PATH = "layers.tcss"
     AUTO_FOCUS = "#tree"
-
     BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, keys.hidden("p", "leave"), *keys.LAYERS]
 
     def __init__(self) -> None:
         super().__init__()
+        self.controller = LayersController(self._controller_changed)
+        self._panels = panels.Panels(self, ("tree", "bars", "scatter", "numbers"))
+        self._charts = StudyCharts(self._show_chart)
         self._statistics = StudyStatistics(self._show_numbers)
-        self._count_later: Timer | None = None
+        self._loader: ScatterLoader | None = None
+        self._statistics_timer: Timer | None = None
+        self._reading_timer: Timer | None = None
+        self._show_pending = False
+        self._point_mode_shown = False
 
     def compose_body(self) -> ComposeResult:
         yield Canvas(NO_STUDY, id="nothing")
@@ -64,21 +83,34 @@ class LayersScreen(PointsWalking, PointsSeeing):
             yield LayersTree(id="tree")
             yield Canvas(id="bars")
             yield PointPanel(id="point")
-            yield Numbers(id="numbers")
+            yield NumbersPanel(id="numbers")
             yield PointsCanvas(id="scatter")
         yield Static(id="without")
         yield FilterLine(id="filter")
 
-    # What comes down from the application
+    @property
+    def _tree(self) -> LayersTree:
+        return self.query_one(LayersTree)
+
+    @property
+    def _chart(self) -> Canvas:
+        return self.query_one("#bars", Canvas)
+
+    @property
+    def _scatter(self) -> PointsCanvas:
+        return self.query_one("#scatter", PointsCanvas)
+
+    # What the application sets
 
     def watch_paths(self, paths: StudyPaths | None) -> None:
-        self.open_shelf(paths)
-        self.select_nothing()
+        self.controller.open(paths, self.open_snapshot)
+        self._loader = ScatterLoader(scatters, self._loaded) if (scatters := self.controller.scatters) else None
         if self.is_mounted:
             self.query_one(FilterLine).clear()
         self._update()
 
     def watch_snapshot(self) -> None:
+        self.controller.snapshot = self.open_snapshot
         self._update()
 
     def on_screen_resume(self, event: ScreenResume) -> None:
@@ -87,200 +119,291 @@ class LayersScreen(PointsWalking, PointsSeeing):
     def on_mount(self) -> None:
         self._update()
 
+    def remember(self) -> dict[str, Any]:
+        return self.controller.remember()
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        self._move_cursor(self.controller.recall(state))
+
+    # Showing
+
     def _update(self) -> None:
         """Show the newest snapshot; while another screen is in front, that waits for `on_screen_resume`."""
         if not self.is_mounted or not self.is_current:
             return
-        snapshot = self.open_snapshot
-        nothing, tree = self.query_one("#nothing", Canvas), self.query_one(LayersTree)
+        snapshot = self.controller.snapshot
+        nothing = self.query_one("#nothing", Canvas)
         self.query_one("#panels").display = snapshot is not None
         nothing.display = snapshot is None
-        nothing.show(None, READING if self.paths else NO_STUDY)
-        if snapshot:
-            self._update_tree(snapshot)
-            if self.place is None and (first := tree.first_activation()):
-                tree.select(first)
-                self.place = first
-        self.show_all()
+        nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
+        self._update_tree()
+        self._move_cursor(self.controller.select_first())
+        self._show()
 
-    def _update_tree(self, snapshot: Snapshot) -> None:
-        line = self.query_one(FilterLine)
-        shown = self.query_one(LayersTree).update_from(snapshot, self.marked, line.words)
-        line.tell(shown, len(snapshot.plan.networks))
+    def _update_tree(self) -> None:
+        controller, line = self.controller, self.query_one(FilterLine)
+        if controller.snapshot and (tree := controller.tree):
+            self._tree.show(tree, controller.snapshot, controller.selection.compared)
+            line.show_count(len(tree.leaves), len(controller.snapshot.plan.networks))
 
-    def show_all(self) -> None:
-        super().show_all()
+    def _move_cursor(self, node: NodeKey | None) -> None:
+        if node:
+            self._tree.select(node)
+
+    def _controller_changed(self) -> None:
+        if self.controller.point_mode != self._point_mode_shown:
+            self._point_mode_shown = self.controller.point_mode
+            self.refresh_bindings()
+        self._show_soon()
+
+    # Grids, the zoom and charts of the whole study depend on the size of their panel.
+    @on(Canvas.Sized)
+    def _show_soon(self) -> None:
+        """Show the selection once the keys that are waiting have been handled: a held key never queues up."""
+        if not self._show_pending:
+            self._show_pending = True
+            self.call_later(self._show)
+
+    def _show(self) -> None:
+        self._show_pending = False
+        if self.controller.shown is None:
+            self._chart.show(None)
+            self._scatter.show(None)
+        else:
+            self._show_chart()
+            self._show_scatter()
         self._show_numbers()
 
+    def _show_chart(self) -> None:
+        canvas, snapshot, shown = self._chart, self.controller.snapshot, self.controller.shown
+        if snapshot is None or shown is None or (chart := self.controller.chart()) is None:
+            return
+        if not snapshot.measured:
+            canvas.show(None, nothing_yet(snapshot))
+        elif isinstance(chart, Bars):
+            canvas.show(chart)
+        else:
+            figure = self._charts.get(chart, shown, canvas.content_size)
+            canvas.show(figure, "" if figure else "Counting …")
+            if self._charts.submit(chart):
+                self.run_worker(self._charts.run(), group="chart")
+
+    def _show_scatter(self) -> None:
+        canvas = self._scatter
+        if self._reading_timer:
+            self._reading_timer.stop()
+        self.controller.follow_point()
+        scatter = self.controller.scatter(canvas.content_size, self.size.width)
+        if scatter is None:
+            return
+        if scatter.figure:
+            canvas.fly(scatter.figure)
+        elif scatter.words:
+            canvas.show(None, scatter.words)
+        else:
+            words = "Reading the points …"
+            self._reading_timer = self.set_timer(_READING_SHOWN_AFTER_S, lambda: canvas.show(None, words))
+        missing = self._show_point()
+        request = self.controller.load_request(scatter, missing, self._tree.adjacent(), canvas.content_size)
+        if request and self._loader and self._loader.submit(request):
+            self.run_worker(self._loader.run(), group="points")
+
+    def _show_point(self) -> tuple[SealedFile, ...]:
+        """Show the chosen point's panel; return the files that it still needs."""
+        self.set_class(self.controller.point_mode, "-pointing")
+        self.set_class(self.controller.selection.grid is not None, "-grid")
+        if not self.controller.point_mode:
+            return ()
+        point, missing = self.controller.chosen_point()
+        if point is not None:
+            words = point if isinstance(point, str) else ""
+            facts: PointFacts | None = None if isinstance(point, str) else point_facts(point)
+            for panel in self.query(PointPanel):
+                panel.show(facts, words)
+        return missing
+
+    def _loaded(self) -> None:
+        """Show what has just been read or computed."""
+        if self.is_current and self.controller.shown:
+            self._show_scatter()
+
     def _show_numbers(self) -> None:
-        """Show the numbers of the layer, and let those be counted that are not known yet."""
-        snapshot, network = self.open_snapshot, self.network
-        without, numbers = self.query_one("#without", Static), self.query_one(Numbers)
-        without.display = self.exclude_chance and snapshot is not None
-        if snapshot is None or network is None:
+        """Show the numbers of the layer, and let the statistics be computed that are missing."""
+        snapshot, shown, selection = self.controller.snapshot, self.controller.shown, self.controller.selection
+        without, numbers = self.query_one("#without", Static), self.query_one(NumbersPanel)
+        without.display = selection.exclude_chance and snapshot is not None
+        if snapshot is None or shown is None:
             numbers.show(None)
             return
-        if self.exclude_chance:
-            without.update(Content(without_words(select(snapshot, True))))
-        counted = self._statistics.known(snapshot, self.exclude_chance)
-        numbers.show(Subject(snapshot, network, self.layer_shown, self.view.method, self.exclude_chance, counted))
-        if self._count_later:
-            self._count_later.stop()
-        if snapshot.measured and self._statistics.wish(snapshot, self.exclude_chance):
-            self._count_later = self.set_timer(_COUNT_AFTER_S, self._count)
+        if selection.exclude_chance:
+            without.update(Content(chance_words(select(snapshot, True))))
+        statistics = self._statistics.get(snapshot, selection.exclude_chance)
+        numbers.show(LayerNumbers(snapshot, *shown, selection.method, selection.exclude_chance, statistics))
+        if self._statistics_timer:
+            self._statistics_timer.stop()
+        if snapshot.measured and self._statistics.submit(snapshot, selection.exclude_chance):
+            self._statistics_timer = self.set_timer(_STATISTICS_AFTER_S, self._compute_statistics)
 
-    def _count(self) -> None:
-        if self._statistics.may_run:
+    def _compute_statistics(self) -> None:
+        if self._statistics.ready:
             self.run_worker(self._statistics.run(), group="statistics")
 
-    def action_chance(self) -> None:
-        """Leave networks at chance out of everything that is a mean or a test, or take them in again."""
-        self.exclude_chance = not self.exclude_chance
-        self.show_soon()
+    # Selecting
 
-    def remember(self) -> dict[str, Any]:
-        """Return what should come back on the next start, as plain values."""
-        network = self.network
-        if network is None or self.place is None:
-            return {}
-        place = {name: value for name, value in asdict(self.place).items() if value is not None}
-        layer = {} if self.layer_wished is None else {"layer": self.layer_wished}
-        return {**place, **layer, "chart": self.chart, "without_chance": self.exclude_chance, **self.view.plain()}
-
-    def recall(self, state: Mapping[str, Any]) -> None:
-        """Take up what `remember` returned; what does not fit this study is left as it is."""
-        given = {name: state.get(name) for name in ("dataset", "depth", "activation", "run", "control")}
-        tree = self.query_one(LayersTree)
-        place = tree.known_place(given)
-        if place:
-            tree.select(place)
-            self.place = place
-        layer = state.get("layer")
-        self.layer_wished = layer if isinstance(layer, int) and layer >= 0 else None
-        self.view = View.of_plain(state)
-        self.exclude_chance = state.get("without_chance") is True
-        self.chart = next((one for one in get_args(Chart) if one == state.get("chart")), "bars")
-        self.show_soon()
-
-    # What is selected
+    action_flip = _controller_action(LayersController.move_layer)
+    action_turn = action_flip  # the keys of point mode, in which the arrows move from point to point
+    action_chance = _controller_action(LayersController.toggle_chance)
+    action_chart = _controller_action(LayersController.next_chart)
+    action_grid = _controller_action(LayersController.next_grid)
+    action_isolate = _controller_action(LayersController.isolate_class)
+    action_missed = _controller_action(LayersController.toggle_misclassified)
+    action_all = _controller_action(LayersController.show_all_points)
+    action_magnify = _controller_action(LayersController.zoom)
+    action_pan = _controller_action(LayersController.pan)
+    action_fit = _controller_action(LayersController.fit)
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[NodeKey]) -> None:
-        tree = self.query_one(LayersTree)
-        # Of several nodes that were passed by, only where the cursor stands now counts.
-        if not tree.is_here(event.node) or event.node is not tree.cursor_node:
+        # Of several nodes that the cursor has passed, only the one where it stands now counts.
+        if not self._tree.contains(event.node) or event.node is not self._tree.cursor_node:
             return
-        if event.node.data != self.place:
-            self.place = event.node.data
-            self.show_soon()
-
-    def on_tree_node_expanded(self, event: Tree.NodeExpanded[NodeKey]) -> None:
-        self.query_one(LayersTree).name_anew(event.node)
-
-    def on_tree_node_collapsed(self, event: Tree.NodeCollapsed[NodeKey]) -> None:
-        self.query_one(LayersTree).name_anew(event.node)
-
-    def action_flip(self, by: int) -> None:
-        if network := self.network:
-            self.layer_wished = min(max(self.layer_shown + by, 0), network.depth)
-            self.show_soon()
+        if event.node.data != self.controller.selection.node:
+            self.controller.select(event.node.data)
 
     def action_walk(self, by: int) -> None:
-        tree = self.query_one(LayersTree)
         if by < 0:
-            tree.action_cursor_up()
+            self._tree.action_cursor_up()
         else:
-            tree.action_cursor_down()
+            self._tree.action_cursor_down()
 
     def action_network(self, by: int) -> None:
-        """Select the single network before or after the one shown, across the whole tree."""
-        tree = self.query_one(LayersTree)
-        leaves = list(tree.leaves())
-        if (network := self.network) is None or node_key_of(network) not in leaves:
-            return
-        here = leaves.index(node_key_of(network))
-        is_leaf = self.place is not None and self.place.run is not None
-        tree.select(leaves[min(max(here + by, 0), len(leaves) - 1) if is_leaf else here])
+        self._move_cursor(self.controller.adjacent_network(by))
 
     def action_mark(self) -> None:
-        """Mark the network shown, or mark it no more."""
-        if (network := self.network) is None:
-            return
-        kept = tuple(one for one in self.marked if one != network)
-        self.marked = kept if network in self.marked else (*self.marked, network)
+        self.controller.toggle_compared()
         self._update()
+
+    def action_method(self) -> None:
+        if notice := self.controller.next_method():
+            self.post_message(Say(notice))
+
+    def action_back(self) -> None:
+        """Undo the outermost of what is set: full screen, grid, chosen point, comparison, filter."""
+        if self._panels.zoomed:
+            self._panels.unzoom()
+        elif self.controller.undo():
+            self._update_tree()
+        else:
+            self.query_one(FilterLine).clear()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # While a filter is typed, no key of the screen can be meant.
+        typing = self.is_mounted and self.focused is not None and self.query_one(FilterLine).has_keys
+        if typing and hasattr(LayersScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
+            return False
+        if action in (*_POINT_MODE_ACTIONS, "point"):
+            return self.controller.point_mode is (action != "point")
+        return super().check_action(action, parameters)
 
     # The filter
 
     def action_filter(self) -> None:
-        if self.open_snapshot:
+        if self.controller.snapshot:
             self.query_one(FilterLine).open()
 
     @on(FilterLine.Changed)
-    def filter_changed(self) -> None:
-        if (snapshot := self.open_snapshot) is None:
-            return
-        self._update_tree(snapshot)
-        tree, network = self.query_one(LayersTree), self.network
-        leaves = list(tree.leaves())
-        if leaves and (network is None or node_key_of(network) not in leaves):
-            self.place = leaves[0]
-            self.show_soon()
-        if self.place:
-            # Once it has been laid out: a tree planted anew puts its cursor on the line it had before.
-            self.call_after_refresh(tree.select, self.place)
+    def _filter_changed(self) -> None:
+        node = self.controller.filter(self.query_one(FilterLine).words)
+        self._update_tree()
+        if node and self.controller.snapshot:
+            # After the layout, because a tree that is rebuilt puts its cursor on the line it had before.
+            self.call_after_refresh(self._tree.select, node)
 
     @on(FilterLine.Left)
-    def filter_left(self) -> None:
-        self.query_one(LayersTree).focus()
+    def _filter_left(self) -> None:
+        self._tree.focus()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # While a filter is typed, no key of the screen can be meant.
-        typing = self.is_mounted and self.focused is not None and self.query_one(FilterLine).typing
-        if typing and hasattr(LayersScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
-            return False
-        return super().check_action(action, parameters)
+    @on(PointsCanvas.Wheeled)
+    def _wheeled(self, event: PointsCanvas.Wheeled) -> None:
+        self.controller.zoom_at(event.place, event.at, event.steps)
 
-    def action_back(self) -> None:
-        """Undo the outermost of what is set: full screen, grid, chosen point, marks, filter."""
-        if self.has_class("-zoomed"):
-            self.unzoom()
-        elif not self.forget():
-            self.query_one(FilterLine).clear()
+    # Panels
+
+    def action_panel(self, by: int) -> None:
+        zoomed = self._panels.zoomed
+        among = [panel for panel in self._panels.all if (isinstance(panel, Canvas) if zoomed else panel.display)]
+        self._focus(self._panels.next(by, among))
+
+    def action_zoom(self) -> None:
+        if self._panels.zoomed:
+            self._panels.unzoom()
+            return
+        panel = self.focused if isinstance(self.focused, Canvas) else self._scatter
+        self._panels.zoom(panel)
+        panel.focus()
+
+    def _focus(self, panel: Widget) -> None:
+        """Focus a panel; while another has the whole screen, it takes its place."""
+        if self._panels.zoomed:
+            self._panels.zoom(panel)
+        panel.focus()
+
+    # Points
+
+    def action_point(self) -> None:
+        """Let the arrows move from point to point, and choose a point where none is chosen."""
+        if not self.controller.enter_point_mode():
+            self.post_message(Say("There are no points here yet", "warning"))
+            return
+        self._focus(self._scatter)
+        active = self.controller.active_points
+        if active and active.row is None and (first := self._scatter.first(active.panel)) is not None:
+            self.controller.choose_point(active.target, first)
+
+    def action_step(self, dx: int, dy: int) -> None:
+        if active := self.controller.active_points:
+            row, canvas, panel = active.row, self._scatter, active.panel
+            following = canvas.first(panel) if row is None else canvas.step(row, dx, dy, panel)
+            if following is not None:
+                self.controller.choose_point(active.target, following)
+
+    def action_leave(self) -> None:
+        self.controller.leave_point_mode()
+        if not self._panels.zoomed:
+            # At once, since a tree that is hidden cannot take the focus.
+            self.set_class(False, "-pointing")
+            self._tree.focus()
+
+    @on(PointsCanvas.Picked)
+    def _point_picked(self, event: PointsCanvas.Picked) -> None:
+        self._move_cursor(self.controller.pick_point(event.place, event.row))
+        if self.controller.point_mode:
+            self._focus(self._scatter)
+
+    @on(Canvas.BarPicked)
+    def _bar_picked(self, event: Canvas.BarPicked) -> None:
+        self._move_cursor(self.controller.pick_bar(event.group, event.bar))
+
+    @on(Canvas.RowPicked)
+    def _row_picked(self, event: Canvas.RowPicked) -> None:
+        figure = self._chart.figure
+        several = isinstance(figure, Panels) and len(figure.figures) > 1
+        self._move_cursor(self.controller.pick_heat_row(event.row, event.place if several else None))
+
+    @on(Canvas.DotPicked)
+    def _dot_picked(self, event: Canvas.DotPicked) -> None:
+        if isinstance(figure := self._chart.figure, Dots):
+            self._move_cursor(self.controller.pick_dot(figure.groups[event.group].names[event.dot]))
 
     # Export
 
     async def action_export(self) -> None:
         """Ask how to save what is shown, the chart or the points, or a figure of the whole study."""
-        snapshot, network = self.open_snapshot, self.network
+        snapshot, network = self.controller.snapshot, self.controller.network
         if snapshot is None or network is None or self.paths is None or not snapshot.measured:
             self.post_message(Say("No layer is measured yet: there is no figure to save", "warning"))
             return
-        from embcx_tui.tui.export.dialog import ExportDialog
-
-        chart_first = self.query_one("#bars").has_focus
-        if chart_first:
-            name = figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
-        else:
-            name = network_figure_name("embedding", network)
-        chart, points = self._chart_shown(snapshot, network), await self._points_shown(snapshot, network)
-        shown = [("chart shown", chart), ("points shown", points)]
-        ordered = shown if chart_first else shown[::-1]
-        named = {what: one for what, one in ordered if one}
-        self.app.push_screen(ExportDialog(self.paths, snapshot, name, named, self.exclude_chance))
-
-    def _chart_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
-        figure = self.query_one("#bars", Canvas).figure
-        whole = self.place is not None and self.place.activation is None
-        if figure is None:
-            return None
-        return chart_shown(figure, self.chart, snapshot, network, whole, self.marked, self.exclude_chance)
-
-    async def _points_shown(self, snapshot: Snapshot, network: Network) -> Shown | None:
-        figure, cloud = self.query_one("#scatter", PointsCanvas).target, self._cloud()
-        layer, view = self.layer_shown, self.view
-        if isinstance(figure, Scatter) and cloud:
-            return await asyncio.to_thread(points_shown, figure, cloud, snapshot, network, layer, view)
-        if isinstance(figure, Panels):
-            whole, networks = await self.whole_grid(snapshot, network)
-            return grid_shown(whole, snapshot, network, layer, view, networks) if whole else None
-        return None
+        chart_first = self._chart.has_focus
+        figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target, chart_first)
+        name = nearest_figure(network, chart_first)
+        exclude_chance = self.controller.selection.exclude_chance
+        self.app.push_screen(ExportDialog(self.paths, snapshot, name, figures, exclude_chance))

@@ -1,59 +1,199 @@
-"""What is selected in the layer browser: a node of the tree, a layer; and what a person has set to see of it."""
+"""What is selected in the layer browser: a node of the tree, a layer, networks to compare, and which of the points."""
 
 from __future__ import annotations
 
-from textual.reactive import reactive
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
 
-from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.plan import Network
-from embcx_tui.tui.layers.charts import Chart
-from embcx_tui.tui.layers.tree_nodes import NodeKey
-from embcx_tui.tui.layers.viewport import View
-from embcx_tui.tui.mode_screen import ModeScreen
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.study.naming import network_name
+from embcx_tui.study.plan import Network, Plan
+from embcx_tui.study.settings import METHODS, SCORE_METHOD
+from embcx_tui.tui.layers.embeddings import AlignedEmbedding
+from embcx_tui.tui.layers.viewport import Viewport
+
+Chart = Literal["bars", "epochs", "accuracy"]
+Grid = Literal["layers", "activations"]
 
 
-class LayersSelection(ModeScreen):
-    """Holds the selection and shows nothing of it."""
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node of the tree. A field that is None is left open, from right to left; `control` None: trained networks."""
 
-    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
-    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
-    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
+    dataset: str
+    depth: int | None = None
+    activation: str | None = None
+    run: int | None = None
+    control: str | None = None
 
-    place: NodeKey | None = None
-    """The selected node of the tree."""
-    layer_wished: int | None = None
-    """The layer that was gone to; a shallower network shows its last. None: the last of every network."""
-    view = View()
-    marked: tuple[Network, ...] = ()
-    pointing = False
-    """Whether arrows walk from point to point."""
+    def contains(self, network: Network) -> bool:
+        """Tell whether `network` lies under this node."""
+        return (
+            network.dataset == self.dataset
+            and network.control == self.control
+            and self.depth in (None, network.depth)
+            and self.activation in (None, network.activation)
+            and self.run in (None, network.run)
+        )
+
+    def network(self, plan: Plan) -> Network | None:
+        """Return the network shown for the node: its own, or the first run of its first activation and least depth."""
+        under = [network for network in plan.networks if self.contains(network)]
+        least_depth = min((network.depth for network in under), default=0)
+        return next((network for network in under if network.depth == least_depth), None)
+
+
+def node_key_of(network: Network) -> NodeKey:
+    """Return the leaf of one network."""
+    return NodeKey(network.dataset, network.depth, network.activation, network.run, network.control)
+
+
+class NetworkLayer(NamedTuple):
+    """A layer of a network; layer 0 is the input."""
+
+    network: Network
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A node to build, with its label and the nodes under it."""
+
+    label: str
+    node: NodeKey
+    under: tuple[Branch, ...] = ()
+
+    def nodes(self) -> Iterator[NodeKey]:
+        """Yield this node and all under it, from top to bottom."""
+        yield self.node
+        for branch in self.under:
+            yield from branch.nodes()
+
+    def matching(self, plan: Plan, words: tuple[str, ...]) -> Branch | None:
+        """Return the part that leads to networks whose names hold all `words`; None where there are none."""
+        if self.node.run is not None:
+            network = self.node.network(plan)
+            name = network_name(network).lower() if network else ""
+            return self if all(word in name for word in words) else None
+        under = tuple(part for branch in self.under if (part := branch.matching(plan, words)))
+        return Branch(self.label, self.node, under) if under else None
+
+
+class StudyTree:
+    """The networks of a study as a tree: those whose names hold all `words`, which are in lower case."""
+
+    def __init__(self, plan: Plan, words: tuple[str, ...] = ()) -> None:
+        self.settings = plan.settings
+        self.words = words
+        self.branches = tuple(part for branch in _branches(plan) if (part := branch.matching(plan, words)))
+        self.nodes = tuple(node for branch in self.branches for node in branch.nodes())
+        self.leaves = tuple(node for node in self.nodes if node.run is not None)
+
+    @property
+    def first_activation(self) -> NodeKey | None:
+        """The first node that stands for several runs, where browsing begins."""
+        return next((node for node in self.nodes if node.activation and node.run is None), None)
+
+
+def _branches(plan: Plan) -> Iterator[Branch]:
+    """Yield the branch of each dataset; controls come under their own word, after the trained networks."""
+    settings = plan.settings
+    for dataset in settings.data.datasets:
+        depths: list[Branch] = []
+        for depth in sorted(settings.networks.depths):
+            controls = (
+                Branch(control, NodeKey(dataset, depth, control=control), _activations(plan, dataset, depth, control))
+                for control in settings.measure.controls
+            )
+            label = "1 layer" if depth == 1 else f"{depth} layers"
+            under = (*_activations(plan, dataset, depth, None), *controls)
+            depths.append(Branch(label, NodeKey(dataset, depth), under))
+        yield Branch(dataset, NodeKey(dataset), tuple(depths))
+
+
+def _activations(plan: Plan, dataset: str, depth: int, control: str | None) -> tuple[Branch, ...]:
+    grid = plan.settings.networks
+    return tuple(
+        Branch(
+            activation,
+            NodeKey(dataset, depth, activation, control=control),
+            tuple(Branch(f"run {run}", NodeKey(dataset, depth, activation, run, control)) for run in range(grid.runs)),
+        )
+        for activation in grid.activations
+    )
+
+
+@dataclass(frozen=True)
+class LayerSelection:
+    """The selection and what else is set; all of it stays while layers and networks change."""
+
+    node: NodeKey | None = None
+    layer: int | None = None
+    """The layer that was selected; a shallower network shows its last. None selects the last layer of every network."""
+    compared: tuple[Network, ...] = ()
+    """Marked networks, in the order of marking; two or more are compared."""
+    grid: Grid | None = None
     chart: Chart = "bars"
-    exclude_chance = False
-    """Whether networks at chance are left out of every mean."""
-
-    def select_nothing(self) -> None:
-        """Forget the selection and all that was set: another study is opened."""
-        self.place = self.layer_wished = None
-        self.view, self.marked, self.pointing = View(), (), False
-        self.chart = "bars"
-        self.exclude_chance = False
-
-    @property
-    def open_snapshot(self) -> Snapshot | None:
-        """The snapshot, unless it is still that of the study open before."""
-        return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
+    exclude_chance: bool = False
+    """Whether networks at chance are left out of every mean and test."""
+    method: str = SCORE_METHOD
+    class_index: int | None = None
+    """The only class of points shown; None shows all classes."""
+    misclassified: bool = False
+    """Whether only points that the network misclassifies are shown."""
+    point: tuple[str, int] | None = None
+    """The chosen point: its dataset, and its index in the training set."""
+    viewport: Viewport = field(default_factory=Viewport)
 
     @property
-    def network(self) -> Network | None:
-        """The network whose layer is shown."""
-        snapshot = self.open_snapshot
-        return self.place.network(snapshot.plan) if snapshot and self.place else None
+    def is_single(self) -> bool:
+        """Whether the points of one layer are shown, not several layers side by side."""
+        return self.grid is None and len(self.compared) < 2
 
-    @property
-    def layer_shown(self) -> int:
-        """The layer shown: the one wished for, or the last of a shallower network."""
-        network = self.network
-        if network is None:
-            return 0
-        return network.depth if self.layer_wished is None else min(self.layer_wished, network.depth)
+    def mask(self, embedding: AlignedEmbedding) -> NDArray[np.bool_] | None:
+        """Return which points [n] are shown; None: all. Where no predictions are known, `misclassified` hides none."""
+        mask: NDArray[np.bool_] | None = None
+        if self.class_index is not None:
+            mask = np.asarray(embedding.sample.labels == self.class_index)
+        if self.misclassified and embedding.misclassified is not None:
+            mask = embedding.misclassified if mask is None else mask & embedding.misclassified
+        return mask
+
+    def row(self, embedding: AlignedEmbedding, dataset: str) -> int | None:
+        """Return the row of the chosen point; None where none is chosen or this run's sample does not hold it."""
+        if self.point is None or self.point[0] != dataset:
+            return None
+        return embedding.sample.row_of(self.point[1])
+
+    def to_values(self) -> dict[str, Any]:
+        """Return what comes back on the next start, as plain values; what is not set is left out."""
+        values: dict[str, Any] = asdict(self.node) if self.node else {}
+        values |= {"layer": self.layer, "chart": self.chart, "without_chance": self.exclude_chance}
+        values |= {"class": self.class_index, "missed": self.misclassified, "method": self.method}
+        values["point"] = list(self.point) if self.point else None
+        values["part"] = list(self.viewport.rect) if self.viewport.rect else None
+        return {name: value for name, value in values.items() if value is not None}
+
+    @staticmethod
+    def from_values(values: Mapping[str, Any], tree: StudyTree) -> LayerSelection:
+        """Return the selection that `to_values` described; what is missing or wrong has its default."""
+        fields = {name: values.get(name) for name in ("dataset", "depth", "activation", "run", "control")}
+        layer, class_index, method = values.get("layer"), values.get("class"), values.get("method")
+        point: tuple[str, int] | None = None
+        match values.get("point"):
+            case [str(dataset), int(index)]:
+                point = (dataset, index)
+        return LayerSelection(
+            node=next((node for node in tree.nodes if asdict(node) == fields), None),
+            layer=layer if isinstance(layer, int) and layer >= 0 else None,
+            chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "bars"),
+            exclude_chance=values.get("without_chance") is True,
+            method=method if method in METHODS else SCORE_METHOD,
+            class_index=class_index if isinstance(class_index, int) and 0 <= class_index < 10 else None,
+            misclassified=values.get("missed") is True,
+            point=point,
+            viewport=Viewport.from_value(values.get("part")),
+        )

@@ -1,32 +1,37 @@
-"""The tree of a study's networks: dataset, depth, activation, run; the untrained ones under their own word."""
+"""The tree of a study's networks, dataset, depth, activation, run, and the field in which it is filtered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import ClassVar, Self
 
 from rich.style import Style
 from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.content import Content
 from textual.geometry import Region
-from textual.widgets import Tree
+from textual.message import Message
+from textual.widgets import Input, Static, Tree
 from textual.widgets.tree import TreeNode
 
 from embcx_tui.store.snapshot import NetworkState, Snapshot
-from embcx_tui.study.naming import dataset_title, network_name
-from embcx_tui.study.plan import Network, Plan
+from embcx_tui.study.naming import dataset_title
+from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.layers.tree_nodes import Branch, NodeKey, branches, node_key_of
-from embcx_tui.tui.live.network_table import STATUS_SIGNS
-from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
+from embcx_tui.tui.layers.selection import Branch, NodeKey, StudyTree, node_key_of
+from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATUS_SIGNS
+
+_COMPARED_SIGN = "✓"
 
 
 class LayersTree(Tree[NodeKey], inherit_bindings=False):
-    """Shows `snapshot.plan`; the highlighted node is the selection, and it survives new snapshots."""
+    """Shows a `StudyTree`; its cursor is the selection, which survives new snapshots."""
 
-    # Arrows belong to the screen, whatever panel has the focus: up and down walk this tree, left and right flip layers.
+    # The arrows belong to the screen, whichever panel has the focus: up and down move through this tree, left and
+    # right through layers.
     BINDINGS: ClassVar[list[BindingType]] = [
         keys.hidden("enter", "toggle_node"),
         keys.hidden("pageup", "page_up"),
@@ -38,7 +43,7 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
 
-    _planting = False
+    _building = False
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("study", id=id)
@@ -46,77 +51,77 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         self.guide_depth = 2
         self.show_guides = False
         self.auto_expand = False
-        self._plan: Plan | None = None
-        self._by_place: dict[NodeKey, TreeNode[NodeKey]] = {}
-        self._words: dict[NodeKey, str] = {}
+        self._tree: StudyTree | None = None
+        self._node_of: dict[NodeKey, TreeNode[NodeKey]] = {}
         self._names: dict[NodeKey, str] = {}
-        self._filter: tuple[str, ...] = ()
-        self._marked: tuple[Network, ...] = ()
+        self._labels: dict[NodeKey, str] = {}
+        self._compared: tuple[Network, ...] = ()
         self._states: dict[NodeKey, NetworkState] = {}
-        self._noted: list[NetworkState] = []
+        self._flagged: list[NetworkState] = []
 
-    def update_from(self, snapshot: Snapshot, marked: tuple[Network, ...] = (), words: str = "") -> int:
-        """Show the networks of `snapshot` whose names hold all `words`, those `marked` with a sign; return how many.
+    def show(self, tree: StudyTree, snapshot: Snapshot, compared: tuple[Network, ...]) -> None:
+        """Show the networks of `tree` as they are in `snapshot`, the `compared` ones with a sign.
 
-        Rebuilt for another study or filter, else only labels that changed.
+        Another `tree` has its nodes rebuilt; otherwise only labels that changed are written.
         """
-        wanted = tuple(words.lower().split())
-        self._marked = marked
+        self._compared = compared
         self._states = {node_key_of(state.network): state for state in snapshot.networks.values()}
-        self._noted = [
+        self._flagged = [
             state
             for state in self._states.values()
-            if state.at_chance or state.status == "diverged" or state.network in marked
+            if state.at_chance or state.status == "diverged" or state.network in compared
         ]
-        if self._plan is None or self._plan.settings != snapshot.plan.settings or wanted != self._filter:
-            place = self.place if self._plan and self._plan.settings == snapshot.plan.settings else None
-            self._plan, self._filter = snapshot.plan, wanted
-            self._plant(snapshot)
-            if place:
-                self.select(place)
-        for node in self._by_place.values():
-            self.name_anew(node)
-        return sum(1 for _ in self.leaves())
+        if tree is not self._tree:
+            same_study = self._tree is not None and self._tree.settings == tree.settings
+            selected = self.selected if same_study else None
+            self._tree = tree
+            self._plant(tree)
+            if selected:
+                self.select(selected)
+        for node in self._node_of.values():
+            self.update_label(node)
 
-    def name_anew(self, node: TreeNode[NodeKey]) -> None:
-        """Write what a node is and, while it is closed, what of it needs a look."""
-        place = node.data
-        if place is None or self._by_place.get(place) is not node:
+    def update_label(self, node: TreeNode[NodeKey]) -> None:
+        """Write what a node is and, while it is closed, what under it needs a look."""
+        key = node.data
+        if key is None or not self.contains(node):
             return
-        whole = self._label(place, closed=not node.is_expanded)
-        if self._words[place] != whole:
-            self._words[place] = whole
-            node.set_label(Text(whole))
+        label = self._label(key, closed=not node.is_expanded)
+        if self._labels[key] != label:
+            self._labels[key] = label
+            node.set_label(Text(label))
 
-    def _label(self, place: NodeKey, *, closed: bool) -> str:
-        if place.run is None:
-            return self._names[place] + (self._under(place, self._noted) if closed else "")
-        state = self._states[place]
-        return ("✓ " if state.network in self._marked else "") + _run_words(state)
+    @on(Tree.NodeExpanded)
+    @on(Tree.NodeCollapsed)
+    def _toggled(self, event: Tree.NodeExpanded[NodeKey] | Tree.NodeCollapsed[NodeKey]) -> None:
+        self.update_label(event.node)
 
-    def _under(self, place: NodeKey, noted: list[NetworkState]) -> str:
-        """Return how many networks of a closed node are marked, at chance and diverged, each by its sign."""
-        held = [state for state in noted if place.holds(state.network)]
+    def _label(self, key: NodeKey, *, closed: bool) -> str:
+        if key.run is None:
+            return self._names[key] + (self._flags_under(key) if closed else "")
+        state = self._states[key]
+        return (f"{_COMPARED_SIGN} " if state.network in self._compared else "") + _run_label(state)
+
+    def _flags_under(self, key: NodeKey) -> str:
+        """Return how many networks of a closed node are compared, at chance and diverged, each with its sign."""
+        under = [state for state in self._flagged if key.contains(state.network)]
         counts = {
-            "✓": sum(state.network in self._marked for state in held),
-            AT_CHANCE_SIGN: sum(state.at_chance for state in held),
-            DIVERGED_SIGN: sum(state.status == "diverged" for state in held),
+            _COMPARED_SIGN: sum(state.network in self._compared for state in under),
+            AT_CHANCE_SIGN: sum(state.at_chance for state in under),
+            DIVERGED_SIGN: sum(state.status == "diverged" for state in under),
         }
         return "".join(f" {sign}{count}" for sign, count in counts.items() if count)
 
-    def _plant(self, snapshot: Snapshot) -> None:
+    def _plant(self, tree: StudyTree) -> None:
         self.clear()
-        self._by_place.clear()
-        self._words.clear()
-        self._names.clear()
-        self._planting = True
-        for branch in branches(snapshot.plan):
-            kept = branch if not self._filter else _filtered(branch, snapshot.plan, self._filter)
-            if kept:
-                self._grow(self.root, kept, level=0)
-        self._planting = False
+        for cache in (self._node_of, self._labels, self._names):
+            cache.clear()
+        self._building = True
+        for branch in tree.branches:
+            self._add(self.root, branch, level=0)
+        self._building = False
         self.refresh(layout=True)
-        if self._filter:
+        if tree.words:
             self.root.expand_all()
             return
         # One dataset and one depth are open from the start, so that the activations are on the screen.
@@ -125,75 +130,120 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
             if node.children:
                 node.children[0].expand()
 
-    def _grow(self, parent: TreeNode[NodeKey], branch: Branch, level: int) -> None:
-        words = dataset_title(branch.words) if level == 0 else safe_text(branch.words)
-        self._names[branch.place] = words
-        # With its whole label from the start: each that is changed later is a message of its own.
-        self._words[branch.place] = self._label(branch.place, closed=True)
-        node = parent.add(Text(self._words[branch.place]), branch.place, allow_expand=bool(branch.under))
-        self._by_place[branch.place] = node
+    def _add(self, parent: TreeNode[NodeKey], branch: Branch, level: int) -> None:
+        self._names[branch.node] = dataset_title(branch.label) if level == 0 else safe_text(branch.label)
+        # With its whole label from the start, because each later change of a label is a message of its own.
+        self._labels[branch.node] = self._label(branch.node, closed=True)
+        node = parent.add(Text(self._labels[branch.node]), branch.node, allow_expand=bool(branch.under))
+        self._node_of[branch.node] = node
         for under in branch.under:
-            self._grow(node, under, level + 1)
+            self._add(node, under, level + 1)
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """Refresh the widget; not for each of some hundred nodes while it is planted."""
+        """Refresh the widget; while nodes are built, not for each of some hundred of them."""
         return (
-            self if self._planting else super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+            self if self._building else super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
         )
 
     def render_label(self, node: TreeNode[NodeKey], base_style: Style, style: Style) -> Text:
         label = super().render_label(node, base_style, style)
-        # Leaves stand under their branch's word, not under its arrow.
+        # Leaves are aligned with the word of their branch, not with its arrow.
         return label if node.allow_expand else Text.assemble(("  ", base_style), label)
 
-    def is_here(self, node: TreeNode[NodeKey]) -> bool:
-        """Tell whether a node still stands in the tree: word of others may arrive after it was planted anew."""
-        return node.data is not None and self._by_place.get(node.data) is node
+    def contains(self, node: TreeNode[NodeKey]) -> bool:
+        """Tell whether a node is still part of the tree: messages may arrive after the tree was rebuilt."""
+        return node.data is not None and self._node_of.get(node.data) is node
 
     @property
-    def place(self) -> NodeKey | None:
-        """The selected node."""
+    def selected(self) -> NodeKey | None:
+        """The node under the cursor."""
         return self.cursor_node.data if self.cursor_node else None
 
-    def known_place(self, fields: Mapping[str, object]) -> NodeKey | None:
-        """Return the node with these fields; None where the tree has none."""
-        return next((place for place in self._by_place if asdict(place) == dict(fields)), None)
+    def adjacent(self) -> list[NodeKey]:
+        """Return the nodes on the lines below and above the cursor."""
+        nodes = (self.get_node_at_line(line) for line in (self.cursor_line + 1, self.cursor_line - 1))
+        return [node.data for node in nodes if node and node.data]
 
-    def select(self, place: NodeKey) -> None:
-        """Move the cursor to `place`, opening what is above it."""
-        node = self._by_place.get(place)
+    def select(self, key: NodeKey) -> None:
+        """Move the cursor to a node, opening the nodes above it; a node that is filtered out is not selected."""
+        node = self._node_of.get(key)
         if node is None:
             return
         above = node.parent
         while above is not None and above is not self.root:
             above.expand()
             above = above.parent
-        # A node just revealed has a line only after the tree has been laid out anew.
-        self._tree_lines  # noqa: B018  # building the lines is the point
+        # Private to Textual: reading it builds the tree's lines at once. Without that, a node that was just revealed
+        # has no line yet, and the cursor cannot go there before the next layout.
+        self._tree_lines  # noqa: B018  # read for its effect
         self.move_cursor(node)
 
-    def first_activation(self) -> NodeKey | None:
-        """Return the first node that stands for several runs: where a person begins."""
-        return next((place for place in self._by_place if place.activation and place.run is None), None)
 
-    def leaves(self) -> Iterator[NodeKey]:
-        """Yield every single network in the order of the tree."""
-        return (place for place in self._by_place if place.run is not None)
-
-
-def _filtered(branch: Branch, plan: Plan, words: tuple[str, ...]) -> Branch | None:
-    """Return what of `branch` leads to networks whose names hold all `words`; None where nothing does."""
-    if branch.place.run is not None:
-        network = branch.place.network(plan)
-        name = network_name(network).lower() if network else ""
-        return branch if all(word in name for word in words) else None
-    under = tuple(kept for one in branch.under if (kept := _filtered(one, plan, words)))
-    return Branch(branch.words, branch.place, under) if under else None
-
-
-def _run_words(state: NetworkState) -> str:
+def _run_label(state: NetworkState) -> str:
     name = f"run {state.network.run}"
     if state.status == "diverged":
         return f"{DIVERGED_SIGN} {name} diverged"
-    # Short: the whole word does not fit beside a scroll bar in 26 columns.
+    # "chance", because "at chance" does not fit beside a scroll bar in 26 columns.
     return f"{AT_CHANCE_SIGN} {name} chance" if state.at_chance else f"{STATUS_SIGNS[state.status]} {name}"
+
+
+class FilterLine(Horizontal):
+    """The field for words that the networks of the tree must hold; hidden while nothing is filtered."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [keys.hidden("enter", "keep"), *keys.LAYERS_FILTER]
+
+    class Changed(Message):
+        """The words have changed."""
+
+    class Left(Message):
+        """The user has left the field; the filter stays."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content("/"), id="filter-sign")
+        yield Input(placeholder="words such as: relu run 1", compact=True, id="filter-field", max_length=80)
+        yield Static(id="filter-count")
+
+    def on_mount(self) -> None:
+        self.display = False
+
+    @property
+    def words(self) -> str:
+        return self.query_one(Input).value
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys go into the field."""
+        return self.query_one(Input).has_focus
+
+    def open(self) -> None:
+        """Show the field and focus it."""
+        self.display = True
+        self.query_one(Input).focus()
+
+    def clear(self) -> None:
+        """End filtering."""
+        self.query_one(Input).value = ""
+        self.display = False
+
+    def show_count(self, matching: int, total: int) -> None:
+        """Show how many networks match."""
+        text = f"{matching:,} of {total:,} networks" if matching else "no network matches"
+        self.query_one("#filter-count", Static).update(Content(text))
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed())
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_keep()
+
+    def action_keep(self) -> None:
+        self.display = bool(self.words.strip())
+        self.post_message(self.Left())
+
+    def action_forget(self) -> None:
+        self.clear()
+        self.post_message(self.Left())

@@ -10,26 +10,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.builders import training_curves
+from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.naming import activation_index, run_name
 from embcx_tui.study.text import safe_text
 
 ORDER: tuple[Quantity, ...] = ("loss", "test_accuracy", "train_accuracy")
-# Title and unit of each.
-_WORDS: dict[Quantity, tuple[str, str]] = {
-    "loss": ("Training loss", "cross-entropy, nats"),
-    "test_accuracy": ("Test accuracy", "share right"),
-    "train_accuracy": ("Training accuracy", "share right"),
-}
-# Colours that no activation has: of the chosen network, and from which on those of shuffled labels are.
-_CHOSEN_PLACE, _SHUFFLED_PLACE = 5, 6
+# Colour indices that no activation has: that of the chosen network, and the first of networks with shuffled labels.
+_CHOSEN_COLOUR, _SHUFFLED_COLOUR = 5, 6
 
 
 def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quantity: Quantity) -> Curves:
-    """Return the curves of the `marked` networks, else the mean of each activation and the `chosen` network's own."""
-    title, unit = _WORDS[quantity]
+    """Return the curves of the `marked` networks, else the mean of each activation and that of the `chosen` network."""
+    name, unit = QUANTITIES[quantity]
+    title = "Training loss" if quantity == "loss" else name.capitalize()
     if marked:
         drawn = training_curves(snapshot, marked, quantity)
         return replace(drawn, title=f"{title} of the marked networks", y_label=unit)
@@ -37,7 +32,7 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
     if chosen:
         own = training_curves(snapshot, [chosen], quantity).lines
         label = safe_text(run_name(snapshot.networks[chosen].network), 40)
-        lines += [Curve(label, line.x, line.y, _CHOSEN_PLACE) for line in own]
+        lines += [Curve(label, line.x, line.y, _CHOSEN_COLOUR) for line in own]
     plan = snapshot.plan.settings
     runs, mixed = plan.networks.runs, 1 if _apart(snapshot) else len(plan.networks.depths) * len(plan.data.datasets)
     count, kind = (runs, "runs") if mixed == 1 else (mixed * runs, "networks")
@@ -46,7 +41,7 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
 
 
 def _counted(snapshot: Snapshot) -> str:
-    """Return what is in the means that a person might not expect there, in words."""
+    """Return in words how many networks at chance the means contain, and how many diverged ones."""
     chance = sum(state.at_chance for state in snapshot.networks.values())
     parts = [f"{chance:,} at chance"] if chance else []
     # These have no numbers after the epoch in which they diverged.
@@ -55,16 +50,16 @@ def _counted(snapshot: Snapshot) -> str:
 
 
 def _apart(snapshot: Snapshot) -> bool:
-    """Tell whether each dataset and depth has curves of its own: not where those were more than two an activation."""
+    """Return whether each dataset and depth has its own curves: where these are at most two per activation."""
     settings = snapshot.plan.settings
     trained = 1 + ("shuffled" in settings.measure.controls)
     return len(settings.networks.depths) * len(settings.data.datasets) * trained <= 2
 
 
 def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
-    """Return a curve an activation; one a dataset, depth and activation where that stays readable.
+    """Return one mean per activation, or per dataset, depth and activation where `_apart`.
 
-    Networks that learn shuffled labels have curves of their own always: a mean with the others says nothing of either.
+    Networks with shuffled labels always have their own curves: a mean with the others would describe neither.
     """
     groups: dict[tuple[str, ...], list[NDArray[np.float64]]] = defaultdict(list)
     grid, datasets = snapshot.plan.settings.networks, snapshot.plan.settings.data.datasets
@@ -80,17 +75,17 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             groups[key].append(history.curve(network_id, quantity))
             if network.control:
                 shuffled.add(key)
-    found = []
+    means = []
     for key, values in sorted(groups.items(), key=lambda pair: activation_index(pair[0][0])):
-        longest = max(len(one) for one in values)
+        longest = max(len(curve) for curve in values)
         table = np.full((len(values), longest), np.nan)
-        for row, one in zip(table, values, strict=True):
-            row[: len(one)] = one
+        for row, curve in zip(table, values, strict=True):
+            row[: len(curve)] = curve
         with warnings.catch_warnings():
-            # An epoch that all networks of a group diverged in has no mean: a gap.
+            # Where all networks of a group have diverged there is no mean, but a gap.
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(table, axis=0)
         x = np.arange(1, longest + 1, dtype=np.float64)
-        place = activation_index(key[0]) + (_SHUFFLED_PLACE if key in shuffled else 0)
-        found.append(Curve(safe_text(" ".join(key), 40), x, mean, place))
-    return found
+        colour = activation_index(key[0]) + (_SHUFFLED_COLOUR if key in shuffled else 0)
+        means.append(Curve(safe_text(" ".join(key), 40), x, mean, colour))
+    return means

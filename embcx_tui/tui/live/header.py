@@ -1,4 +1,4 @@
-"""The state of a study in words and how far it is: two lines."""
+"""Two lines on a study: its state with the next key to press, and its progress."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.figures.cells import Row
+from embcx_tui.figures.palette import Rgb
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.keys import written
-from embcx_tui.tui.live.throughput import pace, pace_words
+from embcx_tui.tui.live.throughput import throughput
 from embcx_tui.tui.study_row import STATE_STYLES
-from embcx_tui.tui.widgets.line_widget import RGB, Ink, LineWidget, fit_row, row_width, span
+from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, row_width, span
 
 _LEAST_BAR = 12
 STARTING = "starting: the worker takes a few seconds"
 
 
 class LiveHeader(LineWidget):
-    """Two rows: the state with what to do about it, and the progress with what is left."""
+    """Shows the state of a study with the next key to press, and its progress with the time left."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -28,7 +29,7 @@ class LiveHeader(LineWidget):
         self._starting = False
 
     def show(self, snapshot: Snapshot | None, starting: bool = False) -> None:
-        """Show `snapshot`; `starting`: a worker is on its way that has not written a line yet."""
+        """Show `snapshot`; `starting`: a worker was started that has not written a line yet."""
         self._snapshot, self._starting = snapshot, starting
         self.repaint()
 
@@ -37,7 +38,7 @@ class LiveHeader(LineWidget):
         if snapshot is None:
             return ()
         if self._starting and snapshot.state != "running":
-            # What the journal says is not true any more, and no key is needed.
+            # The journal still has the state before, and no key needs to be pressed.
             begin = fit_row((span(f"{STATE_STYLES['running'].sign} {STARTING}", ink.accent, bold=True),), width)
         else:
             begin = _state_row(snapshot, next_words(snapshot, lambda id: written(self.app, id)), width, ink)
@@ -51,7 +52,7 @@ def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
         span(state_words(snapshot), colour, bold=True),
     )
     right: Row = (span(f"  {next_step}", ink.muted),)
-    # What to do is never cut off: it is the way out of a bad state.
+    # The next key is never cut off: it is the way out of a bad state.
     return (*fit_row(left, max(width - row_width(right), 0)), *right)
 
 
@@ -63,7 +64,7 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
         f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
     ]
     if snapshot.state == "running" and done.seconds_left is not None:
-        # The state says for how long there was no news.
+        # Where there is no news, the line above says for how long.
         if not _silence(snapshot):
             parts.append(formatting.left(done.seconds_left, snapshot.updated, formatting.now()))
     elif snapshot.state == "complete" and snapshot.ended and snapshot.created:
@@ -71,27 +72,27 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
     if width >= 110:
         parts.insert(0, formatting.several(settings.network_count, "network"))
     if width >= 150:
-        parts[:0] = pace_words(pace(snapshot))
-    # The time left is said before all else where there is little room.
+        parts[:0] = throughput(snapshot)
+    # Where there is little room, the time left comes before everything else.
     while len(parts) > 1 and len(" · ".join(parts)) + _LEAST_BAR + 8 > width:
         parts.pop(0)
     text = f"  {formatting.percent(done.fraction):>4}  {' · '.join(parts)}"
     room = max(width - len(text), _LEAST_BAR)
     cells = min(max(done.fraction, 0.0), 1.0) * room
-    # Only what is wholly done looks so.
+    # The bar is full only where all is done.
     heavy = min(int(cells), room - (done.fraction < 1))
     bar: Row = (span("━" * heavy, state_colour(snapshot, ink)), span("─" * (room - heavy), ink.faint))
     return (*bar, span(text, ink.text))
 
 
 def state_words(snapshot: Snapshot) -> str:
-    """Return a study's state as a sentence without its end."""
+    """Return a study's state in words."""
     match snapshot.state:
         case "queued":
             return "not started yet"
         case "running":
             if silence := _silence(snapshot):
-                # Short, so that the epoch is still read at 80 columns; the title says that it runs.
+                # Short, so that 80 columns have room for the epoch; the title says that it runs.
                 return f"quiet for {formatting.duration(silence)}: {_doing(snapshot).removeprefix('training on ')}"
             return f"running: {_doing(snapshot)}"
         case "stopped":
@@ -106,13 +107,13 @@ def state_words(snapshot: Snapshot) -> str:
 
 
 def _silence(snapshot: Snapshot) -> float:
-    """Return for how long a worker has been quiet, in seconds; 0 where its last line is not long ago."""
+    """Return for how many seconds a worker has been quiet; 0 where its last line is recent."""
     silence = formatting.now() - snapshot.updated
     return silence if snapshot.updated and silence > formatting.QUIET_S else 0.0
 
 
 def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
-    """Return what a person can do now; `key` gives the key of a binding's id."""
+    """Return the next step for the user; `key` returns the key of a binding's id."""
     match snapshot.state:
         case "queued":
             return f"{key('live.resume')} starts it"
@@ -126,8 +127,8 @@ def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
             return f"{key('live.resume')} resumes"
 
 
-def state_colour(snapshot: Snapshot, ink: Ink) -> RGB:
-    """Return the colour that goes with a state; its sign and words say the same."""
+def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
+    """Return the colour of a state; its sign and words say the same."""
     named = {
         "$text-muted": ink.muted,
         "$text-accent": ink.accent,

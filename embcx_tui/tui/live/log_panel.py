@@ -1,4 +1,4 @@
-"""The study's log: follows its end while one is at the end, and stays put while one reads further up."""
+"""The study's log: it follows its end while the end is shown, and does not move while the user reads further up."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from textual.events import MouseDown, MouseMove, MouseUp, Resize
 
 from embcx_tui.analysis import formatting
 from embcx_tui.figures.cells import Row
+from embcx_tui.figures.palette import Rgb
 from embcx_tui.store.log import Level, LogLine
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.tui import keys
-from embcx_tui.tui.widgets.line_widget import RGB, Ink, span
+from embcx_tui.tui.widgets.line_widget import Ink, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
-# "09:00:38 ! ": what stands before a line's text, and is left empty before the rest of a long one.
+# "09:00:38 ! " stands before a line's text; before the continuation of a long line it is blank.
 _MARGIN = 11
 _LEAST_TEXT = 20
-# While the end is followed the text moves up by this share of the panel at a time: a line at a time would send the
+# While the end is followed, the text moves up by this share of the panel at a time: one line at a time would send the
 # whole panel with every line, 3 kB at 200×60.
 _STEP = 0.25
 LEVELS: tuple[tuple[Level, str], ...] = (("info", ""), ("warning", "warnings and errors"), ("error", "errors"))
@@ -38,18 +39,18 @@ class LogPanel(ScrollList):
         super().__init__(id=id, classes=classes)
         self._study = ""
         self._lines: tuple[LogLine, ...] = ()
-        self._shown: list[LogLine] = []  # lines that the filter lets through
+        self._shown: list[LogLine] = []  # the lines that pass the filter
         self._seen = 0  # how many of them there were when the end was last on the screen
-        self._pieces: list[tuple[int, str, bool]] = []  # (place in _shown, piece of its text, whether it is the first)
+        self._pieces: list[tuple[int, str, bool]] = []  # (index in _shown, piece of its text, whether it is the first)
         self._wrapped_for = 0
-        self._selected: tuple[int, int] | None = None  # places in _shown: where it began, where it is now
+        self._selected: tuple[int, int] | None = None  # indices in _shown: where it began, where it ends now
         self.words = ""
         self.sought = ""
         self.level: Level = "info"
         self.following = True
 
     def show(self, snapshot: Snapshot | None) -> None:
-        """Show the log of `snapshot`; what is on the screen stays there unless its end is being followed."""
+        """Show the log of `snapshot`; the lines on the screen stay unless the end is followed."""
         study = snapshot.id if snapshot else ""
         lines = snapshot.log if snapshot else ()
         if study != self._study or len(lines) < len(self._lines):
@@ -59,9 +60,9 @@ class LogPanel(ScrollList):
         grows = bool(self._lines and snapshot and snapshot.state == "running")
         self._lines = lines
         self._wrap(new)
-        self._keep_place(grows)
+        self._keep_position(grows)
 
-    def _keep_place(self, grows: bool = False) -> None:
+    def _keep_position(self, grows: bool = False) -> None:
         if self.following:
             if self.top < self.last_top or self.top > self.last_top + (self._step if grows else 0):
                 self.top = self.last_top + (self._step if grows else 0)
@@ -78,51 +79,51 @@ class LogPanel(ScrollList):
         return self._step if self.following else 0
 
     def _wrap(self, lines: Iterable[LogLine]) -> None:
-        # Kept, since it is 0 while the panel is hidden: it is wrapped when it shows.
+        # The width is 0 while the panel is hidden: the lines are wrapped when it is shown.
         self._wrapped_for = self.content_size.width
         width = max(self._wrapped_for - 1 - _MARGIN, _LEAST_TEXT) if self._wrapped_for else None
         for line in lines:
-            if self._lets_through(line):
+            if self._passes(line):
                 if width is None or _fits(line.text, width):
                     pieces = [line.text]
                 else:
                     pieces = [str(piece).rstrip() for piece in Content(line.text).wrap(width)]
-                for place, piece in enumerate(pieces):
-                    self._pieces.append((len(self._shown), piece, place == 0))
+                for number, piece in enumerate(pieces):
+                    self._pieces.append((len(self._shown), piece, number == 0))
                 self._shown.append(line)
 
     def _wrap_again(self) -> None:
         self._pieces, self._shown = [], []
         self._wrap(self._lines)
 
-    def _lets_through(self, line: LogLine) -> bool:
+    def _passes(self, line: LogLine) -> bool:
         return _RANK[line.level] >= _RANK[self.level] and (not self.words or _holds(line, self.words))
 
     # What is shown
 
     def filter(self, words: str) -> None:
-        """Show only lines with every one of `words` in text, time or level, however they are written."""
+        """Show only lines that hold each of `words` in text, time or level, in upper or lower case."""
         if words != self.words:
             self.words = words
-            self._begin_anew()
+            self._apply_filter()
 
     def next_level(self) -> None:
-        """Go on to the next level: all, warnings and errors, errors."""
+        """Change to the next level: all lines, warnings and errors, errors."""
         self.filter_level(LEVELS[(_RANK[self.level] + 1) % len(LEVELS)][0])
 
     def filter_level(self, level: Level) -> None:
         """Show only lines of `level` or worse."""
         self.level = level
-        self._begin_anew()
+        self._apply_filter()
 
-    def _begin_anew(self) -> None:
+    def _apply_filter(self) -> None:
         self._selected, self.following = None, True
         self._wrap_again()
-        self._keep_place()
+        self._keep_position()
 
     def toggle_follow(self) -> None:
         self.following = not self.following
-        self._keep_place()
+        self._keep_position()
 
     @property
     def line_count(self) -> int:
@@ -131,15 +132,15 @@ class LogPanel(ScrollList):
     def scroll_lines(self, top: int) -> None:
         before = min(self.top, self.last_top)
         self.top = min(max(top, 0), self.last_top)
-        # Reading further up is enough to stay there; going down to the end is enough to follow it again.
+        # Scrolling up ends following the end, and scrolling down to the end begins it again.
         if self.top < before:
             self.following = False
         elif self.top == self.last_top and top > before:
             self.following = True
-        self._keep_place()
+        self._keep_position()
 
     def action_move(self, by: int) -> None:
-        # While lines are being selected, the keys that scroll move the end of what is selected.
+        # While lines are selected, the keys that scroll move the end of the selection.
         if self._selected:
             self.action_select_by(by)
         else:
@@ -147,26 +148,26 @@ class LogPanel(ScrollList):
 
     def on_resize(self, event: Resize) -> None:
         if self.content_size.width != self._wrapped_for and self._pieces:
-            # Who stays where they are keeps their line, and the end if they had that.
+            # The first line shown stays the first, and the end stays the end.
             at_end = self.top >= self.last_top
             kept = self._pieces[min(self.top, self.line_count - 1)][0]
             self._wrap_again()
             self.top = self.last_top if at_end else next(n for n, piece in enumerate(self._pieces) if piece[0] == kept)
-        self._keep_place()
+        self._keep_position()
 
     # Finding
 
     def find(self, words: str, by: int = -1) -> bool:
-        """Go to the next line whose text holds `words`, below (`by` 1) or above (−1), round the end; False without."""
+        """Go to the next line with `words` below (`by` 1) or above (−1), wrapping at the ends; False if none."""
         self.sought = words
         matches = [
-            place for place, line in enumerate(self._shown) if words and words.casefold() in line.text.casefold()
+            index for index, line in enumerate(self._shown) if words and words.casefold() in line.text.casefold()
         ]
         if not matches:
             self.repaint()
             return False
         here = self._selected[1] if self._selected else len(self._shown)
-        later = [place for place in matches if (place - here) * by > 0]
+        later = [index for index in matches if (index - here) * by > 0]
         self._select(*([(later or matches)[0 if by > 0 else -1]] * 2))
         return True
 
@@ -203,28 +204,28 @@ class LogPanel(ScrollList):
     def selecting(self) -> bool:
         return self._selected is not None
 
-    def _place_at(self, y: int) -> int | None:
+    def _index_at(self, y: int) -> int | None:
         number = self.top + y - self.head_height
         return self._pieces[number][0] if y >= self.head_height and number < self.line_count else None
 
     def on_mouse_down(self, event: MouseDown) -> None:
         offset = event.get_content_offset(self)
-        place = self._place_at(offset.y) if offset else None
-        if place is not None:
+        index = self._index_at(offset.y) if offset else None
+        if index is not None:
             self.capture_mouse()
-            self._select(place, place)
+            self._select(index, index)
 
     def on_mouse_move(self, event: MouseMove) -> None:
         offset = event.get_content_offset(self)
-        place = self._place_at(offset.y) if offset and self._selected and event.button else None
-        if place is not None and self._selected and place != self._selected[1]:
-            self._select(self._selected[0], place)
+        index = self._index_at(offset.y) if offset and self._selected and event.button else None
+        if index is not None and self._selected and index != self._selected[1]:
+            self._select(self._selected[0], index)
 
     def on_mouse_up(self, event: MouseUp) -> None:
         self.release_mouse()
 
     def text_to_copy(self) -> tuple[str, int]:
-        """Return the selected lines, else those on the screen, whole, and how many they are."""
+        """Return the selected lines, else those on the screen, uncut; and their number."""
         if self._selected:
             first, last = sorted(self._selected)
         else:
@@ -255,14 +256,14 @@ class LogPanel(ScrollList):
         return ((*row, span(f"stays here{more}: f follows", ink.accent)),)
 
     def line(self, number: int, width: int, ink: Ink) -> Row:
-        place, text, first = self._pieces[number]
-        line = self._shown[place]
-        colours: dict[str, RGB] = {"info": ink.text, "warning": ink.warning, "error": ink.error}
+        index, text, first = self._pieces[number]
+        line = self._shown[index]
+        colours: dict[str, Rgb] = {"info": ink.text, "warning": ink.warning, "error": ink.error}
         colour = colours[line.level]
-        chosen = self._selected is not None and min(self._selected) <= place <= max(self._selected)
+        chosen = self._selected is not None and min(self._selected) <= index <= max(self._selected)
         ground = ink.cursor if chosen else None
         clock, mark = (str(line)[:8], str(line)[9]) if first else ("", "")
-        # Said by a sign too: a ground alone is a colour.
+        # With a sign too: a background alone is nothing without colours.
         mark = "▸" if chosen and first and mark == " " else mark
         return (
             span(f"{clock:9}", ink.text if chosen else ink.muted, ground),

@@ -12,16 +12,16 @@ from embcx_tui.figures.cells import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.live.throughput import pace, pace_words
+from embcx_tui.tui.live.throughput import throughput
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, span
 
 _EIGHTHS = "▁▂▃▄▅▆▇█"
 _GIB = 1 << 30
 _NAME_WIDTH = 9
 _VALUE_WIDTH = 16
-# From this width on a history stands beside its value, not below.
+# In panels this wide a history stands beside its value, else below it.
 _WIDE = 56
-# Narrower than this a history says nothing.
+# A narrower history would say nothing.
 _LEAST_HISTORY = 8
 _HISTORY_S = 600.0
 
@@ -37,45 +37,36 @@ class MachinePanel(LineWidget, can_focus=True):
         self._telemetry: tuple[Telemetry, ...] = ()
 
     def show(self, snapshot: Snapshot | None, telemetry: tuple[Telemetry, ...]) -> None:
-        # Ten minutes by the clock: before an interruption another time counts.
+        # Ten minutes by the clock, so that an interrupted study does not show its load of days ago.
         since = telemetry[-1].at - _HISTORY_S if telemetry else 0.0
-        self._snapshot, self._telemetry = snapshot, tuple(one for one in telemetry if one.at >= since)
+        self._snapshot, self._telemetry = snapshot, tuple(sample for sample in telemetry if sample.at >= since)
         self.repaint()
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         snapshot = self._snapshot
         if snapshot is None:
             return ()
-        speed = " · ".join(pace_words(pace(snapshot)))
-        told: tuple[Row, ...] = ((span(f"{'speed':<{_NAME_WIDTH}}", ink.muted), span(speed)),) if speed else ()
+        speed = " · ".join(throughput(snapshot))
+        speed_rows: tuple[Row, ...] = ((span(f"{'speed':<{_NAME_WIDTH}}", ink.muted), span(speed)),) if speed else ()
         machine = safe_text(snapshot.machine.device, 80) if snapshot.machine else "the machine is not known yet"
         if not self._telemetry:
             words = "no load recorded yet" if snapshot.state == "running" else "no load recorded"
-            return (*_heading("Machine", f"  {machine}", width, ink), *told, (span(words, ink.muted),))
+            return (*_heading("Machine", f"  {machine}", width, ink), *speed_rows, (span(words, ink.muted),))
         now = self._telemetry[-1]
         name = safe_text(now.gpu_name, 60) if now.gpu_name else machine
         host = "  no GPU: host load" if not now.gpu_name and snapshot.state == "running" else ""
-        rows = [*_heading(name, host, width, ink), *told]
-        readings = 6 if now.gpu_name else 2
-        drawer = _Drawer(self._telemetry, width, ink, tall=width < _WIDE and height > len(rows) + 2 * readings)
-        if now.gpu_name:
-            rows += [
-                *drawer.rows("GPU", _percent(now.gpu_percent), lambda one: one.gpu_percent, 100),
-                *drawer.rows(
-                    "memory",
-                    _memory(now.gpu_memory_used, now.gpu_memory_total),
-                    lambda one: one.gpu_memory_used,
-                    now.gpu_memory_total,
-                ),
-                *drawer.rows("heat", _with_unit(now.gpu_temperature, "°C"), lambda one: one.gpu_temperature, 100),
-                *drawer.rows("power", _with_unit(now.gpu_power, "W"), lambda one: one.gpu_power, None),
-            ]
-        rows += [
-            *drawer.rows("host CPU", _percent(now.cpu_percent), lambda one: one.cpu_percent, 100),
-            *drawer.rows(
-                "host mem", _memory(now.memory_used, now.memory_total), lambda one: one.memory_used, now.memory_total
-            ),
-        ]
+        rows = [*_heading(name, host, width, ink), *speed_rows]
+        readings = _readings(now)
+        tall = width < _WIDE and height > len(rows) + 2 * len(readings)
+        for label, value, reading, top in readings:
+            room = width if tall else width - _NAME_WIDTH - _VALUE_WIDTH - 2
+            drawn = history(self._telemetry, reading, top, room) if room >= _LEAST_HISTORY else ""
+            if tall:
+                rows.append((span(label, ink.muted), span(f"{value:>{max(width - len(label), 1)}}")))
+                rows.append((span(drawn, ink.accent),))
+            else:
+                row: Row = (span(f"{label:<{_NAME_WIDTH}}", ink.muted), span(f"{value:>{_VALUE_WIDTH}}"))
+                rows.append((*row, span("  "), span(drawn, ink.accent)) if drawn else row)
         length = formatting.duration(max(now.at - self._telemetry[0].at, 1))
         ended = f"{length} until {formatting.ago(now.at, formatting.now())}"
         words = f"history: {f'the last {length}' if snapshot.state == 'running' else ended}"
@@ -83,36 +74,34 @@ class MachinePanel(LineWidget, can_focus=True):
         return tuple(rows)
 
 
-def _heading(name: str, said: str, width: int, ink: Ink) -> tuple[Row, ...]:
-    """Return the machine's name and what is said of it: beside it where both fit, else below; no word is cut."""
+def _heading(name: str, remark: str, width: int, ink: Ink) -> tuple[Row, ...]:
+    """Return the machine's name with a remark beside it, or below it where both do not fit; no word is cut."""
     lines = [str(line).rstrip() for line in Content(name).wrap(width)]
     rows: list[Row] = [(span(line, bold=True),) for line in lines]
-    if cell_len(lines[-1]) + cell_len(said) <= width:
-        return (*rows[:-1], (*rows[-1], span(said, ink.muted)))
-    return (*rows, *((span(str(line).rstrip(), ink.muted),) for line in Content(said.strip()).wrap(width)))
+    if cell_len(lines[-1]) + cell_len(remark) <= width:
+        return (*rows[:-1], (*rows[-1], span(remark, ink.muted)))
+    return (*rows, *((span(str(line).rstrip(), ink.muted),) for line in Content(remark.strip()).wrap(width)))
 
 
-class _Drawer:
-    """Draws one reading: name, value now, and its history beside it, or below it where the panel is `tall`."""
-
-    def __init__(self, telemetry: Sequence[Telemetry], width: int, ink: Ink, *, tall: bool) -> None:
-        self._telemetry = telemetry
-        self._width = width
-        self._ink = ink
-        self._tall = tall
-
-    def rows(self, name: str, value: str, reading: Reading, top: float | None) -> tuple[Row, ...]:
-        ink = self._ink
-        before = _NAME_WIDTH + _VALUE_WIDTH
-        head: Row = (span(f"{name:<{_NAME_WIDTH}}", ink.muted), span(f"{value:>{_VALUE_WIDTH}}"))
-        if self._tall:
-            head = (span(name, ink.muted), span(f"{value:>{max(self._width - len(name), 1)}}"))
-            return head, (span(history(self._telemetry, reading, top, self._width), ink.accent),)
-        if self._width - before - 2 < _LEAST_HISTORY:
-            return (head,)
-        return (
-            (*head, span("  "), span(history(self._telemetry, reading, top, self._width - before - 2), ink.accent)),
-        )
+def _readings(now: Telemetry) -> list[tuple[str, str, Reading, float | None]]:
+    """Return the label, the value, the reading and the top of the scale of each line (None: the largest reading)."""
+    gpu: list[tuple[str, str, Reading, float | None]] = [
+        ("GPU", _with_unit(now.gpu_percent, "%"), lambda sample: sample.gpu_percent, 100),
+        (
+            "memory",
+            _memory(now.gpu_memory_used, now.gpu_memory_total),
+            lambda sample: sample.gpu_memory_used,
+            now.gpu_memory_total,
+        ),
+        ("heat", _with_unit(now.gpu_temperature, "°C"), lambda sample: sample.gpu_temperature, 100),
+        ("power", _with_unit(now.gpu_power, "W"), lambda sample: sample.gpu_power, None),
+    ]
+    memory = _memory(now.memory_used, now.memory_total)
+    return [
+        *(gpu if now.gpu_name else ()),
+        ("host CPU", _with_unit(now.cpu_percent, "%"), lambda sample: sample.cpu_percent, 100),
+        ("host mem", memory, lambda sample: sample.memory_used, now.memory_total),
+    ]
 
 
 def history(telemetry: Sequence[Telemetry], reading: Reading, top: float | None, width: int) -> str:
@@ -120,24 +109,20 @@ def history(telemetry: Sequence[Telemetry], reading: Reading, top: float | None,
 
     Each cell shows the mean of its share of the samples; a cell without any stays empty.
     """
-    values = [reading(one) for one in telemetry]
+    values = [reading(sample) for sample in telemetry]
     highest = top or max((value for value in values if value is not None), default=0.0) or 1.0
-    # As many samples a cell as it takes to show all: a fixed number, so that old cells keep their height.
+    # All cells have the same number of samples, the least that shows them all: older cells keep their height.
     each = max(-(-len(values) // width), 1)
     values = values[len(values) % each :] if len(values) > width else values
     cells = []
     for start in range(0, len(values), each):
-        known = [value for value in values[start : start + each] if value is not None]
-        if not known:
+        seen = [value for value in values[start : start + each] if value is not None]
+        if not seen:
             cells.append(" ")
             continue
-        share = min(max(sum(known) / len(known) / highest, 0.0), 1.0)
+        share = min(max(sum(seen) / len(seen) / highest, 0.0), 1.0)
         cells.append(_EIGHTHS[min(int(share * len(_EIGHTHS)), len(_EIGHTHS) - 1)])
     return "".join(cells[-width:]).rjust(width)
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.0f} %"
 
 
 def _with_unit(value: float | None, unit: str) -> str:

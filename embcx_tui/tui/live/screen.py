@@ -1,4 +1,4 @@
-"""Watching a study train: how far it is, every network, curves, the machine, the log."""
+"""The Live screen: a study's progress, its networks, training curves, machine and log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from embcx_tui.analysis import formatting
-from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Quantity, Snapshot, State
+from embcx_tui.store.snapshot import Quantity, State
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
-from embcx_tui.tui.layers.messages import NO_STUDY, READING
 from embcx_tui.tui.live.curves import ORDER, curves
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
@@ -28,17 +26,19 @@ from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
 from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
 from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
+from embcx_tui.tui.panels import Panels
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 from embcx_tui.tui.widgets.line_widget import LineWidget
 from embcx_tui.tui.widgets.panel_tabs import PanelTabs
 
-# "3 min ago" grows old by itself; painting it again sends only what differs.
+# "3 min ago" changes with time alone; painting it again sends only the cells that differ.
 _CLOCK_EVERY_S = 5.0
-# The networks get the rows they fill, within these: at least so many, at most such a share of the screen.
+# The networks get the rows they fill: at least so many, and at most this share of the screen.
 _LEAST_NETWORKS = 14
 _MOST_NETWORKS = 0.55
-# Where only one of these fits at a time, it is the first one.
+# The panels of which a small screen shows one at a time, at first the first.
 PAGES = ("curves", "machine", "log")
 
 
@@ -58,14 +58,13 @@ class LiveScreen(ModeScreen):
     AUTO_FOCUS = "#networks"
     BINDINGS: ClassVar[list[BindingType]] = keys.LIVE
 
-    # A screen repainted for each of these would send all its cells again: 14 kB at 120×40.
-    snapshot: reactive[Snapshot | None] = reactive[Snapshot | None](None, repaint=False)
-    paths: reactive[StudyPaths | None] = reactive[StudyPaths | None](None, repaint=False)
+    # Not repainted for each of these either.
     starting: reactive[bool] = reactive(False, repaint=False)
     telemetry: reactive[tuple[Telemetry, ...]] = reactive[tuple[Telemetry, ...]]((), repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
+        self._panels = Panels(self, ("networks", *PAGES), self._page)
         self._quantity: Quantity = "loss"
         self._drawn: tuple[object, ...] = ()
         self._rows: str | None = None
@@ -91,9 +90,9 @@ class LiveScreen(ModeScreen):
         self.set_interval(_CLOCK_EVERY_S, self._tick)
         self._update()
 
-    # What comes down from the application
+    # What the application sets
 
-    def watch_paths(self, paths: StudyPaths | None) -> None:
+    def watch_paths(self) -> None:
         self._update()
 
     def watch_starting(self) -> None:
@@ -104,7 +103,7 @@ class LiveScreen(ModeScreen):
 
     def watch_telemetry(self) -> None:
         if self.is_mounted and self.is_current:
-            self.query_one(MachinePanel).show(self._open_snapshot, self.telemetry)
+            self.query_one(MachinePanel).show(self.open_snapshot, self.telemetry)
 
     def on_screen_resume(self, event: ScreenResume) -> None:
         self._update()
@@ -113,39 +112,35 @@ class LiveScreen(ModeScreen):
         if self.is_current and self.snapshot and self.snapshot.state in ("lost", "running"):
             self.query_one(LiveHeader).repaint()
 
-    @property
-    def _open_snapshot(self) -> Snapshot | None:
-        """The snapshot, unless it is still that of the study open before."""
-        return self.snapshot if self.snapshot and self.paths and self.snapshot.id == self.paths.id else None
-
     def _update(self) -> None:
-        """Show the newest snapshot; while another screen is in front, that waits for `on_screen_resume`."""
+        """Show the newest snapshot; while another screen is in front, this waits for `on_screen_resume`."""
         if not self.is_mounted or not self.is_current:
             return
-        snapshot = self._open_snapshot
+        snapshot = self.open_snapshot
         self.query_one("#panels").display = self.query_one("#head").display = snapshot is not None
         nothing = self.query_one("#nothing", Canvas)
         nothing.display = snapshot is None
-        nothing.show(None, READING if self.paths else NO_STUDY)
+        nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
         state = (snapshot.state if snapshot else None, self.starting)
         if state != self._state:
-            # Which of stop and resume can be pressed depends on it.
+            # Whether stop or resume can be pressed depends on the state.
             self._state = state
             self.refresh_bindings()
         self.query_one(LiveHeader).show(snapshot, self.starting)
         self.query_one(NetworksTable).show(snapshot)
         self.query_one(LogPanel).show(snapshot)
         self.query_one(MachinePanel).show(snapshot, self.telemetry if snapshot else ())
-        self._share_height(snapshot)
+        self._share_height()
         self._draw_curves()
 
     def on_resize(self, event: Resize) -> None:
-        self._share_height(self._open_snapshot)
+        self._share_height()
 
-    def _share_height(self, snapshot: Snapshot | None) -> None:
+    def _share_height(self) -> None:
         """Where all panels are on the screen, give the networks the rows they fill, at most a good half."""
         rows: str | None = None
-        if snapshot and (self.has_class("-wide") or self.has_class("-huge")) and not self.has_class("-zoomed"):
+        snapshot = self.open_snapshot
+        if snapshot and (self.has_class("-wide") or self.has_class("-huge")) and not self._panels.zoomed:
             lines = min(len(snapshot.networks) + 1, round(self.size.height * _MOST_NETWORKS))
             rows = f"{max(lines, _LEAST_NETWORKS)} 1fr"
         # Setting it, even to the same, lays the whole screen out anew.
@@ -155,7 +150,7 @@ class LiveScreen(ModeScreen):
 
     @on(NetworksTable.Chosen)
     def _draw_curves(self) -> None:
-        snapshot, canvas, table = self._open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
+        snapshot, canvas, table = self.open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
         if snapshot is None:
             canvas.show(None)
             return
@@ -165,17 +160,13 @@ class LiveScreen(ModeScreen):
             self._drawn = ()
             return
         marked = tuple(sorted(table.marked))
-        # New log lines or layers change no curve: nothing is drawn, nothing is sent.
-        wanted = (snapshot.id, epochs, marked, table.chosen, self._quantity)
-        if wanted != self._drawn:
-            self._drawn = wanted
+        # New log lines or layers change no curve: then nothing is drawn or sent.
+        key = (snapshot.id, epochs, marked, table.chosen, self._quantity)
+        if key != self._drawn:
+            self._drawn = key
             canvas.show(curves(snapshot, marked, table.chosen, self._quantity))
 
     # Panels
-
-    @property
-    def _panels(self) -> list[Widget]:
-        return [self.query_one(f"#{name}") for name in ("networks", *PAGES)]
 
     def _page(self, panel: Widget) -> Widget:
         """Return what is shown or hidden for a panel: the log has its filter below it."""
@@ -193,32 +184,27 @@ class LiveScreen(ModeScreen):
     def _go_to(self, panel: Widget) -> None:
         if panel.id in PAGES:
             self._turn_to(panel.id)
-        if self.has_class("-zoomed"):
+        if self._panels.zoomed:
             self._zoom(panel)
         # A panel that was hidden can take the focus only after the layout.
         self.call_after_refresh(panel.focus)
 
     def action_panel(self, by: int) -> None:
-        panels = self._panels
-        at = next((place for place, panel in enumerate(panels) if panel.has_focus), -1)
-        self._go_to(panels[(at + by) % len(panels)])
+        self._go_to(self._panels.next(by))
 
     def action_zoom(self) -> None:
-        if self.has_class("-zoomed"):
+        if self._panels.zoomed:
             self._unzoom()
         else:
-            panel = next((panel for panel in self._panels if panel.has_focus), self.query_one("#curves"))
-            self._zoom(panel)
+            self._zoom(next((panel for panel in self._panels.all if panel.has_focus), self.query_one("#curves")))
 
     def _zoom(self, panel: Widget) -> None:
-        for one in self._panels:
-            self._page(one).set_class(one is panel, "-alone")
-        self.add_class("-zoomed")
-        self._share_height(self._open_snapshot)
+        self._panels.zoom(panel)
+        self._share_height()
 
     def _unzoom(self) -> None:
-        self.remove_class("-zoomed")
-        self._share_height(self._open_snapshot)
+        self._panels.unzoom()
+        self._share_height()
 
     def action_back(self) -> None:
         log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
@@ -229,7 +215,7 @@ class LiveScreen(ModeScreen):
             log.clear_selection()
         elif self.query_one("#filter").display or log.words:
             self._end_filter("")
-        elif self.has_class("-zoomed"):
+        elif self._panels.zoomed:
             self._unzoom()
         elif table.marked or table.chosen:
             table.clear_marks()
@@ -278,7 +264,7 @@ class LiveScreen(ModeScreen):
         for other in self.query(Input):
             other.display = other is field
         field.placeholder = words
-        # At once: the next key may be the first letter.
+        # At once, since the next key may be the first letter.
         self.set_focus(field)
 
     @on(Input.Changed, "#filter")
@@ -304,7 +290,7 @@ class LiveScreen(ModeScreen):
         log.focus()
 
     def action_copy(self) -> None:
-        """Copy what the focused panel shows: the terminal puts it into the clipboard (OSC 52), also over SSH."""
+        """Copy what the focused panel shows; the terminal puts it into the clipboard (OSC 52), over SSH too."""
         log, table = self.query_one(LogPanel), self.query_one(NetworksTable)
         if self.focused is table:
             text = table.as_text()
@@ -319,7 +305,7 @@ class LiveScreen(ModeScreen):
         self.app.copy_to_clipboard(text)
         self.post_message(Say(f"Copied {words}"))
 
-    # Coming back
+    # Restoring
 
     def remember(self) -> dict[str, Any]:
         table = self.query_one(NetworksTable)
@@ -332,7 +318,7 @@ class LiveScreen(ModeScreen):
 
     def recall(self, state: Mapping[str, Any]) -> None:
         table, log = self.query_one(NetworksTable), self.query_one(LogPanel)
-        snapshot = self._open_snapshot
+        snapshot = self.open_snapshot
         if state["quantity"] in ORDER:
             self._quantity = state["quantity"]
         if state["order"] in ORDERS:
@@ -346,11 +332,11 @@ class LiveScreen(ModeScreen):
     # The worker
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # While words are typed, no key of the screen can be meant, but the way back.
+        # While the user types words, the only key of the screen that works is the way back.
         typing = isinstance(self.focused, Input) and action != "back"
         if typing and hasattr(LiveScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
             return False
-        snapshot = self._open_snapshot
+        snapshot = self.open_snapshot
         if action == "stop":
             return bool(snapshot and snapshot.state == "running")
         if action == "resume":
@@ -383,8 +369,8 @@ class LiveScreen(ModeScreen):
     def action_export(self) -> None:
         from embcx_tui.tui.export.dialog import ExportDialog
 
-        snapshot = self._open_snapshot
-        if snapshot is None or self.paths is None or not any(one.last for one in snapshot.histories.values()):
+        snapshot = self.open_snapshot
+        if snapshot is None or self.paths is None or not any(history.last for history in snapshot.histories.values()):
             self.post_message(Say("No epoch is trained yet: there is no figure to save", "warning"))
             return
         dataset = next(cohort.dataset for cohort in snapshot.plan.cohorts if snapshot.histories.get(cohort.id))

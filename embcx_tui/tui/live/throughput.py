@@ -1,28 +1,22 @@
-"""How fast a study goes just now: what its newest events say, not what was hoped for."""
+"""How fast a running study trains and embeds, from its newest events."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from embcx_tui.store.snapshot import Snapshot
 
-# As many of the newest epochs of the newest cohort, and of the newest layers, count: older ones ran beside other work.
+# Only the newest epochs of the newest cohort, and the newest layers, count: older ones ran beside other work.
 _EPOCHS, _LAYERS = 10, 50
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """`samples`: training inputs seen a second, by all networks together; `embeddings` finished a second; or None."""
+def throughput(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return what is known of a running study's speed: `1.2 M samples/s`, `3.1 embeddings/s`.
 
-    samples: float | None = None
-    embeddings: float | None = None
-
-
-def pace(snapshot: Snapshot) -> Pace:
-    """Return the pace of a running study; nothing where it does not run."""
+    Samples are training inputs of all networks together.
+    """
     if snapshot.state != "running":
-        return Pace()
-    return Pace(_samples(snapshot), _embeddings(snapshot))
+        return ()
+    rates = ((_samples(snapshot), "samples/s"), (_embeddings(snapshot), "embeddings/s"))
+    return tuple(f"{short(rate)} {unit}" for rate, unit in rates if rate is not None)
 
 
 def _samples(snapshot: Snapshot) -> float | None:
@@ -33,7 +27,7 @@ def _samples(snapshot: Snapshot) -> float | None:
         newest = [history.epochs[epoch] for epoch in range(history.last, 0, -1)[:_EPOCHS] if epoch in history.epochs]
         seconds = sum(event.seconds for event in newest)
         training = snapshot.plan.settings.training
-        # Once all is trained there is no such pace any more.
+        # Once all is trained, no samples are seen any more.
         if history.last >= training.epochs or not seconds:
             return None
         limit = snapshot.plan.settings.data.train_limit
@@ -56,13 +50,3 @@ def short(value: float) -> str:
             scaled = value / size
             return f"{scaled:.1f}{unit}" if scaled < 9.95 else f"{scaled:.0f}{unit}"
     return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
-
-
-def pace_words(found: Pace) -> tuple[str, ...]:
-    """Return what is known of the pace, in words: `1.2 M samples/s`, `3.1 embeddings/s`."""
-    words = []
-    if found.samples is not None:
-        words.append(f"{short(found.samples)} samples/s")
-    if found.embeddings is not None:
-        words.append(f"{short(found.embeddings)} embeddings/s")
-    return tuple(words)

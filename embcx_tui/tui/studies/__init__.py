@@ -1,1 +1,1 @@
-"""The first screen: every study, and what there is to say about the chosen one."""
+"""The first screen: the list of studies and the details of one of them."""

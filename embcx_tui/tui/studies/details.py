@@ -1,4 +1,4 @@
-"""What there is to say about the chosen study, in a few aligned lines."""
+"""The details of the study under the pointer, in a few aligned lines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATE_STYLES,
 
 LABEL_WIDTH = 12
 SEPARATOR = " · "
-# A list longer than this is cut: the study file has it whole.
+# Longer lists are cut here; the study file has them whole.
 _SOME = 8
 
 
 def headline(row: StudyRow, now: float) -> Content:
-    """Return the sentence about a study's state: what is happening, why, and which key helps."""
+    """Return a sentence on a study's state: what happens, why, and which key to press."""
     look = STATE_STYLES[row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
@@ -57,7 +57,7 @@ def _stage(row: StudyRow) -> str:
 
 
 def _trouble(row: StudyRow) -> list[Content]:
-    """Return what a person should know before believing the numbers, each with its sign."""
+    """Return the warnings about a study's numbers, each with its sign."""
     parts = []
     if row.diverged:
         words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, in no mean"
@@ -72,7 +72,7 @@ def _trouble(row: StudyRow) -> list[Content]:
 
 
 def details(row: StudyRow, now: float, width: int) -> Content:
-    """Return all lines about a study, `width` cells wide: a value too long for its line goes on below itself."""
+    """Return the details of a study in lines of `width` cells; long values are continued below themselves."""
     lines = [headline(row, now)]
     for label, parts in _facts(row):
         begin = Content.styled(label.ljust(LABEL_WIDTH), "$text-muted")
@@ -101,49 +101,25 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         if trouble := _trouble(row):
             yield "trouble", trouble
         grid, measure, training = settings.networks, settings.measure, settings.training
-        depths = ", ".join(str(depth) for depth in grid.depths[:_SOME])
-        yield (
-            "networks",
-            _listed(
-                ", ".join(settings.data.datasets),
-                f"depth {depths}",
-                f"width {grid.width}",
-                ", ".join(grid.activations),
-                formatting.several(grid.runs, "run"),
-            ),
-        )
-        yield (
-            "in all",
-            _listed(
-                formatting.several(row.networks, "network"),
-                *(f"{row.networks:,} {control}" for control in measure.controls),
-                formatting.several(row.embeddings, "embedding"),
-            ),
-        )
-        yield (
-            "training",
-            _listed(
-                formatting.several(training.epochs, "epoch"),
-                f"batch {training.batch_size}",
-                f"rate {training.learning_rate:g}",
-                f"momentum {training.momentum:g}",
-            ),
-        )
-        yield (
-            "measure",
-            _listed(
-                ", ".join(measure.methods),
-                f"engine {measure.engine}",
-                f"perplexity {measure.perplexity:g}",
-                f"{settings.data.samples_per_class} points a class",
-            ),
-        )
+        depths = f"depth {', '.join(str(depth) for depth in grid.depths[:_SOME])}"
+        runs = formatting.several(grid.runs, "run")
+        datasets, activations = ", ".join(settings.data.datasets), ", ".join(grid.activations)
+        yield "networks", _listed(datasets, depths, f"width {grid.width}", activations, runs)
+        controls = (f"{row.networks:,} {control}" for control in measure.controls)
+        embeddings = formatting.several(row.embeddings, "embedding")
+        yield "in all", _listed(formatting.several(row.networks, "network"), *controls, embeddings)
+        rates = f"rate {training.learning_rate:g}", f"momentum {training.momentum:g}"
+        epochs = formatting.several(training.epochs, "epoch")
+        yield "training", _listed(epochs, f"batch {training.batch_size}", *rates)
+        engine, perplexity = f"engine {measure.engine}", f"perplexity {measure.perplexity:g}"
+        points = f"{settings.data.samples_per_class} points per class"
+        yield "measure", _listed(", ".join(measure.methods), engine, perplexity, points)
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
     yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))
 
 
 def _listed(*parts: str) -> list[Content]:
-    # From outside: datasets may be paths, and a path may hold anything.
+    # Datasets may be paths, and a path may hold any character.
     return [Content(safe_text(part, 200)) for part in parts if part]
 
 
@@ -155,18 +131,18 @@ def _scores(row: StudyRow) -> list[Content]:
 
 
 class StudyDetails(Widget):
-    """The lines about one study, laid out for the width there is."""
+    """Shows the details of a study, laid out for the width there is."""
 
     row: reactive[StudyRow | None] = reactive[StudyRow | None](None)
 
     def watch_row(self) -> None:
-        # A new layout repaints the whole screen: only where the number of lines changes.
+        # A new layout repaints the whole screen, so there is one only where the number of lines changes.
         width = self.content_size.width
         if not width or self._lines(width).get_height({}, width) != self.size.height:
             self.refresh(layout=True)
 
     def _lines(self, width: int) -> Content:
-        # The headline is prose and wraps as such; all other lines fit by themselves.
+        # The headline is wrapped as prose; all other lines fit already.
         return details(self.row, formatting.now(), width) if self.row else Content("")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

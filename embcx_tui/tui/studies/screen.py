@@ -1,4 +1,4 @@
-"""The first screen: all studies, what they are doing, and what can be done with them."""
+"""The first screen: the list of studies, the details of the one under the pointer, and the actions on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from embcx_tui.tui.studies.study_list import StudyTable
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
-# Who holds an arrow key passes by.
+# So long must the pointer rest on a study: a held arrow key moves it faster.
 _RESTS_AFTER_S = 0.15
 KEY = "$footer-key-foreground bold"
 EMPTY = Content.assemble(
@@ -46,7 +46,7 @@ EMPTY = Content.assemble(
     " for the one-minute demo\n\n",
     ("A study trains a grid of small networks and measures\nhow hard each hidden layer is to embed.", "$text-muted"),
 )
-# What can be done in which state; what cannot is neither shown nor done.
+# The states of a study in which each action is shown and works.
 _ALLOWED = {
     "resume": ("queued", "stopped", "failed", "lost"),
     "stop": ("running",),
@@ -56,7 +56,7 @@ _ALLOWED = {
 
 
 class StudiesScreen(ModeScreen):
-    """Shows `rows`, which the application sets, newest first."""
+    """Shows `rows`, newest first; the application sets them."""
 
     CSS_PATH = "studies.tcss"
     MODE: ClassVar[Mode] = "studies"
@@ -74,7 +74,7 @@ class StudiesScreen(ModeScreen):
     def compose_body(self) -> ComposeResult:
         yield Static(Content.styled("looking for studies …", "$text-muted"), id="empty")
         with Container(id="body"):
-            yield StudyTable()
+            yield StudyTable(id="list")
             with VerticalScroll(id="details", can_focus=False):
                 yield StudyDetails()
 
@@ -106,7 +106,7 @@ class StudiesScreen(ModeScreen):
         self._rest_on(self.pointed if self.rows_complete else None)
 
     def _rest_on(self, paths: StudyPaths | None) -> None:
-        """Tell once the cursor rests on a study."""
+        """Post a message once the pointer has rested on a study."""
         if paths == self._rests_on:
             return
         self._rests_on = paths
@@ -117,13 +117,13 @@ class StudiesScreen(ModeScreen):
 
     @property
     def pointed(self) -> StudyPaths | None:
-        """The study that the pointer is on, where it can be opened."""
+        """The study under the pointer; None where it cannot be opened."""
         row = self._row
         return row.paths if row and row.state != "unreadable" else None
 
     @property
     def _row(self) -> StudyRow | None:
-        return self.query_one(StudyTable).chosen if self.is_mounted else None
+        return self.query_one(StudyTable).current if self.is_mounted else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = _ALLOWED.get(action)

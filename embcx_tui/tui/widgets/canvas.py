@@ -169,8 +169,11 @@ def _pairs(one: Figure, other: Figure) -> tuple[tuple[Scatter, Scatter], ...]:
 
 def _moves(one: Scatter, other: Scatter) -> bool:
     """Tell whether two scatters show the same points in other places."""
-    same = one.labels is other.labels and one.points.shape == other.points.shape
-    return same and one.points is not other.points
+    return _same_points(one, other) and not np.array_equal(one.points, other.points, equal_nan=True)
+
+
+def _same_points(one: Scatter, other: Scatter) -> bool:
+    return bool(one.key) and one.key == other.key and one.points.shape == other.points.shape
 
 
 def _on_the_way(here: Figure, there: Figure, target: Scatter | Panels, share: float) -> Figure:
@@ -178,7 +181,7 @@ def _on_the_way(here: Figure, there: Figure, target: Scatter | Panels, share: fl
     ends = [there_part for there_part, _ in _pairs(there, target)]
     moved = tuple(
         replace(part, points=between(start.points, end.points, share))
-        if start.labels is end.labels is part.labels and start.points.shape == end.points.shape == part.points.shape
+        if _same_points(start, end) and _same_points(end, part)
         else part
         for (start, part), end in zip(_pairs(here, target), ends, strict=True)
     )
@@ -231,7 +234,7 @@ class PointsCanvas(Canvas):
         """
         shown = self.figure
         going = _pairs(self._target, figure) if self._target else ()
-        if going and all(one.points is other.points for one, other in going):
+        if going and all(np.array_equal(one.points, other.points, equal_nan=True) for one, other in going):
             # Only words have changed: the flight goes on.
             self._target = self._route[-1] = figure
             return

@@ -1,8 +1,9 @@
-"""A field with a known set of answers, all of them in sight: space takes one or leaves it out, so does a click."""
+"""A field that shows all its options; space or a click chooses an option or leaves it out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -24,12 +25,11 @@ class Choices(Static, can_focus=True):
     chosen: reactive[tuple[str, ...]] = reactive[tuple[str, ...]]((), init=False)
     cursor: reactive[int] = reactive(0, init=False)
 
+    @dataclass
     class Changed(Message):
-        """The person changed what is chosen."""
+        """The user changed what is chosen."""
 
-        def __init__(self, choices: Choices) -> None:
-            self.choices = choices
-            super().__init__()
+        choices: Choices
 
         @property
         def control(self) -> Choices:
@@ -63,35 +63,35 @@ class Choices(Static, can_focus=True):
         self._toggle(self._options[self.cursor])
 
     def on_click(self, event: events.Click) -> None:
-        place = event.style.meta.get("choice")
-        if place is not None:
-            self.cursor = place
-            self._toggle(self._options[place])
+        index = event.style.meta.get("choice")
+        if index is not None:
+            self.cursor = index
+            self._toggle(self._options[index])
 
     def _toggle(self, option: str) -> None:
         if self._single:
             self.chosen = (option,)
         else:
             taken = set(self.chosen) ^ {option}
-            # In the order they are shown: what is trained first does not depend on what was clicked first.
-            self.chosen = tuple(one for one in self._options if one in taken)
+            # In the order of the options: the order of clicks must not change which networks are trained first.
+            self.chosen = tuple(option for option in self._options if option in taken)
         self.post_message(self.Changed(self))
 
     def _draw(self) -> None:
         on, off = ("●", "○") if self._single else ("■", "□")
         items = []
-        for place, option in enumerate(self._options):
+        for index, option in enumerate(self._options):
             taken = option in self.chosen
-            here = self.has_focus and place == self.cursor
+            here = self.has_focus and index == self.cursor
             style = "$block-cursor-foreground on $block-cursor-background" if here else ""
             item = Content.assemble(
                 (on if taken else off, "$text-accent" if taken and not here else ""),
                 (f" {option}", "" if taken or here else "$text-muted"),
             )
             items.append(
-                (Content(" ") + item + Content(" ")).stylize_before(style).stylize(Style.from_meta({"choice": place}))
+                (Content(" ") + item + Content(" ")).stylize_before(style).stylize(Style.from_meta({"choice": index}))
             )
-        # Lines are broken here: Textual would part a sign from its word.
+        # Lines are broken here, since Textual would separate a sign from its word.
         lines = [Content("")]
         for item in items:
             # Before the first layout there is no width to break for.

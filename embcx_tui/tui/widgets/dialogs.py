@@ -1,4 +1,4 @@
-"""The small windows that ask something: a choice of a few answers, or a path."""
+"""Dialogs: a question with a few answers, and a field for one line such as a path."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ from embcx_tui.tui.mode_screen import MinimumSizeScreen
 
 
 class Answer(NamedTuple):
-    """One answer: what it returns, what its button says, and whether it is the harmful one."""
+    """The value that an answer returns, the label of its button, and whether it does harm."""
 
     value: str
     label: str
     harmful: bool = False
 
 
-class Ask(MinimumSizeScreen, ModalScreen[str | None]):
-    """Asks one question; returns the chosen answer's value, None where the person cancels. Enter takes the first."""
-
+class _Dialog(MinimumSizeScreen, ModalScreen[str | None]):
     CSS_PATH = "dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = keys.DIALOG
+
+    def __init__(self, title: str, text: str | Content) -> None:
+        super().__init__()
+        self._title = title
+        self._text = Content(text) if isinstance(text, str) else text
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class Ask(_Dialog):
+    """Asks a question and returns the chosen answer's value, None where the user cancels. Enter takes the first."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
-        *keys.DIALOG,
         keys.hidden("left,up", "app.focus_previous"),
         keys.hidden("right,down", "app.focus_next"),
     ]
@@ -38,9 +49,7 @@ class Ask(MinimumSizeScreen, ModalScreen[str | None]):
     def __init__(
         self, title: str, text: str | Content, answers: Sequence[Answer], cancel: str | None = "Cancel"
     ) -> None:
-        super().__init__()
-        self._title = title
-        self._text = Content(text) if isinstance(text, str) else text
+        super().__init__(title, text)
         self._answers = answers
         self._cancel = cancel
 
@@ -50,9 +59,8 @@ class Ask(MinimumSizeScreen, ModalScreen[str | None]):
             yield Static(self._text, classes="dialog-text")
             with Horizontal(classes="dialog-answers"):
                 for answer in self._answers:
-                    yield Button(
-                        Content(answer.label), id=f"answer-{answer.value}", classes="harmful" if answer.harmful else ""
-                    )
+                    classes = "harmful" if answer.harmful else ""
+                    yield Button(Content(answer.label), id=f"answer-{answer.value}", classes=classes)
                 if self._cancel:
                     yield Button(self._cancel, id="cancel")
 
@@ -61,47 +69,30 @@ class Ask(MinimumSizeScreen, ModalScreen[str | None]):
         name = event.button.id or ""
         self.dismiss(name.removeprefix("answer-") if name.startswith("answer-") else None)
 
-    def action_cancel(self) -> None:
-        self.dismiss(None)
 
-
-class AskText(MinimumSizeScreen, ModalScreen[str | None]):
-    """Asks for one line, such as a path; returns it without surrounding blanks, None where the person cancels."""
-
-    CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = keys.DIALOG
+class AskText(_Dialog):
+    """Asks for one line and returns it without surrounding blanks; None where the user cancels."""
 
     def __init__(self, title: str, text: str, value: str = "", answer: str = "OK") -> None:
-        super().__init__()
-        self._title = title
-        self._text = text
+        super().__init__(title, text)
         self._value = value
         self._answer = answer
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content(self._title), classes="dialog-title")
-            yield Static(Content(self._text), classes="dialog-text")
+            yield Static(self._text, classes="dialog-text")
             yield Input(self._value, id="text", compact=True, select_on_focus=False)
             with Horizontal(classes="dialog-answers"):
                 yield Button(Content(self._answer), id="ok")
                 yield Button("Cancel", id="cancel")
 
     @on(Input.Submitted)
+    @on(Button.Pressed, "#ok")
     def submitted(self) -> None:
-        self._done()
-
-    @on(Button.Pressed)
-    def answered(self, event: Button.Pressed) -> None:
-        if event.button.id == "ok":
-            self._done()
-        else:
-            self.dismiss(None)
-
-    def _done(self) -> None:
-        text = self.query_one("#text", Input).value.strip()
-        if text:
+        if text := self.query_one("#text", Input).value.strip():
             self.dismiss(text)
 
-    def action_cancel(self) -> None:
+    @on(Button.Pressed, "#cancel")
+    def cancelled(self) -> None:
         self.dismiss(None)

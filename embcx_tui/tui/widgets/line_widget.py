@@ -1,14 +1,17 @@
-"""Widgets that paint their own lines once a change and send only the cells that differ.
+"""Widgets that paint their own lines when something changes, and send only the cells that differ.
 
-Textual repaints a whole widget whatever changed in it: a table of 100×30 cells once a second is already 8 kB/s. Here a
-widget's picture is a tuple of rows, two pictures are compared, and the regions between are all that is refreshed.
+Textual repaints a whole widget whatever changed in it: for a table of 100×30 cells that is 8 kB, and a table of a
+running study changes once per second. Here a widget's picture is a tuple of rows; two pictures are compared, and only
+the cells between them are refreshed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
+from weakref import WeakKeyDictionary
 
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color as RichColor
@@ -22,96 +25,92 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from embcx_tui.figures.cells import Look, Row, Span
+from embcx_tui.figures.palette import Rgb, blend
 from embcx_tui.tui.terminal import Abilities
-
-RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """The theme's colours as the painters use them; `look` is the same for the figures."""
+    """The theme's colours as the line widgets use them; `look` holds the same for figures.
+
+    `variables` are those of the theme, for what only one widget needs.
+    """
 
     look: Look
-    text: RGB
-    muted: RGB
-    faint: RGB
-    accent: RGB
-    success: RGB
-    warning: RGB
-    error: RGB
-    cursor: RGB
+    text: Rgb
+    muted: Rgb
+    faint: Rgb
+    accent: Rgb
+    success: Rgb
+    warning: Rgb
+    error: Rgb
+    cursor: Rgb
+    variables: Mapping[str, str]
+
+    def colour(self, name: str) -> Rgb:
+        """Return the colour of a theme's variable, such as `text-muted`; a `$` before the name is ignored."""
+        return _parse(self.variables.get(name.removeprefix("$"), ""), self.text)
 
 
-def _rgb(value: str, fallback: RGB) -> RGB:
+def _parse(value: str, fallback: Rgb) -> Rgb:
     try:
         return Color.parse(value).rgb
     except ColorParseError:
         return fallback
 
 
-def _blend(one: RGB, other: RGB, share: float) -> RGB:
-    """Return `one` with `share` (0 … 1) of `other` mixed in."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
+# The newest colours of each application with what they were derived from; an application that is gone leaves none.
+_INKS: WeakKeyDictionary[App[object], tuple[tuple[object, ...], Ink]] = WeakKeyDictionary()
 
 
 def ink_of(app: App[object]) -> Ink:
     """Return the colours of the application's theme."""
-    can: Abilities = getattr(app, "abilities", Abilities())
-    return _ink(app.theme, can, not app.no_color, id(app), _Variables(app))
+    abilities: Abilities = getattr(app, "abilities", Abilities())
+    key = app.theme, abilities, app.no_color
+    cached = _INKS.get(app)
+    if cached is None or cached[0] != key:
+        cached = _INKS[app] = key, _derive_ink(app, abilities)
+    return cached[1]
 
 
-class _Variables:
-    """The theme's variables, equal to every other: a cache key that costs nothing."""
-
-    def __init__(self, app: App[object]) -> None:
-        self.app = app
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Variables)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=16)
-def _ink(theme: str, can: Abilities, hues: bool, app_id: int, variables: _Variables) -> Ink:
-    app = variables.app
-    values = app.theme_variables
+def _derive_ink(app: App[object], abilities: Abilities) -> Ink:
+    variables = app.theme_variables
     dark = app.current_theme.dark
-    text = _rgb(values.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
-    ground = _rgb(values.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
-    # On a theme of black and white nothing stands back so far that it is hard to read.
+    text = _parse(variables.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
+    ground = _parse(variables.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
+    # The theme of black and white is for those who need contrast: its secondary text stays easy to read.
     strong = ground == (0, 0, 0)
-    muted = _blend(text, ground, 0.18 if strong else 0.40)
-    # In 16 colours some of ten classes look alike: there, as without colours or lines, figures tell them by sign.
+    muted = blend(text, ground, 0.18 if strong else 0.40)
+    hues = not app.no_color
     look = Look(
         dark=dark,
-        colours=hues and can.colours and can.unicode,
-        unicode=can.unicode,
+        # In 16 colours some of ten classes look alike: there, as without colours or lines, figures use signs.
+        colours=hues and abilities.colours and abilities.unicode,
+        unicode=abilities.unicode,
         hues=hues,
         foreground=text,
         background=ground,
         muted=muted,
     )
 
-    def colour(name: str) -> RGB:
-        return _rgb(values.get(name, ""), text)
+    def colour(name: str) -> Rgb:
+        return _parse(variables.get(name, ""), text)
 
     return Ink(
         look=look,
         text=text,
         muted=muted,
-        faint=_blend(text, ground, 0.5 if strong else 0.78),
+        faint=blend(text, ground, 0.5 if strong else 0.78),
         accent=colour("accent"),
         success=colour("text-success"),
         warning=colour("text-warning"),
         error=colour("text-error"),
-        cursor=_rgb(values.get("block-cursor-background", ""), _blend(ground, colour("primary"), 0.45)),
+        cursor=_parse(variables.get("block-cursor-background", ""), blend(ground, colour("primary"), 0.45)),
+        variables=variables,
     )
 
 
-def span(text: str, fg: RGB | None = None, bg: RGB | None = None, *, bold: bool = False, dim: bool = False) -> Span:
+def span(text: str, fg: Rgb | None = None, bg: Rgb | None = None, *, bold: bool = False, dim: bool = False) -> Span:
     return Span(text, fg, bg, bold, dim)
 
 
@@ -128,10 +127,10 @@ def fit_right(text: str, width: int) -> str:
 
 
 def row_width(row: Row) -> int:
-    return sum(cell_len(one.text) for one in row)
+    return sum(cell_len(span.text) for span in row)
 
 
-def fit_row(row: Row, width: int, bg: RGB | None = None) -> Row:
+def fit_row(row: Row, width: int, bg: Rgb | None = None) -> Row:
     """Return `row` in exactly `width` cells: padded, or cropped with an ellipsis."""
     missing = width - row_width(row)
     if missing == 0:
@@ -140,14 +139,22 @@ def fit_row(row: Row, width: int, bg: RGB | None = None) -> Row:
         return (*row, Span(" " * missing, None, bg))
     kept: list[Span] = []
     left = width
-    for one in row:
-        size = cell_len(one.text)
+    for span in row:
+        size = cell_len(span.text)
         if size >= left:
-            kept.append(Span(fit(one.text + "…", left), one.fg, one.bg, one.bold, one.dim))
+            kept.append(Span(fit(span.text + "…", left), span.fg, span.bg, span.bold, span.dim))
             break
-        kept.append(one)
+        kept.append(span)
         left -= size
     return tuple(kept)
+
+
+def _common_width(old: Span, new: Span, step: int) -> int:
+    """Return the cells in which two spans agree from their start (`step` 1) or their end (-1)."""
+    if (old.fg, old.bg, old.bold, old.dim) != (new.fg, new.bg, new.bold, new.dim):
+        return 0
+    pairs = zip(old.text[::step], new.text[::step], strict=False)
+    return cell_len("".join(first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def difference(old: Row, new: Row) -> tuple[int, int] | None:
@@ -163,29 +170,21 @@ def difference(old: Row, new: Row) -> tuple[int, int] | None:
         tail += 1
     start = row_width(new[:head])
     end = row_width(new) - row_width(new[len(new) - tail :])
-    if head < len(old) and head < len(new):
-        a, b = old[head], new[head]
-        if (a.fg, a.bg, a.bold, a.dim) == (b.fg, b.bg, b.bold, b.dim):
-            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a.text, b.text, strict=False)))
-            start += cell_len(a.text[:same])
+    if head < shorter:
+        start += _common_width(old[head], new[head], 1)
+    if tail < shorter:
+        end -= _common_width(old[-1 - tail], new[-1 - tail], -1)
     # A span that only got shorter leaves nothing of its own to send, but its old end must go.
     return (start, max(end, start + 1))
 
 
+def _style(span: Span, text: Rgb, ground: Rgb) -> Style:
+    return _make_style(span.fg or text, span.bg or ground, span.bold, span.dim)
+
+
 @lru_cache(maxsize=4096)
-def _style(fg: RGB | None, bg: RGB | None, bold: bool, dim: bool) -> Style:
-    return Style(
-        color=RichColor.from_rgb(*fg) if fg else None,
-        bgcolor=RichColor.from_rgb(*bg) if bg else None,
-        bold=bold or None,
-        dim=dim or None,
-    )
-
-
-def strip_of(row: Row, width: int, text: RGB | None = None, ground: RGB | None = None) -> Strip:
-    """Return `row` as a Textual strip of `width` cells; spans without colours take `text` on `ground`."""
-    segments = [Segment(one.text, _style(one.fg or text, one.bg or ground, one.bold, one.dim)) for one in row]
-    return Strip(segments, row_width(row)).adjust_cell_length(width)
+def _make_style(fg: Rgb, bg: Rgb, bold: bool, dim: bool) -> Style:
+    return Style(color=RichColor.from_rgb(*fg), bgcolor=RichColor.from_rgb(*bg), bold=bold or None, dim=dim or None)
 
 
 class LineWidget(Widget):
@@ -230,7 +229,9 @@ class LineWidget(Widget):
         rows = (*rows, *(((),) * (height - len(rows))))
         self._rows = tuple(fit_row(row, width) for row in rows)
         ground = self.background_colors[1].rgb
-        self._strips = [strip_of(row, width, ink.text, ground) for row in self._rows]
+        self._strips = [
+            Strip([Segment(span.text, _style(span, ink.text, ground)) for span in row], width) for row in self._rows
+        ]
         self._painted_for = self._key()
 
     def on_resize(self, event: Resize) -> None:
@@ -247,7 +248,7 @@ class LineWidget(Widget):
         """What the widget shows, as plain lines."""
         if self._painted_for != self._key():
             self._paint()
-        return "\n".join("".join(one.text for one in row).rstrip() for row in self._rows)
+        return "\n".join("".join(span.text for span in row).rstrip() for row in self._rows)
 
     def render_line(self, y: int) -> Strip:
         if self._painted_for != self._key():

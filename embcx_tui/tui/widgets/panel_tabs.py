@@ -1,23 +1,24 @@
-"""The line that says which of several panels is in front, where only one fits."""
+"""A line of tabs for panels of which only one fits on the screen."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from textual.events import Click
 from textual.message import Message
 
 from embcx_tui.figures.cells import Row
-from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, span
+from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, row_width, span
 
 
 class PanelTabs(LineWidget):
     """One row with the names of panels; a click on one brings it to the front."""
 
+    @dataclass
     class Picked(Message):
         """A name was clicked."""
 
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
+        name: str
 
     def __init__(self, names: tuple[str, ...], *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -34,8 +35,7 @@ class PanelTabs(LineWidget):
             here = name == self._front
             title = f"╴{name.capitalize()}╶" if here else f" {name.capitalize()} "
             row = (*row, span(title, ink.text if here else ink.muted, bold=here), span("─", ink.faint))
-        used = sum(len(one.text) for one in row)
-        return ((*row, span("─" * (width - used), ink.faint)),)
+        return ((*row, span("─" * (width - row_width(row)), ink.faint)),)
 
     def on_click(self, event: Click) -> None:
         offset = event.get_content_offset(self)

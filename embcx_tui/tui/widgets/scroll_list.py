@@ -1,4 +1,4 @@
-"""A painted list that is longer than it is high: scrolling by keys and wheel, a bar at its right edge."""
+"""A list of painted lines that can be longer than its widget: it scrolls by keys and wheel, with a bar at its edge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHEEL_LINES = 3
 
 
 class ScrollList(LineWidget, can_focus=True):
-    """Shows `line(number)` for the lines from `top` on, below `head` rows that stay."""
+    """Shows `line(number)` for the lines from `top` on, below the rows of `head`, which do not scroll."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         keys.hidden("up", "move(-1)"),
@@ -52,6 +52,11 @@ class ScrollList(LineWidget, can_focus=True):
         return max(self.content_size.height - self.head_height, 1)
 
     @property
+    def has_bar(self) -> bool:
+        """Whether there is a scroll bar at the right edge."""
+        return self.line_count > self.body_height
+
+    @property
     def slack(self) -> int:
         """How many rows may stay empty below the last line."""
         return 0
@@ -85,13 +90,13 @@ class ScrollList(LineWidget, can_focus=True):
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         self.top = min(self.top, self.last_top + self.slack)
         shown = range(self.top, min(self.top + self.body_height, self.line_count))
-        if self.line_count <= self.body_height:
+        if not self.has_bar:
             return (*self.head(width, ink), *(self.line(number, width, ink) for number in shown))
         thumb = max(round(self.body_height**2 / self.line_count), 1)
         start = round((self.body_height - thumb) * min(self.top / max(self.last_top, 1), 1))
         rows = []
-        for place in range(self.body_height):
-            bar = span("┃", ink.muted) if start <= place < start + thumb else span("│", ink.faint)
-            row = self.line(shown[place], width - 1, ink) if place < len(shown) else ()
+        for index in range(self.body_height):
+            bar = span("┃", ink.muted) if start <= index < start + thumb else span("│", ink.faint)
+            row = self.line(shown[index], width - 1, ink) if index < len(shown) else ()
             rows.append((*fit_row(row, width - 1), bar))
         return (*self.head(width, ink), *rows)

@@ -1,0 +1,403 @@
+"""The state of the layer browser and all that changes it, without Textual: what is selected and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from embcx_tui.figures.model import Bars
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import SealedFile
+from embcx_tui.study.naming import method_name, network_name
+from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.tui.layers.charts import ChartRequest, available_charts, compared_bars, node_bars
+from embcx_tui.tui.layers.embeddings import AlignedEmbedding, embedding_files
+from embcx_tui.tui.layers.point_facts import ChosenPoint, chosen_point
+from embcx_tui.tui.layers.scatter_cache import LoadRequest, ScatterCache, ScatterResult, adjacent_layers, layer_grid
+from embcx_tui.tui.layers.selection import Grid, LayerSelection, NetworkLayer, NodeKey, StudyTree, node_key_of
+from embcx_tui.tui.layers.viewport import Viewport
+
+_NEXT_GRID: dict[Grid | None, Grid | None] = {None: "layers", "layers": "activations", "activations": None}
+_MARGIN = 4  # columns of the screen that a scatter on the whole screen leaves free
+
+
+Option = TypeVar("Option")
+
+
+def _after(options: Sequence[Option], present: Option) -> Option:
+    """Return the option after the present one, the first after the last and for one that is no option."""
+    return options[(options.index(present) + 1) % len(options)] if present in options else options[0]
+
+
+class ActivePoints(NamedTuple):
+    """The points that keys act on: the panel they are shown in, their layer, and the row of the chosen point."""
+
+    panel: int
+    target: NetworkLayer
+    embedding: AlignedEmbedding
+    row: int | None
+
+
+class LayersController:
+    """Holds the selection within one study, changes it, and says what is shown of it.
+
+    Methods that return a `NodeKey` have selected another node: the cursor of the tree has to follow. `changed` is
+    called whenever there is something else to show.
+    """
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
+        self.snapshot: Snapshot | None = None
+        """The newest snapshot of the open study."""
+        self.scatters: ScatterCache | None = None
+        self.selection = LayerSelection()
+        self.point_mode = False
+        """Whether arrows move from point to point instead of through layers and networks."""
+        self.filter_words: tuple[str, ...] = ()
+        self._tree: StudyTree | None = None
+        self._first_panel = 0
+        self._followed: tuple[str, ...] = ()
+
+    # The study
+
+    def open(self, paths: StudyPaths | None, snapshot: Snapshot | None) -> None:
+        """Begin with another study: nothing is selected or filtered."""
+        self.scatters = ScatterCache(paths) if paths else None
+        self.snapshot = snapshot
+        self.selection, self.point_mode, self.filter_words = LayerSelection(), False, ()
+
+    @property
+    def tree(self) -> StudyTree | None:
+        """The networks whose names hold the filter's words; the same object while neither they nor the study change."""
+        if self.snapshot is None:
+            return None
+        plan = self.snapshot.plan
+        if self._tree is None or self._tree.words != self.filter_words or self._tree.settings != plan.settings:
+            self._tree = StudyTree(plan, self.filter_words)
+        return self._tree
+
+    @property
+    def shown(self) -> NetworkLayer | None:
+        """The layer shown, with its network: the selected layer, or the last one of a shallower network."""
+        node, layer = self.selection.node, self.selection.layer
+        network = node.network(self.snapshot.plan) if self.snapshot and node else None
+        if network is None:
+            return None
+        return NetworkLayer(network, network.depth if layer is None else min(layer, network.depth))
+
+    @property
+    def network(self) -> Network | None:
+        """The network whose layer is shown."""
+        return self.shown.network if self.shown else None
+
+    # Selecting
+
+    def select_first(self) -> NodeKey | None:
+        """Select the first activation where nothing is selected."""
+        if self.selection.node or self.tree is None or self.tree.first_activation is None:
+            return None
+        self.selection = replace(self.selection, node=self.tree.first_activation)
+        return self.selection.node
+
+    def select(self, node: NodeKey | None, layer: int | None = None) -> NodeKey | None:
+        """Select a node and a layer, None leaving either as it is."""
+        present = self.selection
+        layer = present.layer if layer is None else layer
+        self._set(replace(present, node=node or present.node, layer=layer))
+        return node if node != present.node else None
+
+    def _set(self, selection: LayerSelection) -> None:
+        self.selection = selection
+        self._changed()
+
+    def move_layer(self, by: int) -> None:
+        """Go `by` layers toward the output, not beyond the input and the last layer."""
+        if shown := self.shown:
+            self._set(replace(self.selection, layer=min(max(shown.layer + by, 0), shown.network.depth)))
+
+    def adjacent_network(self, by: int) -> NodeKey | None:
+        """Return the leaf `by` leaves below the network shown, or its own leaf where several runs are selected."""
+        leaves = self.tree.leaves if self.tree else ()
+        network, node = self.network, self.selection.node
+        if network is None or node is None or node_key_of(network) not in leaves:
+            return None
+        index = leaves.index(node_key_of(network))
+        return leaves[index if node.run is None else min(max(index + by, 0), len(leaves) - 1)]
+
+    def toggle_compared(self) -> None:
+        """Mark the network shown for a comparison, or unmark it."""
+        if network := self.network:
+            others = tuple(other for other in self.selection.compared if other != network)
+            unmarked = network in self.selection.compared
+            self._set(replace(self.selection, compared=others if unmarked else (*self.selection.compared, network)))
+
+    def filter(self, words: str) -> NodeKey | None:
+        """Filter the tree; where the network shown is not in it any more, select the first that is."""
+        self.filter_words = tuple(words.lower().split())
+        leaves = self.tree.leaves if self.tree else ()
+        network = self.network
+        if leaves and (network is None or node_key_of(network) not in leaves):
+            self._set(replace(self.selection, node=leaves[0]))
+        return self.selection.node
+
+    def toggle_chance(self) -> None:
+        """Leave networks at chance out of every mean and test, or include them again."""
+        self._set(replace(self.selection, exclude_chance=not self.selection.exclude_chance))
+
+    def next_chart(self) -> None:
+        """Show the next chart that this study has."""
+        if self.snapshot and (network := self.network):
+            charts = available_charts(self.snapshot, network)
+            self._set(replace(self.selection, chart=_after(charts, self.selection.chart)))
+
+    def next_grid(self) -> None:
+        """Show all layers of the network, then this layer of every activation, then one layer again."""
+        self.point_mode = False
+        self._set(replace(self.selection, grid=_NEXT_GRID[self.selection.grid]))
+
+    def next_method(self) -> str:
+        """Show the next embedding method that measured this layer; return a notice where there is no other."""
+        if self.snapshot is None or (shown := self.shown) is None:
+            return ""
+        methods = self.snapshot.plan.settings.measure.methods
+        measured = [method for method in methods if self.snapshot.layer(*shown, method)]
+        notice = ""
+        if len(measured) < 2:
+            only = method_name(measured[0]) if measured else "no method"
+            notice = f"This layer is measured by {only} alone; [measure] methods asks for more"
+            if self.selection.method == SCORE_METHOD:
+                return notice
+        following = _after(measured, self.selection.method) if measured else SCORE_METHOD
+        self._set(replace(self.selection, method=following))
+        return notice
+
+    def isolate_class(self, index: int) -> None:
+        """Show one class only; the same class again shows all."""
+        self._set(replace(self.selection, class_index=None if index == self.selection.class_index else index))
+
+    def toggle_misclassified(self) -> None:
+        """Show only points that the network misclassifies, or all of them again."""
+        self._set(replace(self.selection, misclassified=not self.selection.misclassified))
+
+    def show_all_points(self) -> None:
+        """Show all classes, and what is classified correctly too."""
+        self._set(replace(self.selection, misclassified=False, class_index=None))
+
+    def undo(self) -> bool:
+        """Undo the outermost of grid, chosen point and comparison; tell whether there was any."""
+        if self.selection.grid:
+            self._set(replace(self.selection, grid=None))
+        elif self.selection.point:
+            self._set(replace(self.selection, point=None))
+        elif self.selection.compared:
+            self._set(replace(self.selection, compared=()))
+        else:
+            return False
+        return True
+
+    # The viewport
+
+    def zoom(self, steps: int) -> None:
+        """Zoom in or out, about the chosen point where there is one."""
+        if active := self.active_points:
+            centre = None if active.row is None else active.embedding.position(active.row)
+            viewport = self.selection.viewport.zoom(steps, active.embedding.bounds, centre)
+            self._set(replace(self.selection, viewport=viewport))
+
+    def zoom_at(self, panel: int, at: tuple[float, float], steps: int) -> None:
+        """Zoom in or out of a panel, while the point `at` of its plane stays where it is on the screen."""
+        if (target := self.layer_of_panel(panel)) and (embedding := self.embedding(target)):
+            self._set(replace(self.selection, viewport=self.selection.viewport.zoom_at(steps, embedding.bounds, at)))
+
+    def pan(self, dx: int, dy: int) -> None:
+        """Move the viewport to the right (`dx` 1) or up (`dy` 1)."""
+        if active := self.active_points:
+            self._set(replace(self.selection, viewport=self.selection.viewport.pan(dx, dy, active.embedding.bounds)))
+
+    def fit(self) -> None:
+        """Show all points."""
+        self._set(replace(self.selection, viewport=Viewport()))
+
+    # Points
+
+    def embedding(self, target: NetworkLayer) -> AlignedEmbedding | None:
+        """Return the points of a layer; None while there are none."""
+        files = embedding_files(self.snapshot, *target, self.selection.method) if self.snapshot else None
+        embedding = self.scatters.embeddings.embedding(files) if self.scatters and files else None
+        return embedding if isinstance(embedding, AlignedEmbedding) else None
+
+    @property
+    def active_layer(self) -> tuple[int, NetworkLayer] | None:
+        """The panel and layer that keys act on: of compared networks the one shown, otherwise the first."""
+        compared, shown = self.selection.compared, self.shown
+        if shown is None:
+            return None
+        if self.selection.grid or len(compared) < 2:
+            return 0, shown
+        index = compared.index(shown.network) if shown.network in compared else 0
+        return index - self._first_panel, NetworkLayer(compared[index], min(shown.layer, compared[index].depth))
+
+    @property
+    def active_points(self) -> ActivePoints | None:
+        """The points that keys act on; None while there are none."""
+        if (active := self.active_layer) is None or (embedding := self.embedding(active[1])) is None:
+            return None
+        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.dataset))
+
+    def enter_point_mode(self) -> bool:
+        """Let arrows move from point to point; False where there are no points."""
+        if self.active_points is None:
+            return False
+        self.point_mode = True
+        self._set(replace(self.selection, grid=None))
+        return True
+
+    def leave_point_mode(self) -> None:
+        """Let arrows move through layers and networks again; the point stays chosen."""
+        self.point_mode = False
+        self._changed()
+
+    def choose_point(self, target: NetworkLayer, row: int) -> None:
+        """Choose a point, which then is in sight."""
+        if embedding := self.embedding(target):
+            point = target.network.dataset, int(embedding.sample.index[row])
+            viewport = self.selection.viewport.follow(*embedding.position(row))
+            self._set(replace(self.selection, point=point, viewport=viewport))
+
+    def follow_point(self) -> None:
+        """Move the viewport to the chosen point where another layer is shown than before."""
+        active = self.active_points
+        if active is None or active.embedding.key == self._followed:
+            return
+        self._followed = active.embedding.key
+        if active.row is not None and np.isfinite(active.embedding.points[active.row]).all():
+            viewport = self.selection.viewport.follow(*active.embedding.position(active.row))
+            self.selection = replace(self.selection, viewport=viewport)
+
+    def chosen_point(self) -> tuple[ChosenPoint | str | None, tuple[SealedFile, ...]]:
+        """Return the chosen point of the active layer, as `point_facts.chosen_point` does."""
+        if self.snapshot is None or self.scatters is None or (active := self.active_layer) is None:
+            return None, ()
+        return chosen_point(self.snapshot, self.scatters.embeddings, active[1], self.selection)
+
+    # Clicks
+
+    def pick_point(self, panel: int, row: int | None) -> NodeKey | None:
+        """Go to the layer of a panel that was clicked, and choose the point that was hit, if any; a grid closes."""
+        if (target := self.layer_of_panel(panel)) is None:
+            return None
+        network, shown, node = target.network, self.shown, None
+        here = shown is not None and network == shown.network
+        if self.selection.grid:
+            self.selection = replace(self.selection, grid=None)
+            return self.select(None if here else self._node_like(network), target.layer)
+        if shown and not here:
+            node = self.select(node_key_of(network), shown.layer)
+        embedding = self.embedding(target)
+        if embedding and row is not None and row < len(embedding.points):
+            self.point_mode = True
+            self.choose_point(target, row)
+        return node
+
+    def _node_like(self, network: Network) -> NodeKey:
+        """Return the node of a network as selective as the present one: its leaf, or all runs of its activation."""
+        node = self.selection.node
+        return replace(node_key_of(network), run=None if node and node.run is None else network.run)
+
+    def pick_bar(self, group: int, layer: int) -> NodeKey | None:
+        """Go to the layer whose bar was clicked, of the network or activation of that group of bars."""
+        node, network, compared = self.selection.node, self.network, self.selection.compared
+        if self.snapshot is None or network is None or node is None:
+            return None
+        other: NodeKey | None = None
+        if len(compared) > 1:
+            other = node_key_of(compared[group]) if compared[group] != network else None
+        elif node.activation is None:
+            activation = self.snapshot.plan.settings.networks.activations[group]
+            other = NodeKey(network.dataset, network.depth, activation, control=node.control)
+        return self.select(other, layer)
+
+    def pick_heat_row(self, layer: int, panel: int | None) -> NodeKey | None:
+        """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map."""
+        if self.snapshot is None or (network := self.network) is None:
+            return None
+        other: NodeKey | None = None
+        if panel is not None:
+            activation = self.snapshot.plan.settings.networks.activations[panel]
+            if (activation, None) != (network.activation, network.control):
+                other = self._node_like(replace(network, activation=activation, control=None))
+        return self.select(other, layer)
+
+    def pick_dot(self, label: str) -> NodeKey | None:
+        """Go to the last layer of the network whose dot was clicked, which is the layer that the dot shows."""
+        networks = self.snapshot.plan.networks if self.snapshot else ()
+        network = next((network for network in networks if network_name(network) == label), None)
+        return self.select(node_key_of(network), network.depth) if network else None
+
+    # What is shown
+
+    def chart(self) -> Bars | ChartRequest | None:
+        """Return the bars of the selection, or the request for a chart of the whole study."""
+        if self.snapshot is None or (shown := self.shown) is None:
+            return None
+        if self.selection.chart not in available_charts(self.snapshot, shown.network):
+            self.selection = replace(self.selection, chart="bars")
+        if self.selection.chart != "bars":
+            return ChartRequest(self.selection.chart, self.snapshot, shown.network, self.selection.exclude_chance)
+        if len(self.selection.compared) > 1:
+            return compared_bars(self.snapshot, self.selection.compared, shown)
+        return node_bars(self.snapshot, self.selection, shown)
+
+    def scatter(self, size: tuple[int, int], screen_width: int) -> ScatterResult | None:
+        """Return the points of the selection for a panel of `size`; None where nothing is selected."""
+        if self.snapshot is None or self.scatters is None or (shown := self.shown) is None:
+            return None
+        if self.selection.is_single:
+            hint = "1 marked: space on another compares" if self.selection.compared else ""
+            return self.scatters.single(self.snapshot, shown, self.selection, size, hint)
+        # On a narrow screen a grid has the whole width already.
+        hint = ": z shows more" if size[0] < screen_width - _MARGIN else ""
+        grid = layer_grid(self.snapshot, shown, self.selection)
+        result = self.scatters.grid(self.snapshot, grid, self.selection, size, shown, hint)
+        self._first_panel = result.first_panel
+        return result
+
+    def layer_of_panel(self, panel: int) -> NetworkLayer | None:
+        """Return the layer that a panel shows; a scatter by itself is panel 0."""
+        if self.snapshot is None or (shown := self.shown) is None:
+            return None
+        if self.selection.is_single:
+            return shown
+        layers = layer_grid(self.snapshot, shown, self.selection).layers
+        index = panel + self._first_panel
+        return layers[index] if index < len(layers) else None
+
+    def load_request(
+        self, scatter: ScatterResult, missing: tuple[SealedFile, ...], nodes: Iterable[NodeKey], size: tuple[int, int]
+    ) -> LoadRequest | None:
+        """Return what to read and compute for `scatter` and for what one key reaches, `nodes` of the tree included."""
+        if self.snapshot is None or (shown := self.shown) is None:
+            return None
+        adjacent = adjacent_layers(self.snapshot, shown, nodes)
+        missing = (*scatter.missing, *missing)
+        return LoadRequest(self.snapshot, self.selection, missing, scatter.tasks, adjacent, size)
+
+    # Coming back
+
+    def remember(self) -> dict[str, Any]:
+        """Return what comes back on the next start, as plain values; nothing where nothing is selected."""
+        return self.selection.to_values() if self.network else {}
+
+    def recall(self, values: Mapping[str, Any]) -> NodeKey | None:
+        """Take up what `remember` returned; a node that this study does not have leaves the present one selected."""
+        if self.tree is None:
+            return None
+        selection = LayerSelection.from_values(values, self.tree)
+        node, compared = selection.node or self.selection.node, self.selection.compared
+        self._set(replace(selection, node=node, compared=compared))
+        return selection.node

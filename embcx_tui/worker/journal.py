@@ -1,0 +1,32 @@
+"""The worker's journal: what the study says so far, and the only way to add to it, from any thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from embcx_tui.compute.timing import timed_part
+from embcx_tui.store.journal import JournalWriter, read_journal
+from embcx_tui.store.library import read_settings
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import Snapshot, fold
+from embcx_tui.study.events import AnyEvent
+from embcx_tui.study.plan import make_plan
+
+
+class Journal:
+    """A study's journal, opened for writing by the holder of its lock; `snapshot` is the sum of its events."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self._writer = JournalWriter(paths.journal)
+        self._lock = threading.Lock()
+        start = Snapshot(paths.id, make_plan(read_settings(paths)))
+        self.snapshot = fold(start, read_journal(paths.journal).events)
+
+    @timed_part("files and journal")
+    def append(self, event: AnyEvent) -> None:
+        """Write `event`, stamped with the time; it is durable when this returns. Raises OSError."""
+        with self._lock:
+            event = event.model_copy(update={"at": time.time()})
+            self._writer.append(event)
+            self.snapshot = fold(self.snapshot, (event,))
