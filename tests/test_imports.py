@@ -30,20 +30,21 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import embcx_tui.tui.app, embcx_tui.tui.live.screen, embcx_tui.tui.layers.screen",
-        "import embcx_tui.tui.studies.screen, embcx_tui.tui.configure.screen, embcx_tui.tui.export.dialog",
-        "import embcx_tui.figures.builders, embcx_tui.figures.cells",
-        "import embcx_tui.worker.launch, embcx_tui.analysis.summary, embcx_tui.analysis.forecast",
-        "import embcx_tui.cli.run, embcx_tui.cli.studies, embcx_tui.cli.data",
-        "import embcx_tui.cli.doctor, embcx_tui.cli.figures, embcx_tui.cli.run",
-        "import embcx_tui.tui.export.dialog, embcx_tui.cli.figures",
-    ],
+TERMINAL_PROCESS = (
+    "tui.app, tui.studies.screen, tui.configure.screen, tui.live.screen, tui.layers.screen, tui.export.dialog, "
+    "figures.builders, figures.cells, analysis.summary, analysis.forecast, worker.launch, "
+    "cli.run, cli.studies, cli.data, cli.doctor, cli.figures"
 )
-def test_the_terminal_process_loads_no_numerics(code: str) -> None:
+
+
+def test_the_terminal_process_loads_no_numerics() -> None:
+    code = "import " + ", ".join(f"embcx_tui.{module}" for module in TERMINAL_PROCESS.split(", "))
     assert loaded(code) & NUMERICS == set()
+
+
+def test_the_application_loads_neither_settings_nor_arrays_before_its_first_frame() -> None:
+    # Not numerics, but 0.3 s: they come with the list of studies, after the first frame.
+    assert loaded("import embcx_tui.tui.app") & (NUMERICS | {"numpy", "pydantic", "plotext"}) == set()
 
 
 def test_help_loads_neither_screens_nor_settings() -> None:

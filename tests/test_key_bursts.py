@@ -23,7 +23,6 @@ def measured() -> FakeStudy:
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        ("/relu", "2 of 8 networks"),
         ("/logsig zeqs", "no network matches"),
         ("v/layer slq", "with “layer slq”"),
         ("v/layer\rz", "with “layer”"),

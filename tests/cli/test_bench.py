@@ -1,4 +1,4 @@
-"""`bench` as a person types it, on digits: what it says, not how fast it is."""
+"""`bench` as a user types it, on digits: what it says, not how fast it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from embcx_tui.cli import cli
 from embcx_tui.store.calibration import Calibration
+from embcx_tui.worker import launch
 from tests.cli.test_commands import embcx, refused
 
 # Different places where descents come to rest score up to a percent apart on one layer.
@@ -47,10 +50,22 @@ def test_embed_beside_opentsne() -> None:
     assert found["memory"]["ours"] > 0
 
 
-def test_train_beside_a_plain_loop(home: Path) -> None:
-    done = embcx("bench", "train", "--quick", "--json")
+@pytest.fixture(scope="module")
+def bench_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def train_result(bench_home: Path) -> dict[str, Any]:
+    """What `bench train` says as JSON."""
+    done = embcx("bench", "train", "--quick", "--json", EMBCX_HOME=str(bench_home))
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_train_beside_a_plain_loop(train_result: dict[str, Any], bench_home: Path) -> None:
+    found = train_result
     assert finite(found)
     ours, theirs = found["ours"], found["reference"]
     assert found["ratio"] == pytest.approx(theirs["seconds"] / ours["seconds"])
@@ -60,7 +75,7 @@ def test_train_beside_a_plain_loop(home: Path) -> None:
     assert all(row["peak_memory"] > 0 for row in found["rows"])
     # Measured on the way, for the estimates of studies.
     assert set(found["calibration"]) == {field.name for field in fields(Calibration)}
-    assert (home / "calibration.json").stat().st_mode & 0o777 == 0o600
+    assert (bench_home / "calibration.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_paper_is_extrapolated_and_says_so() -> None:
@@ -70,9 +85,10 @@ def test_the_paper_is_extrapolated_and_says_so() -> None:
     assert "where the time of demo goes" in done.stdout and "descent and score" in done.stdout
 
 
-def test_a_person_gets_tables_and_a_chart() -> None:
-    done = embcx("bench", "train", "--quick", COLUMNS="100")
-    assert done.returncode == 0, done.stderr
+def test_a_user_gets_tables_and_a_chart(train_result: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "ask", lambda *words, on_line: {"result": train_result})
+    done = CliRunner().invoke(cli, ["bench", "train", "--quick"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     for words in ("times as fast as plain PyTorch loop", "networks in a cohort", "test accuracy", "load"):
         assert words in done.stdout
     assert "\x1b" not in done.stdout

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embcx_tui.cli import main
+
 SMALL = """
 name = "small"
 [data]
@@ -180,8 +182,24 @@ def test_ctrl_c_stops_the_study_cleanly_and_says_how_to_go_on(study_file: str) -
         (("export", "last"), "there are no studies yet"),
     ],
 )
-def test_a_bad_request_is_one_line_and_exit_code_2(words: tuple[str, ...], wanted: str, home: Path) -> None:
-    assert wanted in refused(embcx(*words))
+def test_a_bad_request_is_one_line_and_exit_code_2(
+    words: tuple[str, ...],
+    wanted: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, all but one: ten starts of an interpreter would show nothing more."""
+    if words[1:] == ("fig99",):
+        done = embcx(*words)
+    else:
+        monkeypatch.setattr(os, "umask", lambda mask: mask)  # this process keeps its own
+        with pytest.raises(SystemExit) as left:
+            main([*words])
+        code = left.value.code
+        assert isinstance(code, int)
+        done = subprocess.CompletedProcess(words, code, *capsys.readouterr())
+    assert wanted in refused(done)
     assert not list(home.glob("studies/*")), "nothing half-made is left behind"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.export.save import screen_svg
@@ -50,6 +51,8 @@ class Scene:
         for key in self.keys:
             await pilot.press(key)
             await pilot.pause()
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False  # or a snapshot would depend on when it was taken
         await sees(pilot, *self.words)
         if self.counts:
             await counted(pilot)
@@ -190,7 +193,9 @@ SCENES: dict[str, Scene] = {
         ("complexity-digits-3-untrained.png",),
     ),
     "preview": Scene(complete_study, "layers", _IN_LAYERS, ("e", "f3"), ("drawn in cells", "Procrustes")),
-    "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
+    "help in layers": Scene(
+        complete_study, "layers", _IN_LAYERS, ("question_mark",), ("Previous layer, toward the input",)
+    ),
 }
 
 
@@ -201,8 +206,8 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "palette": ("80x24",),
     "form": ("80x24", "120x40", "contrast"),
     "form with mistakes": ("80x24",),
-    "training": ("80x24", "120x40", "200x60", "no colour", "light", "ascii"),
-    "flawed": ("80x24",),
+    "training": ("80x24", "120x40", "no colour", "light", "ascii"),
+    "flawed": ("80x24", "200x60"),
     "machine": ("80x24",),
     "stop": ("80x24",),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),

@@ -240,28 +240,17 @@ def test_a_cohort_that_memory_does_not_hold_is_halved_until_it_does(uninterrupte
         assert [layer["layer"] for layer in one["layers"]] == [layer["layer"] for layer in other["layers"]]
 
 
-def test_a_damaged_result_is_made_again_and_comes_out_the_same(uninterrupted: dict[str, Any]) -> None:
-    paths = create_study(small())
-    run_to_the_end(paths)
-    victim = next(iter(read_study(paths).measured.values())).file.name
-    (paths.root / victim).write_bytes(b"damaged")
-    snapshot = run_to_the_end(paths)
-    assert snapshot.state == "complete"
-    assert numbers(paths) == uninterrupted
-    with pytest.raises(RequestError, match="complete"):
-        launch.start(paths)
-
-
-def test_whatever_is_lost_of_a_complete_study_is_made_again_and_comes_out_the_same() -> None:
+def test_whatever_is_damaged_or_lost_of_a_complete_study_is_made_again_and_comes_out_the_same() -> None:
     settings = small(epochs=3)
     settings = settings.model_copy(update={"measure": settings.measure.model_copy(update={"epochs": (1,)})})
     paths = create_study(settings)
     snapshot = run_to_the_end(paths)
     before = numbers(paths)
-    earlier, predictions = next(iter(snapshot.earlier.values())), next(iter(snapshot.trained.values()))
+    result, earlier = (next(iter(events.values())) for events in (snapshot.measured, snapshot.earlier))
+    trained = next(iter(snapshot.trained.values()))
     final = b'"epoch":null'
     # Each alone, and a line of the journal that cannot be read any more.
-    for file in (earlier.file, predictions.file, None):
+    for file in (result.file, earlier.file, trained.file, None):
         if file:
             (paths.root / file.name).write_bytes(b"damaged")
         else:

@@ -13,7 +13,6 @@ from embcx_tui.figures.cells.hit_testing import (
 )
 from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
-from embcx_tui.figures.spans import Look, Row, Span
 
 __all__ = [
     "Part",
