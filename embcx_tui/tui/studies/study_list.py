@@ -116,7 +116,7 @@ class StudyTable(Table[StudyRow]):
         self._hovered: int | None = None
 
     def on_mount(self) -> None:
-        self.set_interval(_REFRESH_EVERY_S, self.repaint)
+        self.set_interval(_REFRESH_EVERY_S, self.redraw)
 
     def show(self, rows: tuple[StudyRow, ...]) -> None:
         """Show `rows`; the pointer stays on its study."""

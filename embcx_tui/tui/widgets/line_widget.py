@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from weakref import WeakKeyDictionary
 
 from rich.cells import cell_len, set_cell_size
@@ -178,12 +178,14 @@ def difference(old: Row, new: Row) -> tuple[int, int] | None:
     return (start, max(end, start + 1))
 
 
-def _style(span: Span, text: Rgb, ground: Rgb) -> Style:
-    return _make_style(span.fg or text, span.bg or ground, span.bold, span.dim)
+def _strip(row: Row, width: int, text: Rgb, ground: Rgb) -> Strip:
+    """Return a row as a strip; spans without colours take `text` on `ground`."""
+    styled = ((span.text, _style(span.fg or text, span.bg or ground, span.bold, span.dim)) for span in row)
+    return Strip((Segment(*pair) for pair in styled), width)
 
 
 @lru_cache(maxsize=4096)
-def _make_style(fg: Rgb, bg: Rgb, bold: bool, dim: bool) -> Style:
+def _style(fg: Rgb, bg: Rgb, bold: bool, dim: bool) -> Style:
     return Style(color=RichColor.from_rgb(*fg), bgcolor=RichColor.from_rgb(*bg), bold=bold or None, dim=dim or None)
 
 
@@ -227,12 +229,16 @@ class LineWidget(Widget):
         ink = ink_of(self.app)
         rows = self.paint(width, height, ink)[:height]
         rows = (*rows, *(((),) * (height - len(rows))))
+        key = self._key()
+        kept = zip(self._rows, self._strips, strict=True) if key == self._painted_for else ()
         self._rows = tuple(fit_row(row, width) for row in rows)
         ground = self.background_colors[1].rgb
+        # Making a strip of a row of a table takes as long as painting it: those of equal rows are kept.
         self._strips = [
-            Strip([Segment(span.text, _style(span, ink.text, ground)) for span in row], width) for row in self._rows
+            before[1] if before and before[0] == row else _strip(row, width, ink.text, ground)
+            for row, before in zip_longest(self._rows, kept)
         ]
-        self._painted_for = self._key()
+        self._painted_for = key
 
     def on_resize(self, event: Resize) -> None:
         self.repaint()
