@@ -124,9 +124,7 @@ class EmbedBench:
             self._say(f"openTSNE: {setting.words} (once)")
             tried.append(_trial(setting, self._library(layers[0], setting)[1]))
         most = max(len(times) for times in times_of.values())
-        sums = {
-            setting: sum(one.seconds for one in times) for setting, times in times_of.items() if len(times) == most
-        }
+        sums = {setting: sum(one.seconds for one in times) for setting, times in times_of.items() if len(times) == most}
         return min(sums, key=lambda setting: sums[setting]), tried
 
     def _compare(
