@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile, zip_longest
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from rich.cells import cell_len, set_cell_size
@@ -189,13 +190,20 @@ def _style(fg: Rgb, bg: Rgb, bold: bool, dim: bool) -> Style:
     return Style(color=RichColor.from_rgb(*fg), bgcolor=RichColor.from_rgb(*bg), bold=bold or None, dim=dim or None)
 
 
+class _Line(NamedTuple):
+    """A row as it was painted, in the width of its widget, and as Textual shows it."""
+
+    painted: Row
+    row: Row
+    strip: Strip
+
+
 class LineWidget(Widget):
     """A widget whose picture is `paint(width, height, ink)`; call `repaint` when what it shows has changed."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._rows: tuple[Row, ...] = ()
-        self._strips: list[Strip] = []
+        self._painted: list[_Line] = []
         self._painted_for: tuple[object, ...] | None = None
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
@@ -208,15 +216,15 @@ class LineWidget(Widget):
         if not self.is_mounted or not width or not height:
             self._painted_for = None
             return
-        before, painted_for = self._rows, self._painted_for
+        before, painted_for = self._painted, self._painted_for
         self._paint()
-        if painted_for != self._painted_for or len(before) != len(self._rows):
+        if painted_for != self._painted_for or len(before) != len(self._painted):
             self.refresh()
             return
         regions = [
             Region(cells[0], y, cells[1] - cells[0], 1)
-            for y, (old, new) in enumerate(zip(before, self._rows, strict=True))
-            if old is not new and (cells := difference(old, new))
+            for y, (old, new) in enumerate(zip(before, self._painted, strict=True))
+            if old is not new and (cells := difference(old.row, new.row))
         ]
         if regions:
             self.refresh(*regions)
@@ -230,15 +238,16 @@ class LineWidget(Widget):
         rows = self.paint(width, height, ink)[:height]
         rows = (*rows, *(((),) * (height - len(rows))))
         key = self._key()
-        kept = zip(self._rows, self._strips, strict=True) if key == self._painted_for else ()
-        self._rows = tuple(fit_row(row, width) for row in rows)
+        kept = self._painted if key == self._painted_for else ()
         ground = self.background_colors[1].rgb
-        # Making a strip of a row of a table takes as long as painting it: those of equal rows are kept.
-        self._strips = [
-            before[1] if before and before[0] == row else _strip(row, width, ink.text, ground)
-            for row, before in zip_longest(self._rows, kept)
-        ]
-        self._painted_for = key
+        lines = []
+        for row, line in zip_longest(rows, kept):
+            # To fit a row of a table and make its strip takes as long as painting it: equal rows keep theirs.
+            if line is None or row != line.painted:
+                fitted = fit_row(row, width)
+                line = _Line(row, fitted, _strip(fitted, width, ink.text, ground))
+            lines.append(line)
+        self._painted, self._painted_for = lines, key
 
     def on_resize(self, event: Resize) -> None:
         self.repaint()
@@ -254,9 +263,9 @@ class LineWidget(Widget):
         """What the widget shows, as plain lines."""
         if self._painted_for != self._key():
             self._paint()
-        return "\n".join("".join(span.text for span in row).rstrip() for row in self._rows)
+        return "\n".join("".join(span.text for span in line.row).rstrip() for line in self._painted)
 
     def render_line(self, y: int) -> Strip:
         if self._painted_for != self._key():
             self._paint()
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.content_size.width)
+        return self._painted[y].strip if y < len(self._painted) else Strip.blank(self.content_size.width)
