@@ -41,7 +41,9 @@ class Part:
 def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> tuple[Row, ...]:
     """Return `figure` as `height` rows of `width` cells each. Never raises for its data: says in words what is missing.
 
-    CPU time on two busy shared cores: CPU_TIMES. A caller that redraws often caches by figure, size and look.
+    CPU time, the least of 30: 24 bars of 5 runs at 92 × 16 8 ms (1.6 ms where only another bar is chosen), 1,000 points
+    at 60 × 22 7 ms, five curves at 80 × 20 7 ms, a heat map of 72 values 7 ms. A caller that redraws often caches by
+    figure, size and look.
     """
     # Absurd numbers overflow on the way to "inf"; a warning on standard error would be painted over the screen.
     with np.errstate(all="ignore"):

@@ -43,7 +43,7 @@ _LEGS_EACH_S, _LEGS_S, _MOST_LEGS_S = 6.0, 2.0, 7.0
 _MOST_LEGS = 8
 # Frames nearer together than this cannot be told apart: a key that comes in a flight does not draw one more.
 _LEAST_FRAME_S = 0.02
-# A panel of 1,000 points is 3 ms to draw: with more of them a frame would be late, and a key behind it.
+# A panel of 1,000 points is 7 ms to draw: with more of them a frame would be late, and a key behind it.
 _MOST_FLYING = 4
 # A click this many columns beside a point still means it.
 _NEAR_CLICK = 4.0
