@@ -352,7 +352,7 @@ def _draw_key(cells: Cells, bars: Bars, layout: Layout) -> None:
     runs = max(int(np.isfinite(np.asarray(bar.values, dtype=np.float64)).sum()) for bar in every)
     parts = [
         (f"{left_out} of {len(every)} bars do not fit", bool(left_out)),
-        ("▂ tip: the mean" if cells.look.unicode else "= mean", True),
+        ("▂ top of the tip: the mean" if cells.look.unicode else "= mean", True),
         (f"● run {bars.highlight}", bars.highlight is not None),
         ("! degenerate, not in the mean", any(flag for bar in every for flag in bar.flagged)),
         (f"▇ one translucent bar per run ({runs})", True),
