@@ -80,7 +80,7 @@ def run_command(
     """
     from embcx_tui.worker.launch import begin
 
-    _went(ctx, begin(requested_settings(study, assignments, name)), detach, as_json)
+    _follow_or_detach(ctx, begin(requested_settings(study, assignments, name)), detach, as_json)
 
 
 @click.command("resume")
@@ -101,10 +101,10 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
         from rich.console import Console
 
         ctx.exit(interrupted(paths, Console(stderr=True, highlight=False)))
-    _went(ctx, paths, detach, as_json)
+    _follow_or_detach(ctx, paths, detach, as_json)
 
 
-def _went(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
+def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
     """Follow a study that has begun, or leave it to itself, and end with its exit code."""
     if detach:
         click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)

@@ -154,7 +154,7 @@ def delete_command(study: str, yes: bool) -> None:
     paths = find_study(study)
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("deleting asks for a yes; without a terminal give --yes")
+            raise click.UsageError("deleting a study needs your confirmation; where there is no terminal, pass --yes")
         snapshot = read_study(paths)
         click.confirm(f"delete study {paths.id} ({snapshot.name}, {len(snapshot.measured)} embeddings)?", abort=True)
     delete_study(paths)

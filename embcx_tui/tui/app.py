@@ -51,9 +51,9 @@ from embcx_tui.tui.study_actions import StudyActions
 from embcx_tui.tui.study_row import StudyRow, training_rows
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
 
-# As long as a path can be.
+# The longest path that Linux takes.
 _LONGEST_PASTE = 4_096
-# A terminal that has another size is laid out after so long.
+# Delay of a new layout after a resize: a window that is being dragged sends many sizes.
 _SETTLED_S = 0.2
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
@@ -293,7 +293,7 @@ class EmbcxApp(App[None]):
 
     def deliver(self) -> None:
         """Hand what is known to the mode that is shown; the others get it when they are."""
-        # The watcher's last message may come when the application closes, and has no screen any more, or half of one.
+        # The watcher's last message can arrive during shutdown, when the screen is gone or half removed.
         if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
         screen = self.screen_stack[0]

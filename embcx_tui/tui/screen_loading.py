@@ -9,9 +9,9 @@ from pathlib import Path
 from textual.app import App
 from textual.screen import Screen
 
-# Between two pieces of work that nobody waits for: keys are handled.
+# Pause between two imports, in which keys are handled.
 _BETWEEN_S = 0.02
-# Nothing was pressed for so long: what the last key began is done.
+# Idle time after which the work of the last key is taken to be finished.
 _QUIET_S = 0.4
 
 

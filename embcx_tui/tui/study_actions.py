@@ -148,7 +148,7 @@ class StudyActions:
         if not running or too_small(self._app.size):
             await self.leave(running)
             return
-        # Of several that train only the open one can be stopped here: the others are stopped where they are seen.
+        # Where several studies train, only the open one can be stopped here; the others are stopped from the list.
         stoppable = running if len(running) == 1 else [row for row in running if row.paths == opened]
 
         def answered(answer: str | None) -> None:

@@ -225,6 +225,6 @@ async def test_diverged_networks_and_those_at_chance_are_counted_in_the_list_and
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await sees(pilot, "… ✗1 ≈2")
-        await sees(pilot, "✗ 1 network diverged, in no mean")
+        await sees(pilot, "✗ 1 network diverged, excluded from means")
         await sees(pilot, "≈ 2 networks at chance, in the means above")
         await sees(pilot, "! 1 layer could not be measured")

@@ -142,7 +142,7 @@ def _mean_std(x: Inputs) -> tuple[float, float]:
         mean = sum(float(rows.sum(dtype=np.float64)) for rows in _pieces(x)) / x.size
         square = sum(float(np.square(np.subtract(rows, mean, dtype=np.float64)).sum()) for rows in _pieces(x)) / x.size
         return mean, math.sqrt(square)
-    # In pieces: bincount makes eight bytes of each.
+    # In pieces: bincount casts each byte to int64.
     counts = np.sum([np.bincount(rows.reshape(-1), minlength=256) for rows in _pieces(x)], axis=0).astype(np.float64)
     values = np.arange(256.0)
     mean = float(counts @ values / counts.sum())

@@ -14,7 +14,7 @@ from llvmlite import ir
 
 INDEX, FLOAT = ir.IntType(64), ir.FloatType()
 _LANE = ir.IntType(32)
-# Sums may be taken in another order and products joined with them; what is not a number stays so.
+# Sums may be reordered and fused with products (FMA); NaN is preserved.
 FLAGS = ("reassoc", "contract", "nsz")
 
 

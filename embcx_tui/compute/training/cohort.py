@@ -35,7 +35,7 @@ SHUFFLED = "shuffled"
 # Training inputs that a thread takes for one trainer before the next trainer has its turn: 20 ms of MNIST, so that the
 # cache is rarely refilled.
 INPUTS_PER_TURN = 3_200
-# How often progress of an epoch is reported, and so how long a request to abort waits at most, beside a turn.
+# Interval of progress reports within an epoch. A request to abort waits this long at most, plus one turn.
 PROGRESS_INTERVAL_S = 0.1
 
 

@@ -195,7 +195,7 @@ class ConfigureScreen(ModeScreen):
         except OSError as error:
             self.post_message(Say(f"{safe_text(path)}: cannot be written ({error.strerror})", "error"))
         else:
-            self.post_message(Say(f"saved {safe_text(path)}; embcx-tui run takes it"))
+            self.post_message(Say(f"saved {safe_text(path)}; embcx-tui run starts it"))
 
     def action_load(self) -> None:
         self.app.push_screen(

@@ -20,14 +20,14 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.layers.messages import (
+from embcx_tui.tui.layers.statistics_cache import RunStatistics
+from embcx_tui.tui.layers.wording import (
     layer_words,
     runs_words,
     state_words,
     trouble_words,
     waiting_words,
 )
-from embcx_tui.tui.layers.statistics_cache import RunStatistics
 from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 

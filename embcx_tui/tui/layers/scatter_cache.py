@@ -22,14 +22,14 @@ from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.latest_request import LatestRequest
 from embcx_tui.tui.layers.array_cache import ArrayCache
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, embedding_files, neighbour_accuracy
-from embcx_tui.tui.layers.messages import (
+from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer, NodeKey, node_key_of
+from embcx_tui.tui.layers.wording import (
     caption,
     layer_words,
     points_title,
     trouble_words,
     waiting_words,
 )
-from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer, NodeKey, node_key_of
 from embcx_tui.tui.lru_cache import LruCache
 
 _KEPT = 96

@@ -25,7 +25,6 @@ from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.layers.charts import StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.export_figures import figures_shown, nearest_figure
-from embcx_tui.tui.layers.messages import chance_words, nothing_yet
 from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
 from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
 from embcx_tui.tui.layers.point_panel import PointPanel
@@ -33,6 +32,7 @@ from embcx_tui.tui.layers.scatter_cache import ScatterLoader
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
+from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.notices import NO_STUDY, READING_STUDY

@@ -24,7 +24,7 @@ _AT_CHANCE, _NO_ATTENTION = 2, 4
 
 Order = Literal["attention", "plan", "loss", "test", "last KL"]
 ORDERS: tuple[Order, ...] = ("attention", "plan", "loss", "test", "last KL")
-# The column that an order goes by, and the sign in its title.
+# The column of each sort order, and the marker in its title.
 _SORTED_BY: dict[Order, str] = {"attention": "status", "loss": "loss", "test": "test", "last KL": "last KL"}
 _SORTED = "▾"
 

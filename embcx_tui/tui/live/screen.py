@@ -245,7 +245,7 @@ class LiveScreen(ModeScreen):
         self.query_one(LogPanel).next_level()
 
     def action_filter(self) -> None:
-        self._ask_words("filter", "words that a line must hold")
+        self._ask_words("filter", "show only lines that contain these words")
 
     def action_find(self) -> None:
         self._ask_words("find", "words to find; n and N go on")

@@ -60,7 +60,7 @@ def _trouble(row: StudyRow) -> list[Content]:
     """Return the warnings about a study's numbers, each with its sign."""
     parts = []
     if row.diverged:
-        words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, in no mean"
+        words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, excluded from means"
         parts.append(Content.styled(words, "$text-error"))
     if row.at_chance:
         words = f"{AT_CHANCE_SIGN} {formatting.several(row.at_chance, 'network')} at chance, in the means above"

@@ -50,7 +50,7 @@ def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
 def state_words(selection: Selection, network: Network) -> str:
     """Return in one line why a network does not count like others; empty where it does."""
     if network.id in selection.diverged:
-        return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: in no mean"
+        return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: excluded from means"
     if network.id in selection.at_chance:
         return f"{AT_CHANCE_SIGN} at chance, {'left out' if selection.exclude_chance else 'in means'}"
     return ""
