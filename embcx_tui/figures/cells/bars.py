@@ -35,7 +35,7 @@ _ASCII_SHADES = " .:+#"
 _MOST_SLOT = 26  # cells from one bar to the next: wider and the eye no longer compares heights
 _MOST_BAR = 16
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 4
-_TIP = 0.5  # how much of the text colour is in the tip of a bar, whose upper edge is the mean
+_TIP = 0.65  # how much of the text colour is in the tip of a bar, whose upper edge is the mean
 _NOTHING = "nothing measured yet"
 
 
