@@ -193,9 +193,7 @@ SCENES: dict[str, Scene] = {
         ("complexity-digits-3-untrained.png",),
     ),
     "preview": Scene(complete_study, "layers", _IN_LAYERS, ("e", "f3"), ("drawn in cells", "Procrustes")),
-    "help in layers": Scene(
-        complete_study, "layers", _IN_LAYERS, ("question_mark",), ("Previous layer, toward the input",)
-    ),
+    "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
 }
 
 
