@@ -86,7 +86,7 @@ def test_the_paper_is_extrapolated_and_says_so() -> None:
 
 
 def test_a_user_gets_tables_and_a_chart(train_result: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "ask", lambda *words, on_line: {"result": train_result})
+    monkeypatch.setattr(launch, "ask", lambda *words, **options: {"result": train_result})
     done = CliRunner().invoke(cli, ["bench", "train", "--quick"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     for words in ("times as fast as plain PyTorch loop", "networks in a cohort", "test accuracy", "load"):
