@@ -36,7 +36,7 @@ def test_nothing_is_left_of_a_study_that_ctrl_c_ends_before_it_is_accepted(monke
     with pytest.raises(KeyboardInterrupt):
         launch.begin(validate(DIGITS))
     assert begun and list_studies() == () and not begun[0].root.exists()
-    assert children() == before, "nor of its worker"
+    assert children() <= before, "nor of its worker"  # one of an earlier test may have been buried meanwhile
 
 
 def test_nothing_is_left_of_a_study_whose_worker_does_not_begin_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_nothing_is_left_of_a_study_whose_worker_does_not_begin_in_time(monkeypa
     answering(monkeypatch, "import time; time.sleep(1000)")
     with pytest.raises(StoreError, match="has not begun within"):
         launch.begin(validate(DIGITS))
-    assert list_studies() == () and children() == before
+    assert list_studies() == () and children() <= before
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
