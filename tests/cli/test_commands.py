@@ -111,7 +111,7 @@ def test_a_study_from_its_file_to_its_figures(study_file: str, tmp_path: Path) -
 
     assert "complete" in refused(embcx("resume", "last"))
     assert "is not running" in refused(embcx("stop", "last"))
-    assert "without a terminal give --yes" in refused(embcx("delete", "last"))
+    assert "where there is no terminal, pass --yes" in refused(embcx("delete", "last"))
     assert embcx("delete", "last", "--yes").returncode == 0
     assert json.loads(embcx("list", "--json").stdout) == []
 
