@@ -177,7 +177,8 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
         await says(pilot, "✗ 1 of 5 runs diverged", "")
         # Its run has an input that is measured: it is no more in a mean than the network.
         await pilot.press("left", "left", "left")
-        await says(pilot, "✗ diverged in epoch 2: in", "")
+        await says(pilot, "✗ diverged in epoch 2:", "")
+        await says(pilot, "excluded from means", "")
         one = summary_of(read_study(study.paths), "relu", 0)
         assert one.n == 4
         await says(pilot, "4/5 runs", f"{one.kl_mean:.3f} ± {one.kl_sd:.3f}")
