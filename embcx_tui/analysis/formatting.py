@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # numpy comes with it: not before the first frame
-    from embcx_tui.analysis.statistics import Trend
+    from embcx_tui.analysis.trend import Trend
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # A worker that has written nothing for this long is called quiet: an epoch or a layer seldom takes longer.
@@ -87,6 +87,16 @@ def number(value: float | None, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
 
 
+def p_words(value: float | None) -> str:
+    """Return a p-value in three decimals, `< 0.001` below; a dash where there is none."""
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval_words(low: float | None, high: float | None, decimals: int = 3) -> str:
+    """Return an interval as `0.71 … 0.93`; a dash where there is none."""
+    return "–" if low is None or high is None else f"{signed(low, decimals)} … {signed(high, decimals)}"
+
+
 def signed(value: float | None, decimals: int = 2, *, plus: bool = False) -> str:
     """Return a number with a true minus sign (`plus`: always with a sign); a dash where there is none."""
     text = "–" if value is None else f"{value:+.{decimals}f}" if plus else f"{value:.{decimals}f}"
@@ -96,6 +106,11 @@ def signed(value: float | None, decimals: int = 2, *, plus: bool = False) -> str
 def effect_words(trend: Trend) -> str:
     """Return the effect of a trend, −1.000 … +1.000."""
     return signed(trend.effect, 3, plus=True)
+
+
+def falling_words(trend: Trend) -> str:
+    """Return how many runs fall, `5 of 5`; a dash where nothing is known."""
+    return "–" if trend.runs_falling is None else f"{trend.runs_falling} of {len(trend.runs)}"
 
 
 def break_words(trend: Trend) -> str:

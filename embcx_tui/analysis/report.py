@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
-from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
+from embcx_tui.analysis.correlation import Relation, relations
+from embcx_tui.analysis.formatting import break_words, effect_words, falling_words, interval_words, p_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, quality_means, summarise_selection
+from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
@@ -35,7 +36,20 @@ def report(
         *differences(snapshot.plan.settings, {one: full_title(one) for one in snapshot.plan.settings.data.datasets}),
         *_accuracies(selection),
         *_complexities(selection),
-        *_trends(trends(selection)),
+        *_trends(selection),
+        *_differences(
+            selection,
+            layer_differences(selection),
+            "From layer to layer",
+            "KL of a layer less that of the layer before, within each run: mean and its 95 % t-interval, in nats.",
+        ),
+        *_differences(
+            selection,
+            control_differences(selection),
+            "Trained networks less their controls",
+            "Within each run, in which both share the sample and the initial weights: mean and its 95 % t-interval, in "
+            "nats.",
+        ),
         *_relations(relations(selection)),
         *_metrics(selection),
         *_quality(selection),
@@ -141,48 +155,105 @@ def _cell(one: LayerSummary | None) -> str:
     return f"{text}<br>{known[0]:.3f} … {known[1]:.3f}" if known else text
 
 
-def _trends(found: Sequence[Trend]) -> list[str]:
+def _trends(selection: Selection) -> list[str]:
+    found = trends(selection)
     if not found:
         return []
-    lines = ["## Does complexity fall toward the output?", ""]
     rows = []
-    for one in found:
-        key = one.architecture
-        control = f" {key.control}" if key.control else ""
-        statistic = "–" if one.statistic is None else f"{one.statistic:g}"
+    for trend in found:
+        change = "–" if trend.slope is None else signed(trend.slope, 3)
         rows.append(
             (
-                f"{escaped(full_title(key.dataset), 60)} {key.depth} {key.activation}{control}",
-                str(len(one.runs)),
-                statistic,
-                effect_words(one),
-                number(one.p_value),
-                number(one.p_holm),
-                number(one.p_increase),
-                break_words(one),
-                escaped(one.reason or one.method or ""),
+                _label(selection, trend.architecture),
+                change,
+                interval_words(trend.slope_ci_low, trend.slope_ci_high),
+                falling_words(trend),
+                p_words(trend.sign_p),
+                p_words(trend.sign_p_increase),
+                effect_words(trend),
+                break_words(trend),
+                escaped(trend.reason or ""),
             )
         )
-    head = ("network", "runs", "Page's L", "effect", "p falls", "p falls (Holm)", "p rises", "first break", "")
-    return [*lines, *table(head, rows)]
+    head = ("network", "change per layer", "95 %", "runs falling", "p falls", "p rises", "effect", "first break", "")
+    return [
+        "## Does complexity fall toward the output?",
+        "",
+        "The run is the unit. Change per layer: the least-squares slope of a run's KL over its layers, in nats, mean "
+        "and 95 % t-interval over runs. p: exact sign test of the runs' rank correlations with the order of layers, "
+        "one-sided; with m runs it is 2⁻ᵐ at the least. Effect: the mean of those correlations, +1 where every run "
+        "falls at every layer. First break: the first layer whose mean is not below that of the layer before.",
+        "",
+        *table(head, rows),
+        *_page(selection, found),
+    ]
+
+
+def _page(selection: Selection, found: Sequence[Trend]) -> list[str]:
+    tested = [trend for trend in found if trend.p_value is not None]
+    if not tested:
+        return []
+    rows = [
+        (
+            _label(selection, trend.architecture),
+            f"{trend.statistic:g}",
+            *(p_words(p) for p in (trend.p_value, trend.p_holm, trend.p_increase, trend.p_increase_holm)),
+            trend.method or "",
+        )
+        for trend in tested
+    ]
+    head = ("network", "Page's L", "p falls", "Holm", "p rises", "Holm", "")
+    return [
+        "Page's test would give the following if the layers of a network were exchangeable; they are not, since each "
+        "is computed from the one before, so these p-values claim more than the runs support.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def _differences(selection: Selection, found: Sequence[Difference], title: str, intro: str) -> list[str]:
+    if not found:
+        return []
+    groups: dict[Architecture, dict[int, Difference]] = {}
+    for difference in found:
+        groups.setdefault(difference.architecture, {})[difference.layer] = difference
+    deepest = max(key.depth for key in groups)
+    rows = [
+        (_label(selection, key), *(_difference(layers.get(layer)) for layer in range(1, deepest + 1)))
+        for key, layers in groups.items()
+    ]
+    head = ("network", *(f"layer {layer}" for layer in range(1, deepest + 1)))
+    return [f"### {title}", "", intro, "", *table(head, rows)]
+
+
+def _difference(one: Difference | None) -> str:
+    if one is None:
+        return ""
+    mean = signed(one.difference, 3, plus=True)
+    return mean if one.ci_low is None else f"{mean}<br>{interval_words(one.ci_low, one.ci_high)}"
 
 
 def _relations(found: Sequence[Relation]) -> list[str]:
     if not found:
         return []
-    rows = []
-    for one in found:
-        rho = escaped(one.reason or "") if one.rho is None else signed(one.rho)
-        by_network = "–" if one.ci_low is None else f"{signed(one.ci_low)} … {signed(one.ci_high)}"
-        by_cluster = "–" if one.cluster_low is None else f"{signed(one.cluster_low)} … {signed(one.cluster_high)}"
-        rows.append(
-            (escaped(full_title(one.dataset), 60), str(one.n), str(one.architectures), rho, by_network, by_cluster)
-        )  # fmt: skip
-    head = ("dataset", "networks", "architectures", "Spearman's ρ", "95 %, networks", "95 %, architectures")
+    rows = [
+        (
+            escaped(full_title(one.dataset), 60),
+            str(one.n),
+            str(one.architectures),
+            escaped(one.reason or "") if one.rho is None else signed(one.rho),
+            escaped(one.interval_reason or "") or interval_words(one.rho_low, one.rho_high, 2),
+            signed(one.rho_within),
+            signed(one.rho_between),
+        )
+        for one in found
+    ]
+    head = ("dataset", "networks", "architectures", "Spearman's ρ", "95 %", "ρ within", "ρ between")
     return [
         "## Complexity of the last hidden layer against test accuracy",
         "",
-        "Negative: networks whose last layer is easier to embed are more accurate.",
+        "Negative: networks whose last layer is easier to embed are more accurate. Within: deviations from the means "
+        "of each architecture. Between: those means.",
         "",
         *table(head, rows),
     ]

@@ -16,15 +16,16 @@ from embcx_tui.study.settings import SCORE_METHOD
 class Selection:
     """A snapshot and the rule by which its networks enter means, tests and figures.
 
-    Diverged networks never enter. Networks at chance (trained on true labels, yet no better on the test set than its
-    largest class) enter unless `exclude_chance`; `at_chance` names them either way. A network that is left out is
-    left out whole: its run's input (layer 0) does not enter its architecture's mean either, so that the layers of a
-    mean always belong to the same networks.
+    Diverged networks never enter, nor do those with a degenerate layer (`degenerate`). Networks at chance (trained on
+    true labels, yet no better on the test set than its largest class) enter unless `exclude_chance`; `at_chance` names
+    them either way. A network that is left out is left out whole: its run's input (layer 0) does not enter its
+    architecture's mean either, so that the layers of a mean always belong to the same networks.
     """
 
     snapshot: Snapshot
     exclude_chance: bool
     diverged: tuple[str, ...]
+    degenerate: tuple[str, ...]
     at_chance: tuple[str, ...]
     left_out: frozenset[str]
 
@@ -36,6 +37,18 @@ class Selection:
         """Return the complexity (nats) of a layer that counts: sound (not degenerate), of a network that enters."""
         measured = self.layer(network, layer)
         return None if measured is None or measured.degenerate else measured.kl
+
+    def scores(self, network: Network) -> list[float | None]:
+        """Return the complexities (nats) of a network's layers from the input on, None for those that do not count."""
+        return [self.score(network, layer) for layer in range(network.depth + 1)]
+
+    def absence(self, network: Network) -> str:
+        """Return why not all layers of a network count, as a predicate: `diverged`, `lack a layer`."""
+        if network.id in self.diverged:
+            return "diverged"
+        if network.id in self.degenerate:
+            return "have a degenerate layer"
+        return "at chance, left out as asked" if network.id in self.left_out else "lack a layer"
 
     def architectures(self) -> Mapping[Architecture, tuple[Network, ...]]:
         """Return the networks of every architecture, by run, in the plan's order; those left out are among them."""
@@ -50,6 +63,8 @@ class Selection:
         parts = []
         if self.diverged:
             parts.append(f"{_networks(len(self.diverged))} diverged (left out)")
+        if self.degenerate:
+            parts.append(f"{_networks(len(self.degenerate))} with a degenerate layer (left out)")
         if self.at_chance:
             how = "left out, as asked" if self.exclude_chance else "included; --exclude-chance leaves them out"
             parts.append(f"{_networks(len(self.at_chance))} at chance ({how})")
@@ -65,6 +80,36 @@ def _networks(count: int) -> str:
 def select(snapshot: Snapshot, exclude_chance: bool = False) -> Selection:
     """Return the selection of a snapshot; the one switch is whether networks at chance are left out."""
     diverged = tuple(network.id for network in snapshot.plan.networks if network.id in snapshot.diverged)
+    degenerate = tuple(
+        network.id
+        for network in snapshot.plan.networks
+        if network.id not in snapshot.diverged and degenerate_layers(snapshot, network)
+    )
     at_chance = tuple(name for name, state in snapshot.networks.items() if state.at_chance and name not in diverged)
-    left_out = frozenset(diverged) | (frozenset(at_chance) if exclude_chance else frozenset())
-    return Selection(snapshot, exclude_chance, diverged, at_chance, left_out)
+    left_out = frozenset(diverged) | frozenset(degenerate) | (frozenset(at_chance) if exclude_chance else frozenset())
+    return Selection(snapshot, exclude_chance, diverged, degenerate, at_chance, left_out)
+
+
+def degenerate_layers(snapshot: Snapshot, network: Network) -> list[int]:
+    """Return the degenerate layers of a network, 0 being the input."""
+    layers = ((layer, snapshot.layer(network, layer)) for layer in range(network.depth + 1))
+    return [layer for layer, measured in layers if measured is not None and measured.degenerate]
+
+
+def other_methods(snapshot: Snapshot, network: Network) -> list[tuple[int, LayerMeasured]]:
+    """Return (layer, embedding) of a network's layers by all methods but t-SNE, layer by layer."""
+    methods = [method for method in snapshot.plan.settings.measure.methods if method != SCORE_METHOD]
+    found = ((layer, snapshot.layer(network, layer, m)) for layer in range(network.depth + 1) for m in methods)
+    return [(layer, measured) for layer, measured in found if measured]
+
+
+def earlier(snapshot: Snapshot, network: Network) -> list[tuple[int, int, LayerMeasured]]:
+    """Return (epoch, layer, score) of a network's hidden layers measured before the last epoch."""
+    found = [
+        (epoch, layer, one)
+        for layer, name in enumerate(network.layer_ids())
+        if layer
+        for epoch in snapshot.plan.epochs
+        if (one := snapshot.earlier.get((name, epoch)))
+    ]
+    return sorted(found, key=lambda entry: entry[:2])

@@ -191,8 +191,8 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
 
     It has every figure except the embeddings of single networks, which `export` draws.
     """
+    from embcx_tui.analysis.json_csv import TABLES, csv_table
     from embcx_tui.analysis.report import report
-    from embcx_tui.analysis.tables import TABLES, csv_table
 
     paths = find_study(study)
     snapshot = read_study(paths)

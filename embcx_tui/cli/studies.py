@@ -14,12 +14,13 @@ from typing import Any
 
 import click
 
+from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import break_words, number
+from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
-from embcx_tui.analysis.tables import TABLES
+from embcx_tui.analysis.trend import Trend, trends
 from embcx_tui.cli.tables import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -93,7 +94,7 @@ def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exc
     if as_json:
         print_measurements(paths, exclude_chance)
     elif as_csv or table:
-        from embcx_tui.analysis.tables import csv_table
+        from embcx_tui.analysis.json_csv import csv_table
 
         click.echo(csv_table(read_study(paths), table or TABLES[0], exclude_chance), nl=False)
     else:
@@ -102,7 +103,7 @@ def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exc
 
 def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
     """Print the JSON document of `show --json`."""
-    from embcx_tui.analysis.summary import measurements
+    from embcx_tui.analysis.json_csv import measurements
 
     click.echo(json.dumps(measurements(read_study(paths), exclude_chance), indent=1, allow_nan=False))
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.correlation import Relation, points, relations
 from embcx_tui.analysis.formatting import signed
-from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.statistics import Relation, points, relations
-from embcx_tui.analysis.summary import earlier, quality_means
+from embcx_tui.analysis.selection import Selection, earlier, select
+from embcx_tui.analysis.summary import quality_means
 from embcx_tui.figures import builders
 from embcx_tui.figures.builders import in_words, missing
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots, Heat, Panels

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.correlation import points
 from embcx_tui.analysis.selection import select
-from embcx_tui.analysis.statistics import points
 from embcx_tui.figures import builders, extra_figures, paper_figures
 from embcx_tui.figures.model import FigureBuilder, Panels
 from embcx_tui.store.snapshot import Quantity, Snapshot

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from embcx_tui.analysis.tables import csv_text
+from embcx_tui.analysis.json_csv import csv_text
 from embcx_tui.figures.model import (
     Bar,
     BarGroup,

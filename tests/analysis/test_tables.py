@@ -8,8 +8,7 @@ import json
 
 import pytest
 
-from embcx_tui.analysis.summary import measurements
-from embcx_tui.analysis.tables import TABLES, csv_table, csv_text
+from embcx_tui.analysis.json_csv import TABLES, csv_table, csv_text, measurements
 from tests import small_study
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embcx_tui.analysis.correlation import relations
 from embcx_tui.analysis.selection import select
-from embcx_tui.analysis.statistics import relations
 from embcx_tui.figures import builders, gallery, paper_figures
 from embcx_tui.figures.cells import draw_text
 from embcx_tui.figures.image.render import render

@@ -10,9 +10,10 @@ import pytest
 from textual.pilot import Pilot
 
 from embcx_tui.analysis.formatting import break_words, effect_words, number
+from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.selection import select
-from embcx_tui.analysis.statistics import Trend, trends
-from embcx_tui.analysis.summary import LayerSummary, measurements, summarise
+from embcx_tui.analysis.summary import LayerSummary, summarise
+from embcx_tui.analysis.trend import Trend, trends
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.settings import StudySettings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embcx_tui.analysis.summary import measurements
+from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.reader import read_study
 from embcx_tui.store.snapshot import Snapshot

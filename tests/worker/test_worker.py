@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from embcx_tui.analysis.summary import measurements
+from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import create_study, list_studies

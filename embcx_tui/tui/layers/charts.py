@@ -138,9 +138,9 @@ class StudyCharts:
 
 def study_chart(request: ChartRequest) -> Figure:
     """Return a chart that is computed from the whole study; up to 1 s, so never on the event loop."""
+    from embcx_tui.analysis.correlation import relations
     from embcx_tui.analysis.formatting import signed
     from embcx_tui.analysis.selection import select
-    from embcx_tui.analysis.statistics import relations
     from embcx_tui.figures.extra_figures import accuracy_dots, epoch_heat
 
     snapshot, dataset, exclude_chance = request.snapshot, request.network.dataset, request.exclude_chance

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 
 from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
 from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.statistics import Trend
+from embcx_tui.analysis.trend import Trend
 from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured

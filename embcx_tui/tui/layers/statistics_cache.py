@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
+from embcx_tui.analysis.trend import Trend, trends
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Architecture
 from embcx_tui.tui.latest_request import LatestRequest
