@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,16 @@ from embcx_tui.study.plan import Architecture
 
 Matrix = NDArray[np.float64]
 Interval = tuple[float | None, float | None]
+
+
+class Row(NamedTuple):
+    name: str
+    covers: float
+    """The share of intervals that hold the truth."""
+    printed: float
+    """The share of studies that have the interval at all."""
+
+
 # How neighbouring layers of a run depend on each other: a factor from one layer's deviation to the next.
 DEPENDENCE = {"none": 0.0, "AR(1), 0.7": 0.7, "random walk": 1.0}
 # Spread over runs of a layer's complexity in nats, as measured on MNIST.
@@ -35,78 +48,52 @@ def complexities(rng: np.random.Generator, runs: int, layers: int, fall: float, 
     return 1.0 - fall * np.arange(layers) + noise
 
 
-def coverage(simulations: int, one: Callable[[], Interval], truth: float) -> tuple[float, float]:
+def coverage(intervals: Sequence[Interval], truth: float) -> tuple[float, float]:
     """Return the share of intervals that hold `truth`, among those that exist, and the share that exist."""
-    found = [interval for interval in (one() for _ in range(simulations)) if interval[0] is not None]
-    hits = sum(low is not None and high is not None and low <= truth <= high for low, high in found)
-    return hits / max(len(found), 1), len(found) / simulations
+    known = [(low, high) for low, high in intervals if low is not None and high is not None]
+    return sum(low <= truth <= high for low, high in known) / max(len(known), 1), len(known) / len(intervals)
 
 
-def trend_rows(rng: np.random.Generator, simulations: int) -> Iterator[tuple[str, float, float]]:
-    for runs in (3, 5):
-        for layers in (4, 6, 8):
-            for name, dependence in DEPENDENCE.items():
-                for fall in (0.0, 0.01, 0.03):
-                    many = complexities(rng, 100_000, layers, fall, dependence)
-                    decrease = np.broadcast_to(-np.arange(float(layers)), many.shape)
-                    effect = float(spearman(many, decrease).mean())
-
-                    def trend(*shape: float, runs: int = runs) -> Trend:
-                        layers, fall, dependence = shape
-                        empty = Trend(Architecture("mnist", int(layers) - 1, "relu", None), (), ())
-                        return tested(empty, complexities(rng, runs, int(layers), fall, dependence))
-
-                    shape = (layers, fall, dependence)
-                    where = f"{runs} runs, {layers} layers, {name}, {fall:g} nats per layer"
-                    slopes = coverage(simulations, lambda s=shape, t=trend: _slope(t(*s)), -fall)  # type: ignore[misc]
-                    yield f"slope: {where}", *slopes
-                    effects = coverage(simulations, lambda s=shape, t=trend: _effect(t(*s)), effect)  # type: ignore[misc]
-                    yield f"effect: {where}", *effects
+def trend_rows(rng: np.random.Generator, simulations: int) -> Iterator[Row]:
+    for runs, layers, (name, dependence), fall in product((3, 5), (4, 6, 8), DEPENDENCE.items(), (0.0, 0.01, 0.03)):
+        draw = partial(complexities, rng, runs, layers, fall, dependence)
+        found = [
+            tested(Trend(Architecture("mnist", layers - 1, "relu", None), (), ()), draw()) for _ in range(simulations)
+        ]
+        many = complexities(rng, 100_000, layers, fall, dependence)
+        effect = float(spearman(many, np.broadcast_to(-np.arange(float(layers)), many.shape)).mean())
+        where = f"{runs} runs, {layers} layers, {name}, {fall:g} nats per layer"
+        yield Row(f"slope: {where}", *coverage([(one.slope_ci_low, one.slope_ci_high) for one in found], -fall))
+        yield Row(f"effect: {where}", *coverage([(one.effect_ci_low, one.effect_ci_high) for one in found], effect))
 
 
-def _slope(trend: Trend) -> Interval:
-    return trend.slope_ci_low, trend.slope_ci_high
-
-
-def _effect(trend: Trend) -> Interval:
-    return trend.effect_ci_low, trend.effect_ci_high
-
-
-def mean_rows(rng: np.random.Generator, simulations: int) -> Iterator[tuple[str, float, float]]:
-    """Means over runs and paired differences are the same interval of other numbers."""
-    draws: dict[str, tuple[Callable[[int], Matrix], float]] = {
-        "normal": (lambda n: rng.normal(0, 1, n), 0.0),
-        "skewed (lognormal, σ = 0.5)": (lambda n: rng.lognormal(0, 0.5, n), math.exp(0.125)),
+def mean_rows(rng: np.random.Generator, simulations: int) -> Iterator[Row]:
+    """Means over runs and paired differences: the same interval of other numbers."""
+    draws: dict[str, tuple[Callable[..., Matrix], float]] = {
+        "normal": (rng.standard_normal, 0.0),
+        "skewed (lognormal, σ = 0.5)": (partial(rng.lognormal, 0.0, 0.5), math.exp(0.125)),
     }
-    for name, (draw, truth) in draws.items():
-        for n in (2, 3, 5, 10):
-
-            def one(draw: Callable[[int], Matrix] = draw, n: int = n) -> Interval:
-                values = draw(n)
-                return t_interval(float(values.mean()), float(values.std(ddof=1)), n) or (None, None)
-
-            yield f"mean and paired difference: {n} runs, {name}", *coverage(simulations, one, truth)
+    for (name, (draw, truth)), n in product(draws.items(), (2, 3, 5, 10)):
+        samples = [draw(size=n) for _ in range(simulations)]
+        found = [t_interval(float(one.mean()), float(one.std(ddof=1)), n) or (None, None) for one in samples]
+        yield Row(f"mean and paired difference: {n} runs, {name}", *coverage(found, truth))
 
 
-def rho_rows(rng: np.random.Generator, simulations: int) -> Iterator[tuple[str, float, float]]:
+def rho_rows(rng: np.random.Generator, simulations: int) -> Iterator[Row]:
     """Complexity and accuracy of architectures × 5 runs, correlated alike between architectures, runs and networks."""
-    shares = {"runs share nothing": (0.6, 0.0, 0.4), "runs share 20 %": (0.5, 0.2, 0.3), "40 %": (0.3, 0.4, 0.3)}
-    for share, parts in shares.items():
-        for r in (0.0, -0.53):
-            for architectures in (6, 8, 12, 28):
-                sizes = ((architectures, 1), (1, 5), (architectures, 5))
-                row, column = np.divmod(np.arange(architectures * 5), 5)
-
-                def one(sizes: tuple[tuple[int, int], ...] = sizes, r: float = r, groups: tuple[NDArray[np.int64], ...] = (row, column), parts: tuple[float, ...] = parts) -> Interval:  # fmt: skip
-                    x, y = np.zeros((2, *sizes[2]))
-                    for part, size in zip(parts, sizes, strict=True):
-                        a, b = rng.normal(size=(2, *size)) * math.sqrt(part)
-                        x, y = x + a, y + r * a + math.sqrt(1 - r * r) * b
-                    return bootstrap_rho(x.ravel(), y.ravel(), groups, int(rng.integers(2**31)))
-
-                truth = 6 / math.pi * math.asin(r / 2)  # Spearman's ρ of two normal variables with Pearson's r
-                where = f"{architectures} architectures × 5 runs, ρ = {truth:.2f}, {share}"
-                yield f"ρ: {where}", *coverage(max(simulations // 5, 1), one, truth)
+    shares = {"nothing": (0.6, 0.0, 0.4), "20 %": (0.5, 0.2, 0.3), "40 %": (0.3, 0.4, 0.3)}
+    for (share, parts), r, count in product(shares.items(), (0.0, -0.53), (6, 8, 12, 28)):
+        architecture, run = np.divmod(np.arange(count * 5), 5)
+        found: list[Interval] = []
+        for _ in range(max(simulations // 5, 1)):
+            x, y = np.zeros((2, count, 5))
+            for part, size in zip(parts, ((count, 1), (1, 5), (count, 5)), strict=True):
+                a, b = rng.standard_normal((2, *size)) * math.sqrt(part)
+                x, y = x + a, y + r * a + math.sqrt(1 - r * r) * b
+            found.append(bootstrap_rho(x.ravel(), y.ravel(), (architecture, run), int(rng.integers(2**31))))
+        truth = 6 / math.pi * math.asin(r / 2)  # Spearman's ρ of two normal variables whose Pearson's r is r
+        where = f"{count} architectures × 5 runs, ρ = {truth:.2f}, runs share {share}"
+        yield Row(f"ρ: {where}", *coverage(found, truth))
 
 
 def main() -> None:
@@ -117,8 +104,8 @@ def main() -> None:
     rng = np.random.default_rng(asked.seed)
     print("| interval | covers | printed |\n| :-- | --: | --: |")
     for rows in (mean_rows, trend_rows, rho_rows):
-        for name, covers, printed in rows(rng, asked.simulations):
-            print(f"| {name} | {covers:.3f} | {printed:.2f} |", flush=True)
+        for row in rows(rng, asked.simulations):
+            print(f"| {row.name} | {row.covers:.3f} | {row.printed:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

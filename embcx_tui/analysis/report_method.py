@@ -14,14 +14,9 @@ _ENGINES = {
 # What the paper leaves open and this program decides; tests/cli/test_report.py holds it to the code.
 _CHOICES = (
     "Inputs are standardised: less the mean and divided by the standard deviation over all values of the training "
-    "inputs. Initial weights are uniform within ± gain · √(6 / (inputs + units)) (Glorot & Bengio 2010), the gain being "
-    "4 for logsig, 1 for tanh and softsign, √2 for relu and 1 for the output layer; biases start at 0. No weight decay, "
-    "no dropout, a constant learning rate; the last minibatch of an epoch may be smaller."
-)
-_DESCENT = (
-    "The exact engine descends from the first two principal components, scaled to a standard deviation of 1e-4, in "
-    "float32 with gains (Jacobs 1988): 75 iterations with P multiplied by 2, then 50 with a higher step, then until the "
-    "exact KL changes by less than 1e-4 (relative) over 50 iterations, 5,000 iterations in all at most."
+    "inputs. Initial weights are uniform within ± gain · √(6 / (inputs + units)) (Glorot & Bengio 2010), the gain "
+    "being 4 for logsig, 1 for tanh and softsign, √2 for relu and 1 for the output layer; biases start at 0. No weight "
+    "decay, no dropout, a constant learning rate; the last minibatch of an epoch may be smaller."
 )
 
 

@@ -322,7 +322,7 @@ def test_complexity_against_accuracy_over_all_networks() -> None:
     ).statistic
     assert one.rho_within == pytest.approx(inside)
     assert one.rho_between == pytest.approx(scipy.stats.spearmanr(*np.array(list(means.values())).T).statistic)
-    assert one.rho_low is not None and one.rho_high is not None and one.rho_low < one.rho < one.rho_high
+    assert one.rho and one.rho_low and one.rho_high and one.rho_low < one.rho < one.rho_high
     assert relations(select(snapshot)) == (one,)
 
 
