@@ -84,7 +84,9 @@ def relations(selection: Selection) -> tuple[Relation, ...]:
         known = points(selection, dataset)
         if known:
             # A stream of its own, as everything random: the same study gives the same interval.
-            seed = stream_seed(plan.settings.machine.seed, dataset, 0, "bootstrap")
+            loaded = selection.snapshot.datasets.get(dataset)
+            key = (loaded and loaded.stream_key) or dataset
+            seed = stream_seed(plan.settings.machine.seed, key, 0, "bootstrap")
             found.append(_relation(dataset, known, seed))
     return tuple(found)
 
@@ -105,6 +107,7 @@ def _relation(dataset: str, known: Sequence[Point], seed: int) -> Relation:
     relation = replace(
         relation,
         rho=rho,
+        resamples=RESAMPLES,
         rho_within=_rho(x - x_means[architecture], y - y_means[architecture]) if len(known) > count else None,
         rho_between=_rho(x_means, y_means) if count >= _LEAST_NETWORKS else None,
     )
@@ -123,7 +126,6 @@ def _relation(dataset: str, known: Sequence[Point], seed: int) -> Relation:
         cluster_high=cluster_high,
         ci_low=ci_low,
         ci_high=ci_high,
-        resamples=RESAMPLES,
     )
 
 

@@ -86,13 +86,16 @@ def _head(selection: Selection) -> list[str]:
         rows.append(
             ("device", f"{escaped(machine.device)}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB of memory")
         )
+        if machine.processor:
+            rows.append(("processor", "; ".join(escaped(words) for words in machine.processor.values())))
         rows.append(("versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
     for name, loaded in snapshot.datasets.items():
         rows.append(
             (
                 "dataset",
                 f"{escaped(full_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
-                f"{loaded.features:,} values, {len(loaded.classes)} classes",
+                f"{loaded.features:,} values, {len(loaded.classes)} classes; checksum of all inputs and labels "
+                f"{loaded.digest or 'not recorded'}",
             )
         )
     lines += table(("", ""), rows, left=2)
@@ -370,8 +373,8 @@ def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
         *fenced(f"embcx-tui run study.toml\nembcx-tui report last{switch}", "sh"),
         "Every random stream (split, sample, initial weights, order of batches, start of an embedding) has its own "
         "seed, derived from the study's seed, the dataset, the run and the purpose; the seed of every embedding "
-        "stands in `layers.csv`. On the same machine with the same versions the numbers are the same bit for bit; on "
-        "others they agree to within the spread between runs.",
+        "stands in `layers.csv`. Computed by the same kind of processor with the same versions, the numbers are the "
+        "same bit for bit, whatever the number of threads; elsewhere they agree to within the spread between runs.",
         "",
         *fenced(to_toml(snapshot.plan.settings), "toml"),
     ]

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import torch
 
-from embcx_tui.compute.device import cores
+from embcx_tui.compute.device import cores, cpu_model
 from embcx_tui.compute.timing import Timing, Value
 from embcx_tui.study.text import safe_text
 from embcx_tui.study.versions import numeric_versions
@@ -77,7 +77,7 @@ def _peak() -> int:
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Return processor, cores, memory (bytes), present load (1, 5, 15 min), GPU with driver, and versions."""
     facts: dict[str, Any] = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
@@ -93,16 +93,6 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         facts["driver"] = _driver()
         facts["versions"]["cuda"] = torch.version.cuda
     return facts
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return safe_text(line.partition(":")[2].strip(), 80)
-    except OSError:
-        pass
-    return safe_text(platform.processor() or platform.machine(), 80)
 
 
 def _driver() -> str | None:

@@ -6,18 +6,23 @@ import functools
 import importlib
 import logging
 import os
+import platform
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import psutil
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from embcx_tui.compute.kernels.llvm_builder import has_avx512
 from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.text import safe_text
 
@@ -63,6 +68,36 @@ def describe(device: torch.device) -> DeviceFacts:
         properties = torch.cuda.get_device_properties(device)
         return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory)
     return DeviceFacts("cpu", f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total)
+
+
+def processor() -> dict[str, str]:
+    """Return what of the processor decides the last bits of a number computed on it, in words.
+
+    `cpu`: its model; `vectors`: for which processor LLVM compiles, and the width of its vectors; `blas`: the BLAS of
+    numpy and of scipy, each with the kernels that it chose (`OPENBLAS_CORETYPE` changes them).
+    """
+    name = os.environ.get("NUMBA_CPU_NAME") or llvmlite.binding.get_host_cpu_name()
+    found = dict.fromkeys(
+        f"{library['internal_api']} {library['version']} ({library.get('architecture', 'unknown')})"
+        for library in _libraries().info()
+        if library["user_api"] == "blas"
+    )
+    return {
+        "cpu": cpu_model(),
+        "vectors": safe_text(f"{name}, {512 if has_avx512() else 256} bits", 80),
+        "blas": safe_text(", ".join(found) or "unknown", 200),
+    }
+
+
+def cpu_model() -> str:
+    """Return the model of this machine's processor, such as `AMD EPYC 9654`."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return safe_text(line.partition(":")[2].strip(), 80)
+    except OSError:
+        pass
+    return safe_text(platform.processor() or platform.machine(), 80)
 
 
 def cores() -> int:
@@ -122,6 +157,24 @@ def memory_guard(what: str) -> Iterator[None]:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise OutOfMemory(f"not enough memory for {what}") from None
         raise
+
+
+_TORCH_THREADS = threading.Lock()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute with one thread on the CPU until the context is left.
+
+    The number is the process's, so one caller at a time has it.
+    """
+    with _TORCH_THREADS:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

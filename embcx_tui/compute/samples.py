@@ -34,5 +34,5 @@ def balanced_sample(
 
 def run_sample(dataset: Dataset, per_class: int, study_seed: int, run: int) -> NDArray[np.int64]:
     """Return the sample of one run, shared by all networks of the run; raises DataError as `balanced_sample` does."""
-    key = stream_seed(study_seed, dataset.name, run, "sample")
+    key = stream_seed(study_seed, dataset.stream_key, run, "sample")
     return balanced_sample(dataset.y_train, per_class, key, dataset.classes)

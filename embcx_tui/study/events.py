@@ -66,6 +66,7 @@ class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS.
     """
 
     kind: Literal["machine"] = "machine"
@@ -74,13 +75,15 @@ class MachineDescribed(Event):
     memory: int
     versions: dict[str, str]
     calibration: dict[str, float] = {}
+    processor: dict[str, str] = {}
 
 
 class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
     `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
-    `digest` is a hash of all inputs and labels: a study must not be resumed with a file that has changed.
+    `digest` is a hash of all inputs and labels: a study must not be resumed with a file that has changed. `stream_key`
+    is what the seeds of the dataset's random streams are derived from; earlier studies have none and use its name.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -92,6 +95,7 @@ class DatasetLoaded(Event):
     shape: tuple[int, int, int] | None
     chance: Number = None
     digest: str = ""
+    stream_key: str = ""
 
 
 class StudyAccepted(Event):

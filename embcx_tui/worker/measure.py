@@ -202,8 +202,11 @@ class Measuring:
 
     def _seed(self, task: Task) -> int:
         layer = task.layer
-        purpose = f"embedding/{layer.id}/{task.method}"
-        return stream_seed(self._settings.machine.seed, layer.dataset, layer.run, purpose, task.epoch or 0)
+        key = self._dataset.stream_key
+        # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
+        name = layer.id if key == layer.dataset else layer.id.removeprefix(ids.dataset_key(layer.dataset))
+        purpose = f"embedding/{name}/{task.method}"
+        return stream_seed(self._settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
 
     def _record(self, result: Result, seconds: float) -> None:
         """Write a result: first its array file, then its journal line, so that a line never names a missing file."""

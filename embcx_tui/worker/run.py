@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -14,13 +14,14 @@ import torch
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import choose_device, describe, one_blas_thread
+from embcx_tui.compute.device import choose_device, describe, one_blas_thread, processor
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.arrays import is_intact, write_arrays
 from embcx_tui.store.calibration import ROUGH, Calibration, stored
 from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
 from embcx_tui.study import ids
+from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
 from embcx_tui.study.plan import Cohort
@@ -83,6 +84,7 @@ def _describe(journal: Journal, device: torch.device) -> None:
             memory=facts.memory_bytes,
             versions=versions,
             calibration=asdict(calibration) if calibration else {},
+            processor=processor(),
         )
     )
 
@@ -132,7 +134,13 @@ class DatasetCache:
             self._loaded = None  # free it before the next one comes
             limit = self._settings.data.train_limit
             with timed_part("load"):
-                self._loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
+                loaded = datasets.load(name, data_folder(), unpacked_folder(), train_limit=limit)
+            recorded = self._journal.snapshot.datasets.get(name)
+            if recorded:
+                key = recorded.stream_key or name
+            else:
+                key = f"{FILE_PREFIX}{_digest(loaded)}" if name.startswith(FILE_PREFIX) else name
+            self._loaded = replace(loaded, stream_key=key)
         return self._loaded
 
     def accept(self) -> None:
@@ -156,6 +164,7 @@ class DatasetCache:
                         classes=dataset.classes,
                         shape=dataset.shape,
                         digest=_digest(dataset),
+                        stream_key=dataset.stream_key,
                         chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
                     )
                 )

@@ -60,14 +60,21 @@ def test_any_number_of_rows_and_units() -> None:
         assert np.abs(joint_probabilities(rows, 10.0) - opentsne_joint_probabilities(rows, 10.0)).sum() < 1e-6
 
 
-def test_duplicates_are_counted_and_make_a_layer_degenerate() -> None:
+def test_duplicates_are_counted_and_only_many_make_a_layer_degenerate() -> None:
     rows = np.random.default_rng(4).standard_normal((120, 6)).astype(np.float32)
     assert not affinities(rows, 10.0).degenerate
     rows[7] = rows[3]
     p = affinities(rows, 10.0)
-    assert (p.duplicates, p.degenerate) == (2, True)
+    assert (p.duplicates, p.degenerate) == (2, False)
     assert p.joint is not None
     assert np.isfinite(p.joint).all()
+    # A fifth of the rows have a twin: 12 pairs of 120 rows.
+    for count, degenerate in ((11, False), (12, True)):
+        twins = rows.copy()
+        twins[60 : 60 + count] = twins[100 : 100 + count]
+        twins[7] += 1
+        p = affinities(twins, 10.0)
+        assert (p.duplicates, p.degenerate) == (2 * count, degenerate)
 
 
 def test_a_dead_layer_has_no_joint_probabilities() -> None:

@@ -61,7 +61,7 @@ def test_a_batch_gives_the_cpu_s_p(device: str) -> None:
     joint, infos = batch_affinities(layers, device)
     for p, (info, entropy), layer in zip(joint.numpy(), infos, layers, strict=True):
         wanted = on_cpu.affinities(layer, PERPLEXITY)
-        assert info == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical)
+        assert info == AffinityInfo(wanted.reached, wanted.duplicates, wanted.near_identical, wanted.many_duplicates)
         if wanted.joint is None:
             assert np.isfinite(p).all()
             continue

@@ -31,7 +31,8 @@ class Dataset:
     `x_train` [n_train, features] and `x_test` [n_test, features] hold raw values (uint8 or float32), an image as its
     rows, columns, channels in that order (`shape`); `y_train`, `y_test` are class numbers 0 … len(classes)-1, int64.
     `mean` and `std` are two numbers over all values of `x_train`: one scale for all pixels, so that layer 0 keeps the
-    geometry of the pixels.
+    geometry of the pixels. `stream_key` names the data in every random stream's seed: the dataset's own name, or for a
+    user's file what its content says (`content_key`), so that the same file elsewhere gives the same numbers.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     shape: tuple[int, int, int]
     mean: float
     std: float
+    stream_key: str
 
     @property
     def features(self) -> int:
@@ -109,7 +111,7 @@ def make_dataset(
         raise DataError(
             f"{safe_text(name)}: training inputs of mean {mean:.3g} ± {std:.3g} are out of range; rescale them"
         )
-    return Dataset(name, x_train, y_train, x_test, y_test, classes, shape, mean, std)
+    return Dataset(name, x_train, y_train, x_test, y_test, classes, shape, mean, std, stream_key=name)
 
 
 def _checked(

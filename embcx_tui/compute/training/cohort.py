@@ -101,9 +101,7 @@ class CohortTraining:
             for trainer in self.trainers:
                 for index, network in enumerate(trainer.networks):
                     self._trainer_of[network.id] = (trainer, index)
-                    trainer.set_weights(
-                        index, initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
-                    )
+                    trainer.set_weights(index, self._initial_weights(network))
         self._diverged: dict[str, int] = dict.fromkeys(self._trainer_of, 0)
 
     @property
@@ -129,7 +127,7 @@ class CohortTraining:
         return self._order[1]
 
     def _shuffle(self, run: int) -> Tensor:
-        key = stream_seed(self._seed, self.dataset.name, run, "shuffle", self.epochs_done)
+        key = stream_seed(self._seed, self.dataset.stream_key, run, "shuffle", self.epochs_done)
         order = np.random.Generator(np.random.PCG64(key)).permutation(len(self.dataset.x_train))
         return torch.from_numpy(order.astype(np.int64)).to(self.device)
 
@@ -253,11 +251,13 @@ class CohortTraining:
     def weights(self, network: Network) -> Weights:
         """Return a copy of the current weights of `network`; of an untrained control, its sibling's initial weights."""
         if network.control == "untrained":
-            sizes = self._sizes
-            start = initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed)
-            return start.to(self.device)
+            return self._initial_weights(network).to(self.device)
         trainer, index = self._trainer_of[network.id]
         return trainer.weights(index)
+
+    def _initial_weights(self, network: Network) -> Weights:
+        sizes, key = self._sizes, self.dataset.stream_key
+        return initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed, key)
 
     def trainer_of(self, network: Network) -> tuple[Trainer, int]:
         """Return the trainer of `network` and its index there."""
@@ -352,7 +352,7 @@ def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> t
         if network.control == SHUFFLED:
             if network.run not in row_of_run:
                 row_of_run[network.run] = len(table)
-                key = stream_seed(study_seed, dataset.name, network.run, "shuffled labels")
+                key = stream_seed(study_seed, dataset.stream_key, network.run, "shuffled labels")
                 table.append(np.random.Generator(np.random.PCG64(key)).permutation(dataset.y_train))
             rows[network.id] = row_of_run[network.run]
     return rows, torch.from_numpy(np.stack(table))

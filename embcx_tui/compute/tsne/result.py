@@ -46,7 +46,7 @@ class Complexity:
     perplexity.
     """
     degenerate: bool
-    """Equal or near-identical rows, or no P: not to be read as easy or hard."""
+    """Near-identical or many identical rows, or no P: not to be read as easy or hard."""
     duplicates: int
     """Rows that equal another row."""
     converged: bool
