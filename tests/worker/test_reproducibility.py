@@ -15,7 +15,13 @@ from sklearn.datasets import load_digits
 
 _SMALL = (
     *("data.train_limit=1000", "data.samples_per_class=60", "measure.metrics=knn", "measure.controls=untrained"),
-    *("networks.depths=3", "networks.activations=logsig,tanh", "networks.runs=1", "training.epochs=1"),
+    *(
+        "networks.depths=3",
+        "networks.activations=logsig,tanh",
+        "networks.width=101",
+        "networks.runs=1",
+        "training.epochs=1",
+    ),
 )
 
 
@@ -36,7 +42,7 @@ def numbers(home: Path, *overrides: str, cores: str | None = None, **environment
 
 
 def test_the_number_of_threads_changes_no_bit(tmp_path: Path) -> None:
-    # 600 rows of 100 units: torch cuts a tensor among threads from 32,768 entries on.
+    # 600 rows of 101 units: torch cuts a tensor among threads from 32,768 entries on, here not between two vectors.
     wanted = numbers(tmp_path / "1", OMP_NUM_THREADS="1")
     assert len(wanted) == 4 and all(len(network) == 8 for network in wanted)
     assert numbers(tmp_path / "4", OMP_NUM_THREADS="4") == wanted
