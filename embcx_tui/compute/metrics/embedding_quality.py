@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import FloatArray, IntArray
-from embcx_tui.compute.metrics.layer_metrics import centred
-from embcx_tui.compute.metrics.neighbours import NEIGHBOURS, intrusion, nearest_rows, neighbour_accuracy
+from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.metrics.layer_metrics import NEIGHBOURS, centred, knn_accuracy, nearest_rows
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 
 Neighbours = NDArray[np.uint16] | NDArray[np.uint32]
@@ -21,7 +21,7 @@ def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLi
       1: all that is near in the plane is near in the layer. Venna & Kaski 2001, ICANN, 485-491.
     - continuity: the same with plane and layer exchanged. 1: nothing that is near was torn apart. Venna & Kaski 2006,
       Neural Networks 19, 889-899.
-    - knn_2d: the leave-one-out 10-nearest-neighbour accuracy in the plane, as `neighbours.neighbour_accuracy`.
+    - knn_2d: the leave-one-out 10-nearest-neighbour accuracy in the plane, as `layer_metrics.knn_accuracy`.
 
     Equal distances are ordered by a fixed shuffle of the rows. None: the first two for n <= 20 (the scale is defined
     for k < n / 2), all where all points or (the first two) all activations are equal, knn_2d for a single class or
@@ -58,8 +58,34 @@ def quality_and_neighbours(
         quality["continuity"] = _preserved(in_plane, true)
         neighbours = np.empty(true.shape, dtype=np.uint16 if n <= 1 << 16 else np.uint32)
         neighbours[order] = order[true]
-    quality["knn_2d"] = neighbour_accuracy(in_plane, classes)
+    quality["knn_2d"] = knn_accuracy(in_plane, classes)
     return quality, neighbours
+
+
+@compiled()
+def _rank(distances: FloatArray, i: int, j: int) -> int:
+    """Return the rank, from 1, of row j among the neighbours of row i: by distances [n] from row i, then by index."""
+    d = distances[j]
+    before = 0
+    for other in range(j):
+        before += distances[other] <= d
+    for other in range(j + 1, distances.size):
+        before += distances[other] < d
+    # Row i itself, at distance 0, was counted unless it stands behind j and ties with it.
+    return before + 1 - (i < j or d > 0.0)
+
+
+@compiled()
+def _intrusion(squared: FloatArray, nearest: IntArray) -> float:
+    """Return Σ_i Σ_j max(0, r(i, j) - k) over the k rows j of nearest [n, k], with r their ranks by squared [n, n]: the
+    penalty of Venna & Kaski 2001 for rows that are neighbours in one space only.
+    """
+    n, k = nearest.shape
+    total = 0.0
+    for i in range(n):
+        for rank in range(k):
+            total += max(0, _rank(squared[i], i, nearest[i, rank]) - k)
+    return total
 
 
 def _preserved(squared: FloatArray, nearest: IntArray) -> float:
@@ -68,4 +94,4 @@ def _preserved(squared: FloatArray, nearest: IntArray) -> float:
     """
     n: int = nearest.shape[0]
     k: int = nearest.shape[1]
-    return 1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * intrusion(squared, nearest)
+    return 1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * _intrusion(squared, nearest)
