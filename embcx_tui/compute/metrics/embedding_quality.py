@@ -13,8 +13,11 @@ Neighbours = NDArray[np.uint16] | NDArray[np.uint32]
 QUALITIES = ("trustworthiness", "continuity", "knn_2d")
 
 
-def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLike) -> dict[str, float | None]:
-    """Return how well `points` [n, 2] show `activations` [n, d] with integer labels [n]; each 0 … 1, larger is better.
+def embedding_quality(
+    activations: ArrayLike, points: ArrayLike, labels: ArrayLike
+) -> tuple[dict[str, float | None], Neighbours | None]:
+    """Return how well `points` [n, 2] show `activations` [n, d] with integer labels [n], each number 0 … 1, larger is
+    better; and the 10 nearest rows in the layer of each row, nearest first.
 
     - trustworthiness = 1 - 2 / (n k (2n - 3k - 1)) Σ_i Σ_{j in U_i} (r(i, j) - k), k = 10: U_i are the rows among the k
       nearest of i in the plane but not in the layer, r(i, j) the rank of j among i's neighbours in the layer, from 1.
@@ -26,14 +29,6 @@ def embedding_quality(activations: ArrayLike, points: ArrayLike, labels: ArrayLi
     Equal distances are ordered by a fixed shuffle of the rows. None: the first two for n <= 20 (the scale is defined
     for k < n / 2), all where all points or (the first two) all activations are equal, knn_2d for a single class or
     n <= 10. ValueError where the shapes do not fit or a number is not finite.
-    """
-    return quality_and_neighbours(activations, points, labels)[0]
-
-
-def quality_and_neighbours(
-    activations: ArrayLike, points: ArrayLike, labels: ArrayLike
-) -> tuple[dict[str, float | None], Neighbours | None]:
-    """Return the numbers of `embedding_quality`, and the 10 nearest rows in the layer of each row, nearest first.
 
     Neighbours [n, 10], without the row itself, by Euclidean distance, equal distances in the same fixed shuffle: those
     that continuity looks for in the plane, so they cost nothing more. None where continuity is.

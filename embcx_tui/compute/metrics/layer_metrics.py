@@ -83,22 +83,6 @@ def nearest_rows(squared: FloatArray, k: int) -> IntArray:
     return nearest
 
 
-def vote_accuracy(nearest: IntArray, classes: IntArray) -> float:
-    """Return the fraction (0 … 1) of rows whose class, of classes [n] from 0, wins the vote of their neighbours,
-    nearest [n, k].
-
-    Of classes with equally many votes the one with the nearest voter wins.
-    """
-    n, k = nearest.shape
-    votes = np.zeros((n, int(classes.max()) + 1))
-    rows = np.arange(n)
-    for rank in range(k):
-        # The excess over 1 sums to less than one vote, and each excess is more than all after it: the nearest voter
-        # decides.
-        votes[rows, classes[nearest[:, rank]]] += 1.0 + 2.0 ** -(rank + 1)
-    return float(np.mean(votes.argmax(axis=1) == classes))
-
-
 def knn_accuracy(squared: FloatArray, classes: IntArray, k: int = NEIGHBOURS) -> float | None:
     """Return the leave-one-out k-nearest-neighbour accuracy, 0 … 1, larger is better, of rows with squared distances
     [n, n] and classes [n] (0 … K - 1).
@@ -110,7 +94,14 @@ def knn_accuracy(squared: FloatArray, classes: IntArray, k: int = NEIGHBOURS) ->
     n = classes.size
     if n <= k or classes.max() == 0:
         return None
-    return vote_accuracy(nearest_rows(squared, k), classes)
+    nearest = nearest_rows(squared, k)
+    votes = np.zeros((n, int(classes.max()) + 1))
+    rows = np.arange(n)
+    for rank in range(k):
+        # The excess over 1 sums to less than one vote, and each excess is more than all after it: the nearest voter
+        # decides.
+        votes[rows, classes[nearest[:, rank]]] += 1.0 + 2.0 ** -(rank + 1)
+    return float(np.mean(votes.argmax(axis=1) == classes))
 
 
 @compiled()

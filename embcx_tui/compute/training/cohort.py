@@ -258,10 +258,6 @@ class CohortTraining:
         trainer, index = self._trainer_of[network.id]
         return trainer.weights(index)
 
-    def trainer_of(self, network: Network) -> tuple[Trainer, int]:
-        """Return the trainer of `network` and its index there."""
-        return self._trainer_of[network.id]
-
     @timed_part("activations")
     def forward(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
