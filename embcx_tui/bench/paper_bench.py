@@ -18,9 +18,9 @@ from embcx_tui.bench.train_bench import PartialEpochs, without_test
 from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import choose_device, free_bytes
+from embcx_tui.compute.device import choose_device
+from embcx_tui.compute.memory import free_bytes, memory_estimate
 from embcx_tui.compute.timing import medians, timed
-from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
 from embcx_tui.store.calibration import Calibration

@@ -13,11 +13,11 @@ from embcx_tui.bench.machine import Say, describe_machine, first_calls, idle_rat
 from embcx_tui.bench.reference import LoopSetting, PlainLoop, loop_settings
 from embcx_tui.bench.workloads import choose_dataset, start
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import choose_device, free_bytes
+from embcx_tui.compute.device import choose_device
+from embcx_tui.compute.memory import free_bytes, memory_estimate
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.training.network import forward
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
@@ -238,7 +238,7 @@ def agreement(
     accuracies = training.test_accuracies()
     samples = {run: run_sample(dataset, per_class, 0, run) for run in minibatches}
     layers = [
-        training.measure(network, dataset.x_train[samples[network.run]]).activations()[-1] for network in networks
+        training.forward(network, dataset.x_train[samples[network.run]]).activations()[-1] for network in networks
     ]
     plain = PlainLoop(dataset, settings.training, device)
     theirs = [plain.train(start(network, dataset, settings), minibatches[network.run], setting) for network in networks]

@@ -69,6 +69,6 @@ class Trained:
         subjects = [Subject("input", self.dataset.inputs(index))]
         control: Network = replace(self._network, control="untrained")
         for words, network in (("trained", self._network), ("untrained", control)):
-            hidden = self._training.measure(network, raw).activations()
+            hidden = self._training.forward(network, raw).activations()
             subjects += [Subject(f"{words} {layer}", rows) for layer, rows in enumerate(hidden, 1)]
         return tuple(subjects)

@@ -1,8 +1,7 @@
-"""The device that computes: how it is chosen, its cores and memory, and the error when its memory runs out."""
+"""The device that computes: how it is chosen, its cores, its Triton kernels, and the threads of its BLAS."""
 
 from __future__ import annotations
 
-import functools
 import importlib
 import logging
 import os
@@ -23,14 +22,10 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from embcx_tui.compute.kernels.llvm_builder import has_avx512
-from embcx_tui.study.errors import EmbcxError, RequestError
+from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 
 log = logging.getLogger(__name__)
-
-
-class OutOfMemory(EmbcxError):
-    """The device's memory does not hold what was asked for; it may hold a smaller cohort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +100,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def concurrent_layers(n: int) -> int:
-    """Return how many layers of n rows to measure at once on the CPU: one per core, within half of the free memory."""
-    bytes_per_layer = 24 * n * n  # P in float64 and float32, and room for temporaries
-    return max(1, min(cores(), free_bytes(torch.device("cpu")) // 2 // bytes_per_layer))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping."""
-    if device.type == "cuda":
-        # Memory that this process freed is in torch's own cache: the driver counts it as used.
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + cached)
-    return int(psutil.virtual_memory().available)
-
-
 @cache
 def triton_kernels(device: torch.device, module: str) -> Any:
     """Return `embcx_tui.compute.<module>`, a module of Triton kernels, where its `probe` compiles and runs them on
@@ -143,20 +123,6 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     new thread.
     """
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
-
-
-@contextmanager
-def memory_guard(what: str) -> Iterator[None]:
-    """Turn every error by which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise OutOfMemory(f"not enough memory for {what}") from None
-    except RuntimeError as error:
-        # The CPU allocator has no class of its own: "DefaultCPUAllocator: can't allocate memory".
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise OutOfMemory(f"not enough memory for {what}") from None
-        raise
 
 
 _TORCH_THREADS = threading.Lock()
@@ -189,7 +155,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return limits
 
 
-@functools.cache
+@cache
 def _libraries() -> ThreadpoolController:
     """Return the loaded libraries, among them numpy's BLAS and scipy's; cached, as finding them takes some 5 ms."""
     import scipy.linalg  # noqa: F401  # its BLAS is found once it is loaded

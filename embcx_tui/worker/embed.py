@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute import methods
 from embcx_tui.compute.device import cores, one_blas_thread
-from embcx_tui.compute.metrics.embedding_quality import Neighbours, quality_and_neighbours
+from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.complexity import measure
@@ -148,4 +148,4 @@ def _embed_unscored(job: Job) -> Result:
 
 @timed_part("quality of the plane")
 def _quality(job: Job, points: NDArray[np.float32]) -> tuple[dict[str, float | None], Neighbours | None]:
-    return quality_and_neighbours(job.rows, points, job.labels)
+    return embedding_quality(job.rows, points, job.labels)

@@ -145,7 +145,7 @@ class Measuring:
         for network in new:
             is_trained = network.id in trained
             accuracies = (train[network.id], test[network.id]) if is_trained else control[network.id]
-            predicted = training.measure(network, self._dataset.x_train[self._sample(network.run)[0]]).predictions
+            predicted = training.forward(network, self._dataset.x_train[self._sample(network.run)[0]]).predictions
             sealed = self._write(f"{network.id}.npz", {"predicted": predicted})
             self._journal.append(
                 NetworkTrained(
@@ -195,7 +195,7 @@ class Measuring:
             else:
                 if layer.network not in hidden:
                     # Tasks come network by network: one network's activations are enough to keep.
-                    forward_pass = training.measure(networks[layer.network], self._dataset.x_train[index])
+                    forward_pass = training.forward(networks[layer.network], self._dataset.x_train[index])
                     hidden = {layer.network: forward_pass.activations()}
                 rows = hidden[layer.network][layer.layer - 1]
             yield Job(task, rows, labels, self._seed(task))

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import OutOfMemory, free_bytes
+from embcx_tui.compute.memory import OutOfMemory, free_bytes, split
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.training.memory import split
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import CohortSplit, CohortStarted
 from embcx_tui.study.plan import Cohort, Network

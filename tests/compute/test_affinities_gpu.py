@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import affinities as on_cpu
-from embcx_tui.compute.tsne import affinities_gpu, affinities_torch
+from embcx_tui.compute.tsne import affinities_gpu, kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.affinities_gpu import affinities, affinity_kernels
 from embcx_tui.compute.tsne.kl_divergence import entropy as entropy_of
@@ -101,7 +101,7 @@ def test_every_row_has_the_perplexity_and_the_host_waits_rarely(monkeypatch: pyt
     rng = np.random.default_rng(0)
     rows = torch.from_numpy(rng.standard_normal((3, 200, 7)) * np.geomspace(1e-3, 1e3, 200)[:, None])
     joint = torch.empty(3, 200, 200, dtype=torch.float64)
-    affinities_torch.squared_distances(rows, joint)
+    kernels_torch.squared_distances(rows, joint)
     asked = 0
     whole = torch.Tensor.__bool__
 
@@ -112,7 +112,7 @@ def test_every_row_has_the_perplexity_and_the_host_waits_rarely(monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "__bool__", counted)
-        _, reached = affinities_torch.conditional_probabilities(joint, 12.0)
+        _, reached = kernels_torch.conditional_probabilities(joint, 12.0)
     assert asked <= 2
     assert reached.all()
     perplexities = (-torch.xlogy(joint, joint).sum(dim=2)).exp()

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne import affinities_gpu, affinities_torch, descent_cpu, descent_gpu, descent_torch
+from embcx_tui.compute.tsne import affinities_gpu, descent_cpu, descent_gpu, kernels_torch
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
 from embcx_tui.compute.tsne.initialization import principal_start
@@ -39,7 +39,7 @@ def test_iterations_in_plain_torch_equal_those_on_a_cpu() -> None:
     last = torch.full((1,), n * 50.0)
     p_index = torch.zeros(1, dtype=torch.int64)
     joint32 = torch.from_numpy(joint).float()[None]
-    descent_torch.iterate(
+    kernels_torch.iterate(
         moved, torch.zeros_like(moved), torch.ones_like(moved), last, joint32, p_index, 20, phase, 0.5
     )
     velocity, gain = np.zeros_like(points), np.ones_like(points)
@@ -51,13 +51,13 @@ def test_iterations_in_plain_torch_equal_those_on_a_cpu() -> None:
     )  # fmt: skip
     assert moved[0].numpy() == pytest.approx(padded[:, :n], rel=1e-3, abs=1e-3)
     assert float(last) == pytest.approx(float(z), rel=1e-4)
-    scored = descent_torch.cross_entropy(moved, torch.from_numpy(joint)[None], p_index)
+    scored = kernels_torch.cross_entropy(moved, torch.from_numpy(joint)[None], p_index)
     x, y = moved[0].double().numpy()
     assert float(scored) == pytest.approx(cross_entropy(x, y, joint), rel=1e-12)
 
 
 def measured(device: str, layers: list[NDArray[np.float32]], measurement: Measurement = QUICK) -> dict[int, Complexity]:
-    return dict(descent_gpu.measure(layers, range(7, 7 + len(layers)), replace(measurement, device=device)))
+    return dict(descent_gpu.measure_batches(layers, range(7, 7 + len(layers)), replace(measurement, device=device)))
 
 
 def agree(one: Complexity, other: Complexity) -> bool:
@@ -85,8 +85,8 @@ def test_a_result_does_not_depend_on_the_batch_composition(device: str) -> None:
     one, two = layers_of_digits()
     dead = np.zeros((100, 5), dtype=np.float32)
     smaller = layers_of_digits(80)[0]
-    single = dict(descent_gpu.measure([two], [7], replace(QUICK, device=device)))[0]
-    batch = dict(descent_gpu.measure([dead, one, smaller, two], [7] * 4, replace(QUICK, device=device)))
+    single = dict(descent_gpu.measure_batches([two], [7], replace(QUICK, device=device)))[0]
+    batch = dict(descent_gpu.measure_batches([dead, one, smaller, two], [7] * 4, replace(QUICK, device=device)))
     assert batch[0].kl is None
     assert np.array_equal(batch[3].points, single.points)
     assert batch[3].kl == single.kl
@@ -124,7 +124,7 @@ def test_a_stop_ends_the_results_and_loses_none() -> None:
             windows += 1
             return windows > most
 
-        return (index for index, _ in descent_gpu.measure(layers, [7, 8], loose, stop))
+        return (index for index, _ in descent_gpu.measure_batches(layers, [7, 8], loose, stop))
 
     assert list(stop_after(2)) == []
     given = [len(list(stop_after(most))) for most in range(3, 27, 3)]
@@ -135,8 +135,8 @@ def test_a_stop_ends_the_results_and_loses_none() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_plain_torch_serves_where_triton_does_not_run(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = torch.device("cuda", 99)
-    assert descent_gpu.descent_kernels(nowhere) is descent_torch
-    assert affinities_gpu.affinity_kernels(nowhere) is affinities_torch
+    assert descent_gpu.descent_kernels(nowhere) is kernels_torch
+    assert affinities_gpu.affinity_kernels(nowhere) is kernels_torch
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "tsne.descent_triton",
         "tsne.affinities_triton",

@@ -9,9 +9,16 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from embcx_tui.compute.metrics import class_metrics, intrinsic_dimension
-from embcx_tui.compute.metrics.layer_metrics import DEFAULT_METRICS, METRICS, LayerRows, layer_metrics
-from embcx_tui.compute.metrics.neighbours import nearest_rows, neighbour_accuracy
+from embcx_tui.compute.metrics import class_metrics
+from embcx_tui.compute.metrics.layer_metrics import (
+    DEFAULT_METRICS,
+    METRICS,
+    LayerRows,
+    knn_accuracy,
+    layer_metrics,
+    nearest_rows,
+    twonn,
+)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -67,7 +74,7 @@ def test_knn_orders_equal_distances_by_row_and_equal_votes_by_the_nearest_voter(
     assert nearest.tolist() == [[1, 2], [0, 2], [1, 3], [2, 4], [3, 2]]
     classes = np.array([0, 0, 0, 1, 1])
     # Row 3 sees 2 (class 0) before 4 (class 1): missed. Row 4 sees 3 before 2: right.
-    assert neighbour_accuracy(squared, classes, 2) == pytest.approx(4 / 5)
+    assert knn_accuracy(squared, classes, 2) == pytest.approx(4 / 5)
 
 
 def test_knn_of_equal_rows_does_not_follow_the_order_of_the_sample() -> None:
@@ -303,7 +310,7 @@ def test_what_a_single_class_and_lone_rows_leave_undefined() -> None:
     values = layer_metrics(rows, lone)
     assert {name for name, value in values.items() if value is None} == {"probe", "gdv"}
     assert class_metrics.separation_fuzziness(rows, np.arange(60)) is None  # one row a class: no spread within
-    assert intrinsic_dimension.twonn(np.zeros((20, 20))) is None
+    assert twonn(np.zeros((20, 20))) is None
 
 
 def dead_relu(random: np.random.Generator) -> FloatArray:

@@ -16,15 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embcx_tui.compute.datasets import Dataset, load, make_dataset
-from embcx_tui.compute.device import OutOfMemory, memory_guard
+from embcx_tui.compute.memory import OutOfMemory, memory_estimate, memory_guard, split
 from embcx_tui.compute.training import cohort as training_module
 from embcx_tui.compute.training import sparse_inputs
 from embcx_tui.compute.training.cohort import Aborted, CohortTraining
-from embcx_tui.compute.training.memory import memory_estimate, split
 from embcx_tui.compute.training.network import Weights, initial_weights
 from embcx_tui.compute.training.trainer import Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.training.trainer_gpu import CohortTrainer, Workspace
+from embcx_tui.compute.training.trainer_gpu import BatchedTrainer, Workspace
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.ids import network_id
 from embcx_tui.study.plan import Network, make_plan
@@ -37,22 +36,22 @@ ACTIVATIONS = ("logsig", "tanh", "softsign", "relu")
 
 @pytest.fixture(
     autouse=True,
-    params=[(NetworkTrainer, 0.0), (NetworkTrainer, 2.0), (CohortTrainer, 0.0)],
+    params=[(NetworkTrainer, 0.0), (NetworkTrainer, 2.0), (BatchedTrainer, 0.0)],
     ids=["dense", "sparse", "batched"],
 )
-def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[NetworkTrainer | CohortTrainer]:
+def trainer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[NetworkTrainer | BatchedTrainer]:
     """Every test here runs with all implementations: one network per core (CPU), with dense or with sparse inputs, and
     all networks in one step (GPU).
     """
-    kind: type[NetworkTrainer | CohortTrainer]
+    kind: type[NetworkTrainer | BatchedTrainer]
     kind, sparse_below = request.param
-    monkeypatch.setattr(training_module, "is_batched", lambda device: kind is CohortTrainer)
+    monkeypatch.setattr(training_module, "is_batched", lambda device: kind is BatchedTrainer)
     monkeypatch.setattr(sparse_inputs, "MOSTLY_ZERO", sparse_below)
     return kind
 
 
 # For what only a GPU does, and for what does not depend on how networks are trained.
-AS_ON_A_GPU = pytest.mark.parametrize("trainer", [(CohortTrainer, 0.0)], ids=["batched"], indirect=True)
+AS_ON_A_GPU = pytest.mark.parametrize("trainer", [(BatchedTrainer, 0.0)], ids=["batched"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def module_weights(model: torch.nn.Sequential, activation: str) -> Weights:
 
 
 def test_a_network_does_not_depend_on_the_cohort(
-    digits: Dataset, trainer: type[NetworkTrainer | CohortTrainer]
+    digits: Dataset, trainer: type[NetworkTrainer | BatchedTrainer]
 ) -> None:
     asked = settings(depths=[2, 5, 1, 4, 3], runs=1)
     networks = cohort(asked)
@@ -324,7 +323,7 @@ def test_a_diverged_network_leaves_the_others_alone(digits: Dataset, tmp_path: P
     assert sick.diverged == {victim.id: 1}
     assert not flat(sick.weights(victim)).any()
     with pytest.raises(MeasureError, match="diverged in epoch 1"):
-        sick.measure(victim, digits.x_train[:5])
+        sick.forward(victim, digits.x_train[:5])
     save_file(sick.state(), tmp_path / "checkpoint.safetensors")
     again = CohortTraining(networks, digits, asked, CPU)
     again.load_state(load_file(tmp_path / "checkpoint.safetensors"))
@@ -349,7 +348,7 @@ def test_measuring_gives_activations_and_predictions(digits: Dataset) -> None:
     training = CohortTraining(networks, digits, asked, CPU)
     training.epoch()
     for network in networks:
-        passed = training.measure(network, digits.x_train[:50])
+        passed = training.forward(network, digits.x_train[:50])
         model = reference_network(training.weights(network))
         a = torch.from_numpy(digits.standardised(digits.x_train[:50]))
         layers = []
@@ -375,8 +374,8 @@ def test_measuring_leaves_the_data_as_it_is(digits: Dataset, dtype: type[np.gene
     control = replace(training.networks[0], control="untrained")
     index = np.arange(len(data.x_train))
     first = training.control_accuracies([control])[control.id]
-    passed = training.measure(control, data.x_train)  # all of them, as they lie: no copy by indexing
-    training.measure(training.networks[0], data.x_train[index])
+    passed = training.forward(control, data.x_train)  # all of them, as they lie: no copy by indexing
+    training.forward(training.networks[0], data.x_train[index])
     assert training.control_accuracies([control])[control.id] == first
     assert np.mean(passed.predictions == data.y_train) == pytest.approx(first[0])
     for name, kept in zip(parts, before, strict=True):
@@ -397,7 +396,7 @@ def test_controls_are_evaluated_together_as_one_by_one(digits: Dataset) -> None:
         for accuracy, x, y in zip(
             accuracies[control.id], (digits.x_train, digits.x_test), (digits.y_train, digits.y_test), strict=True
         ):
-            right = float(np.mean(training.measure(control, x).predictions == y))
+            right = float(np.mean(training.forward(control, x).predictions == y))
             assert accuracy == pytest.approx(right, abs=1.5 / len(y)), (
                 "a tie may fall otherwise in a batch of other composition"
             )
@@ -413,7 +412,7 @@ def test_the_untrained_control_is_where_its_sibling_began(digits: Dataset) -> No
         assert control.control == "untrained"
         sibling = start[control.depth, control.activation, control.run]
         assert np.array_equal(flat(training.weights(control)), flat(sibling))
-        assert training.measure(control, digits.x_train[:5]).activations()[0].shape == (5, 24)
+        assert training.forward(control, digits.x_train[:5]).activations()[0].shape == (5, 24)
 
 
 def test_a_network_on_shuffled_labels_joins_the_cohort(digits: Dataset) -> None:
@@ -455,7 +454,7 @@ def test_an_aborted_epoch_is_undone(digits: Dataset, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_in_the_midst_of_an_epoch_undoes_it(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch, trainer: type[NetworkTrainer | CohortTrainer]
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, trainer: type[NetworkTrainer | BatchedTrainer]
 ) -> None:
     asked = settings()
     training = CohortTraining(cohort(asked), digits, asked, CPU)
@@ -519,7 +518,7 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     monkeypatch.setattr(torch.cuda, "graph", capture)
     monkeypatch.setattr(Workspace, "run", run)
     (ours,), (theirs,) = captured.trainers, straight.trainers
-    assert isinstance(ours, CohortTrainer) and isinstance(theirs, CohortTrainer)
+    assert isinstance(ours, BatchedTrainer) and isinstance(theirs, BatchedTrainer)
     ours.uses_graphs = True
     for step in (0, 1, 14, 2):  # minibatch 14 is the last and smaller
         for training in (straight, captured):

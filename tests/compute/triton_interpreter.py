@@ -14,7 +14,7 @@ from embcx_tui.compute.datasets import load
 from embcx_tui.compute.training import cohort as cohort_training
 from embcx_tui.compute.training import kernels_gpu, network, trainer_gpu
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne import affinities_torch, affinities_triton, descent_torch, descent_triton
+from embcx_tui.compute.tsne import affinities_triton, descent_triton, kernels_torch
 from embcx_tui.compute.tsne.gradient_descent import Phase
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import ACTIVATIONS, validate
@@ -31,7 +31,7 @@ def pairs() -> None:
     rows[4] = 0.0
     rows[5] = 0.5 + torch.randint(0, 200, (n, d), generator=generator) * 2.0**-24
     made = []
-    for passes in (affinities_torch, affinities_triton):
+    for passes in (kernels_torch, affinities_triton):
         joint = torch.empty(6, n, n, dtype=torch.float64)
         passes.squared_distances(rows, joint)
         squared = joint.clone()
@@ -67,7 +67,7 @@ def descents() -> None:
     start = torch.randn(3, 2, n, generator=generator)
     phase = Phase(3, 2.0, 0.5, 0.8)
     results = []
-    for passes, some in ((descent_torch, slice(0, 3)), (descent_triton, slice(0, 3)), (descent_triton, slice(2, 3))):
+    for passes, some in ((kernels_torch, slice(0, 3)), (descent_triton, slice(0, 3)), (descent_triton, slice(2, 3))):
         points = start[some].clone()
         state = [torch.zeros_like(points), torch.ones_like(points), torch.full((len(points),), n * 20.0)]
         passes.iterate(points, state[0], state[1], state[2], joint.float(), which[some], 3, phase, 0.5)
@@ -78,9 +78,9 @@ def descents() -> None:
         torch.testing.assert_close(kernel, plain, rtol=1e-4, atol=1e-4)
         assert torch.equal(kernel[2:], alone)
     points = results[1][0]
-    scored = descent_torch.cross_entropy(points, joint, which)
+    scored = kernels_torch.cross_entropy(points, joint, which)
     torch.testing.assert_close(results[1][4], scored, rtol=1e-12, atol=0.0)
-    norms = descent_torch.gradient_norms(points, joint.float(), which)
+    norms = kernels_torch.gradient_norms(points, joint.float(), which)
     torch.testing.assert_close(results[1][5], norms, rtol=1e-5, atol=0.0)
     descent_triton.probe(torch.device("cpu"))
 

@@ -95,7 +95,7 @@ import sys
 from pathlib import Path
 from embcx_tui.worker import checkpoints, train
 checkpoints.CHECKPOINT_S = 0.0
-from embcx_tui.compute.device import OutOfMemory
+from embcx_tui.compute.memory import OutOfMemory
 class Cramped(train.CohortTraining):
     def __init__(self, networks, *rest):
         if len(networks) > 3:

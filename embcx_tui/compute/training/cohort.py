@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
-from embcx_tui.compute.device import memory_guard, one_blas_thread
+from embcx_tui.compute.device import one_blas_thread
+from embcx_tui.compute.memory import memory_guard
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
-from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
+from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer, minibatch_order
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.training.trainer_gpu import CohortTrainer
+from embcx_tui.compute.training.trainer_gpu import BatchedTrainer
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network
@@ -123,13 +124,11 @@ class CohortTraining:
         """Return the order of the training inputs in the coming epoch, by run."""
         if self._order[0] != self.epochs_done:
             runs = sorted({network.run for network in self.networks})
-            self._order = self.epochs_done, {run: self._shuffle(run) for run in runs}
+            self._order = (
+                self.epochs_done,
+                {run: minibatch_order(self.dataset, run, self._seed, self.epochs_done).to(self.device) for run in runs},
+            )
         return self._order[1]
-
-    def _shuffle(self, run: int) -> Tensor:
-        key = stream_seed(self._seed, self.dataset.stream_key, run, "shuffle", self.epochs_done)
-        order = np.random.Generator(np.random.PCG64(key)).permutation(len(self.dataset.x_train))
-        return torch.from_numpy(order.astype(np.int64)).to(self.device)
 
     def step(self, step: int) -> None:
         """Train every network on minibatch `step` of the coming epoch; `epoch` does this for all of them."""
@@ -259,12 +258,8 @@ class CohortTraining:
         sizes, key = self._sizes, self.dataset.stream_key
         return initial_weights(network, sizes.features, sizes.width, sizes.classes, self._seed, key)
 
-    def trainer_of(self, network: Network) -> tuple[Trainer, int]:
-        """Return the trainer of `network` and its index there."""
-        return self._trainer_of[network.id]
-
     @timed_part("activations")
-    def measure(self, network: Network, inputs: Inputs) -> Pass:
+    def forward(self, network: Network, inputs: Inputs) -> Pass:
         """Return activations and predictions of `network` (trained, or an untrained control) on raw `inputs` [n, F].
 
         Raises MeasureError for a diverged network.
@@ -377,7 +372,7 @@ def _trainers(
             trainer.prepare()
         return [*single]
     members = sorted(networks, key=lambda network: -network.depth)
-    return [CohortTrainer(members, [label_rows[network.id] for network in members], sizes, settings.training, data)]
+    return [BatchedTrainer(members, [label_rows[network.id] for network in members], sizes, settings.training, data)]
 
 
 def is_batched(device: torch.device) -> bool:

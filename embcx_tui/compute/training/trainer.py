@@ -1,5 +1,5 @@
-"""The interface of `CohortTrainer` (GPU, batched) and `NetworkTrainer` (CPU, one network), and the data that they train
-on.
+"""The interface of `BatchedTrainer` (GPU, all networks) and `NetworkTrainer` (CPU, one network), the data that they
+train on, and the order of its minibatches.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from embcx_tui.compute.datasets.dataset import Dataset
 from embcx_tui.compute.training.network import Weights
 from embcx_tui.compute.training.sparse_inputs import KernelInputs, kernel_inputs
 from embcx_tui.study.plan import Network
+from embcx_tui.study.seeds import stream_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,15 @@ class NetworkSizes:
     features: int
     width: int
     classes: int
+
+
+def minibatch_order(dataset: Dataset, run: int, study_seed: int, epoch: int) -> Tensor:
+    """Return the order [n_train] in which all networks of `run` take the training inputs in `epoch` (from 0): shuffled
+    anew for every epoch, by a keyed seed. Minibatches are consecutive parts of it.
+    """
+    key = stream_seed(study_seed, dataset.stream_key, run, "shuffle", epoch)
+    order = np.random.Generator(np.random.PCG64(key)).permutation(len(dataset.x_train))
+    return torch.from_numpy(order.astype(np.int64))
 
 
 class Trainer(ABC):

@@ -41,7 +41,7 @@ class Workspace:
     evaluation has those of two layers, and no gradients.
     """
 
-    def __init__(self, trainer: CohortTrainer, batch: int, training: bool) -> None:
+    def __init__(self, trainer: BatchedTrainer, batch: int, training: bool) -> None:
         sizes, device, count = trainer.sizes, trainer.device, len(trainer.networks)
         runs = len(trainer.runs) if training else 1
 
@@ -82,7 +82,7 @@ class Workspace:
             call()
 
 
-class CohortTrainer(Trainer):
+class BatchedTrainer(Trainer):
     """Networks of any depths, activations and runs, all trained in one step.
 
     `networks` must come deepest first; consecutive ones of one depth and activation are handled at once.

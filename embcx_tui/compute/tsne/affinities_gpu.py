@@ -8,17 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embcx_tui.compute.device import free_bytes, triton_kernels
-from embcx_tui.compute.tsne import affinities_torch
+from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.memory import free_bytes
+from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo, affinity_info
 
-# Bytes per pair that `affinities_torch` needs beside P meanwhile: distances, weights, products and masks. The kernels
+# Bytes per pair that `kernels_torch` needs beside P meanwhile: distances, weights, products and masks. The kernels
 # of `affinities_triton` work in place.
 WORK_BYTES = 32
 
 
 class AffinityKernels(Protocol):
-    """The passes over all pairs that compute P in place, implemented by `affinities_torch` and `affinities_triton`."""
+    """The passes over all pairs that compute P in place, implemented by `kernels_torch` and `affinities_triton`."""
 
     def squared_distances(self, rows: Tensor, out: Tensor) -> None:
         """Write squared distances to out [b, n, n] from rows [b, n, d], both float64."""
@@ -32,7 +33,7 @@ class AffinityKernels(Protocol):
 
 def affinity_kernels(device: torch.device) -> AffinityKernels:
     """Return the Triton kernels where they compile and run on `device`, else those in plain torch."""
-    kernels: AffinityKernels = triton_kernels(device, "tsne.affinities_triton") or affinities_torch
+    kernels: AffinityKernels = triton_kernels(device, "tsne.affinities_triton") or kernels_torch
     return kernels
 
 

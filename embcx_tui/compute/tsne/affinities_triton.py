@@ -118,7 +118,7 @@ def symmetrise_kernel(joint, parts, n, tiles, SIDE: tl.constexpr):  # type: igno
 
 
 def squared_distances(rows: Tensor, out: Tensor) -> None:
-    """As `affinities_torch.squared_distances`; out contiguous."""
+    """As `kernels_torch.squared_distances`; out contiguous."""
     b, n, d = rows.shape
     tiles = triton.cdiv(n, TILE)
     with on_device_of(out):
@@ -126,7 +126,7 @@ def squared_distances(rows: Tensor, out: Tensor) -> None:
 
 
 def conditional_probabilities(squared: Tensor, perplexity: float) -> tuple[Tensor, Tensor]:
-    """As `affinities_torch.conditional_probabilities`; squared contiguous."""
+    """As `kernels_torch.conditional_probabilities`; squared contiguous."""
     b, n, _ = squared.shape
     columns = triton.next_power_of_2(n)
     nearest = torch.empty(b, n, dtype=torch.float64, device=squared.device)
@@ -142,7 +142,7 @@ def conditional_probabilities(squared: Tensor, perplexity: float) -> tuple[Tenso
 
 
 def symmetrise(conditional: Tensor) -> Tensor:
-    """As `affinities_torch.symmetrise`; conditional contiguous."""
+    """As `kernels_torch.symmetrise`; conditional contiguous."""
     b, n, _ = conditional.shape
     tiles = triton.cdiv(n, TILE)
     parts = torch.empty(b, tiles * tiles, dtype=torch.float64, device=conditional.device)

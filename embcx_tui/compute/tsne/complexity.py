@@ -1,6 +1,7 @@
 """Measures the embedding complexity of layers: from activations to exact KL divergences, many layers at once.
 
-On a CPU: `measure`, `measure_layer` per layer, `descent_cpu.descend` per restart. On a GPU: `descent_gpu.measure`.
+On a CPU: `measure`, `measure_layer` per layer, `descent_cpu.descend` per restart. On a GPU:
+`descent_gpu.measure_batches`.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -9,7 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embcx_tui.compute.device import concurrent_layers, cores
+from embcx_tui.compute.device import cores
+from embcx_tui.compute.memory import concurrent_layers
 from embcx_tui.compute.tsne import descent_cpu, descent_gpu, opentsne_engine
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
 from embcx_tui.compute.tsne.gradient_descent import Stopped, never
@@ -49,7 +51,7 @@ def measure(
         raise ValueError(f"restarts must be 1 or more, not {measurement.restarts}")
     rows = [_checked(index, layer, measurement) for index, layer in enumerate(layers)]
     if measurement.engine == "exact" and measurement.device != "cpu":
-        return descent_gpu.measure(rows, seeds, measurement, should_stop)
+        return descent_gpu.measure_batches(rows, seeds, measurement, should_stop)
     threads = measurement.threads or concurrent_layers(max((len(layer) for layer in rows), default=1))
     if measurement.engine == "opentsne":
         threads = 1  # openTSNE spreads one layer over the cores itself

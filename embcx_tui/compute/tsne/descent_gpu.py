@@ -5,7 +5,7 @@ taken out of it. No number of a layer is summed across layers or depends on how 
 depend on the composition of its batch. The host waits for the device once per window; what it computes for a layer (the
 initial points, the result) it computes while the device works.
 
-One iteration, from the outside in: `measure` (batches), `measure_batch` (one batch: P, descent, results), `descend`
+One iteration, from the outside in: `measure_batches`, `measure_batch` (one batch: P, descent, results), `descend`
 (phases, convergence), `DescentKernels.iterate` and its Triton kernel.
 """
 
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embcx_tui.compute.array_types import Float32Array
-from embcx_tui.compute.device import cores, free_bytes, triton_kernels
-from embcx_tui.compute.tsne import descent_torch
+from embcx_tui.compute.device import cores, triton_kernels
+from embcx_tui.compute.memory import free_bytes
+from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.affinities_gpu import AffinityKernels, affinities, affinity_kernels
 from embcx_tui.compute.tsne.gradient_descent import DescentResult, Phase, Schedule, Stopped, never
@@ -40,7 +41,7 @@ T = TypeVar("T")
 
 
 class DescentKernels(Protocol):
-    """The passes of the descent over all pairs. Two implementations: `descent_torch` and `descent_triton`.
+    """The passes of the descent over all pairs. Two implementations: `kernels_torch` and `descent_triton`.
 
     points, velocity, gain [m, 2, n] float32; joint [b, n, n]; p_index [m]: which P each of the m restarts has.
     """
@@ -68,11 +69,11 @@ class DescentKernels(Protocol):
 
 def descent_kernels(device: torch.device) -> DescentKernels:
     """Return the Triton kernels where they compile and run on `device`, else those in plain torch."""
-    kernels: DescentKernels = triton_kernels(device, "tsne.descent_triton") or descent_torch
+    kernels: DescentKernels = triton_kernels(device, "tsne.descent_triton") or kernels_torch
     return kernels
 
 
-def measure(
+def measure_batches(
     layers: Sequence[NDArray[np.floating]],
     seeds: Sequence[int],
     measurement: Measurement,

@@ -144,7 +144,7 @@ def iterate(
     phase: Phase,
     min_gain: float,
 ) -> None:
-    """As `descent_torch.iterate`; all tensors contiguous."""
+    """As `kernels_torch.iterate`; all tensors contiguous."""
     m, _, n = points.shape
     parts = triton.cdiv(n, BLOCK_ROWS)
     z_parts, new_z_parts = torch.zeros(m, parts, device=points.device), torch.empty(m, parts, device=points.device)
@@ -166,7 +166,7 @@ def iterate(
 
 
 def cross_entropy(points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
-    """As `descent_torch.cross_entropy`; all tensors contiguous."""
+    """As `kernels_torch.cross_entropy`; all tensors contiguous."""
     m, _, n = points.shape
     parts = triton.cdiv(n, WIDE_ROWS)
     cross = torch.empty(m, parts, dtype=torch.float64, device=points.device)
@@ -179,7 +179,7 @@ def cross_entropy(points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
 
 
 def gradient_norms(points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
-    """As `descent_torch.gradient_norms`; all tensors contiguous."""
+    """As `kernels_torch.gradient_norms`; all tensors contiguous."""
     m, _, n = points.shape
     parts = triton.cdiv(n, BLOCK_ROWS)
     z_parts = torch.empty(m, parts, device=points.device)

@@ -1,14 +1,55 @@
-"""The memory that a cohort needs, and its division into parts that fit."""
+"""Memory: what a device has left, the error where it runs out, how much a cohort needs, and cohorts split until they
+fit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+import torch
 
 from embcx_tui.compute.datasets.dataset import Dataset
+from embcx_tui.compute.device import cores
 from embcx_tui.compute.training.network import layer_sizes
 from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH
+from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import StudySettings
+
+
+class OutOfMemory(EmbcxError):
+    """The device's memory does not hold what was asked for; it may hold a smaller cohort."""
+
+
+@contextmanager
+def memory_guard(what: str) -> Iterator[None]:
+    """Turn every error by which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemory(f"not enough memory for {what}") from None
+    except RuntimeError as error:
+        # The CPU allocator has no class of its own: "DefaultCPUAllocator: can't allocate memory".
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise OutOfMemory(f"not enough memory for {what}") from None
+        raise
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping."""
+    if device.type == "cuda":
+        # Memory that this process freed is in torch's own cache: the driver counts it as used.
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + cached)
+    return int(psutil.virtual_memory().available)
+
+
+def concurrent_layers(n: int) -> int:
+    """Return how many layers of n rows to measure at once on the CPU: one per core, within half of the free memory."""
+    bytes_per_layer = 24 * n * n  # P in float64 and float32, and room for temporaries
+    return max(1, min(cores(), free_bytes(torch.device("cpu")) // 2 // bytes_per_layer))
 
 
 def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: StudySettings) -> int:
