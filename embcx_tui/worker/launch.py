@@ -1,4 +1,4 @@
-"""Starting and stopping workers, and sending queries to the numerics process; imports no numerics itself."""
+"""Starting and stopping workers, and queries to the numerics process and its answers; imports no numerics itself."""
 
 from __future__ import annotations
 
@@ -206,6 +206,19 @@ def ask(
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer
+
+
+def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
+    """Answer `ask` in the numerics process: print the answer of `query`, or its error, as the last JSON line.
+
+    Returns the exit code of the process.
+    """
+    try:
+        answer = query(*arguments)
+    except EmbcxError as error:
+        answer = {"error": str(error)}
+    print(json.dumps({**answer, "done": True}), flush=True)
+    return 2 if "error" in answer else 0
 
 
 def _json_object(line: bytes) -> dict[str, Any] | None:

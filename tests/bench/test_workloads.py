@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from embcx_tui.bench import machine
-from embcx_tui.bench.breakdown import PARTS, breakdown
+from embcx_tui.bench.paper_bench import PARTS, breakdown
 from embcx_tui.bench.reference import LibrarySetting, LoopSetting, PlainLoop, library_embed
 from embcx_tui.bench.train_bench import PartialEpochs
 from embcx_tui.bench.workloads import Trained, choose_dataset
