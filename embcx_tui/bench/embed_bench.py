@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.bench.machine import Say, clock, describe_machine, first_calls, idle_ratio, mean_time, with_peak
 from embcx_tui.bench.reference import LibrarySetting, library_embed, library_name, library_settings
-from embcx_tui.bench.results import CountRow, EmbedMemory, EmbedResult, GrowthRow, LayerRow, Trial
+from embcx_tui.bench.results import CountRow, EmbedResult, GrowthRow, LayerRow, Trial
 from embcx_tui.bench.workloads import Subject, Trained, choose_dataset
 from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, medians, timed
@@ -36,12 +35,8 @@ AT_ONCE = 3
 HOPELESS = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A subject with P, so that everyone's points are scored by the same one."""
-
-    subject: Subject
-    joint: NDArray[np.float64]
+# A layer with its P, so that everyone's points are scored by the same one.
+Scored = tuple[Subject, NDArray[np.float64]]
 
 
 class EmbedBench:
@@ -60,12 +55,11 @@ class EmbedBench:
         self._say("training a network whose layers are embedded")
         trained = Trained(choose_dataset(self._quick, TRAIN_LIMIT), self._quick, self._device)
         points = QUICK_ROWS if self._quick else ROWS
-        subjects = trained.subjects(points // len(trained.dataset.classes))
-        scored = [
-            Scored(one, joint) for one in subjects if (joint := affinities(one.rows, PERPLEXITY).joint) is not None
-        ]
-        self._ours([one.subject for one in scored[:1]])  # compiled, or loaded, before any clock runs
-        setting, probes = self._best_setting(scored)
+        layers = trained.subjects(points // len(trained.dataset.classes))
+        scored = [(one, joint) for one in layers if (joint := affinities(one.rows, PERPLEXITY).joint) is not None]
+        subjects = [subject for subject, _ in scored]
+        self._ours(subjects[:1])  # compiled, or loaded, before any clock runs
+        setting, probes = self._best_setting(subjects)
         ours, library, kls = self._compare(scored, setting)
         # The mean of the layers' medians: every layer counts the same on both sides.
         theirs = mean_time(library)
@@ -92,8 +86,8 @@ class EmbedBench:
             "alone": {"seconds": alone, "what": "one layer alone, one core"},
             "settings_tried": probes,
             "growth": self._growth(trained, setting),
-            "counts": self._counts(scored),
-            "memory": self._memory(scored, setting),
+            "counts": self._counts(subjects),
+            "memory": self._memory(subjects, setting),
             "first_call": None if self._quick else first_calls("embedding", self._say),
         }
 
@@ -104,9 +98,9 @@ class EmbedBench:
     def _library(self, subject: Subject, setting: LibrarySetting) -> tuple[NDArray[np.float64], Timing]:
         return timed(lambda: library_embed(subject.rows, setting, PERPLEXITY))
 
-    def _best_setting(self, scored: list[Scored]) -> tuple[LibrarySetting, list[Trial]]:
+    def _best_setting(self, subjects: list[Subject]) -> tuple[LibrarySetting, list[Trial]]:
         """Return openTSNE's fastest setting here, and what was tried: on one layer, then the best ones on another."""
-        layers = [scored[1].subject, scored[-1].subject]
+        layers = [subjects[1], subjects[-1]]
         settings = library_settings(1 if self._quick else cores())
         library_embed(layers[0].rows, settings[0], PERPLEXITY)  # its imports and caches are not its speed
         times_of: dict[LibrarySetting, list[Timing]] = {setting: [] for setting in settings}
@@ -134,20 +128,19 @@ class EmbedBench:
 
         Returns our time per layer, openTSNE's of each layer, and the exact KL of each layer, ours and openTSNE's.
         """
-        subjects = [one.subject for one in scored]
         ours: list[Timing] = []
         theirs: list[list[Timing]] = [[] for _ in scored]
         kls: list[tuple[float, float]] = []
         for number in range(1 if self._quick else 2):
-            for index, one in enumerate(scored):
-                self._say(f"round {number + 1}, {one.subject.name}: openTSNE, then ours")
-                points, timing = self._library(one.subject, setting)
+            for index, (subject, joint) in enumerate(scored):
+                self._say(f"round {number + 1}, {subject.name}: openTSNE, then ours")
+                points, timing = self._library(subject, setting)
                 theirs[index].append(timing)
-                some = [subjects[(index + further) % len(subjects)] for further in range(AT_ONCE * cores())]
+                some = [scored[(index + further) % len(scored)][0] for further in range(AT_ONCE * cores())]
                 measured, all_of_them = timed(lambda some=some: self._ours(some))  # type: ignore[misc]  # a default
                 ours.append(all_of_them.per(len(some)))
                 if number == 0:
-                    kls.append((exact_kl(one.joint, measured[0].points), exact_kl(one.joint, points)))
+                    kls.append((exact_kl(joint, measured[0].points), exact_kl(joint, points)))
         return medians(ours), [medians(times) for times in theirs], kls
 
     def _alone(
@@ -156,12 +149,12 @@ class EmbedBench:
         """Time each layer by itself; return its rows beside openTSNE's, and the median seconds."""
         times = []
         rows: list[LayerRow] = []
-        for one, theirs, (_, their_kl) in zip(scored, library, kls, strict=True):
-            self._say(f"{one.subject.name}: ours, alone")
-            (mine,), timing = timed(lambda subject=one.subject: self._ours([subject]))  # type: ignore[misc]  # a default
+        for (subject, joint), theirs, (_, their_kl) in zip(scored, library, kls, strict=True):
+            self._say(f"{subject.name}: ours, alone")
+            (mine,), timing = timed(lambda subject=subject: self._ours([subject]))  # type: ignore[misc]  # a default
             times.append(timing.seconds)
-            rows.append(_row(one.subject, "exact", timing, exact_kl(one.joint, mine.points), mine.iterations))
-            rows.append(_row(one.subject, library_name(), theirs, their_kl, 750))
+            rows.append(_row(subject, "exact", timing, exact_kl(joint, mine.points), mine.iterations))
+            rows.append(_row(subject, library_name(), theirs, their_kl, 750))
         return rows, median(times)
 
     def _growth(self, trained: Trained, setting: LibrarySetting) -> list[GrowthRow]:
@@ -196,25 +189,24 @@ class EmbedBench:
             )
         return rows
 
-    def _counts(self, scored: list[Scored]) -> list[CountRow]:
+    def _counts(self, subjects: list[Subject]) -> list[CountRow]:
         """Time ours for growing numbers of embeddings at once."""
         rows: list[CountRow] = []
         for count in QUICK_COUNTS if self._quick else COUNTS:
             self._say(f"{count} embeddings at once")
-            subjects = [scored[1 + index % (len(scored) - 1)].subject for index in range(count)]
-            timing = timed(lambda subjects=subjects: self._ours(subjects))[1].per(count)  # type: ignore[misc]  # a default
+            some = [subjects[1 + index % (len(subjects) - 1)] for index in range(count)]
+            timing = timed(lambda some=some: self._ours(some))[1].per(count)  # type: ignore[misc]  # a default
             rows.append({"embeddings": count, **clock(timing)})
         return rows
 
-    def _memory(self, scored: list[Scored], setting: LibrarySetting) -> EmbedMemory:
+    def _memory(self, subjects: list[Subject], setting: LibrarySetting) -> dict[str, int]:
         """Return peak resident bytes of this process, and of the GPU's allocator, during either."""
-        subjects = [one.subject for one in scored]
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         _, at_rest = with_peak(lambda: None)
         _, ours = with_peak(lambda: self._ours(subjects))
         _, theirs = with_peak(lambda: library_embed(subjects[0].rows, setting, PERPLEXITY))
-        peaks: EmbedMemory = {"before": at_rest, "ours": ours, "reference": theirs}
+        peaks = {"before": at_rest, "ours": ours, "reference": theirs}
         if self._device.type == "cuda":
             peaks["ours_gpu"] = torch.cuda.max_memory_allocated(self._device)
         return peaks

@@ -16,13 +16,13 @@ from embcx_tui.analysis.forecast import forecast
 from embcx_tui.bench.embed_bench import PERPLEXITY
 from embcx_tui.bench.machine import Say, describe_machine, with_peak
 from embcx_tui.bench.reference import library_cost, loop_cost, with_libraries
-from embcx_tui.bench.results import Breakdown, CostRow, LibraryCost, PaperResult, PartRow, StudyTimes, cost_row
+from embcx_tui.bench.results import Breakdown, CostRow, LibraryCost, PaperResult, PartRow, cost_row
 from embcx_tui.bench.train_bench import PartialEpochs, without_test
 from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, free_bytes
-from embcx_tui.compute.timing import medians, record_parts, timed
+from embcx_tui.compute.timing import Timing, medians, record_parts, timed
 from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import never
@@ -196,9 +196,18 @@ def _breakdowns(quick: bool, large: bool, device: torch.device, calibration: Cal
         say(f"where the time of {name} goes ({what})")
         machine = settings.machine.model_copy(update={"device": str(device)})
         settings = settings.model_copy(update={"machine": machine})
-        result, peak = with_peak(lambda settings=settings, name=name: breakdown(name, settings))  # type: ignore[misc]
-        estimated = forecast(make_plan(settings), calibration).total
-        breakdowns.append({**result, "what": what, "peak_memory": peak, "estimated_seconds": estimated})
+        (timing, parts), peak = with_peak(lambda settings=settings: breakdown(settings))  # type: ignore[misc]
+        breakdowns.append(
+            {
+                "study": name,
+                "wall": timing.seconds,
+                "cpu_seconds": timing.cpu_seconds,
+                "parts": parts,
+                "what": what,
+                "peak_memory": peak,
+                "estimated_seconds": forecast(make_plan(settings), calibration).total,
+            }
+        )
     return breakdowns
 
 
@@ -212,8 +221,8 @@ def _cut(settings: StudySettings, runs: int, epochs: int, per_class: int) -> Stu
     )
 
 
-def breakdown(name: str, settings: StudySettings) -> StudyTimes:
-    """Compute a study by the worker's own code, in a temporary folder; return its wall time and its parts."""
+def breakdown(settings: StudySettings) -> tuple[Timing, list[PartRow]]:
+    """Compute a study by the worker's own code, in a temporary folder; return its time and that of its parts."""
     device = str(choose_device(settings.machine.device))
     calibration = stored(device)
     with _temporary_home(), record_parts() as times:
@@ -222,7 +231,7 @@ def breakdown(name: str, settings: StudySettings) -> StudyTimes:
         paths = create_study(settings)
         _, timing = timed(lambda: compute_study(Journal(paths), never))
     total = sum(times.seconds.values()) or 1.0
-    parts: list[PartRow] = [
+    return timing, [
         {
             "part": part,
             "seconds": times.seconds[part],
@@ -231,7 +240,6 @@ def breakdown(name: str, settings: StudySettings) -> StudyTimes:
         }
         for part in PARTS
     ]
-    return {"study": name, "wall": timing.seconds, "cpu_seconds": timing.cpu_seconds, "parts": parts}
 
 
 @contextmanager

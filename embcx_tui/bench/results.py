@@ -89,28 +89,14 @@ class CountRow(Clock):
     embeddings: int
 
 
-class EmbedMemory(TypedDict):
-    """Peak resident memory of the process; `ours_gpu` is that of the GPU's allocator."""
-
-    before: int
-    ours: int
-    reference: int
-    ours_gpu: NotRequired[int]
-
-
-class AloneTime(TypedDict):
-    seconds: float
-    what: str
-
-
 class EmbedResult(Comparison):
     ours: Side
     reference: Side
     rows: list[LayerRow]
-    alone: AloneTime
+    alone: dict[str, float | str]
     growth: list[GrowthRow]
     counts: list[CountRow]
-    memory: EmbedMemory
+    memory: dict[str, int]  # peaks: before, ours, reference, ours_gpu
 
 
 class Difference(TypedDict):
@@ -142,7 +128,7 @@ class TrainResult(Comparison):
     reference: TrainSide
     agreement: Agreement
     rows: list[CohortRow]
-    memory: dict[str, int]
+    memory: dict[str, int]  # peak: reference
 
 
 # `from` says where a figure is from; as a keyword it cannot be a field of a class.
@@ -159,16 +145,13 @@ class PartRow(Clock):
     share: float  # of the sum of all parts
 
 
-class StudyTimes(TypedDict):
+class Breakdown(TypedDict):
     """Where the time of a study goes. Parts run on several threads: their seconds add up to more than the wall time."""
 
     study: str
     wall: float
     cpu_seconds: float
     parts: list[PartRow]
-
-
-class Breakdown(StudyTimes):
     what: str
     peak_memory: int
     estimated_seconds: float

@@ -32,7 +32,7 @@ COHORTS = ((1, 1), (4, 1), (4, RUNS), (4, 2 * RUNS))
 # Steps of one measurement: a fifth of an epoch of MNIST, long enough that starting threads does not count.
 STEPS, QUICK_STEPS = 100, 5
 ROUNDS, QUICK_ROUNDS = 5, 1
-# Equal training, to compare what is learnt: inputs, epochs, runs, points a class that are embedded.
+# Equal training, to compare what is learnt: inputs, epochs, runs, points per class that are embedded.
 LEARNING, QUICK_LEARNING = (10_000, 3, RUNS, 100), (500, 2, 1, 12)
 
 
@@ -153,11 +153,46 @@ class TrainBench:
         return medians(ours), medians(theirs)
 
     def _agreement(self, setting: LoopSetting) -> Agreement:
+        """Train networks of four activations on both sides, from the same weights on the same minibatches.
+
+        Compares the mean test accuracies and the mean exact KL of the last hidden layer. Two float32 courses part after
+        some hundred steps, as two runs of one program on two machines do: what must not differ is the mean.
+        """
         inputs, epochs, runs, per_class = QUICK_LEARNING if self._quick else LEARNING
         self._say(f"accuracy and KL after {epochs} epochs on {inputs:,} inputs, both sides")
-        data = self._dataset
-        small = replace(data, x_train=data.x_train[:inputs], y_train=data.y_train[:inputs])
-        return agreement(small, setting, DEPTH, runs, epochs, per_class, self._device)
+        whole = self._dataset
+        dataset = replace(whole, x_train=whole.x_train[:inputs], y_train=whole.y_train[:inputs])
+        settings = settings_for(dataset.name, depths=(DEPTH,), runs=runs)
+        training = cohort(dataset, settings, self._device)
+        networks = training.networks
+        minibatches: dict[int, list[torch.Tensor]] = {network.run: [] for network in networks}
+        for _ in range(epochs):
+            for run, batches in minibatches.items():
+                batches += [training.minibatch(run, step) for step in range(training.steps)]
+            training.epoch()
+        accuracies = training.test_accuracies()
+        samples = {run: run_sample(dataset, per_class, 0, run) for run in minibatches}
+        layers = [
+            training.measure(network, dataset.x_train[samples[network.run]]).activations()[-1] for network in networks
+        ]
+        plain = PlainLoop(dataset, settings.training, self._device)
+        theirs = [
+            plain.train(start(network, dataset, settings), minibatches[network.run], setting) for network in networks
+        ]
+        for network, result in zip(networks, theirs, strict=True):
+            x = torch.from_numpy(dataset.inputs(samples[network.run])).to(self._device)
+            layers.append(forward(result.weights, x).activations()[-1])
+        measurement = Measurement(perplexity=30.0, device=str(self._device))
+        measured = dict(measure(layers, [0] * len(layers), measurement))
+        kls = [measured[index].kl for index in range(len(layers))]
+        return {
+            "what": f"{len(networks)} networks of {DEPTH} layers, four activations, {epochs} epochs on "
+            f"{len(dataset.x_train):,} inputs; same weights, same minibatches",
+            "test_accuracy": _compared(
+                [accuracies[network.id] for network in networks], [result.test_accuracy for result in theirs]
+            ),
+            "exact_kl": _compared(kls[: len(networks)], kls[len(networks) :]),
+        }
 
     def _rows(self) -> list[CohortRow]:
         """Time cohorts of growing size, with their memory; the plain loop trains one network at a time."""
@@ -182,47 +217,6 @@ class TrainBench:
                 }
             )
         return rows
-
-
-def agreement(
-    dataset: Dataset, setting: LoopSetting, depth: int, runs: int, epochs: int, per_class: int, device: torch.device
-) -> Agreement:
-    """Train networks of four activations and `runs` runs on both sides, from the same weights on the same minibatches.
-
-    Returns the mean test accuracies and the mean exact KL of the last hidden layer (`per_class` points a class), each
-    as `ours`, `reference`, `difference` (mean of ours less theirs) and `standard_error` of that difference. Two float32
-    courses part after some hundred steps, as two runs of one program on two machines do: what must not differ is the
-    mean.
-    """
-    settings = settings_for(dataset.name, depths=(depth,), runs=runs)
-    training = cohort(dataset, settings, device)
-    networks = training.networks
-    minibatches: dict[int, list[torch.Tensor]] = {network.run: [] for network in networks}
-    for _ in range(epochs):
-        for run, batches in minibatches.items():
-            batches += [training.minibatch(run, step) for step in range(training.steps)]
-        training.epoch()
-    accuracies = training.test_accuracies()
-    samples = {run: run_sample(dataset, per_class, 0, run) for run in minibatches}
-    layers = [
-        training.measure(network, dataset.x_train[samples[network.run]]).activations()[-1] for network in networks
-    ]
-    plain = PlainLoop(dataset, settings.training, device)
-    theirs = [plain.train(start(network, dataset, settings), minibatches[network.run], setting) for network in networks]
-    for network, result in zip(networks, theirs, strict=True):
-        x = torch.from_numpy(dataset.inputs(samples[network.run])).to(device)
-        layers.append(forward(result.weights, x).activations()[-1])
-    measurement = Measurement(perplexity=30.0, device=str(device))
-    measured = dict(measure(layers, [0] * len(layers), measurement))
-    kls = [measured[index].kl for index in range(len(layers))]
-    return {
-        "what": f"{len(networks)} networks of {depth} layers, four activations, {epochs} epochs on "
-        f"{len(dataset.x_train):,} inputs; same weights, same minibatches",
-        "test_accuracy": _compared(
-            [accuracies[network.id] for network in networks], [result.test_accuracy for result in theirs]
-        ),
-        "exact_kl": _compared(kls[: len(networks)], kls[len(networks) :]),
-    }
 
 
 def _compared(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Difference:
