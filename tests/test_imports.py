@@ -53,7 +53,7 @@ def test_help_loads_neither_screens_nor_settings() -> None:
 
 
 def test_the_worker_loads_no_screens() -> None:
-    code = "import embcx_tui.worker.run, embcx_tui.worker.process, embcx_tui.worker.queries"
+    code = "import embcx_tui.worker.run, embcx_tui.worker.process, embcx_tui.worker.__main__"
     assert loaded(code) & {"textual", "plotext", "matplotlib"} == set()
 
 

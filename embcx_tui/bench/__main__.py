@@ -10,30 +10,39 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from embcx_tui.worker.queries import respond
+from embcx_tui.worker.launch import respond
 
 
 def bench(what: str, *options: str) -> dict[str, Any]:
     """Return the result of `bench embed`, `train` or `paper`, printing what is measured now; raises RequestError."""
-    from embcx_tui.bench import embed_bench, paper_bench, train_bench
+    from embcx_tui.bench.embed_bench import EmbedBench
+    from embcx_tui.bench.machine import load_average
+    from embcx_tui.bench.paper_bench import bench_paper
+    from embcx_tui.bench.results import EmbedResult, PaperResult, TrainResult
+    from embcx_tui.bench.train_bench import TrainBench
     from embcx_tui.compute.device import choose_device
     from embcx_tui.worker.calibrate import calibrate
 
-    device = next((option.partition("=")[2] for option in options if option.startswith("device=")), "auto")
+    device = choose_device(
+        next((option.partition("=")[2] for option in options if option.startswith("device=")), "auto")
+    )
     quick, large = "quick" in options, "large" in options
 
     def say(doing: str) -> None:
         print(json.dumps({"doing": doing}), flush=True)
 
     say("calibration")
-    calibration = calibrate(choose_device(device))
+    calibration = calibrate(device)
+    result: EmbedResult | TrainResult | PaperResult
     if what == "embed":
-        result = embed_bench.bench_embed(quick, large, device, say)
+        result = EmbedBench(quick, large, device, say).run()
     elif what == "train":
-        result = train_bench.bench_train(quick, device, say)
+        result = TrainBench(quick, device, say).run()
     else:
-        result = paper_bench.bench_paper(quick, large, device, calibration, say)
-    return {"result": {**result, "calibration": asdict(calibration)}}
+        result = bench_paper(quick, large, device, calibration, say)
+    result["machine"]["load_after"] = load_average()
+    result["calibration"] = asdict(calibration)
+    return {"result": result}
 
 
 if __name__ == "__main__":

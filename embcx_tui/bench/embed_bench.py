@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from embcx_tui.bench.machine import Say, describe_machine, first_calls, idle_ratio, with_peak
+from embcx_tui.bench.machine import Say, clock, describe_machine, first_calls, idle_ratio, mean_time, with_peak
 from embcx_tui.bench.reference import LibrarySetting, library_embed, library_name, library_settings
+from embcx_tui.bench.results import CountRow, EmbedResult, GrowthRow, LayerRow, Trial
 from embcx_tui.bench.workloads import Subject, Trained, choose_dataset
-from embcx_tui.compute.device import choose_device, cores
+from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.complexity import measure
@@ -35,12 +35,8 @@ AT_ONCE = 3
 HOPELESS = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A subject with P, so that everyone's points are scored by the same one."""
-
-    subject: Subject
-    joint: NDArray[np.float64]
+# A layer with its P, so that everyone's points are scored by the same one.
+Scored = tuple[Subject, NDArray[np.float64]]
 
 
 class EmbedBench:
@@ -53,50 +49,47 @@ class EmbedBench:
         self._device = device
         self._measurement = Measurement(perplexity=PERPLEXITY, device=str(device))
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> EmbedResult:
         """Return the whole result, as docs/bench.md lists it."""
         machine = describe_machine(self._device)
         self._say("training a network whose layers are embedded")
         trained = Trained(choose_dataset(self._quick, TRAIN_LIMIT), self._quick, self._device)
-        rows = QUICK_ROWS if self._quick else ROWS
-        subjects = trained.subjects(rows // len(trained.dataset.classes))
-        scored = [
-            Scored(one, joint) for one in subjects if (joint := affinities(one.rows, PERPLEXITY).joint) is not None
-        ]
-        self._ours([one.subject for one in scored[:1]])  # compiled, or loaded, before any clock runs
-        setting, probes = self._best_setting(scored)
-        ours, theirs, kls = self._compare(scored, setting)
-        alone = self._alone(scored)
-        result: dict[str, Any] = {
+        points = QUICK_ROWS if self._quick else ROWS
+        layers = trained.subjects(points // len(trained.dataset.classes))
+        scored = [(one, joint) for one in layers if (joint := affinities(one.rows, PERPLEXITY).joint) is not None]
+        subjects = [subject for subject, _ in scored]
+        self._ours(subjects[:1])  # compiled, or loaded, before any clock runs
+        setting, probes = self._best_setting(subjects)
+        ours, library, kls = self._compare(scored, setting)
+        # The mean of the layers' medians: every layer counts the same on both sides.
+        theirs = mean_time(library)
+        rows, alone = self._alone(scored, library, kls)
+        return {
             "ratio": theirs.seconds / ours.seconds,
             "cpu_ratio": theirs.cpu_seconds / ours.cpu_seconds,
             "idle_ratio": idle_ratio(theirs, setting.jobs, ours, cores()) if self._device.type == "cpu" else None,
             "ours": {
                 "name": "exact, batched",
-                "seconds": ours.seconds,
-                "cpu_seconds": ours.cpu_seconds,
+                **clock(ours),
                 "exact_kl": fmean(ours_kl for ours_kl, _ in kls),
                 "settings": f"{AT_ONCE * cores()} layers at once on {self._device}, to the certificate (at most 5,000)",
             },
             "reference": {
                 "name": library_name(),
-                "seconds": theirs.seconds,
-                "cpu_seconds": theirs.cpu_seconds,
+                **clock(theirs),
                 "exact_kl": fmean(their_kl for _, their_kl in kls),
                 "settings": f"{setting.words}, 750 iterations, one layer after another",
             },
             "machine": machine,
-            "material": f"{trained.words}; n = {rows}, perplexity {PERPLEXITY:g}",
-            "rows": self._rows,
-            "alone": {"seconds": median(one.seconds for one in alone), "what": "one layer alone, one core"},
+            "material": f"{trained.words}; n = {points}, perplexity {PERPLEXITY:g}",
+            "rows": rows,
+            "alone": {"seconds": alone, "what": "one layer alone, one core"},
             "settings_tried": probes,
             "growth": self._growth(trained, setting),
-            "counts": self._counts(scored),
-            "memory": self._memory(scored, setting),
-            "first_call": None if self._quick else self._first_call(),
+            "counts": self._counts(subjects),
+            "memory": self._memory(subjects, setting),
+            "first_call": None if self._quick else first_calls("embedding", self._say),
         }
-        machine["load_after"] = describe_machine(self._device)["load"]
-        return result
 
     def _ours(self, subjects: list[Subject]) -> list[Complexity]:
         measured = dict(measure([one.rows for one in subjects], [0] * len(subjects), self._measurement))
@@ -105,9 +98,9 @@ class EmbedBench:
     def _library(self, subject: Subject, setting: LibrarySetting) -> tuple[NDArray[np.float64], Timing]:
         return timed(lambda: library_embed(subject.rows, setting, PERPLEXITY))
 
-    def _best_setting(self, scored: list[Scored]) -> tuple[LibrarySetting, list[dict[str, Any]]]:
+    def _best_setting(self, subjects: list[Subject]) -> tuple[LibrarySetting, list[Trial]]:
         """Return openTSNE's fastest setting here, and what was tried: on one layer, then the best ones on another."""
-        layers = [scored[1].subject, scored[-1].subject]
+        layers = [subjects[1], subjects[-1]]
         settings = library_settings(1 if self._quick else cores())
         library_embed(layers[0].rows, settings[0], PERPLEXITY)  # its imports and caches are not its speed
         times_of: dict[LibrarySetting, list[Timing]] = {setting: [] for setting in settings}
@@ -129,49 +122,45 @@ class EmbedBench:
 
     def _compare(
         self, scored: list[Scored], setting: LibrarySetting
-    ) -> tuple[Timing, Timing, list[tuple[float, float]]]:
+    ) -> tuple[Timing, list[Timing], list[tuple[float, float]]]:
         """Time openTSNE layer by layer and, after each of its layers, ours on that one and the next ones together: so
         drift hits both, and each layer counts the same.
+
+        Returns our time per layer, openTSNE's of each layer, and the exact KL of each layer, ours and openTSNE's.
         """
-        subjects = [one.subject for one in scored]
         ours: list[Timing] = []
         theirs: list[list[Timing]] = [[] for _ in scored]
         kls: list[tuple[float, float]] = []
-        self._rows: list[dict[str, Any]] = []
         for number in range(1 if self._quick else 2):
-            for index, one in enumerate(scored):
-                self._say(f"round {number + 1}, {one.subject.name}: openTSNE, then ours")
-                points, timing = self._library(one.subject, setting)
+            for index, (subject, joint) in enumerate(scored):
+                self._say(f"round {number + 1}, {subject.name}: openTSNE, then ours")
+                points, timing = self._library(subject, setting)
                 theirs[index].append(timing)
-                some = [subjects[(index + further) % len(subjects)] for further in range(AT_ONCE * cores())]
+                some = [scored[(index + further) % len(scored)][0] for further in range(AT_ONCE * cores())]
                 measured, all_of_them = timed(lambda some=some: self._ours(some))  # type: ignore[misc]  # a default
                 ours.append(all_of_them.per(len(some)))
                 if number == 0:
-                    kls.append((exact_kl(one.joint, measured[0].points), exact_kl(one.joint, points)))
-        for index, one in enumerate(scored):
-            timing = medians(theirs[index])
-            self._rows.append(_row(one.subject, library_name(), timing, kls[index][1], 750))
-        # A layer's median over rounds, then their mean: every layer counts the same on both sides.
-        library = [medians(times) for times in theirs]
-        mean = Timing(fmean(t.seconds for t in library), fmean(t.cpu_seconds for t in library))
-        return medians(ours), mean, kls
+                    kls.append((exact_kl(joint, measured[0].points), exact_kl(joint, points)))
+        return medians(ours), [medians(times) for times in theirs], kls
 
-    def _alone(self, scored: list[Scored]) -> list[Timing]:
-        """Time each layer by itself and put its row beside openTSNE's."""
+    def _alone(
+        self, scored: list[Scored], library: list[Timing], kls: list[tuple[float, float]]
+    ) -> tuple[list[LayerRow], float]:
+        """Time each layer by itself; return its rows beside openTSNE's, and the median seconds."""
         times = []
-        rows: list[dict[str, Any]] = []
-        for one, theirs in zip(scored, self._rows, strict=True):
-            self._say(f"{one.subject.name}: ours, alone")
-            (mine,), timing = timed(lambda subject=one.subject: self._ours([subject]))  # type: ignore[misc]  # a default
-            times.append(timing)
-            rows += [_row(one.subject, "exact", timing, exact_kl(one.joint, mine.points), mine.iterations), theirs]
-        self._rows = rows
-        return times
+        rows: list[LayerRow] = []
+        for (subject, joint), theirs, (_, their_kl) in zip(scored, library, kls, strict=True):
+            self._say(f"{subject.name}: ours, alone")
+            (mine,), timing = timed(lambda subject=subject: self._ours([subject]))  # type: ignore[misc]  # a default
+            times.append(timing.seconds)
+            rows.append(_row(subject, "exact", timing, exact_kl(joint, mine.points), mine.iterations))
+            rows.append(_row(subject, library_name(), theirs, their_kl, 750))
+        return rows, median(times)
 
-    def _growth(self, trained: Trained, setting: LibrarySetting) -> list[dict[str, Any]]:
+    def _growth(self, trained: Trained, setting: LibrarySetting) -> list[GrowthRow]:
         """Time both for growing numbers of rows, on two trained layers (ours both at once)."""
         sizes = QUICK_GROWTH if self._quick else GROWTH + ((LARGE_ROWS,) if self._large else ())
-        rows: list[dict[str, Any]] = []
+        rows: list[GrowthRow] = []
         for n in sizes:
             self._say(f"{n:,} rows")
             try:
@@ -182,7 +171,7 @@ class EmbedBench:
             measured, ours = timed(lambda pair=pair: self._ours(pair))  # type: ignore[misc]  # a default
             joints = [affinities(one.rows, PERPLEXITY).joint for one in pair]
             embedded = [self._library(one, setting) for one in pair]
-            theirs = Timing(*(fmean(getattr(t, clock) for _, t in embedded) for clock in ("seconds", "cpu_seconds")))
+            theirs = mean_time([timing for _, timing in embedded])
             per_layer = ours.per(len(pair))
             rows.append(
                 {
@@ -200,19 +189,18 @@ class EmbedBench:
             )
         return rows
 
-    def _counts(self, scored: list[Scored]) -> list[dict[str, Any]]:
+    def _counts(self, subjects: list[Subject]) -> list[CountRow]:
         """Time ours for growing numbers of embeddings at once."""
-        rows = []
+        rows: list[CountRow] = []
         for count in QUICK_COUNTS if self._quick else COUNTS:
             self._say(f"{count} embeddings at once")
-            subjects = [scored[1 + index % (len(scored) - 1)].subject for index in range(count)]
-            timing = timed(lambda subjects=subjects: self._ours(subjects))[1].per(count)  # type: ignore[misc]  # a default
-            rows.append({"embeddings": count, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds})
+            some = [subjects[1 + index % (len(subjects) - 1)] for index in range(count)]
+            timing = timed(lambda some=some: self._ours(some))[1].per(count)  # type: ignore[misc]  # a default
+            rows.append({"embeddings": count, **clock(timing)})
         return rows
 
-    def _memory(self, scored: list[Scored], setting: LibrarySetting) -> dict[str, int]:
+    def _memory(self, subjects: list[Subject], setting: LibrarySetting) -> dict[str, int]:
         """Return peak resident bytes of this process, and of the GPU's allocator, during either."""
-        subjects = [one.subject for one in scored]
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         _, at_rest = with_peak(lambda: None)
@@ -223,27 +211,17 @@ class EmbedBench:
             peaks["ours_gpu"] = torch.cuda.max_memory_allocated(self._device)
         return peaks
 
-    def _first_call(self) -> dict[str, float]:
-        self._say("first call: compiling, then from the cache")
-        return first_calls("embedding")
+
+def _trial(setting: LibrarySetting, timing: Timing) -> Trial:
+    return {"settings": setting.words, **clock(timing)}
 
 
-def bench_embed(quick: bool, large: bool, device: str, say: Say) -> dict[str, Any]:
-    """Return the result of `bench embed` on `device` ("auto", "cpu", "cuda", …); RequestError where it is not there."""
-    return EmbedBench(quick, large, choose_device(device), say).run()
-
-
-def _trial(setting: LibrarySetting, timing: Timing) -> dict[str, Any]:
-    return {"settings": setting.words, "seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds}
-
-
-def _row(subject: Subject, engine: str, timing: Timing, kl: float, iterations: int) -> dict[str, Any]:
+def _row(subject: Subject, engine: str, timing: Timing, kl: float, iterations: int) -> LayerRow:
     n, d = subject.rows.shape
     return {
         "layer": subject.name,
         "engine": engine,
-        "seconds": timing.seconds,
-        "cpu_seconds": timing.cpu_seconds,
+        **clock(timing),
         "exact_kl": kl,
         "iterations": iterations,
         "n": n,

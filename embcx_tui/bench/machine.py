@@ -8,13 +8,14 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import psutil
 import torch
 
+from embcx_tui.bench.results import Clock, FirstCall, Machine
 from embcx_tui.compute.device import cores, cpu_model
 from embcx_tui.compute.timing import Timing, Value
 from embcx_tui.study.text import safe_text
@@ -45,6 +46,14 @@ print(time.perf_counter() - begun)
 }
 
 
+def clock(timing: Timing) -> Clock:
+    return {"seconds": timing.seconds, "cpu_seconds": timing.cpu_seconds}
+
+
+def mean_time(timings: Sequence[Timing]) -> Timing:
+    return Timing(fmean(one.seconds for one in timings), fmean(one.cpu_seconds for one in timings))
+
+
 def idle_ratio(theirs: Timing, their_threads: int, ours: Timing, our_threads: int) -> float:
     """Return the ratio that processor time would give on an idle machine, every thread with a core of its own.
 
@@ -65,34 +74,44 @@ def with_peak(work: Callable[[], Value]) -> tuple[Value, int]:
 
 
 def _peak() -> int:
+    line = _line_of("/proc/self/status", "VmHWM:")
+    return int(line.split()[1]) * 1024 if line else int(psutil.Process().memory_info().rss)
+
+
+def _line_of(file: str, start: str) -> str:
+    """Return the first line of `file` with that start; empty without one, or without such a file (not on Linux)."""
     try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        pass
-    return int(psutil.Process().memory_info().rss)
+        return ""
+    return next((line for line in lines if line.startswith(start)), "")
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return processor, cores, memory (bytes), present load (1, 5, 15 min), GPU with driver, and versions."""
-    facts: dict[str, Any] = {
+def describe_machine(device: torch.device) -> Machine:
+    """Return the machine as it is now, with the GPU where `device` is one."""
+    versions: dict[str, str | None] = {**numeric_versions()}
+    gpu = driver = None
+    if device.type == "cuda":
+        gpu = safe_text(torch.cuda.get_device_name(device), 80)
+        driver = _driver()
+        versions["cuda"] = torch.version.cuda
+    return {
         "cpu": cpu_model(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
-        "load": [round(one, 2) for one in os.getloadavg()],
+        "load": load_average(),
         "device": str(device),
-        "gpu": None,
-        "driver": None,
+        "gpu": gpu,
+        "driver": driver,
         "system": f"{platform.system()} {platform.release()}",
-        "versions": numeric_versions(),
+        "versions": versions,
     }
-    if device.type == "cuda":
-        facts["gpu"] = safe_text(torch.cuda.get_device_name(device), 80)
-        facts["driver"] = _driver()
-        facts["versions"]["cuda"] = torch.version.cuda
-    return facts
+
+
+def load_average() -> list[float]:
+    """Return the load of the last 1, 5 and 15 minutes."""
+    return [round(one, 2) for one in os.getloadavg()]
 
 
 def _driver() -> str | None:
@@ -106,10 +125,9 @@ def _driver() -> str | None:
     return safe_text(version.decode() if isinstance(version, bytes) else version, 40)
 
 
-def first_calls(what: str) -> dict[str, float]:
-    """Return seconds of a process's first "embedding", or "training" of an epoch on the CPU: `compiling` with an empty
-    cache, `cached` after that.
-    """
+def first_calls(what: str, say: Say) -> FirstCall:
+    """Return seconds of a process's first "embedding", or "training" of an epoch, on the CPU."""
+    say("first call: compiling, then from the cache")
     with tempfile.TemporaryDirectory(prefix="embcx-bench-") as cache:
         environment = os.environ | {"NUMBA_CACHE_DIR": cache}
         times = [_first_call(_SCRIPTS[what], environment) for _ in range(2)]

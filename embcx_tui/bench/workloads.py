@@ -60,7 +60,7 @@ class Trained:
         return f"{self.dataset.name}, {sizes}, test accuracy {self.test_accuracy:.3f}"
 
     def subjects(self, per_class: int) -> tuple[Subject, ...]:
-        """Return the input, every trained layer and every untrained one, for `per_class` training inputs a class.
+        """Return the input, every trained layer and every untrained one, for `per_class` training inputs per class.
 
         Raises DataError where the smallest class has fewer.
         """

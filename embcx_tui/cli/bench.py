@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from embcx_tui.analysis.formatting import long_duration
 from embcx_tui.cli.tables import table_lines
 from embcx_tui.study.text import safe_text
+
+if TYPE_CHECKING:
+    from embcx_tui.bench.results import Clock, CostRow, Difference, EmbedResult, Machine, PaperResult, TrainResult
 
 PARTS = ("embed", "train", "paper")
 _WIDTH = 100
@@ -38,7 +41,7 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
 
     console = Console(stderr=True, highlight=False)
     options = [*["quick"] * quick, *["large"] * large, f"device={device}"]
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Any] = {}
     for part in (what,) if what else PARTS[:2]:
         with console.status(part) as status:
 
@@ -49,26 +52,24 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
     if as_json:
         click.echo(json.dumps(results[what] if what else results, indent=2))
         return
+    lines_of: dict[str, Callable[[Any], list[str]]]
+    lines_of = {"embed": _embed_lines, "train": _train_lines, "paper": _paper_lines}
     for part, result in results.items():
-        click.echo("\n".join(_described(part, result)))
+        click.echo("\n".join([*lines_of[part](result), "", *_machine_lines(result["machine"]), ""]))
 
 
-def _described(part: str, result: dict[str, Any]) -> list[str]:
-    lines = {"embed": _embed_lines, "train": _train_lines, "paper": _paper_lines}[part](result)
-    return [*lines, "", *_machine_lines(result["machine"]), ""]
-
-
-def _headline(result: dict[str, Any], unit: str, quality: str, name: str) -> list[str]:
-    ours, theirs = result["ours"], result["reference"]
+def _headline(result: EmbedResult | TrainResult, unit: str, quality: str, qualities: Sequence[float]) -> list[str]:
+    """Return the first lines; `qualities` are numbers of the quality so called, ours and the reference's."""
     idle = f"; {result['idle_ratio']:.1f} if every thread had a core of its own" if result["idle_ratio"] else ""
+    sides = (("ours", result["ours"]), ("reference", result["reference"]))
     return [
-        f"{result['ratio']:.1f} times as fast as {safe_text(theirs['name'])} "
+        f"{result['ratio']:.1f} times as fast as {safe_text(result['reference']['name'])} "
         f"({result['cpu_ratio']:.1f} times in processor time{idle})",
         *table_lines(
             ["", f"s {unit}", "CPU s", quality, "settings"],
             [
-                [side, *_times(timing), f"{timing[name]:.4f}", timing["settings"]]
-                for side, timing in (("ours", ours), ("reference", theirs))
+                [name, *_times(side), f"{value:.4f}", side["settings"]]
+                for (name, side), value in zip(sides, qualities, strict=True)
             ],
             left=(0, 4),
         ),
@@ -76,8 +77,8 @@ def _headline(result: dict[str, Any], unit: str, quality: str, name: str) -> lis
     ]
 
 
-def _embed_lines(result: dict[str, Any]) -> list[str]:
-    lines = _headline(result, "an embedding", "exact KL", "exact_kl")
+def _embed_lines(result: EmbedResult) -> list[str]:
+    lines = _headline(result, "an embedding", "exact KL", [result["ours"]["exact_kl"], result["reference"]["exact_kl"]])
     heads = ["layer", "engine", "s", "CPU s", "exact KL", "iterations"]
     rows = [
         [row["layer"], row["engine"], *_times(row), f"{row['exact_kl']:.4f}", str(row["iterations"])]
@@ -89,7 +90,8 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
         [
             f"{row['n']:,}",
             *_times(row),
-            *_times(row, "reference_"),
+            _seconds(row["reference_seconds"]),
+            _seconds(row["reference_cpu_seconds"]),
             f"{row['ratio']:.1f}",
             _number(row["exact_kl"]),
             _number(row["reference_exact_kl"]),
@@ -97,13 +99,10 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
         for row in result["growth"]
     ]
     lines += ["", "how cost grows with points", *table_lines(heads, rows)]
-    ours, theirs = ([row[key] for row in result["growth"]] for key in ("seconds", "reference_seconds"))
-    lines += _chart(
-        "seconds an embedding",
-        "points",
-        [f"{row['n']:,}" for row in result["growth"]],
-        {"ours": ours, "openTSNE": theirs},
-    )
+    ours = [row["seconds"] for row in result["growth"]]
+    theirs = [row["reference_seconds"] for row in result["growth"]]
+    names = [f"{row['n']:,}" for row in result["growth"]]
+    lines += _chart("seconds an embedding", "points", names, {"ours": ours, "openTSNE": theirs})
     rows = [[str(row["embeddings"]), *_times(row)] for row in result["counts"]]
     lines += ["", *table_lines(["embeddings at once", "s each", "CPU s each"], rows)]
     lines += _settings_tried("openTSNE's settings", result)
@@ -112,43 +111,41 @@ def _embed_lines(result: dict[str, Any]) -> list[str]:
     return lines + _first_call(result)
 
 
-def _train_lines(result: dict[str, Any]) -> list[str]:
-    lines = _headline(result, "a network-epoch", "test accuracy", "test_accuracy")
+def _train_lines(result: TrainResult) -> list[str]:
+    learnt = result["agreement"]
+    accuracy = learnt["test_accuracy"]
+    lines = _headline(result, "a network-epoch", "test accuracy", [accuracy["ours"], accuracy["reference"]])
     rows = [[str(row["networks"]), *_times(row), _memory(row["peak_memory"])] for row in result["rows"]]
     lines += ["", *table_lines(["networks in a cohort", "s a network-epoch", "CPU s", "peak memory"], rows)]
-    lines += _chart(
-        "seconds a network-epoch",
-        "networks in a cohort",
-        [str(row["networks"]) for row in result["rows"]],
-        {
-            "ours": [row["seconds"] for row in result["rows"]],
-            "plain loop": [result["reference"]["seconds"]] * len(result["rows"]),
-        },
-    )
+    ours = [row["seconds"] for row in result["rows"]]
+    theirs = [result["reference"]["seconds"]] * len(ours)
+    names = [str(row["networks"]) for row in result["rows"]]
+    lines += _chart("seconds a network-epoch", "networks in a cohort", names, {"ours": ours, "plain loop": theirs})
     lines += _settings_tried("the plain loop's settings (relu)", result)
-    learnt = result["agreement"]
-    rows = [
-        [words, *(f"{learnt[name][key]:.4f}" for key in ("ours", "reference", "difference", "standard_error"))]
-        for name, words in (("test_accuracy", "test accuracy"), ("exact_kl", "exact KL, last layer"))
-    ]
+    rows = [_difference("test accuracy", accuracy), _difference("exact KL, last layer", learnt["exact_kl"])]
     heads = ["learnt the same", "ours", "plain loop", "difference", "its standard error"]
     lines += ["", *table_lines(heads, rows), safe_text(learnt["what"], 200)]
     return lines + _first_call(result)
 
 
-def _settings_tried(head: str, result: dict[str, Any]) -> list[str]:
+def _difference(words: str, found: Difference) -> list[str]:
+    numbers = (found["ours"], found["reference"], found["difference"], found["standard_error"])
+    return [words, *(f"{number:.4f}" for number in numbers)]
+
+
+def _settings_tried(head: str, result: EmbedResult | TrainResult) -> list[str]:
     rows = [[row["settings"], *_times(row)] for row in result["settings_tried"]]
     return ["", *table_lines([head, "s", "CPU s"], rows)]
 
 
-def _first_call(result: dict[str, Any]) -> list[str]:
+def _first_call(result: EmbedResult | TrainResult) -> list[str]:
     first = result["first_call"]
     if not first:
         return []
     return [f"first call: {first['compiling']:.1f} s compiling, {first['cached']:.2f} s in later processes"]
 
 
-def _paper_lines(result: dict[str, Any]) -> list[str]:
+def _paper_lines(result: PaperResult) -> list[str]:
     lines = [
         f"the whole paper on this machine: about {long_duration(result['seconds'])} (extrapolated)",
         *_cost_table(result["rows"]),
@@ -166,17 +163,17 @@ def _paper_lines(result: dict[str, Any]) -> list[str]:
             f"estimated {study['estimated_seconds']:.1f} s; peak memory {_memory(study['peak_memory'])})",
             *table_lines(["", "thread seconds", "CPU s", "share"], rows),
         ]
-    for study in result["libraries"]:
+    for cost in result["libraries"]:
         lines += [
             "",
-            f"{study['study']} ({safe_text(study['what'], 200)}) with openTSNE and a plain PyTorch loop: about "
-            f"{long_duration(study['seconds'])} (extrapolated)",
-            *_cost_table(study["rows"]),
+            f"{cost['study']} ({safe_text(cost['what'], 200)}) with openTSNE and a plain PyTorch loop: about "
+            f"{long_duration(cost['seconds'])} (extrapolated)",
+            *_cost_table(cost["rows"]),
         ]
     return lines
 
 
-def _cost_table(costs: Sequence[dict[str, Any]]) -> list[str]:
+def _cost_table(costs: Sequence[CostRow]) -> list[str]:
     rows = [
         [cost["part"], f"{cost['count']:,}", _seconds(cost["seconds_each"]), f"{cost['seconds']:,.0f}", cost["from"]]
         for cost in costs
@@ -184,17 +181,12 @@ def _cost_table(costs: Sequence[dict[str, Any]]) -> list[str]:
     return table_lines(["part", "count", "s each", "s in all", "from"], rows, left=(0, 4))
 
 
-def _machine_lines(machine: dict[str, Any]) -> list[str]:
-    after = machine.get("load_after", machine["load"])
+def _machine_lines(machine: Machine) -> list[str]:
+    before, after = machine["load"][0], machine.get("load_after", machine["load"])[0]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     gpu = f"; {machine['gpu']}, driver {machine['driver']}" if machine["gpu"] else ""
-    return [
-        safe_text(
-            f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'][0]} before and {after[0]} after{gpu}",
-            300,
-        ),
-        safe_text(versions, 300),
-    ]
+    facts = f"{machine['cpu']}, {machine['cores']} cores, load {before} before and {after} after{gpu}"
+    return [safe_text(facts, 300), safe_text(versions, 300)]
 
 
 def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[float]]) -> list[str]:
@@ -217,8 +209,8 @@ def _chart(title: str, x: str, names: Sequence[str], lines: dict[str, Sequence[f
     return ["", draw_text(figure, _WIDTH, _CHART_ROWS, look)]
 
 
-def _times(row: dict[str, Any], prefix: str = "") -> list[str]:
-    return [_seconds(row[f"{prefix}seconds"]), _seconds(row[f"{prefix}cpu_seconds"])]
+def _times(row: Clock) -> list[str]:
+    return [_seconds(row["seconds"]), _seconds(row["cpu_seconds"])]
 
 
 def _seconds(value: float) -> str:

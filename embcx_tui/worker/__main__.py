@@ -1,12 +1,92 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch` alone.
 
-`study FOLDER` computes a study; the other commands answer a query with JSON lines on standard output.
+`study FOLDER` computes a study; the other commands answer a query of `worker.launch.ask`.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from embcx_tui.store.paths import data_folder
+from embcx_tui.study.dataset_catalogue import CATALOGUE
+from embcx_tui.study.errors import DataError
+from embcx_tui.worker.launch import respond
+
+# Least seconds between progress lines: the reader draws no faster.
+_PROGRESS_S = 0.2
+
+
+def data_check(*names: str) -> dict[str, Any]:
+    """Return the state of each dataset and its files, checksums compared."""
+    from embcx_tui.compute import datasets
+
+    checked = [datasets.check(name, data_folder()) for name in names or CATALOGUE]
+    return {
+        "folder": str(data_folder()),
+        "datasets": [
+            {
+                "name": dataset.name,
+                "state": dataset.state,
+                "files": [{"path": str(file.path), "state": file.state} for file in dataset.files],
+            }
+            for dataset in checked
+        ],
+    }
+
+
+def data_fetch(name: str) -> dict[str, Any]:
+    """Download the missing files of a dataset, printing progress lines; raises DataError."""
+    from embcx_tui.compute import datasets
+
+    last = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _PROGRESS_S or done == total:
+            last = time.monotonic()
+            print(json.dumps({"bytes": done, "total": total}), flush=True)
+
+    if name not in CATALOGUE:
+        raise DataError(f"{name!r} is not a dataset that can be fetched (known: {', '.join(CATALOGUE)})")
+    datasets.fetch(name, data_folder(), progress)
+    return {"name": name, "folder": str(data_folder())}
+
+
+def machine() -> dict[str, Any]:
+    """Return the device that `auto` means here, and the versions that a report needs."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return {"error": f"torch cannot be imported ({error}); install torch and torchvision together"}
+    answer: dict[str, Any] = {
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cuda_available": torch.cuda.is_available(),
+        "threads": torch.get_num_threads(),
+        "python": sys.version.split()[0],
+    }
+    try:
+        import torchvision
+    except (ImportError, RuntimeError, OSError) as error:
+        answer["torchvision_error"] = str(error).splitlines()[0]
+    else:
+        answer["torchvision"] = torchvision.__version__
+    from embcx_tui.compute.device import choose_device, describe
+
+    facts = describe(choose_device("auto"))
+    return {**answer, "device": facts.device, "device_name": facts.name, "memory": facts.memory_bytes}
+
+
+QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
+    "data-check": data_check,
+    "data-fetch": data_fetch,
+    "machine": machine,
+}
 
 
 def main(command: str, *arguments: str) -> int:
@@ -14,8 +94,6 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.process import run_study
 
         return run_study(Path(arguments[0]))
-    from embcx_tui.worker.queries import QUERIES, respond
-
     return respond(QUERIES[command], *arguments)
 
 

@@ -1,14 +1,45 @@
-"""A second thread beside the one that trains: it measures where the device leaves processors free."""
+"""Threads beside the one that trains: a queue of writes, and a queue of measurements where processors are free."""
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from types import TracebackType
+from functools import partial
+from typing import Self
 
 import torch
+
+
+class ThreadQueue:
+    """Runs calls in order in a thread of its own; the error of one is raised by the next `submit` or by `join`.
+
+    `submit` waits while more than `max_pending` calls are pending: a slow disk then slows the caller down instead of
+    filling memory. A `with` block waits for pending calls.
+    """
+
+    def __init__(self, name: str, max_pending: int = sys.maxsize) -> None:
+        self._max_pending = max_pending
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True)
+
+    def submit(self, call: Callable[[], None]) -> None:
+        while self._pending and (self._pending[0].done() or len(self._pending) > self._max_pending):
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(call))
+
+    def join(self) -> None:
+        """Wait until all calls have run; raises the error of one that failed."""
+        while self._pending:
+            self._pending.popleft().result()
 
 
 def worthwhile(device: torch.device) -> bool:
@@ -20,55 +51,37 @@ def worthwhile(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class BackgroundQueue:
+class BackgroundQueue(ThreadQueue):
     """Runs calls in order in a second thread, or, where `possible` is False, at once in the caller's.
 
     `failed` says that a call raised an error; the next `submit` or `join` raises it. Later calls are not run.
     """
 
     def __init__(self, possible: bool, device: torch.device) -> None:
+        super().__init__("background")
         self.possible = possible
+        self.failed = False
         self._device = device
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="background") if possible else None
-        self._pending: deque[Future[None]] = deque()
-        self._failed = False
 
-    def __enter__(self) -> BackgroundQueue:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._pool is not None:
-            # The running call finishes (it asks for a stop itself); pending calls are not started.
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    @property
-    def failed(self) -> bool:
-        return self._failed
+    def __exit__(self, *error: object) -> None:
+        # The running call finishes (it asks for a stop itself); pending calls are not started.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, call: Callable[[], None]) -> None:
         """Run `call` now, in this thread, or later, after the calls before it."""
-        if self._pool is None:
+        if self.possible:
+            super().submit(partial(self._run, call))
+        else:
             call()
-            return
-        while self._pending and self._pending[0].done():
-            self._pending.popleft().result()
-        self._pending.append(self._pool.submit(self._run, call))
-
-    def join(self) -> None:
-        """Wait until all calls have run; raises the error of one that failed."""
-        while self._pending:
-            self._pending.popleft().result()
 
     def _run(self, call: Callable[[], None]) -> None:
-        if self._failed:
+        if self.failed:
             return
         try:
             with _own_stream(self._device):
                 call()
         except BaseException:
-            self._failed = True
+            self.failed = True
             raise
 
 

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import glob
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 
 import safetensors
 from safetensors.torch import load as load_tensors
@@ -22,8 +18,8 @@ from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining, EpochReport
 from embcx_tui.store.arrays import is_intact
 from embcx_tui.store.files import publish
-from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import CheckpointSaved, EpochTrained, NetworkDiverged, Noted, SealedFile
+from embcx_tui.worker.background import ThreadQueue
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
 
@@ -31,34 +27,24 @@ from embcx_tui.worker.measure import Measuring
 CHECKPOINT_S = 30.0
 # Saving may take this share of the time at most: large checkpoints on slow disks are written less often.
 CHECKPOINT_SHARE = 0.05
-# Epochs and checkpoints that wait to be written; a slower disk then slows the training down instead of filling memory.
+# Epochs and checkpoints that wait to be written.
 _MAX_PENDING_WRITES = 4
 
 
-class CheckpointWriter:
+class CheckpointWriter(ThreadQueue):
     """Records the epochs of one cohort and writes its checkpoints, in order, in a thread beside the training.
 
-    An error there (a full disk) is raised by the next call. A `with` block waits for pending writes.
+    An error there (a full disk) is raised by the next call.
     """
 
-    def __init__(self, paths: StudyPaths, journal: Journal, name: str, training: CohortTraining) -> None:
-        self._paths = paths
+    def __init__(self, journal: Journal, name: str, training: CohortTraining) -> None:
+        super().__init__("checkpoints", _MAX_PENDING_WRITES)
         self._journal = journal
         self._name = name
         self._training = training
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-        self._pending: deque[Future[None]] = deque()
         self._saved_epoch = training.epochs_done
         self._saved_at = time.monotonic()
         self._saving_s = 0.0
-
-    def __enter__(self) -> CheckpointWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(wait=True)
 
     @property
     def due(self) -> bool:
@@ -67,7 +53,7 @@ class CheckpointWriter:
 
     def record_epoch(self, report: EpochReport) -> None:
         """Record an epoch, and the networks that diverged in it."""
-        self._submit(partial(self._record_epoch, report, dict(self._training.diverged)))
+        self.submit(partial(self._record_epoch, report, dict(self._training.diverged)))
 
     def save(self) -> None:
         """Write a checkpoint of the training as it stands, unless the newest one is of this epoch."""
@@ -75,18 +61,8 @@ class CheckpointWriter:
             return
         self._saved_epoch = self._training.epochs_done
         start = time.monotonic()
-        self._submit(partial(self._save, self._training.state(), self._saved_epoch, start))
+        self.submit(partial(self._save, self._training.state(), self._saved_epoch, start))
         self._saved_at = time.monotonic()
-
-    def join(self) -> None:
-        """Wait until everything is written; raises the error of a write that failed."""
-        while self._pending:
-            self._pending.popleft().result()
-
-    def _submit(self, call: Callable[[], None]) -> None:
-        while self._pending and (self._pending[0].done() or len(self._pending) > _MAX_PENDING_WRITES):
-            self._pending.popleft().result()
-        self._pending.append(self._pool.submit(call))
 
     def _record_epoch(self, report: EpochReport, diverged: dict[str, int]) -> None:
         self._journal.append(
@@ -106,7 +82,7 @@ class CheckpointWriter:
     def _save(self, state: dict[str, Tensor], epoch: int, start: float) -> None:
         # The older file is removed only after the newer one's journal line is written: whenever a crash comes, the
         # file of the last line is whole.
-        path = self._paths.checkpoints / f"{self._name}.epoch{epoch}.safetensors"
+        path = self._journal.paths.checkpoints / f"{self._name}.epoch{epoch}.safetensors"
         with timed_part("files and journal"):
             digest = publish(path, save_tensors(state))
         sealed = SealedFile(name=f"{path.parent.name}/{path.name}", sha256=digest)
@@ -117,7 +93,7 @@ class CheckpointWriter:
         self._saving_s = time.monotonic() - start
 
 
-def restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTraining, measuring: Measuring) -> None:
+def restore(journal: Journal, name: str, training: CohortTraining, measuring: Measuring) -> None:
     """Load the newest checkpoint of cohort `name`, or of the larger cohort that it was split from, into `training`.
 
     Without a usable checkpoint, or where results of an earlier epoch are missing, `training` stays at its start.
@@ -128,14 +104,14 @@ def restore(paths: StudyPaths, journal: Journal, name: str, training: CohortTrai
         name = name.rpartition(".")[0]
     if saved is None:
         return
-    path = paths.root / saved.file.name
+    path = journal.paths.root / saved.file.name
     if not path.exists():
         return  # removed after its cohort was measured; a result was damaged later, so the cohort is trained again
     network_ids = {network.id for network in training.networks}
     earlier = [task for task in measuring.pending() if task.epoch is not None and task.epoch < saved.epoch]
     if any(task.layer.network in network_ids for task in earlier):
         return  # a result of an earlier epoch was damaged: only training again leads there
-    if is_intact(paths.root, saved.file):
+    if is_intact(journal.paths.root, saved.file):
         try:
             training.load_state(load_tensors(path.read_bytes()))
             return

@@ -15,9 +15,10 @@ from embcx_tui.study.plan import make_plan
 
 
 class Journal:
-    """A study's journal, opened for writing by the holder of its lock; `snapshot` is the sum of its events."""
+    """The journal of the study at `paths`, opened for writing by the holder of its lock; `snapshot` sums its events."""
 
     def __init__(self, paths: StudyPaths) -> None:
+        self.paths = paths
         self._writer = JournalWriter(paths.journal)
         self._lock = threading.Lock()
         start = Snapshot(paths.id, make_plan(read_settings(paths)))

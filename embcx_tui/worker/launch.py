@@ -1,4 +1,4 @@
-"""Starting and stopping workers, and sending queries to the numerics process; imports no numerics itself."""
+"""Starting and stopping workers, and queries to the numerics process and its answers; imports no numerics itself."""
 
 from __future__ import annotations
 
@@ -142,11 +142,11 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
     Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
     no worker of the study runs on this machine.
     """
-    process = _process(paths)
+    worker = read_study(paths).worker if lock.is_held(paths.lock) else None
+    process = worker_process(worker) if worker else None
     if process is None:
         if not lock.is_held(paths.lock):
             raise RequestError(f"study {paths.id} is not running")
-        worker = read_study(paths).worker
         where = f" on {safe_text(worker.host, 60)}" if worker else ""
         raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
     try:
@@ -164,13 +164,6 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
             return False
         time.sleep(_POLL_S)
     return True
-
-
-def _process(paths: StudyPaths) -> psutil.Process | None:
-    if not lock.is_held(paths.lock):
-        return None
-    worker = read_study(paths).worker
-    return worker_process(worker) if worker else None
 
 
 def ask(
@@ -206,6 +199,19 @@ def ask(
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer
+
+
+def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
+    """Answer `ask` in the numerics process: print the answer of `query`, or its error, as the last JSON line.
+
+    Returns the exit code of the process.
+    """
+    try:
+        answer = query(*arguments)
+    except EmbcxError as error:
+        answer = {"error": str(error)}
+    print(json.dumps({**answer, "done": True}), flush=True)
+    return 2 if "error" in answer else 0
 
 
 def _json_object(line: bytes) -> dict[str, Any] | None:

@@ -1,11 +1,16 @@
-"""Measuring the layers of a cohort: one sealed array file and one journal line per result."""
+"""Measuring the layers of a cohort: embedded many at once, then one sealed array file and one journal line per result.
+
+Results are recorded as they finish, and a layer on which a method fails is a result too.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -13,24 +18,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.compute import methods
 from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device import cores, one_blas_thread
+from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
+from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.arrays import read_arrays, write_arrays
-from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import ids
+from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
 from embcx_tui.study.plan import Cohort, Network
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.worker.background import BackgroundQueue
-from embcx_tui.worker.embed import Activations, Job, Result, embed
+from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.text import safe_text
+from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
 
+# What a library may raise because of a layer; anything else is a defect of ours and ends the worker with a traceback.
+_FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, MeasureError)
 # Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
 _BATCH = 256
-# Results that wait to be written; a disk that is slower than the device then slows it down instead of filling memory.
+# Results that wait to be written.
 _MAX_PENDING_WRITES = 64
 # The fields of LayerMeasured that t-SNE fills from a Complexity, under the same names, and their values for the other
 # methods.
@@ -48,6 +61,30 @@ _WITHOUT_SCORE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding."""
+
+    task: Task
+    rows: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The outcome of a job: `points` [n, 2], or `error` as one line. Only t-SNE has a `complexity`."""
+
+    job: Job
+    points: NDArray[np.float32] | None = None
+    complexity: Complexity | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    quality: dict[str, float | None] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
+    """The 10 nearest rows in the layer of each row, [n, 10]; from t-SNE jobs, where they are defined."""
+    error: str = ""
+
+
 class Measuring:
     """Measures the pending layers of one cohort: while it trains (`meanwhile`, `after_epoch`) and after (`at_end`).
 
@@ -56,14 +93,12 @@ class Measuring:
 
     def __init__(
         self,
-        paths: StudyPaths,
         journal: Journal,
         cohort: Cohort,
         dataset: Dataset,
         background: BackgroundQueue,
         stop: Callable[[], bool],
     ) -> None:
-        self._paths = paths
         self._journal = journal
         self._cohort = cohort
         self._dataset = dataset
@@ -76,7 +111,7 @@ class Measuring:
 
     def pending(self) -> tuple[Task, ...]:
         """Return the tasks of the cohort that have no sound result yet."""
-        return pending_tasks(self._paths, self._journal.snapshot, self._cohort)
+        return pending_tasks(self._journal.paths, self._journal.snapshot, self._cohort)
 
     def join(self) -> None:
         """Wait for the measurements in the background; raises the error of one that failed."""
@@ -85,7 +120,7 @@ class Measuring:
     def meanwhile(self, training: CohortTraining) -> None:
         """Measure the inputs and untrained controls of `training`'s networks, where a second thread can do so."""
         if self._background.possible:
-            self._background.submit(partial(self._measure_final, training, self._controls(training)))
+            self._background.submit(partial(self._final_layers, training, self._controls(training)))
 
     def after_epoch(self, training: CohortTraining) -> None:
         """Measure the hidden layers of `training`'s networks after its newest epoch, where the plan asks for it."""
@@ -93,16 +128,16 @@ class Measuring:
         tasks = [
             task for task in self.pending() if task.epoch == training.epochs_done and task.layer.network in network_ids
         ]
-        self._measure(tasks, training)
+        self._run(tasks, training)
 
     def at_end(self, training: CohortTraining) -> None:
         """Measure the layers of `training`'s trained networks, their runs' inputs and their untrained controls."""
         # No more than one trained cohort waits, so that memory holds two at most.
         self.join()
         trained = [network for network in training.networks if network.id not in self._journal.snapshot.diverged]
-        self._background.submit(partial(self._measure_final, training, (*trained, *self._controls(training))))
+        self._background.submit(partial(self._final_layers, training, (*trained, *self._controls(training))))
 
-    def _measure_final(self, training: CohortTraining, networks: tuple[Network, ...]) -> None:
+    def _final_layers(self, training: CohortTraining, networks: tuple[Network, ...]) -> None:
         """Measure `networks`, with their final weights, and the inputs of `training`'s runs."""
         self._report_networks(networks, training)
         network_ids = {network.id for network in networks}
@@ -113,7 +148,7 @@ class Measuring:
             if task.epoch is None
             and (task.layer.network in network_ids or (task.layer.network is None and task.layer.run in runs))
         ]
-        self._measure(tasks, training)
+        self._run(tasks, training)
 
     def _controls(self, training: CohortTraining) -> tuple[Network, ...]:
         """Return the untrained controls that belong to this part of the cohort."""
@@ -126,14 +161,14 @@ class Measuring:
         """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
         if run not in self._samples:
             drawn = self._journal.snapshot.samples[ids.sample_id(self._dataset.name, run)]
-            arrays = read_arrays(self._paths.root, drawn.file)
+            arrays = read_arrays(self._journal.paths.root, drawn.file)
             self._samples[run] = arrays["index"], arrays["label"]
         return self._samples[run]
 
     def _report_networks(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Record, for every network that has no record yet, the accuracies of its final weights and its predictions."""
-        missing = {network.id for network in unreported_networks(self._paths, self._journal.snapshot, self._cohort)}
-        new = [network for network in networks if network.id in missing]
+        missing = set(unreported_networks(self._journal.paths, self._journal.snapshot, self._cohort))
+        new = [network for network in networks if network in missing]
         trained = {network.id for network in training.networks}
         train = training.train_accuracies() if any(network.id in trained for network in new) else {}
         test = training.test_accuracies() if train else {}
@@ -159,9 +194,9 @@ class Measuring:
 
     def _write(self, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
         with timed_part("files and journal"):
-            return write_arrays(self._paths.arrays, name, arrays)
+            return write_arrays(self._journal.paths.arrays, name, arrays)
 
-    def _measure(self, tasks: Sequence[Task], training: CohortTraining) -> None:
+    def _run(self, tasks: Sequence[Task], training: CohortTraining) -> None:
         settings = self._settings.measure
         measurement = Measurement(
             perplexity=settings.perplexity,
@@ -170,23 +205,23 @@ class Measuring:
             device=str(training.device) if training.device.type == "cuda" else "cpu",
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
-        # thread writes, so that lines stay in order.
-        with self._batch_lock, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-            writes: deque[Future[None]] = deque()
-            for batch in _batched(self._jobs(tasks, training)):
-                for result, seconds in embed(batch, measurement, settings.metrics, self._stop):
-                    writes.append(writer.submit(self._record, result, seconds))
-                    while writes and (len(writes) > _MAX_PENDING_WRITES or writes[0].done()):
-                        writes.popleft().result()  # a full disk is raised here
+        # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
+        with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
+            jobs = self._jobs(tasks, training)
+            while batch := list(islice(jobs, _BATCH)):
+                previous = time.perf_counter()
+                for result in embed(batch, measurement, settings.metrics, self._stop):
+                    now = time.perf_counter()
+                    writes.submit(partial(self._record, result, now - previous))
+                    previous = now
                 if self._stop():
                     break
-            while writes:
-                writes.popleft().result()
+            writes.join()
 
     def _jobs(self, tasks: Sequence[Task], training: CohortTraining) -> Iterator[Job]:
         """Yield a job for every task; a network's activations are computed when its first task comes."""
         networks = {network.id: network for network in (*training.networks, *self._cohort.controls)}
-        hidden: dict[str, tuple[Activations, ...]] = {}
+        hidden: dict[str, tuple[NDArray[np.float32], ...]] = {}
         for task in tasks:
             layer = task.layer
             index, labels = self._sample(layer.run)
@@ -210,15 +245,23 @@ class Measuring:
 
     def _record(self, result: Result, seconds: float) -> None:
         """Write a result: first its array file, then its journal line, so that a line never names a missing file."""
-        task, rows = result.job.task, result.job.rows
+        task, layer, rows = result.job.task, result.job.task.layer, result.job.rows
         if result.points is None:
-            self._record_failure(task, result.error)
+            self._journal.append(
+                LayerFailed(
+                    layer_id=layer.id,
+                    network=layer.network,
+                    layer=layer.layer,
+                    method=task.method,
+                    reason=result.error,
+                    epoch=task.epoch,
+                )
+            )
             return
         arrays: dict[str, NDArray[Any]] = {"points": result.points}
         if task.epoch is None and result.neighbours is not None:
             arrays["neighbours"] = result.neighbours
         sealed = self._write(task.file, arrays)
-        layer = task.layer
         self._journal.append(
             LayerMeasured(
                 layer_id=layer.id,
@@ -240,26 +283,96 @@ class Measuring:
             )
         )
 
-    def _record_failure(self, task: Task, reason: str) -> None:
-        layer = task.layer
-        self._journal.append(
-            LayerFailed(
-                layer_id=layer.id,
-                network=layer.network,
-                layer=layer.layer,
-                method=task.method,
-                reason=reason,
-                epoch=task.epoch,
-            )
-        )
+
+def embed(
+    jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
+) -> Iterator[Result]:
+    """Yield the result of each job, in the order in which they finish; ends early where stop() is true.
+
+    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers.
+    """
+    scored: list[Job] = []
+    others: list[Job] = []
+    for job in jobs:
+        if not np.isfinite(job.rows).all():
+            yield Result(job, error="its activations are not finite")
+        elif job.task.method == SCORE_METHOD:
+            scored.append(job)
+        else:
+            others.append(job)
+    threads = cores()
+    running: deque[Future[Result]] = deque()
+    # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
+    with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
+        # The metrics of a measured layer are computed beside the descents of the next layers.
+        for result in _score(scored, measurement, stop):
+            if result.complexity is None:
+                yield result
+            else:
+                running.append(pool.submit(_describe, result, metrics))
+            while running and running[0].done():
+                yield running.popleft().result()
+        for job in others:
+            if stop():
+                break
+            running.append(pool.submit(_embed_unscored, job))
+            # No more jobs than cores are under way, so that a stop waits for few.
+            while len(running) > threads or (running and running[0].done()):
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
+    """Yield the complexity of every t-SNE job; where a job makes its batch fail, the rest are measured one by one."""
+    remaining = list(jobs)
+    try:
+        for result in _score_batch(jobs, measurement, stop):
+            remaining.remove(result.job)
+            yield result
+    except _FAILURES:
+        for job in remaining:
+            if stop():
+                return
+            try:
+                yield from _score_batch((job,), measurement, stop)
+            except _FAILURES as error:
+                yield Result(job, error=safe_text(error, 200))
+
+
+def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
+    for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
+        yield Result(jobs[index], complexity.points, complexity)
+
+
+def _describe(result: Result, metrics: Sequence[str]) -> Result:
+    """Return a scored result with the metrics of its layer and the quality of its embedding."""
+    job = result.job
+    assert result.points is not None and result.complexity is not None
+    quality: dict[str, float | None] = {}
+    neighbours: Neighbours | None = None
+    if result.complexity.kl is not None:
+        quality, neighbours = _quality(job, result.points)
+    layer_numbers: dict[str, float | None] = {}
+    if metrics:
+        with timed_part("metrics"):
+            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
+    return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
+
+
+def _embed_unscored(job: Job) -> Result:
+    try:
+        points = methods.embed(job.task.method, job.rows, job.seed)
+    except _FAILURES as error:
+        return Result(job, error=safe_text(error, 200))
+    return Result(job, points, quality=_quality(job, points)[0])
+
+
+@timed_part("quality of the plane")
+def _quality(job: Job, points: NDArray[np.float32]) -> tuple[dict[str, float | None], Neighbours | None]:
+    return embedding_quality(job.rows, points, job.labels)
 
 
 def _score_fields(complexity: Complexity | None) -> dict[str, Any]:
     """Return the fields of LayerMeasured that belong to the score; only t-SNE has a `complexity`."""
     return {name: getattr(complexity, name) for name in _WITHOUT_SCORE} if complexity else _WITHOUT_SCORE
-
-
-def _batched(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    iterator = iter(jobs)
-    while batch := list(islice(iterator, _BATCH)):
-        yield batch

@@ -66,7 +66,7 @@ def run_study(root: Path) -> int:
     with _record_end(journal) as outcome:
         from embcx_tui.worker.run import compute_study
 
-        outcome.extend(compute_study(paths, journal, stop))
+        outcome.extend(compute_study(journal, stop))
     code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
 
@@ -77,18 +77,25 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
     outcome: list[str] = []
     try:
         yield outcome
-    except EmbcxError as error:
-        outcome[:] = ["failed", str(error)]
-    except OSError as error:
-        traceback.print_exc()
-        file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
-        outcome[:] = ["failed", f"{error.strerror or error}{file}; resume goes on from the last checkpoint"]
-    except MemoryError:
-        traceback.print_exc()
-        outcome[:] = ["failed", "out of memory; resume goes on from the last checkpoint"]
     except Exception as error:  # the edge of the process: worker.log has the traceback, the journal one line
-        traceback.print_exc()
-        outcome[:] = ["failed", f"a defect of embcx-tui ({type(error).__name__}); worker.log has the details"]
+        if not isinstance(error, EmbcxError):
+            traceback.print_exc()
+        outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
     assert kind in ("complete", "stopped", "failed")
     journal.append(WorkerEnded(outcome=kind, reason=safe_text(outcome[1])))  # type: ignore[arg-type]  # checked above
+
+
+def failure_reason(error: Exception) -> str:
+    """Return one line for the user on the error that ended a study: a full disk, exhausted memory, or a defect.
+
+    An EmbcxError (no such device, changed data, a network that exhausts the device's memory alone) says it itself.
+    """
+    if isinstance(error, EmbcxError):
+        return str(error)
+    if isinstance(error, OSError):
+        file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
+        return f"{error.strerror or error}{file}; resume goes on from the last checkpoint"
+    if isinstance(error, MemoryError):
+        return "out of memory; resume goes on from the last checkpoint"
+    return f"a defect of embcx-tui ({type(error).__name__}); worker.log has the details"

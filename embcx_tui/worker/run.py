@@ -32,41 +32,43 @@ from embcx_tui.worker.background import BackgroundQueue, worthwhile
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
 from embcx_tui.worker.pending import pending_tasks, unreported_networks
-from embcx_tui.worker.telemetry_sampler import telemetry
+from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
 
 # Shorter studies are not held up by the 3 to 6 s of a calibration.
 CALIBRATE_FROM_S = 20.0
 
 
-def compute_study(paths: StudyPaths, journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
+def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
     """Compute the pending tasks of a study; return how it ended, ("complete", "") or ("stopped", reason).
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
     device = choose_device(journal.snapshot.plan.settings.machine.device)
-    cache = DatasetCache(paths, journal)
+    cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
     _describe(journal, device)
-    gpu = device.index or 0 if device.type == "cuda" else None
-    with one_blas_thread(), telemetry(paths.telemetry, gpu), BackgroundQueue(worthwhile(device), device) as background:
+    with (
+        one_blas_thread(),
+        telemetry(journal.paths.telemetry, device),
+        BackgroundQueue(worthwhile(device), device) as background,
+    ):
 
         def end_training() -> bool:
             return stop() or background.failed
 
         for cohort in journal.snapshot.plan.cohorts:
-            if not pending_tasks(paths, journal.snapshot, cohort) and not unreported_networks(
-                paths, journal.snapshot, cohort
-            ):
+            of_cohort = journal.paths, journal.snapshot, cohort
+            if not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort):
                 continue
             dataset = cache.dataset(cohort.dataset)
-            measuring = Measuring(paths, journal, cohort, dataset, background, stop)
-            for training in train_cohort(paths, journal, cohort, dataset, device, measuring, end_training):
+            measuring = Measuring(journal, cohort, dataset, background, stop)
+            for training in train_cohort(journal, cohort, dataset, device, measuring, end_training):
                 measuring.at_end(training)
             if end_training():
                 break
-            background.submit(partial(_clear_checkpoints, paths, cohort, stop))
+            background.submit(partial(_clear_checkpoints, journal.paths, cohort, stop))
         background.join()
     return ("stopped", "when asked") if stop() else ("complete", "")
 
@@ -123,8 +125,7 @@ def _digest(dataset: Dataset) -> str:
 class DatasetCache:
     """The datasets of a study, one in memory at a time, and their samples."""
 
-    def __init__(self, paths: StudyPaths, journal: Journal) -> None:
-        self._paths = paths
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._settings = journal.snapshot.plan.settings
         self._loaded: Dataset | None = None
@@ -190,9 +191,9 @@ class DatasetCache:
         name = ids.sample_id(dataset.name, run)
         index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
         drawn = self._journal.snapshot.samples.get(name)
-        if drawn and is_intact(self._paths.root, drawn.file):
+        if drawn and is_intact(self._journal.paths.root, drawn.file):
             return
         arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
         with timed_part("files and journal"):
-            sealed = write_arrays(self._paths.arrays, f"{name}.npz", arrays)
+            sealed = write_arrays(self._journal.paths.arrays, f"{name}.npz", arrays)
         self._journal.append(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))

@@ -9,7 +9,6 @@ import torch
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.memory import OutOfMemory, free_bytes, split
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import CohortSplit, CohortStarted
 from embcx_tui.study.plan import Cohort, Network
 from embcx_tui.worker.checkpoints import CheckpointWriter, restore
@@ -21,7 +20,6 @@ MEMORY_SHARE = 0.6
 
 
 def train_cohort(
-    paths: StudyPaths,
     journal: Journal,
     cohort: Cohort,
     dataset: Dataset,
@@ -33,21 +31,18 @@ def train_cohort(
 
     Ends early once `stop` is true, with the training saved.
     """
-    waiting = _parts(journal, cohort, dataset, device)
+    waiting = _parts_that_fit(journal, cohort, dataset, device)
     while waiting and not stop():
         name, networks = waiting.pop(0)
         try:
             training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
-            _train(paths, journal, name, training, measuring, stop)
+            _train(journal, name, training, measuring, stop)
         except OutOfMemory:
             # Measurements in the background hold memory too, above all those of this cohort.
             measuring.join()
             if len(networks) == 1:
                 raise
-            middle = len(networks) // 2
-            halves = [(f"{name}.{number}", part) for number, part in enumerate((networks[:middle], networks[middle:]))]
-            journal.append(CohortSplit(cohort=name, into=tuple(half for half, _ in halves)))
-            waiting[:0] = halves
+            waiting[:0] = _halve(journal, name, networks)
         else:
             if not stop():
                 yield training
@@ -55,7 +50,7 @@ def train_cohort(
                     measuring.join()
 
 
-def _parts(
+def _parts_that_fit(
     journal: Journal, cohort: Cohort, dataset: Dataset, device: torch.device
 ) -> list[tuple[str, tuple[Network, ...]]]:
     """Return the cohorts to train, (id, networks) each: first those that an earlier worker began, unchanged.
@@ -79,8 +74,15 @@ def _parts(
     return started + [(f"{cohort.id}.part{len(started) + number}", part) for number, part in enumerate(parts)]
 
 
+def _halve(journal: Journal, name: str, networks: tuple[Network, ...]) -> list[tuple[str, tuple[Network, ...]]]:
+    """Split a cohort that has exhausted the memory, and record that."""
+    middle = len(networks) // 2
+    halves = [(f"{name}.{number}", part) for number, part in enumerate((networks[:middle], networks[middle:]))]
+    journal.append(CohortSplit(cohort=name, into=tuple(half for half, _ in halves)))
+    return halves
+
+
 def _train(
-    paths: StudyPaths,
     journal: Journal,
     name: str,
     training: CohortTraining,
@@ -90,12 +92,12 @@ def _train(
     """Train one cohort to its last epoch or until `stop`; it is saved at the end in both cases."""
     plan = journal.snapshot.plan
     epochs = plan.settings.training.epochs
-    restore(paths, journal, name, training, measuring)
+    restore(journal, name, training, measuring)
     if training.epochs_done < epochs or name not in journal.snapshot.histories:
         names = tuple(network.id for network in training.networks)
         journal.append(CohortStarted(cohort=name, networks=names, epoch=training.epochs_done))
     measuring.meanwhile(training)
-    with CheckpointWriter(paths, journal, name, training) as writer:
+    with CheckpointWriter(journal, name, training) as writer:
         while not stop():
             if training.epochs_done in plan.epochs:
                 # Also before layers are measured: a crash while measuring then does not cost the training so far.

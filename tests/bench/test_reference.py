@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from embcx_tui.bench.library_costs import Cost, library_cost, loop_cost, with_libraries
+from embcx_tui.bench.reference import Cost, library_cost, loop_cost, with_libraries
 from embcx_tui.compute.datasets import load
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import validate

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
 from embcx_tui.study.text import safe_text
@@ -18,8 +19,9 @@ _INTERVAL_S = 1.0
 
 
 @contextlib.contextmanager
-def telemetry(path: Path, gpu: int | None) -> Iterator[None]:
-    """Write a sample a second to `path` while the block runs; `gpu` is the CUDA device's number, None without one."""
+def telemetry(path: Path, device: torch.device) -> Iterator[None]:
+    """Write a sample per second to `path` while the block runs, with the load of `device` where it is a GPU."""
+    gpu = device.index or 0 if device.type == "cuda" else None
     stop = threading.Event()
     thread = threading.Thread(target=_watch, args=(path, gpu, stop), name="telemetry", daemon=True)
     thread.start()
@@ -81,8 +83,6 @@ def _gpu_reader(gpu: int | None) -> Callable[[], dict[str, Any]]:
 
 def _handle(pynvml: Any, gpu: int) -> Any:
     """Return NVML's handle of torch's device `gpu`, by UUID: torch counts only what CUDA_VISIBLE_DEVICES shows."""
-    import torch
-
     uuid = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)  # torch 2.6 and later
     if uuid is not None:
         with contextlib.suppress(pynvml.NVMLError):
