@@ -80,13 +80,6 @@ def percent(fraction: float) -> str:
     return f"{min(int(fraction * 100), 99) if fraction < 1 else 100}%"
 
 
-def number(value: float | None, decimals: int = 3) -> str:
-    """Return a statistic, such as a p-value; too small for its decimals: `2.1e-05`; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 10.0**-decimals else f"{value:.1e}"
-
-
 def p_words(value: float | None) -> str:
     """Return a p-value in three decimals, `< 0.001` below; a dash where there is none."""
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -108,9 +101,9 @@ def effect_words(trend: Trend) -> str:
     return signed(trend.effect, 3, plus=True)
 
 
-def falling_words(trend: Trend) -> str:
-    """Return how many runs fall, `5 of 5`; a dash where nothing is known."""
-    return "–" if trend.runs_falling is None else f"{trend.runs_falling} of {len(trend.runs)}"
+def runs_words(count: int | None, trend: Trend) -> str:
+    """Return how many of a trend's runs do something, `5 of 5`; a dash where that is not known."""
+    return "–" if count is None else f"{count} of {len(trend.runs)}"
 
 
 def break_words(trend: Trend) -> str:

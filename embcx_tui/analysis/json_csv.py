@@ -77,6 +77,7 @@ def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
         "control": network.control,
         "status": state.status,
         "at_chance": state.at_chance,
+        "flaw": state.flaw,
         "left_out": network.id in selection.left_out,
         "epochs": state.epochs,
         "train_accuracy": state.train_accuracy,
@@ -156,6 +157,8 @@ _NETWORK = (
     "train_accuracy",
     "test_accuracy",
 )
+# Columns that came later stand at the end.
+_LATER = ("flaw",)
 _LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key != "restart_kls"))
 _SUMMARY = (*Architecture._fields, *LayerSummary.__slots__[1:], "kl_ci_low", "kl_ci_high")
 _TREND = (
@@ -196,10 +199,11 @@ def _layers_table(selection: Selection) -> str:
             *(layer[key] for key in _LAYER),
             *(layer["metrics"].get(name) for name in metrics),
             *(layer["quality"].get(name) for name in quality),
+            *(network[key] for key in _LATER),
         ]
         for network, layer in pairs
     )
-    return csv_text((*_NETWORK, *_LAYER, *metrics, *quality), rows)
+    return csv_text((*_NETWORK, *_LAYER, *metrics, *quality, *_LATER), rows)
 
 
 def _epochs_table(selection: Selection) -> str:

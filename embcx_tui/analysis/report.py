@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from statistics import fmean, stdev
 
 from embcx_tui.analysis.correlation import Relation, relations
-from embcx_tui.analysis.formatting import break_words, effect_words, falling_words, interval_words, p_words, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Selection, select
@@ -170,7 +170,7 @@ def _trends(selection: Selection) -> list[str]:
                 _label(selection, trend.architecture),
                 change,
                 interval_words(trend.slope_ci_low, trend.slope_ci_high),
-                falling_words(trend),
+                runs_words(trend.runs_falling, trend),
                 p_words(trend.sign_p),
                 p_words(trend.sign_p_increase),
                 effect_words(trend),
@@ -340,7 +340,10 @@ def _left_out(selection: Selection) -> list[str]:
             "Diverged networks, left out",
             [f"{one} (epoch {snapshot.diverged[one].epoch})" for one in selection.diverged],
         ),
-        (f"Networks at chance, {chance}", selection.at_chance),
+        (
+            f"Networks at chance, {chance}",
+            [f"{name} ({snapshot.networks[name].flaw})" for name in selection.at_chance],
+        ),
         ("Degenerate layers, left out", degenerate),
         ("Layers that could not be measured", failed),
         ("Not measured", missing),

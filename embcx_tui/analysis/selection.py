@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,6 +58,12 @@ class Selection:
         return {key: tuple(sorted(networks, key=lambda network: network.run)) for key, networks in groups.items()}
 
     @property
+    def flaw_words(self) -> str:
+        """How many of the networks at chance did not train, and how many learnt the training inputs alone."""
+        flaws = Counter(self.snapshot.networks[name].flaw for name in self.at_chance)
+        return ", ".join(f"{count} {flaw if count == 1 else _PLURAL.get(flaw, flaw)}" for flaw, count in flaws.items())
+
+    @property
     def words(self) -> str:
         """Which networks are left out or at chance, in one line; empty where there are none."""
         parts = []
@@ -67,10 +73,13 @@ class Selection:
             parts.append(f"{_networks(len(self.degenerate))} with a degenerate layer (left out)")
         if self.at_chance:
             how = "left out, as asked" if self.exclude_chance else "included; --exclude-chance leaves them out"
-            parts.append(f"{_networks(len(self.at_chance))} at chance ({how})")
+            parts.append(f"{_networks(len(self.at_chance))} at chance: {self.flaw_words} ({how})")
         elif self.exclude_chance:
             parts.append("no network at chance to leave out")
         return "; ".join(parts)
+
+
+_PLURAL: dict[str | None, str] = {"does not generalise": "do not generalise"}
 
 
 def _networks(count: int) -> str:

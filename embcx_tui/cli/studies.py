@@ -16,11 +16,11 @@ import click
 
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.analysis.formatting import break_words, number
+from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
-from embcx_tui.analysis.trend import Trend, trends
+from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
 from embcx_tui.cli.tables import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -168,7 +168,8 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     selection = select(snapshot, exclude_chance)
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
-        f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
+        "accuracy on training and test inputs; KL in nats, mean ± sd over runs; "
+        f"t-SNE, {settings.measure.engine} engine, perplexity "
         f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
     ]
     groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
@@ -177,12 +178,13 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     if not groups:
         return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
     deepest = max(key.depth for key in groups)
-    heads = ["network", "n", "accuracy", "input", *(str(layer) for layer in range(1, deepest + 1))]
+    heads = ["network", "n", "train", "test", "input", *(str(layer) for layer in range(1, deepest + 1))]
     lines += [
         "",
         *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
-    lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
+    lines += _trend_lines(snapshot, trends(selection)) + _control_lines(snapshot, control_differences(selection))
+    lines += _relation_lines(relations(selection))
     # Of layers, not of means: a run's input is in the mean of every architecture.
     degenerate = sum(one.degenerate for one in snapshot.measured.values())
     if degenerate:
@@ -202,19 +204,52 @@ def _label(snapshot: Snapshot, key: Architecture) -> str:
 def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
     if not found:
         return []
-    head = ["falls from the input to the last layer", "runs", "effect", "p", "p (Holm)", "p rises", "first break"]
+    head = ["does it fall toward the output?", "per layer", "95 %", "fall", "p", "rise", "p", "effect", "first break"]
     rows = [
         [
             _label(snapshot, trend.architecture),
-            str(len(trend.runs)),
-            *(number(value) for value in (trend.effect, trend.p_value, trend.p_holm, trend.p_increase)),
+            signed(trend.slope, 3),
+            interval_words(trend.slope_ci_low, trend.slope_ci_high),
+            runs_words(trend.runs_falling, trend),
+            p_words(trend.sign_p),
+            runs_words(trend.runs_rising, trend),
+            p_words(trend.sign_p_increase),
+            effect_words(trend),
             break_words(trend),
         ]
         for trend in found
     ]
     reasons = dict.fromkeys(trend.reason for trend in found if trend.reason)
-    note = "Page's trend test over runs, one-sided; effect: mean rank correlation of runs with a decrease, −1 … 1"
-    return ["", *table_lines(head, rows), note, *(f"–: {reason}" for reason in reasons)]
+    return ["", *table_lines(head, rows), _TREND_NOTE, *(f"–: {reason}" for reason in reasons)]
+
+
+_TREND_NOTE = (
+    "per layer: change of KL in nats, mean slope of the runs; fall, rise: runs that do, with the p of a sign test over "
+    "runs; effect: mean rank correlation of the runs with a decrease, −1 … 1; show --json has Page's test"
+)
+
+
+def _control_lines(snapshot: Snapshot, found: Sequence[Difference]) -> list[str]:
+    """Return a table of the trained networks less their controls, layer by layer, within runs."""
+    groups: dict[Architecture, dict[int, Difference]] = defaultdict(dict)
+    for difference in found:
+        groups[difference.architecture][difference.layer] = difference
+    if not groups:
+        return []
+    deepest = max(key.depth for key in groups)
+    rows = [
+        [f"less {_label(snapshot, key)}", *(_difference_cell(layers.get(layer)) for layer in range(1, deepest + 1))]
+        for key, layers in groups.items()
+    ]
+    head = ["trained less control, within runs, 95 %", *(str(layer) for layer in range(1, deepest + 1))]
+    return ["", *table_lines(head, rows)]
+
+
+def _difference_cell(one: Difference | None) -> str:
+    if one is None:
+        return ""
+    interval = f" ({interval_words(one.ci_low, one.ci_high, 2)})" if one.ci_low is not None else ""
+    return f"{signed(one.difference, 2, plus=True)}{interval}"
 
 
 def _relation_lines(found: Sequence[Relation]) -> list[str]:
@@ -227,25 +262,26 @@ def relation_words(one: Relation) -> str:
     start = f"{dataset_title(one.dataset)}: complexity of the last hidden layer against test accuracy"
     if one.rho is None:
         return f"{start}: no correlation ({one.reason})"
-    text = (
-        f"{start}: Spearman's ρ {one.rho:.2f}, 95 % interval {one.ci_low:.2f} … {one.ci_high:.2f} over {one.n} networks"
-    )
-    if one.cluster_low is None or one.cluster_high is None:
-        return f"{text} of one architecture"
-    return f"{text}, {one.cluster_low:.2f} … {one.cluster_high:.2f} resampling the {one.architectures} architectures"
+    counts = f"{one.n} networks of {one.architectures} architecture{'s' * (one.architectures != 1)}"
+    text = f"{start}: Spearman's ρ {signed(one.rho)} over {counts}"
+    if one.rho_within is not None:
+        text += f", {signed(one.rho_within)} within architectures"
+    return f"{text}; {one.interval_reason or f'95 % interval {interval_words(one.rho_low, one.rho_high, 2)}'}"
 
 
 def _summary_row(selection: Selection, key: Architecture, layers: dict[int, LayerSummary], deepest: int) -> list[str]:
-    accuracies = [
-        state.test_accuracy
+    states = [
+        selection.snapshot.networks[network.id]
         for network in selection.architectures()[key]
         if network.id not in selection.left_out
-        and (state := selection.snapshot.networks[network.id]).test_accuracy is not None
     ]
+    trains = [state.train_accuracy for state in states if state.train_accuracy is not None]
+    tests = [state.test_accuracy for state in states if state.test_accuracy is not None]
     return [
         _label(selection.snapshot, key),
         _counts(layers.values()),
-        f"{fmean(accuracies):.4f}" if accuracies else "",
+        f"{fmean(trains):.4f}" if trains else "",
+        f"{fmean(tests):.4f}" if tests else "",
         *(_cell(layers.get(layer)) for layer in range(deepest + 1)),
     ]
 

@@ -49,7 +49,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     one = next((relation for relation in relations(selection) if relation.dataset == dataset), None)
     networks = [n for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
     parts = [relation_note(one)] if one else []
-    parts += ["CI: bootstrap percentiles"] if one and one.ci_low is not None else []
+    parts += ["CI: bootstrap of architectures and runs"] if one and one.rho_low is not None else []
     asked_out = sum(one.id in selection.at_chance for one in networks) if selection.exclude_chance else 0
     without = len(networks) - asked_out - len(found)
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
@@ -61,17 +61,14 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
 
 
 def relation_note(one: Relation) -> str:
-    """Return ρ and its intervals, resampling networks and whole architectures, in words that fit a terminal."""
+    """Return ρ with its interval, or why there is none, in words that fit a terminal."""
     if one.rho is None:
         return f"no correlation: {one.reason}"
-
-    def interval(low: float | None, high: float | None, count: int, what: str) -> str:
-        return f"{signed(low)} to {signed(high)} ({count} {what})"
-
-    text = f"Spearman's ρ = {signed(one.rho)}; 95 % CI: {interval(one.ci_low, one.ci_high, one.n, 'networks')}"
-    if one.cluster_low is None or one.cluster_high is None:
-        return text
-    return f"{text}, {interval(one.cluster_low, one.cluster_high, one.architectures, 'architectures')}"
+    within = f", within architectures {signed(one.rho_within)}" if one.rho_within is not None else ""
+    text = f"Spearman's ρ = {signed(one.rho)} ({one.n} networks, {one.architectures} architectures{within})"
+    if one.interval_reason:
+        return f"{text}; {one.interval_reason}"
+    return f"{text}; 95 % CI: {signed(one.rho_low)} to {signed(one.rho_high)}"
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:

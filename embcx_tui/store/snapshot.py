@@ -74,6 +74,14 @@ class History:
         return value
 
 
+Flaw = Literal["did not train", "does not generalise"]
+
+
+def _chance_bound(share: float, n: int) -> float:
+    """Return the accuracy on `n` inputs up to which a guess of the largest class, of this `share`, explains it."""
+    return share + 3 * math.sqrt(share * (1 - share) / n)
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkState:
     """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch."""
@@ -87,6 +95,8 @@ class NetworkState:
     layers_measured: int
     at_chance: bool = False
     """Trained on true labels, and no better on the test set than its largest class (within three standard errors)."""
+    flaw: Flaw | None = None
+    """Why it is at chance: no better on the training inputs either, or it has learnt those and no more."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,8 @@ class Snapshot:
                 trained.train_accuracy,
                 trained.test_accuracy,
                 measured,
-                self._at_chance(network, trained.test_accuracy),
+                at_chance := self._at_chance(network, trained.test_accuracy),
+                self._flaw(network, trained.train_accuracy) if at_chance else None,
             )
         if history:
             loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
@@ -164,8 +175,13 @@ class Snapshot:
         dataset = self.datasets.get(network.dataset)
         if network.control or accuracy is None or dataset is None or dataset.chance is None:
             return False
-        error = math.sqrt(dataset.chance * (1 - dataset.chance) / dataset.n_test)
-        return accuracy <= dataset.chance + 3 * error
+        return accuracy <= _chance_bound(dataset.chance, dataset.n_test)
+
+    def _flaw(self, network: Network, train_accuracy: float | None) -> Flaw:
+        """Return what is wrong with a network that is at chance on the test set."""
+        dataset = self.datasets[network.dataset]
+        learnt = train_accuracy is not None and train_accuracy > _chance_bound(dataset.chance or 0.0, dataset.n_train)
+        return "does not generalise" if learnt else "did not train"
 
     def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
         """Return the measurement of one layer of a network; layer 0, the input, is shared by its whole run."""

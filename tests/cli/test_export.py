@@ -72,8 +72,8 @@ def test_show_says_what_is_left_out_and_counts_accordingly(study: SmallStudy) ->
     assert [one["id"] for one in without["networks"] if one["left_out"]] == ["mnist-d5-logsig-r2", "mnist-d5-relu-r1"]
     assert len(kept["networks"]) == len(without["networks"]) == 12
     text = embcx("show", "last", "--exclude-chance").stdout
-    assert "1 network at chance (left out, as asked)" in text and "Page's trend test" in text
-    assert "at chance (included; --exclude-chance leaves them out)" in embcx("show", "last").stdout
+    assert "1 network at chance: 1 did not train (left out, as asked)" in text and "does it fall" in text
+    assert "at chance: 1 did not train (included; --exclude-chance leaves them out)" in embcx("show", "last").stdout
 
 
 def test_tables_as_csv(study: SmallStudy) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.analysis.formatting import break_words, effect_words, number
+from embcx_tui.analysis.formatting import break_words, effect_words, p_words, signed
 from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.summary import LayerSummary, summarise
@@ -84,6 +84,10 @@ def break_the_trend(study: FakeStudy) -> None:
     )
 
 
+def per_layer(trend: Trend) -> str:
+    return signed(trend.slope, 3, plus=True)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_interval(size: tuple[int, int]) -> None:
     study = make_study(five_runs())
@@ -95,20 +99,23 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
     )
     async with opened(study, "layers", size, expect="Layer 3 of 3 · tanh, run 0") as pilot:
         assert falls.effect == 1 and rises.effect and rises.effect < 0
-        await says(pilot, "p falls", number(falls.p_value))
-        await says(pilot, "effect", effect_words(falls))
+        await says(pilot, "per layer", per_layer(falls))
+        await says(pilot, "runs", "5 of 5 fall")
         await says(pilot, "first break", "none")
         await says(pilot, "5 runs", f"{layer.kl_mean:.3f} ± {layer.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(layer))
         if size[1] >= 40:
-            await says(pilot, "p, Holm", number(falls.p_holm))
-            await says(pilot, "Page's L", f"{falls.statistic:g}")
-            await says(pilot, "runs", "5, exact")
+            await says(pilot, "its 95 % CI", f"{signed(falls.slope_ci_low, 3)} … {signed(falls.slope_ci_high, 3)}")
+            await says(pilot, "p, sign test", "0.031")
+            await says(pilot, "effect", effect_words(falls))
+            await says(pilot, "p, Page", p_words(falls.p_value))
         await pilot.press("right_square_bracket", *["right_square_bracket"] * 10)
         await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0")
-        await says(pilot, "p rises", number(rises.p_increase))
-        await says(pilot, "effect", effect_words(rises))
+        await says(pilot, "per layer", per_layer(rises))
+        await says(pilot, "runs", f"{rises.runs_rising} of 5 rise")
         await says(pilot, "first break", "layer 1")
+        if size[1] >= 40:
+            await says(pilot, "p, Page", p_words(rises.p_increase))
 
 
 async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
@@ -118,8 +125,8 @@ async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
     assert broken.first_break == 2 and broken.effect is not None and broken.effect < 1
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await says(pilot, "first break", "layer 2")
-        await says(pilot, "p falls", number(broken.p_value))
-        await says(pilot, "effect", effect_words(broken))
+        await says(pilot, "per layer", per_layer(broken))
+        await says(pilot, "runs", f"{broken.runs_falling} of 5 fall")
 
 
 async def test_one_run_is_no_test_in_the_words_of_the_report() -> None:
@@ -147,18 +154,18 @@ async def test_it_is_counted_in_a_thread_and_only_where_measurements_change(monk
     try:
         async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
             # Keys are taken while it is still being counted.
-            await says(pilot, "p falls", "…")
+            await says(pilot, "per layer", "…")
             await pilot.press("left")
             await sees(pilot, "Layer 2 of 3 · tanh, run 0")
             may.set()
-            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "tanh").p_value))
+            await says(pilot, "per layer", per_layer(trend_of(read_study(study.paths), "tanh")))
             await pilot.press("left", "down", "up")
             await sees(pilot, "Layer 1 of 3 · tanh, run 0")
             assert len(threads) == 1 and threads[0] is not threading.main_thread()
             study.append(*[e for e in study.events(epochs=2) if e.kind == "measured"][28:])
             await pilot.press("down")
             await sees(pilot, "Layer 1 of 3 · relu, run 0")
-            await says(pilot, "p falls", number(trend_of(read_study(study.paths), "relu").p_value))
+            await says(pilot, "per layer", per_layer(trend_of(read_study(study.paths), "relu")))
             assert threading.main_thread() not in threads
     finally:
         may.set()
@@ -168,7 +175,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
     study = make_study(five_runs(), at_chance=AT_CHANCE, diverged=["digits-d3-relu-r4"])
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
-        await says(pilot, "≈ at chance, in means", "")
+        await says(pilot, "≈ did not train, in means", "")
         await says(pilot, "≈ 2 of 5 at chance", "")
         await sees(pilot, "at chance, included: 2 of 5 networks")
         await pilot.press("right_square_bracket")
@@ -201,7 +208,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         await sees(pilot, "means and tests without 3 networks at chance")
         await says(pilot, "3/5 runs", f"{without.kl_mean:.3f} ± {without.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(without))
-        await says(pilot, "p falls", number(trend.p_value))
+        await says(pilot, "per layer", per_layer(trend))
         # The chart's mean is the same one.
         assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
         assert screen.controller.selection.exclude_chance

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, number, signed
+from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, signed
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.trend import Trend
 from embcx_tui.figures.spans import Row
@@ -182,27 +182,22 @@ class _Page:
             self._warn(words)
 
     def _trend(self, *, short: bool) -> None:
-        """Show the result of Page's test over the runs of this architecture, or why there is none."""
+        """Show whether the runs of this architecture fall from layer to layer, or why that is not known."""
         shown = self._shown
         trend = shown.statistics.trends.get(shown.network.architecture) if shown.statistics else None
         if shown.statistics and trend is None:
             return
         if not short:
-            self._heading("does it fall? Page's test")
+            self._heading("does it fall? by run")
         if trend is None:
-            for name in ("p falls", "effect", "first break") if short else _TREND_NAMES:
+            for name in _SHORT_TREND if short else _TREND:
                 self._add(name, _COUNTING)
         elif trend.reason:
             self._warn(f"no trend test: {trend.reason}")
             self._add("first break", break_words(trend))
-        elif short:
-            rises = trend.effect is not None and trend.effect < 0
-            self._add("p rises" if rises else "p falls", number(trend.p_increase if rises else trend.p_value))
-            self._add("effect", effect_words(trend))
-            self._add("first break", break_words(trend))
         else:
-            for name, value in zip(_TREND_NAMES, _trend_values(trend), strict=True):
-                self._add(name, value)
+            for name in _SHORT_TREND if short else _TREND:
+                self._add(name, _TREND[name](trend))
 
     def _how(self, measured: LayerMeasured) -> None:
         self._add("converged", "yes" if measured.converged else "no", warn=not measured.converged)
@@ -232,22 +227,28 @@ class _Page:
             self._add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), signed(value, 3))
 
 
-_TREND_NAMES = ("p falls", "p, Holm", "p rises", "effect", "first break", "Page's L", "runs")
+def _rises(trend: Trend) -> bool:
+    return trend.effect is not None and trend.effect < 0
 
 
-def _trend_values(trend: Trend) -> tuple[str, ...]:
-    runs = str(len(trend.runs))
-    if trend.runs_left_out:
-        runs = f"{len(trend.runs)} of {len(trend.runs) + len(trend.runs_left_out)}"
-    return (
-        number(trend.p_value),
-        number(trend.p_holm),
-        number(trend.p_increase),
-        effect_words(trend),
-        break_words(trend),
-        "–" if trend.statistic is None else f"{trend.statistic:g}",
-        f"{runs}, {trend.method or ''}",
-    )
+def _runs(trend: Trend) -> str:
+    """Return how many runs go the way the effect says, and how many lack a layer where some do."""
+    count = trend.runs_rising if _rises(trend) else trend.runs_falling
+    without = f", {len(trend.runs_left_out)} left out" if trend.runs_left_out else ""
+    return f"{count} of {len(trend.runs)} {'rise' if _rises(trend) else 'fall'}{without}"
+
+
+# What is said of a trend, by its name in the panel. The sign test is that of the direction of the effect.
+_TREND: dict[str, Callable[[Trend], str]] = {
+    "per layer": lambda trend: signed(trend.slope, 3, plus=True),
+    "its 95 % CI": lambda trend: interval_words(trend.slope_ci_low, trend.slope_ci_high),
+    "runs": _runs,
+    "p, sign test": lambda trend: p_words(trend.sign_p_increase if _rises(trend) else trend.sign_p),
+    "effect": effect_words,
+    "first break": break_words,
+    "p, Page": lambda trend: p_words(trend.p_increase if _rises(trend) else trend.p_value),
+}
+_SHORT_TREND = ("per layer", "runs", "first break")
 
 
 def _short(seed: int) -> str:

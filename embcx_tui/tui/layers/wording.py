@@ -52,7 +52,8 @@ def state_words(selection: Selection, network: Network) -> str:
     if network.id in selection.diverged:
         return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: excluded from means"
     if network.id in selection.at_chance:
-        return f"{AT_CHANCE_SIGN} at chance, {'left out' if selection.exclude_chance else 'in means'}"
+        flaw = selection.snapshot.networks[network.id].flaw or "at chance"
+        return f"{AT_CHANCE_SIGN} {flaw}, {'left out' if selection.exclude_chance else 'in means'}"
     return ""
 
 
