@@ -16,6 +16,8 @@ from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 # Rows that a calibration's `embedding` and `metrics` are for; both grow with the number of pairs.
 CALIBRATED_POINTS = 1_000
 # CPU time of an embedding by another method in units of a layer's `metrics` (measured at 1,000 × 100: MDS takes 4 s).
+# One plain descent in units of a search for starts (docs/embedding-engine.md).
+PLAIN_COST = 0.55
 METHODS = {"pca": 0.6, "lle": 4.5, "mds": 21.0, "isomap": 3.5}
 _METRICS = 6  # a calibration measures all of them
 
@@ -131,7 +133,8 @@ def embedding_seconds(method: str, points: int, settings: StudySettings, calibra
     if method != SCORE_METHOD:
         return pairs * calibration.metrics * METHODS.get(method, 1.0) + calibration.write
     metrics = calibration.metrics * (1 + len(settings.measure.metrics)) / (1 + _METRICS)
-    return pairs * (calibration.embedding * settings.measure.restarts + metrics) + calibration.write
+    descents = settings.measure.restarts * (1.0 if settings.measure.search == "annealed" else PLAIN_COST)
+    return pairs * (calibration.embedding * descents + metrics) + calibration.write
 
 
 def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:

@@ -37,6 +37,8 @@ LAYER_KEYS = (
     "restart_kls",
     "duplicates",
     "seed",
+    "starts",
+    "start_kls",
 )
 
 
@@ -159,7 +161,8 @@ _NETWORK = (
 )
 # Columns that came later stand at the end.
 _LATER = ("flaw",)
-_LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key != "restart_kls"))
+_LATER_LAYER = ("starts", "start_kls")
+_LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key not in ("restart_kls", "starts", "start_kls")))
 _SUMMARY = (*Architecture._fields, *LayerSummary.__slots__[1:], "kl_ci_low", "kl_ci_high")
 _TREND = (
     *Architecture._fields,
@@ -200,10 +203,11 @@ def _layers_table(selection: Selection) -> str:
             *(layer["metrics"].get(name) for name in metrics),
             *(layer["quality"].get(name) for name in quality),
             *(network[key] for key in _LATER),
+            *(layer[key] for key in _LATER_LAYER),
         ]
         for network, layer in pairs
     )
-    return csv_text((*_NETWORK, *_LAYER, *metrics, *quality, *_LATER), rows)
+    return csv_text((*_NETWORK, *_LAYER, *metrics, *quality, *_LATER, *_LATER_LAYER), rows)
 
 
 def _epochs_table(selection: Selection) -> str:

@@ -10,7 +10,7 @@ from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
@@ -36,6 +36,7 @@ def report(
         *differences(snapshot.plan.settings, {one: full_title(one) for one in snapshot.plan.settings.data.datasets}),
         *_accuracies(selection),
         *_complexities(selection),
+        *_starts(selection),
         *_trends(selection),
         *_differences(
             selection,
@@ -156,6 +157,31 @@ def _cell(one: LayerSummary | None) -> str:
     text = f"{one.kl_mean:.3f}" + (f" ± {one.kl_sd:.3f}" if one.kl_sd is not None else "")
     known = one.kl_interval
     return f"{text}<br>{known[0]:.3f} … {known[1]:.3f}" if known else text
+
+
+def _starts(selection: Selection) -> list[str]:
+    """Return how many starts the layers took and how far the kept ones lay apart: the noise of the search."""
+    rows = []
+    deepest = max((key.depth for key in selection.architectures()), default=0)
+    for key, networks in selection.architectures().items():
+        cells = []
+        for layer in range(key.depth + 1):
+            found = [one for network in networks if (one := selection.layer(network, layer))]
+            spreads = [spread for one in found if (spread := start_spread(one)) is not None]
+            cells.append(f"{fmean(one.starts for one in found):.1f}, {fmean(spreads):.1%}" if spreads else "")
+        if any(cells):
+            rows.append((_label(selection, key), *cells, *[""] * (deepest - key.depth)))
+    if not rows:
+        return []
+    head = ("network", "input", *(str(layer) for layer in range(1, deepest + 1)))
+    return [
+        "## Starts of the embeddings",
+        "",
+        "Mean over runs: starts per layer, and how far the KL of those that were kept lay apart when they were "
+        "compared, as a share of the lowest. The lowest went on.",
+        "",
+        *table(head, rows),
+    ]
 
 
 def _trends(selection: Selection) -> list[str]:

@@ -122,3 +122,11 @@ def earlier(snapshot: Snapshot, network: Network) -> list[tuple[int, int, LayerM
         if (one := snapshot.earlier.get((name, epoch)))
     ]
     return sorted(found, key=lambda entry: entry[:2])
+
+
+def start_spread(measured: LayerMeasured) -> float | None:
+    """Return how far the KL divergences of a layer's kept starts lay apart, as a share of the lowest; None where none
+    were compared.
+    """
+    kls = [kl for kl in measured.start_kls if kl is not None]
+    return (max(kls) - min(kls)) / min(kls) if len(kls) > 1 and min(kls) > 0 else None

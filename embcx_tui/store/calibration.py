@@ -14,7 +14,7 @@ from embcx_tui.study.text import safe_text
 
 _FILE = "calibration.json"
 # Counted up when a number changes its meaning: entries of another version are measured again.
-_VERSION = 2
+_VERSION = 3
 _MAX_BYTES = 1_000_000
 
 

@@ -78,7 +78,10 @@ def list_studies() -> tuple[StudyPaths, ...]:
 def read_settings(paths: StudyPaths) -> StudySettings:
     """Return the settings of a study; raises StoreError or SettingsError where its file is damaged."""
     try:
-        return validate(parse_toml(paths.study_file.read_text(encoding="utf-8")))
+        values = parse_toml(paths.study_file.read_text(encoding="utf-8"))
+        # A study's own file is complete: without the key it was begun before there was a choice, and goes on as it was.
+        values.setdefault("measure", {}).setdefault("search", "plain")
+        return validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"study {paths.id}: its study.toml cannot be read ({safe_text(error, 100)})") from None
 

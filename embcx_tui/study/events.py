@@ -207,6 +207,8 @@ class LayerMeasured(Event):
     gradient_norm: Number
     relative_change: Number
     restart_kls: Numbers
+    starts: int = 1
+    start_kls: Numbers = ()
     seconds: float
     file: SealedFile
     metrics: dict[str, Number] = {}

@@ -19,6 +19,7 @@ from embcx_tui.study.text import safe_text
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
+Search = Literal["annealed", "plain"]
 Control = Literal["untrained", "shuffled"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
@@ -113,6 +114,10 @@ class MeasureSettings(Section):
     engine: Engine = Field(default="exact", description="exact: the built-in batched one; opentsne: the library's")
     perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
     restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
+    search: Search = Field(
+        default="annealed",
+        description="annealed: several starts, of which the best goes on; plain: one, as in studies of before",
+    )
     controls: AnyNumber[Control] = Field(
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"
     )

@@ -26,6 +26,7 @@ from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.arrays import read_arrays, write_arrays
 from embcx_tui.study import ids
@@ -58,6 +59,8 @@ _WITHOUT_SCORE: dict[str, Any] = {
     "gradient_norm": None,
     "relative_change": None,
     "restart_kls": (),
+    "starts": 0,
+    "start_kls": (),
 }
 
 
@@ -202,6 +205,7 @@ class Measuring:
             perplexity=settings.perplexity,
             engine=settings.engine,
             restarts=settings.restarts,
+            schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
             device=str(training.device) if training.device.type == "cuda" else "cpu",
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
+from embcx_tui.compute.tsne import descent_cpu
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import Schedule
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, Schedule
+from embcx_tui.compute.tsne.initialization import initial_points, principal_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, kl_to_uniform
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from tests.compute.affinity_reference import joint_probabilities
@@ -81,6 +84,51 @@ def test_degenerate_layers_are_marked_and_never_easy() -> None:
     assert counted.degenerate
     assert counted.kl is not None
     assert np.isfinite(counted.points).all()
+
+
+def test_the_search_keeps_the_lowest_start_and_says_what_it_tried() -> None:
+    layer = layers_of_digits()[0]
+    joint = joint_probabilities(layer, 15.0)
+    (complexity,) = measured([layer], replace(QUICK, schedule=DEFAULT_SCHEDULE))
+    plan = DEFAULT_SCHEDULE.search
+    assert plan is not None and complexity.kl is not None
+    groups = complexity.starts // plan.starts
+    assert complexity.starts == groups * plan.starts and len(complexity.start_kls) == groups * plan.kept
+    # It went on until the best was found twice, or all groups were used up, and not a group longer.
+    assert groups == plan.groups or plan.agreed(complexity.start_kls)
+    assert all(not plan.agreed(complexity.start_kls[: plan.kept * fewer]) for fewer in range(1, groups))
+    assert complexity.kl == pytest.approx(exact_kl(joint, complexity.points), rel=1e-6)
+    assert complexity.kl < min(complexity.start_kls)
+    # Each start by itself, without a search, ends no lower than the search does, to the tolerance of convergence.
+    alone = [
+        descent_cpu.descend(joint, initial_points(layer, 0, index), replace(DEFAULT_SCHEDULE, search=None)).kl
+        for index in range(complexity.starts)
+    ]
+    assert complexity.kl <= sorted(alone)[len(alone) // 2] and complexity.kl <= min(alone) * 1.02
+
+
+def test_what_changes_no_distance_moves_a_score_by_no_more_than_its_noise() -> None:
+    """Permuted units, a rotation, another order of rows: the score is found anew, by other roundings."""
+    rng = np.random.default_rng(11)
+    layer = layers_of_digits()[0].astype(np.float64)
+    turned = np.linalg.qr(rng.standard_normal((layer.shape[1], layer.shape[1])))[0]
+    same = [layer, layer[:, rng.permutation(layer.shape[1])], layer @ turned, layer[rng.permutation(len(layer))]]
+
+    def score(rows: NDArray[np.floating], seed: int) -> float:
+        kl = next(iter(measure([rows], [seed], Measurement(perplexity=15.0))))[1].kl
+        assert kl is not None
+        return kl
+
+    scores = [score(rows, 7) for rows in same]
+    noise = np.ptp([score(layer, seed) for seed in range(6)])
+    assert np.ptp(scores) <= max(noise, 0.002 * scores[0])
+
+
+def test_a_plain_schedule_tries_one_start() -> None:
+    layer = layers_of_digits()[0]
+    (plain,) = measured([layer], Measurement(perplexity=15.0, schedule=PLAIN_SCHEDULE))
+    result = descent_cpu.descend(joint_probabilities(layer, 15.0), principal_start(layer), PLAIN_SCHEDULE)
+    assert (plain.kl, plain.starts, plain.start_kls, plain.iterations) == (result.kl, 1, (), result.iterations)
 
 
 def test_restarts_keep_the_best_and_report_the_spread() -> None:

@@ -95,9 +95,9 @@ def test_a_result_does_not_depend_on_the_batch_composition(device: str) -> None:
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
 def test_the_result_of_a_descent_is_what_a_cpu_computes_of_its_points(device: str) -> None:
     layer = layers_of_digits()[0]
-    brief = replace(QUICK, schedule=Schedule(phases=(Phase(100, 1.0, 0.5, 0.8),), tolerance=0.0))
+    brief = replace(QUICK, schedule=Schedule(phases=(Phase(100, 1.0, 0.5, 0.8),), search=None, tolerance=0.0))
     joint = torch.from_numpy(joint_probabilities(layer, 15.0))[None].to(device)
-    start = torch.from_numpy(principal_start(layer))[None].to(device)
+    start = torch.from_numpy(principal_start(layer))[None, None].to(device)
     p_index = torch.zeros(1, dtype=torch.int64, device=device)
     entropies = torch.tensor([entropy(joint[0].cpu().numpy())], dtype=torch.float64, device=device)
     kernels = descent_gpu.descent_kernels(torch.device(device))
@@ -112,7 +112,7 @@ def test_a_stop_ends_the_results_and_loses_none() -> None:
     """Results of the window before a stop are still yielded."""
     layers = layers_of_digits()
     phases = Phase(20, 2.0, 0.5, 0.8), Phase(200, 1.0, 0.5, 0.8)
-    loose = replace(QUICK, schedule=Schedule(phases, window=10, tolerance=5e-2))
+    loose = replace(QUICK, schedule=Schedule(phases, search=None, window=10, tolerance=5e-2))
     windows = 0
 
     def stop_after(most: int) -> Iterator[int]:
@@ -156,7 +156,7 @@ def test_short_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(joint, *others)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(descent_gpu, "descend", short)
-    brief = replace(QUICK, schedule=Schedule(phases=(Phase(60, 1.0, 0.5, 0.8),)))
+    brief = replace(QUICK, schedule=Schedule(phases=(Phase(60, 1.0, 0.5, 0.8),), search=None))
     assert sorted(measured("cpu", layers_of_digits() * 2, brief)) == [0, 1, 2, 3]
     assert tried == [4, 2, 1, 1, 1, 1]
 
@@ -165,6 +165,6 @@ def test_one_layer_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(descent_gpu, "descend", short)
+    monkeypatch.setattr(descent_gpu, "search", short)
     with pytest.raises(MeasureError, match="100 rows"):
         measured("cpu", layers_of_digits()[:1])

@@ -15,7 +15,7 @@ from embcx_tui.compute.memory import concurrent_layers
 from embcx_tui.compute.tsne import descent_cpu, descent_gpu, opentsne_engine
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
 from embcx_tui.compute.tsne.gradient_descent import Stopped, never
-from embcx_tui.compute.tsne.initialization import initial_points
+from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.kl_divergence import entropy
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
 from embcx_tui.study.settings import MAX_EXACT_POINTS
@@ -76,15 +76,17 @@ def measure_layer(
         return Complexity.without_affinities(p, activations.shape[0], measurement.engine)
     joint_entropy = entropy(p.joint)
     results = []
-    for start, restart_seed in initial_points(activations, seed, measurement.restarts):
-        if measurement.engine == "exact":
-            result = descent_cpu.descend(p.joint, start, measurement.schedule, joint_entropy, should_stop)
-        else:
-            jobs = measurement.threads or cores()
+    for indices in measurement.start_indices():
+        starts = (initial_points(activations, seed, index) for index in indices)
+        if measurement.engine == "opentsne":
             result = opentsne_engine.embed(
-                activations, p.joint, joint_entropy, measurement.perplexity, start, restart_seed, jobs,
-                measurement.schedule,
+                activations, p.joint, joint_entropy, measurement.perplexity, next(starts), start_seed(seed, indices[0]),
+                measurement.threads or cores(), measurement.schedule,
             )  # fmt: skip
+        elif measurement.schedule.search is None:
+            result = descent_cpu.descend(p.joint, next(starts), measurement.schedule, joint_entropy, should_stop)
+        else:
+            result = descent_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
         results.append(result)
     return Complexity.of_restarts(p, results, joint_entropy, measurement.engine)
 

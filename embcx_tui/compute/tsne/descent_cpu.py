@@ -1,10 +1,12 @@
 """Gradient descent of exact t-SNE on one CPU core: points move in float32, the KL divergence is computed in float64.
 
-One iteration, from the outside in: `descend` (phases, convergence), `iterate` (gains, momentum, the move), `forces`
-(the gradient, one pass over all pairs).
+One iteration, from the outside in: `search` or `descend` (starts, phases, convergence), `iterate` (gains, momentum,
+the move), `forces` (the gradient, one pass over all pairs).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from embcx_tui.compute.tsne.gradient_descent import (
     GAIN_DECAY,
     GAIN_INCREASE,
     DescentResult,
+    Phase,
     Schedule,
     Stopped,
     never,
@@ -56,7 +59,7 @@ def descend(
     ----------
     joint: P [n, n], the joint probabilities: sum 1, symmetric, zero diagonal.
     start: the initial points [n, 2].
-    schedule: phases, gains and the test of convergence.
+    schedule: phases, gains and the test of convergence; its `search` is not used.
     joint_entropy: the entropy of P in nats, where the caller has it.
     should_stop: asked before every stretch of the schedule (50 iterations of 1,000 points take 7 ms).
 
@@ -64,32 +67,112 @@ def descend(
     ------
     Stopped: should_stop() was true.
     """
-    n = joint.shape[0]
-    joint32 = pad_matrix(joint)
-    joint_entropy = entropy(joint) if joint_entropy is None else joint_entropy
-    points = pad_points(start.T)
-    velocity = np.zeros((2, n), np.float32)
-    gain = np.ones_like(velocity)
-    z = float(n) * (n - 1)  # all w are 1 at the scale of the start
-    iterations = 0
-    kl = change = np.inf
-    for phase, count, scored in schedule.stretches():
-        if should_stop():
+    layer = _Layer(joint, schedule, joint_entropy, should_stop)
+    descent = _Descent(layer, start)
+    for phase in schedule.phases[:-1]:
+        descent.advance(phase, phase.iterations)
+    return descent.settle()
+
+
+@timed_part("descent and score")
+def search(
+    joint: FloatArray,
+    starts: Iterator[Points],
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    joint_entropy: float | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> DescentResult:
+    """Minimise KL(P‖Q) as `descend`, from the best of several starts; parameters and errors as there.
+
+    Of each group of `starts` the best go on through the exaggeration; where the two best so far agree, or the groups
+    are used up, the best one descends until it has converged (`Search`, which the schedule must have).
+    """
+    plan = schedule.search
+    assert plan is not None
+    layer = _Layer(joint, schedule, joint_entropy, should_stop)
+    kept: list[_Descent] = []
+    tried = 0
+    for _ in range(plan.groups):
+        group = [_Descent(layer, start) for start in islice(starts, plan.starts)]
+        tried += len(group)
+        for descent in group:
+            for phase in schedule.phases[: plan.screened_after]:
+                descent.advance(phase, phase.iterations)
+            descent.score()
+        for descent in sorted(group, key=lambda one: one.kl)[: plan.kept]:
+            for phase in schedule.phases[plan.screened_after : -1]:
+                descent.advance(phase, phase.iterations)
+            descent.advance(schedule.phases[-1], schedule.window)
+            descent.score()
+            kept.append(descent)
+        if plan.agreed([descent.kl for descent in kept]):
+            break
+    kls = tuple(descent.kl for descent in kept)
+    return replace(min(kept, key=lambda one: one.kl).settle(), start_kls=kls, starts=tried, spent=layer.spent)
+
+
+class _Layer:
+    """What the descents of one layer share: its P, the schedule, and how many iterations they have taken together."""
+
+    def __init__(
+        self,
+        joint: FloatArray,
+        schedule: Schedule,
+        joint_entropy: float | None,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.joint, self.joint32 = joint, pad_matrix(joint)
+        self.entropy = entropy(joint) if joint_entropy is None else joint_entropy
+        self.schedule, self.should_stop = schedule, should_stop
+        self.spent = 0
+
+
+class _Descent:
+    """One descent under way: its points, velocities and gains; `kl` is that of the last `score`, in nats."""
+
+    def __init__(self, layer: _Layer, start: Points) -> None:
+        self._layer = layer
+        self._n = n = len(start)
+        self._points = pad_points(start.T)
+        self._velocity = np.zeros((2, n), np.float32)
+        self._gain = np.ones_like(self._velocity)
+        self._z = float(n) * (n - 1)  # all w are 1 at the scale of the start
+        self._iterations = 0
+        self.kl = self._change = np.inf
+
+    def advance(self, phase: Phase, iterations: int) -> None:
+        """Take `iterations` steps with the settings of a phase; raises Stopped."""
+        if self._layer.should_stop():
             raise Stopped
-        z = float(
+        self._z = float(
             iterate(
-                points, velocity, gain, joint32, np.float32(z), count, np.float32(phase.exaggeration),
-                np.float32(phase.learning_rate * n), np.float32(phase.momentum), np.float32(schedule.min_gain),
+                self._points, self._velocity, self._gain, self._layer.joint32, np.float32(self._z), iterations,
+                np.float32(phase.exaggeration), np.float32(phase.learning_rate * self._n), np.float32(phase.momentum),
+                np.float32(self._layer.schedule.min_gain),
             )
         )  # fmt: skip
-        iterations += count
-        if scored:
-            previous, kl = kl, exact_kl(joint, points[:, :n].T, joint_entropy)
-            change = abs(previous - kl) / kl
-            if change < schedule.tolerance:
+        self._iterations += iterations
+        self._layer.spent += iterations
+
+    def score(self) -> None:
+        """Compute the exact KL divergence, and how far it is from the one before."""
+        previous, self.kl = self.kl, exact_kl(self._layer.joint, self._points[:, : self._n].T, self._layer.entropy)
+        self._change = abs(previous - self.kl) / self.kl
+
+    def settle(self) -> DescentResult:
+        """Go on in the last phase, window by window, until the KL divergence has converged or the cap is reached."""
+        schedule = self._layer.schedule
+        while self._iterations < schedule.max_iterations:
+            self.advance(schedule.phases[-1], min(schedule.window, schedule.max_iterations - self._iterations))
+            self.score()
+            if self._change < schedule.tolerance:
                 break
-    norm = _gradient_norm(joint32, points, n)
-    return DescentResult(points[:, :n].T.copy(), kl, iterations, change, norm, change < schedule.tolerance)
+        norm = _gradient_norm(self._layer.joint32, self._points, self._n)
+        converged = self._change < schedule.tolerance
+        points = self._points[:, : self._n].T.copy()
+        return DescentResult(
+            points, self.kl, self._iterations, self._change, norm, converged, spent=self._layer.spent
+        )  # fmt: skip
 
 
 def gradient_norm(joint: NDArray[np.floating], points: NDArray[np.floating]) -> float:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol, TypeVar
 
@@ -141,8 +141,9 @@ def measure_batch(
     """
     layers = [rows for rows, _ in inputs]
     n, restarts = len(layers[0]), measurement.restarts
+    tried = measurement.start_indices()
     joint = torch.empty(len(layers), n, n, dtype=torch.float64, device=device)
-    with _initial_points(inputs, restarts) as futures:
+    with _initial_points(inputs, tried) as futures:
         affinity: list[tuple[AffinityInfo, float]] = []
         for chunk in affinities(layers, measurement.perplexity, joint, kernels[0]):
             affinity += chunk
@@ -159,7 +160,8 @@ def measure_batch(
     entropies = torch.tensor([entropy for _, entropy in affinity], dtype=torch.float64, device=device)[p_index]
     start = torch.from_numpy(np.concatenate(starts)).to(device)
     results: dict[int, dict[int, DescentResult]] = {position: {} for position in reached}
-    for index, result in descend(joint, start, p_index, entropies, measurement.schedule, kernels[1], should_stop):
+    run = descend if measurement.schedule.search is None else search
+    for index, result in run(joint, start, p_index, entropies, measurement.schedule, kernels[1], should_stop):
         position, restart = reached[index // restarts], index % restarts
         results[position][restart] = result
         if len(results[position]) == restarts:
@@ -182,6 +184,17 @@ class _Restarts:
     z: Tensor
     kl: Tensor
 
+    @classmethod
+    def begin(cls, start: Tensor, p_index: Tensor, entropy: Tensor) -> _Restarts:
+        """Return descents that begin at start [m, n, 2]."""
+        points = start.transpose(1, 2).float().contiguous()
+        n = points.shape[2]
+        z = torch.full((len(points),), float(n) * (n - 1), device=points.device)
+        still, ones = torch.zeros_like(points), torch.ones_like(points)
+        return cls(
+            list(range(len(points))), p_index, entropy, points, still, ones, z, torch.full_like(entropy, torch.inf)
+        )
+
     def keep(self, positions: list[int]) -> None:
         """Take all but `positions` out."""
         kept = torch.tensor(positions, dtype=torch.int64, device=self.z.device)
@@ -189,6 +202,55 @@ class _Restarts:
         self.p_index, self.entropy, self.kl = self.p_index[kept], self.entropy[kept], self.kl[kept]
         self.points, self.velocity, self.gain = self.points[kept], self.velocity[kept], self.gain[kept]
         self.z = self.z[kept]
+
+    def replace(self, row: int, other: _Restarts, position: int) -> None:
+        """Put descent `position` of `other` in the place of `row`."""
+        for name in ("points", "velocity", "gain", "z", "kl"):
+            getattr(self, name)[row] = getattr(other, name)[position]
+
+
+class _Device:
+    """Advances and scores descents: what they share is the P of their batch, the schedule and the kernels."""
+
+    def __init__(
+        self, joint: Tensor, schedule: Schedule, kernels: DescentKernels, should_stop: Callable[[], bool]
+    ) -> None:
+        self.joint, self.joint32, self.schedule = joint, joint.float(), schedule
+        self._kernels, self._should_stop = kernels, should_stop
+
+    def advance(self, state: _Restarts, phase: Phase, iterations: int) -> None:
+        if self._should_stop():
+            raise Stopped
+        self._kernels.iterate(
+            state.points, state.velocity, state.gain, state.z, self.joint32, state.p_index, iterations, phase,
+            self.schedule.min_gain,
+        )  # fmt: skip
+
+    def score(self, state: _Restarts) -> Tensor:
+        """Compute the exact KL divergences; return how far each is from the one before, relative [m]."""
+        previous = state.kl
+        state.kl = self._kernels.cross_entropy(state.points, self.joint, state.p_index) - state.entropy
+        return (previous - state.kl).abs() / state.kl
+
+    def norms(self, state: _Restarts, rows: Tensor) -> Tensor:
+        return self._kernels.gradient_norms(state.points[rows], self.joint32, state.p_index[rows])
+
+    def settle(self, state: _Restarts, iterations: int) -> Iterator[tuple[int, DescentResult]]:
+        """Go on in the last phase, window by window; yield (number, result) of descents as they converge."""
+        schedule = self.schedule
+        finished: list[tuple[int, DescentResult]] = []
+        while state.index:
+            count = min(schedule.window, schedule.max_iterations - iterations)
+            try:
+                self.advance(state, schedule.phases[-1], count)
+            except Stopped:
+                yield from finished
+                raise
+            iterations += count
+            change = self.score(state)
+            yield from finished
+            finished = _take_finished(self, state, change, iterations)
+        yield from finished
 
 
 def descend(
@@ -207,7 +269,7 @@ def descend(
     Parameters
     ----------
     joint: the P of b layers, [b, n, n] float64.
-    start: initial points [m, n, 2].
+    start: initial points [m, 1, n, 2].
     p_index: [m], which P each restart has.
     entropies: [m] float64, in nats, of that P.
 
@@ -215,41 +277,84 @@ def descend(
     ------
     Stopped: should_stop() was true; results of the window before are yielded first.
     """
-    n = joint.shape[1]
-    joint32 = joint.float()
-    points = start.transpose(1, 2).float().contiguous()
-    z = torch.full((len(points),), float(n) * (n - 1), device=points.device)
-    state = _Restarts(
-        list(range(len(points))), p_index, entropies, points, torch.zeros_like(points), torch.ones_like(points), z,
-        torch.full_like(entropies, torch.inf),
-    )  # fmt: skip
-    finished: list[tuple[int, DescentResult]] = []
-    iterations = 0
-    for phase, count, scored in schedule.stretches():
-        if not state.index:
-            break
-        if should_stop():
-            yield from finished
-            raise Stopped
-        kernels.iterate(
-            state.points, state.velocity, state.gain, state.z, joint32, state.p_index, count, phase, schedule.min_gain
+    device = _Device(joint, schedule, kernels, should_stop)
+    state = _Restarts.begin(start[:, 0], p_index, entropies)
+    for phase in schedule.phases[:-1]:
+        device.advance(state, phase, phase.iterations)
+    yield from device.settle(state, sum(phase.iterations for phase in schedule.phases[:-1]))
+
+
+def search(
+    joint: Tensor,
+    starts: Tensor,
+    p_index: Tensor,
+    entropies: Tensor,
+    schedule: Schedule,
+    kernels: DescentKernels,
+    should_stop: Callable[[], bool] = never,
+) -> Iterator[tuple[int, DescentResult]]:
+    """Minimise m KL divergences side by side, each from the best of its starts [m, s, n, 2], as `descent_cpu.search`.
+
+    Results, the other parameters and errors as of `descend`.
+    """
+    plan = schedule.search
+    assert plan is not None
+    device = _Device(joint, schedule, kernels, should_stop)
+    early, late = schedule.phases[: plan.screened_after], schedule.phases[plan.screened_after : -1]
+    best: _Restarts | None = None
+    kls: list[list[float]] = [[] for _ in range(len(starts))]
+    open_rows = list(range(len(starts)))
+    for group in range(plan.groups):
+        rows = torch.tensor(open_rows, device=starts.device)
+        state = _Restarts.begin(
+            starts[rows, group * plan.starts : (group + 1) * plan.starts].flatten(0, 1),
+            p_index[rows].repeat_interleave(plan.starts),
+            entropies[rows].repeat_interleave(plan.starts),
         )
-        iterations += count
-        if scored:
-            previous, state.kl = state.kl, kernels.cross_entropy(state.points, joint, state.p_index) - state.entropy
-            change = (previous - state.kl).abs() / state.kl
-            yield from finished
-            finished = _take_finished(state, change, joint32, iterations, schedule, kernels)
-    yield from finished
+        for phase in early:
+            device.advance(state, phase, phase.iterations)
+        device.score(state)
+        state.keep(_lowest(state.kl.tolist(), plan.starts, plan.kept))
+        for phase in late:
+            device.advance(state, phase, phase.iterations)
+        device.advance(state, schedule.phases[-1], schedule.window)
+        device.score(state)
+        found = state.kl.tolist()
+        winners = _lowest(found, plan.kept, 1)
+        if best is None:
+            best = _Restarts(**{name: getattr(state, name) for name in _Restarts.__slots__})
+            best.keep(winners)
+        for row, winner in zip(open_rows, winners, strict=True):
+            if kls[row] and found[winner] < min(kls[row]):
+                best.replace(row, state, winner)
+        for position, row in enumerate(open_rows):
+            kls[row] += found[position * plan.kept : (position + 1) * plan.kept]
+        open_rows = [row for row in open_rows if not plan.agreed(kls[row])]
+        if not open_rows:
+            break
+    assert best is not None
+    best.index = list(range(len(starts)))
+    done = schedule.search_iterations
+    for row, result in device.settle(best, done):
+        groups = len(kls[row]) // plan.kept
+        spent = groups * schedule.group_iterations + result.iterations - done
+        yield row, replace(result, start_kls=tuple(kls[row]), starts=groups * plan.starts, spent=spent)
+
+
+def _lowest(values: Sequence[float], size: int, count: int) -> list[int]:
+    """Return the positions of the `count` lowest of every `size` consecutive values, in order."""
+    groups = (range(first, first + size) for first in range(0, len(values), size))
+    return [position for group in groups for position in sorted(group, key=values.__getitem__)[:count]]
 
 
 def _take_finished(
-    state: _Restarts, change: Tensor, joint: Tensor, iterations: int, schedule: Schedule, kernels: DescentKernels
+    device: _Device, state: _Restarts, change: Tensor, iterations: int
 ) -> list[tuple[int, DescentResult]]:
     """Take the restarts that have converged or reached the cap out of `state`; return their numbers and results.
 
     change [m] is the relative change of the KL divergence over the last window.
     """
+    schedule = device.schedule
     at_cap = iterations == schedule.max_iterations
     ends = [at_cap or value < schedule.tolerance for value in change.tolist()]
     ended = [position for position, has_ended in enumerate(ends) if has_ended]
@@ -257,7 +362,7 @@ def _take_finished(
         return []
     numbers = [state.index[position] for position in ended]
     out = torch.tensor(ended, dtype=torch.int64, device=state.z.device)
-    norms = kernels.gradient_norms(state.points[out], joint, state.p_index[out])
+    norms = device.norms(state, out)
     points = state.points[out].transpose(1, 2).cpu().numpy()
     values = torch.stack([state.kl[out], change[out], norms], dim=1).tolist()
     state.keep([position for position, has_ended in enumerate(ends) if not has_ended])
@@ -269,14 +374,14 @@ def _take_finished(
 
 @contextmanager
 def _initial_points(
-    inputs: Sequence[tuple[NDArray[np.floating], int]], restarts: int
+    inputs: Sequence[tuple[NDArray[np.floating], int]], tried: Sequence[range]
 ) -> Iterator[list[Future[Float32Array]]]:
-    """Give the initial points [restarts, n, 2] of each (activations, seed) as futures: computed by the CPU, so bit for
-    bit as without a GPU, while the device computes P.
+    """Give the initial points [restarts, starts, n, 2] of each (activations, seed) as futures: computed by the CPU, so
+    bit for bit as without a GPU, while the device computes P.
     """
 
     def compute(rows: NDArray[np.floating], seed: int) -> Float32Array:
-        return np.stack([start for start, _ in initial_points(rows, seed, restarts)])
+        return np.stack([[initial_points(rows, seed, index) for index in indices] for indices in tried])
 
     pool = ThreadPoolExecutor(cores(), thread_name_prefix="start")
     try:

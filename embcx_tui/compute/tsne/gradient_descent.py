@@ -2,7 +2,7 @@
 phases, the rule of the gains, and the result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embcx_tui.compute.array_types import Points
@@ -35,33 +35,77 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """How the start of a descent is found: groups of starts, of which the best go on, until the best is found twice.
+
+    Which minimum a descent ends in is decided while P is exaggerated, and the KL divergence soon tells which is low.
+    """
+
+    starts: int = 4
+    """Starts per group; the very first is the principal plane, all others are random."""
+    groups: int = 4
+    """At most."""
+    screened_after: int = 4
+    """Phases after which the best `kept` of a group go on."""
+    kept: int = 2
+    agreement: float = 0.002
+    """No further group where the two lowest KL divergences, one window after the exaggeration, differ by less than
+    this (relative): two descents then found the same minimum.
+    """
+
+    def agreed(self, kls: Sequence[float]) -> bool:
+        """Return whether the two lowest KL divergences (nats) of the kept starts say that the search is over."""
+        lowest, second = sorted(kls)[:2]
+        return second - lowest < self.agreement * lowest
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.kept <= self.starts:
+            raise ValueError(f"2 to {self.starts} starts must be kept, not {self.kept}")
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """The phases of a descent and when it has converged; docs/embedding-engine.md says how the defaults were chosen."""
 
-    phases: tuple[Phase, ...] = (Phase(75, 2.0, 0.5, 0.8), Phase(50, 1.0, 1.0, 0.8), Phase(4875, 1.0, 0.5, 0.93))
+    phases: tuple[Phase, ...] = (
+        *(Phase(40, exaggeration, 0.5, 0.8) for exaggeration in (3.5, 2.8, 2.3, 1.9, 1.6, 1.4, 1.2, 1.1)),
+        Phase(4680, 1.0, 0.5, 0.93),
+    )
     """In order; the last one runs until the descent has converged, or to its number of iterations, the cap."""
+    search: Search | None = Search()
+    """None: one start."""
     min_gain: float = 0.5
     window: int = 50
     """Iterations between two exact KL divergences, in the last phase."""
     tolerance: float = 1e-4
     """Converged: the relative change of the exact KL over one window is below this."""
 
+    def __post_init__(self) -> None:
+        if self.search and self.search.screened_after >= len(self.phases):
+            raise ValueError("starts must be screened before the last phase")
+
     @property
     def max_iterations(self) -> int:
         return sum(phase.iterations for phase in self.phases)
 
-    def stretches(self) -> Iterator[tuple[Phase, int, bool]]:
-        """Yield (phase, iterations, whether convergence is tested after them): the early phases whole, the last one
-        window by window.
-        """
-        *early, last = self.phases
-        for phase in early:
-            yield phase, phase.iterations, False
-        for first in range(0, last.iterations, self.window):
-            yield last, min(self.window, last.iterations - first), True
+    @property
+    def search_iterations(self) -> int:
+        """Iterations of a start that was kept, until the starts are compared: the early phases and one window."""
+        return sum(phase.iterations for phase in self.phases[:-1]) + self.window
+
+    @property
+    def group_iterations(self) -> int:
+        """Iterations of a whole group of starts until then."""
+        assert self.search is not None
+        screening = sum(phase.iterations for phase in self.phases[: self.search.screened_after])
+        return self.search.starts * screening + self.search.kept * (self.search_iterations - screening)
 
 
 DEFAULT_SCHEDULE = Schedule()
+# The schedule of studies that were begun before the search for starts: the same phases for ever, so that they resume.
+PLAIN_SCHEDULE = Schedule(
+    (Phase(75, 2.0, 0.5, 0.8), Phase(50, 1.0, 1.0, 0.8), Phase(4875, 1.0, 0.5, 0.93)), search=None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +117,16 @@ class DescentResult:
     kl: float
     """Exact KL divergence in nats, float64, of exactly these points."""
     iterations: int
+    """From its start to its end."""
     relative_change: float
     """|change of KL| / KL over the last window."""
     gradient_norm: float
     """Euclidean norm of the KL's gradient over all 2n coordinates."""
     converged: bool
     """relative_change < tolerance; False: the cap stopped the descent."""
+    start_kls: tuple[float, ...] = ()
+    """The exact KL divergences (nats), one window after the exaggeration, of the starts that were kept; in order."""
+    starts: int = 1
+    """Starts that were tried."""
+    spent: int = 0
+    """Iterations of all starts together."""

@@ -1,7 +1,5 @@
 """The initial points of a descent, and the orientation of the final ones."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,16 +11,14 @@ START_SPREAD = 1e-4
 POWER_ITERATIONS = 12  # to within some degrees of the principal plane: initial points need not be nearer
 
 
-def initial_points(activations: NDArray[np.floating], seed: int, restarts: int) -> Iterator[tuple[Points, int]]:
-    """Yield the initial points [n, 2] and the seed of every restart: the principal plane first, then random points."""
-    for restart in range(restarts):
-        key = restart_seed(seed, restart)
-        yield (principal_start(activations) if restart == 0 else random_start(activations.shape[0], key)), key
+def initial_points(activations: NDArray[np.floating], seed: int, index: int) -> Points:
+    """Return the initial points [n, 2] of start `index` of a layer: the principal plane for 0, else random points."""
+    return random_start(len(activations), start_seed(seed, index)) if index else principal_start(activations)
 
 
-def restart_seed(seed: int, restart: int) -> int:
-    """Return the 32-bit seed of one restart, derived from a layer's seed."""
-    return int(np.random.SeedSequence([seed % 2**63, restart]).generate_state(1)[0])
+def start_seed(seed: int, index: int) -> int:
+    """Return the 32-bit seed of start `index`, derived from a layer's seed."""
+    return int(np.random.SeedSequence([seed % 2**63, index]).generate_state(1)[0])
 
 
 def principal_start(activations: NDArray[np.floating]) -> Points:

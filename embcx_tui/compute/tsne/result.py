@@ -24,12 +24,18 @@ class Measurement:
     engine: Engine = "exact"
     """"exact" for up to MAX_EXACT_POINTS rows, "opentsne" for as many as P fits in memory for (16 bytes per pair)."""
     restarts: int = 1
-    """The first starts from the principal plane, the others from seeded random points."""
+    """Descents, or searches, of which the best counts. Start 0 is the principal plane, all others are random."""
     device: str = "cpu"
     """"cpu", or a torch device such as "cuda" for the exact engine."""
     threads: int | None = None
     """Layers measured at the same time on a CPU; None: one per core, fewer where memory is short."""
     schedule: Schedule = DEFAULT_SCHEDULE
+
+    def start_indices(self) -> list[range]:
+        """Return for each restart the numbers of the starts that it may try: one, or as many as the search takes."""
+        search = self.schedule.search if self.engine == "exact" else None
+        count = search.groups * search.starts if search else 1
+        return [range(restart * count, (restart + 1) * count) for restart in range(self.restarts)]
 
 
 DEFAULT_MEASUREMENT = Measurement()
@@ -59,10 +65,16 @@ class Complexity:
     """Of the exact KL over the last 50 iterations of the best restart."""
     restart_kls: tuple[float, ...]
     """The exact KL of every restart: their spread is the embedding's share of the noise."""
+    starts: int
+    """Starts that were tried, in all restarts."""
+    start_kls: tuple[float, ...]
+    """The exact KL of the starts that were kept, one window after the exaggeration, where they were compared."""
     points: Points
     """[n, 2], the best restart, centred and rotated to its principal axes; zeros where there is no P."""
     engine: Engine
     """Which engine moved the points; the KL divergence is exact for both."""
+    spent: int
+    """Iterations of all starts together: what the layer cost."""
 
     @classmethod
     def of_restarts(
@@ -80,6 +92,9 @@ class Complexity:
             gradient_norm=best.gradient_norm,
             relative_change=best.relative_change,
             restart_kls=tuple(result.kl for result in restarts),
+            starts=sum(result.starts for result in restarts),
+            start_kls=tuple(kl for result in restarts for kl in result.start_kls),
+            spent=sum(result.spent or result.iterations for result in restarts),
             points=oriented(best.points),
             engine=engine,
         )
@@ -97,6 +112,9 @@ class Complexity:
             gradient_norm=0.0,
             relative_change=0.0,
             restart_kls=(),
+            starts=0,
+            start_kls=(),
+            spent=0,
             points=np.zeros((n, 2), dtype=np.float32),
             engine=engine,
         )

@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, signed
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.trend import Trend
 from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
@@ -207,6 +207,8 @@ class _Page:
         self._add("units", f"{measured.units:,}")
         self._add("engine", measured.engine)
         self._add("seed", _short(measured.seed))
+        if (spread := start_spread(measured)) is not None:
+            self._add("starts", f"{measured.starts}, spread {spread:.1%}")
         if len(measured.restart_kls) > 1:
             self._add("restarts", _spread(measured))
         if measured.gradient_norm is not None:
