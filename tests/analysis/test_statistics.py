@@ -268,12 +268,27 @@ def _at_chance(snapshot: Snapshot, *names: str) -> Snapshot:
     return replace(snapshot, trained={**snapshot.trained, **trained}, datasets=datasets)
 
 
+def test_a_network_that_did_not_train_is_told_from_one_that_does_not_generalise() -> None:
+    # Chance is 0.1: 1,000 test inputs allow 0.128, the training inputs of the small study no more.
+    names = ("mnist-d5-relu-r0", "mnist-d5-relu-r1", "mnist-d5-logsig-r0")
+    snapshot = _at_chance(small_study.write().snapshot, *names)
+    learnt = {names[0]: 0.1, names[1]: 0.99, names[2]: None}
+    trained = {
+        name: one.model_copy(update={"train_accuracy": learnt.get(name, one.train_accuracy)})
+        for name, one in snapshot.trained.items()
+    }
+    states = replace(snapshot, trained=trained).networks
+    assert [states[name].flaw for name in names] == ["did not train", "does not generalise", "did not train"]
+    assert states["mnist-d5-relu-r2"].flaw is None and not states["mnist-d5-relu-r2"].at_chance
+
+
 def test_networks_at_chance_enter_unless_asked_otherwise_and_are_named_either_way() -> None:
     snapshot = _at_chance(small_study.write().snapshot, "mnist-d5-relu-r1")
     kept, without = select(snapshot), select(snapshot, exclude_chance=True)
     assert kept.at_chance == without.at_chance == ("mnist-d5-relu-r1",)
     assert not kept.left_out and without.left_out == {"mnist-d5-relu-r1"}
-    assert "1 network at chance (included" in kept.words and "left out, as asked" in without.words
+    assert "1 network at chance: 1 does not generalise (included" in kept.words
+    assert "1 network at chance: 1 does not generalise (left out, as asked)" in without.words
 
     def summary(exclude: bool) -> list[tuple[float | None, int]]:
         return [
