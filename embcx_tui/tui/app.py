@@ -28,9 +28,9 @@ from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
     CreateStudy,
     DeleteStudy,
-    LookedAt,
     Mode,
     OpenStudy,
+    PrefetchStudy,
     ReuseStudy,
     Say,
     StartDemo,
@@ -43,7 +43,8 @@ from embcx_tui.tui.messages import (
     StudyUnreadable,
     TelemetryRead,
 )
-from embcx_tui.tui.mode_screen import LEAST_HEIGHT, LEAST_WIDTH, ModeScreen, too_small
+from embcx_tui.tui.minimum_size import LEAST_HEIGHT, LEAST_WIDTH, too_small
+from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.screen_loading import ScreenLoading, configure_screen, layers_screen, live_screen
 from embcx_tui.tui.session import Session
 from embcx_tui.tui.studies.screen import StudiesScreen
@@ -203,8 +204,8 @@ class EmbcxApp(App[None]):
     async def _follow_study(self, paths: StudyPaths) -> None:
         await (await self._get_watcher()).follow_study(paths)
 
-    async def _look_ahead(self, paths: StudyPaths) -> None:
-        await (await self._get_watcher()).look_ahead(paths)
+    async def _prefetch(self, paths: StudyPaths) -> None:
+        await (await self._get_watcher()).prefetch(paths)
 
     @on(StudiesRead)
     def studies_read(self, event: StudiesRead) -> None:
@@ -280,10 +281,10 @@ class EmbcxApp(App[None]):
         else:
             self._choose_mode = True
 
-    @on(LookedAt)
-    def looked_at(self, event: LookedAt) -> None:
+    @on(PrefetchStudy)
+    def prefetch_study(self, event: PrefetchStudy) -> None:
         if event.paths != self.paths:
-            self.run_worker(self._look_ahead(event.paths), group="ahead")
+            self.run_worker(self._prefetch(event.paths), group="prefetch")
 
     def close_study(self) -> None:
         """Stop following a study and go back to the list."""

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from embcx_tui.tui import keys
-from embcx_tui.tui.mode_screen import MinimumSizeScreen
+from embcx_tui.tui.minimum_size import MinimumSizeScreen
 
 # The part of an id before its dot, as a heading.
 HEADINGS = {

@@ -31,8 +31,8 @@ class OpenStudy(Message):
 
 
 @dataclass
-class LookedAt(Message):
-    """The cursor rests on a study: it may be opened next."""
+class PrefetchStudy(Message):
+    """Read a study that may be opened next, since the cursor rests on it."""
 
     paths: StudyPaths
 

@@ -1,16 +1,14 @@
-"""What all screens share: title, tabs, footer, and one line where the terminal is too small."""
+"""What all screens share: title, tabs, footer, panels, and what they say where no study is open."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.events import Resize
-from textual.geometry import Size
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -19,54 +17,16 @@ from textual.widgets import Static
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Mode
+from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.study_row import state_content
 
 if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
 
 
-LEAST_WIDTH, LEAST_HEIGHT = 40, 12
-# How to quit comes first: it can still be read where the line is cut.
-TOO_SMALL = f"q quits · needs {LEAST_WIDTH}×{LEAST_HEIGHT} cells"
-
-
-def too_small(size: Size) -> bool:
-    """Return whether a terminal of this size, in cells, is too small for any screen."""
-    return size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT
-
-
-class MinimumSizeScreen(Screen[Any]):
-    """A screen that keeps its focus while the terminal is too small: Textual takes the focus from hidden widgets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._small = False
-        self._focused_before: Widget | None = None
-
-    def on_resize(self, event: Resize) -> None:
-        small = too_small(event.size)
-        if small and not self._small:
-            self._focused_before = self.focused
-            # Hidden now, before Textual lays it out: it cannot wrap text to a width of 0.
-            self.set_class(event.size.width < LEAST_WIDTH, "-tiny")
-            self.set_class(event.size.height < LEAST_HEIGHT, "-flat")
-            self.update_node_styles(animate=False)
-        elif self._small and not small:
-            self.call_after_refresh(self._restore_focus)
-        self._small = small
-
-    def _restore_focus(self) -> None:
-        widget = self._focused_before
-        if widget and not self._small:
-            # Through the widget's own queue, which may still hold the message that the widget was hidden.
-            widget.call_later(self._focus_again, widget)
-
-    def _focus_again(self, widget: Widget) -> None:
-        if self.focused is None and not self._small:
-            self.set_focus(widget, scroll_visible=False)
-
-
 APP_NAME = "embcx-tui"
+NO_STUDY = "No study is open.\nPress s for your studies, then Enter on one."
+READING_STUDY = "Reading the study …"
 # Their keys are looked up in the bindings when they are shown, since users can change them.
 TABS: tuple[tuple[Mode, str], ...] = (
     ("studies", "Studies"),
@@ -228,3 +188,48 @@ class ModeScreen(MinimumSizeScreen):
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Update the keys: other screens may have changed what can be done."""
         self.refresh_bindings()
+
+
+class ScreenPanels:
+    """The panels of a screen, in the order of the tab key.
+
+    While one of them has the whole screen, the screen has the class `-zoomed` and the panel the class `-alone`; the
+    rest is up to the style sheet.
+
+    Parameters
+    ----------
+    ids : the panels' ids
+    container : returns the widget that is shown or hidden for a panel; the panel itself unless told
+    """
+
+    def __init__(
+        self,
+        screen: Screen[object],
+        ids: Sequence[str],
+        container: Callable[[Widget], Widget] = lambda panel: panel,
+    ) -> None:
+        self._screen, self._ids, self._container = screen, ids, container
+
+    @property
+    def all(self) -> list[Widget]:
+        return [self._screen.query_one(f"#{id}") for id in self._ids]
+
+    def next(self, by: int, among: Sequence[Widget] | None = None) -> Widget:
+        """Return the panel `by` panels after the focused one; with no panel focused, counted from before the first."""
+        panels = self.all if among is None else among
+        focused = next((index for index, panel in enumerate(panels) if panel.has_focus), -1)
+        return panels[(focused + by) % len(panels)]
+
+    @property
+    def zoomed(self) -> bool:
+        """Whether one panel has the whole screen."""
+        return self._screen.has_class("-zoomed")
+
+    def zoom(self, panel: Widget) -> None:
+        """Give a panel the whole screen."""
+        for other in self.all:
+            self._container(other).set_class(other is panel, "-alone")
+        self._screen.add_class("-zoomed")
+
+    def unzoom(self) -> None:
+        self._screen.remove_class("-zoomed")

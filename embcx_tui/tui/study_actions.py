@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
-from embcx_tui.tui.mode_screen import too_small
+from embcx_tui.tui.minimum_size import too_small
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
+
+
+def ask_to_delete(row: StudyRow) -> Ask:
+    """Return the question before a study is deleted; it is answered by "delete", "keep" or None."""
+    return Ask(
+        f"Delete “{row.name}”?",
+        f"{formatting.several(row.networks, 'network')}, {formatting.several(row.embeddings, 'embedding')} and"
+        f" their figures go for good.\n\n{safe_text(formatting.short_path(row.paths.root))}",
+        (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
+        cancel=None,
+    )
 
 
 class StudyActions:

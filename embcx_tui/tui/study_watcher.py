@@ -111,7 +111,7 @@ class Readers:
         if sum(one.size for one in self._listed.values()) + reader.size <= _LISTED_BYTES:
             self._listed[reader.paths.id] = reader
 
-    def look_ahead(self, paths: StudyPaths) -> None:
+    def prefetch(self, paths: StudyPaths) -> None:
         """Read a study that may be opened next; its errors are reported when it is opened."""
         with contextlib.suppress(EmbcxError, OSError):
             self.open(paths).poll().networks  # noqa: B018  # computed here, and kept by the snapshot
@@ -176,9 +176,9 @@ class StudyWatcher:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
 
-    async def look_ahead(self, paths: StudyPaths) -> None:
+    async def prefetch(self, paths: StudyPaths) -> None:
         """Read a study that may be opened next."""
-        await asyncio.to_thread(self._readers.look_ahead, paths)
+        await asyncio.to_thread(self._readers.prefetch, paths)
 
     async def follow_studies(self) -> None:
         """Post the list of studies until cancelled."""

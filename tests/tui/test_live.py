@@ -18,11 +18,10 @@ from embcx_tui.study.events import NetworkDiverged, Noted, WorkerStarted
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.live.header import LiveHeader, state_words
+from embcx_tui.tui.live.header import LiveHeader, short, state_words, throughput
 from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.live.network_table import NetworksTable
-from embcx_tui.tui.live.throughput import short, throughput
 from embcx_tui.tui.messages import Starting, StudyRead
 from embcx_tui.worker import launch
 from tests.fake_events import START

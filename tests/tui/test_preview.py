@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from embcx_tui.figures.palette import quantise
-from embcx_tui.tui.export import images
+from embcx_tui.tui.export import preview
 from tests.fake_studies import FakeStudy, make_study
 from tests.terminal import PATIENCE_S, Terminal
 from tests.tui.pilot import opened, sees
 from tests.tui.test_layers import small
 
 # What a developer's own terminal may have set.
-_PLAIN = dict.fromkeys(("TMUX", "TERM_PROGRAM", "LC_TERMINAL", "WT_SESSION", images.VARIABLE), "")
+_PLAIN = dict.fromkeys(("TMUX", "TERM_PROGRAM", "LC_TERMINAL", "WT_SESSION", preview.VARIABLE), "")
 _IMAGE = re.compile(rb"\x1b_G|\x1b\]1337|\x1bP[0-9;]*q")
 
 
@@ -119,35 +119,35 @@ def test_other_terminals_are_sent_none_and_told_so(environment: dict[str, str]) 
     ],
 )
 def test_the_environment_tells_the_protocol(environment: dict[str, str], protocol: str | None) -> None:
-    assert images.protocol_of(environment) == protocol
+    assert preview.protocol_of(environment) == protocol
 
 
 def test_without_the_extra_sixel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "find_spec", lambda name: None)
-    assert "embcx-tui[images]" in images.why_unavailable({"TERM": "foot"}, True, True)
-    assert images.why_unavailable({"TERM": "xterm-kitty"}, True, True) == ""
+    monkeypatch.setattr(preview, "find_spec", lambda name: None)
+    assert "embcx-tui[images]" in preview.why_unavailable({"TERM": "foot"}, True, True)
+    assert preview.why_unavailable({"TERM": "xterm-kitty"}, True, True) == ""
 
 
 def test_kittys_number_survives_256_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for process in range(1, 400):
         monkeypatch.setattr(os, "getpid", lambda process=process: process)
-        number = images.image_number(truecolor=False)
-        assert quantise(images.placeholder_rgb(number, truecolor=False)) == number
-    number = images.image_number(truecolor=True)
-    red, green, blue = images.placeholder_rgb(number, truecolor=True)
+        number = preview.image_number(truecolor=False)
+        assert quantise(preview.placeholder_rgb(number, truecolor=False)) == number
+    number = preview.image_number(truecolor=True)
+    red, green, blue = preview.placeholder_rgb(number, truecolor=True)
     assert (red << 16) + (green << 8) + blue == number
 
 
 def test_only_images_are_passed_on() -> None:
     for bad in ("", "aGk=\x1b[2J", "a b", "aGk=\n"):
         with pytest.raises(ValueError, match="not an image"):
-            images.kitty(bad, 20, 4, 4)
+            preview.kitty(bad, 20, 4, 4)
         with pytest.raises(ValueError, match="not an image"):
-            images.inline(bad, 4, 4)
+            preview.inline(bad, 4, 4)
     for bad in ("", "\x1bPq#0\x1b[2J\x1b\\", "\x1bPq#0\x1b\\\x1b[2J"):
         with pytest.raises(ValueError, match="not an image"):
-            images.sixel(bad)
-    assert images.sixel("\x1bP0;0;0q#0~-\x1b\\")
+            preview.sixel(bad)
+    assert preview.sixel("\x1bP0;0;0q#0~-\x1b\\")
 
 
 async def test_a_window_that_is_no_terminal_shows_none() -> None:

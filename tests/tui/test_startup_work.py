@@ -74,13 +74,13 @@ async def test_a_screen_that_first_comes_after_a_change_of_theme_has_its_colours
 def read_ahead(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the ids of the studies that have been read ahead, as they are."""
     ids: list[str] = []
-    look_ahead = Readers.look_ahead
+    prefetch = Readers.prefetch
 
     def noted(readers: Readers, paths: StudyPaths) -> None:
-        look_ahead(readers, paths)
+        prefetch(readers, paths)
         ids.append(paths.id)
 
-    monkeypatch.setattr(Readers, "look_ahead", noted)
+    monkeypatch.setattr(Readers, "prefetch", noted)
     return ids
 
 
@@ -131,7 +131,7 @@ def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_i
     readers = Readers()
     snapshots: dict[str, Snapshot] = {}
     for study in studies:
-        readers.look_ahead(study.paths)
+        readers.prefetch(study.paths)
         snapshots[study.paths.id] = readers.open(study.paths).poll()
     last, first = studies[-1].paths, studies[0].paths
     assert readers.open(last).poll() is snapshots[last.id]

@@ -37,7 +37,7 @@ from embcx_tui.tui.export.save import (
     screen_text,
 )
 from embcx_tui.tui.keys import written
-from embcx_tui.tui.mode_screen import MinimumSizeScreen
+from embcx_tui.tui.minimum_size import MinimumSizeScreen
 from embcx_tui.tui.widgets.choices import Choices
 
 NAMED, ALL, SCREEN_SVG, SCREEN_TEXT = SUBJECTS = (

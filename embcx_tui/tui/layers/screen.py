@@ -20,7 +20,7 @@ from embcx_tui.analysis.selection import select
 from embcx_tui.figures.model import Bars, Dots, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import SealedFile
-from embcx_tui.tui import keys, panels
+from embcx_tui.tui import keys
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.layers.charts import StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
@@ -34,8 +34,7 @@ from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say
-from embcx_tui.tui.mode_screen import ModeScreen
-from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
+from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
@@ -67,7 +66,7 @@ class LayersScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self.controller = LayersController(self._controller_changed)
-        self._panels = panels.Panels(self, ("tree", "bars", "scatter", "numbers"))
+        self._panels = ScreenPanels(self, ("tree", "bars", "scatter", "numbers"))
         self._charts = StudyCharts(self._show_chart)
         self._statistics = StudyStatistics(self._show_numbers)
         self._loader: ScatterLoader | None = None

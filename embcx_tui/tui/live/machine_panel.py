@@ -12,7 +12,7 @@ from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.live.throughput import throughput
+from embcx_tui.tui.live.header import throughput
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, span
 
 _EIGHTHS = "▁▂▃▄▅▆▇█"

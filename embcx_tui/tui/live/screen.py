@@ -25,9 +25,7 @@ from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
 from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
-from embcx_tui.tui.mode_screen import ModeScreen
-from embcx_tui.tui.notices import NO_STUDY, READING_STUDY
-from embcx_tui.tui.panels import Panels
+from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
 from embcx_tui.tui.widgets.line_widget import LineWidget
@@ -64,7 +62,7 @@ class LiveScreen(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._panels = Panels(self, ("networks", *PAGES), self._page)
+        self._panels = ScreenPanels(self, ("networks", *PAGES), self._page)
         self._quantity: Quantity = "loss"
         self._drawn: tuple[object, ...] = ()
         self._rows: str | None = None

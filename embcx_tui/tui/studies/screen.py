@@ -13,15 +13,13 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widgets import Static
 
-from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import (
     DeleteStudy,
-    LookedAt,
     Mode,
     OpenStudy,
+    PrefetchStudy,
     ReuseStudy,
     Say,
     StartDemo,
@@ -31,8 +29,8 @@ from embcx_tui.tui.messages import (
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.studies.details import StudyDetails
 from embcx_tui.tui.studies.study_list import StudyTable
+from embcx_tui.tui.study_actions import ask_to_delete
 from embcx_tui.tui.study_row import StudyRow
-from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 # So long must the pointer rest on a study: a held arrow key moves it faster.
 _RESTS_AFTER_S = 0.15
@@ -113,7 +111,7 @@ class StudiesScreen(ModeScreen):
         if self._resting:
             self._resting.stop()
         if paths:
-            self._resting = self.set_timer(_RESTS_AFTER_S, lambda: self.post_message(LookedAt(paths)))
+            self._resting = self.set_timer(_RESTS_AFTER_S, lambda: self.post_message(PrefetchStudy(paths)))
 
     @property
     def pointed(self) -> StudyPaths | None:
@@ -166,13 +164,4 @@ class StudiesScreen(ModeScreen):
             if answer == "delete":
                 self.post_message(DeleteStudy(row.paths))
 
-        self.app.push_screen(
-            Ask(
-                f"Delete “{row.name}”?",
-                f"{formatting.several(row.networks, 'network')}, {formatting.several(row.embeddings, 'embedding')} and"
-                f" their figures go for good.\n\n{safe_text(formatting.short_path(row.paths.root))}",
-                (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
-                cancel=None,
-            ),
-            answered,
-        )
+        self.app.push_screen(ask_to_delete(row), answered)

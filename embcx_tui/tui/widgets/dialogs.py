@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from embcx_tui.tui import keys
-from embcx_tui.tui.mode_screen import MinimumSizeScreen
+from embcx_tui.tui.minimum_size import MinimumSizeScreen
 
 
 class Answer(NamedTuple):
