@@ -11,8 +11,8 @@ from typing import Any
 from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.timing import record_parts, timed
 from embcx_tui.compute.tsne.gradient_descent import never
-from embcx_tui.store.calibration import remember, stored
 from embcx_tui.store.library import create_study
+from embcx_tui.store.machine_records import store_calibration, stored_calibration
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.worker.journal import Journal
@@ -38,10 +38,10 @@ def breakdown(name: str, settings: StudySettings) -> dict[str, Any]:
     Parts run on several threads at once: their seconds add up to more than the wall time. `share` is of their sum.
     """
     device = str(choose_device(settings.machine.device))
-    calibration = stored(device)
+    calibration = stored_calibration(device)
     with _temporary_home(), record_parts() as times:
         if calibration:  # or the study would measure this machine first
-            remember(device, calibration, device)
+            store_calibration(device, calibration, device)
         paths = create_study(settings)
         _, timing = timed(lambda: compute_study(paths, Journal(paths), never))
     total = sum(times.seconds.values()) or 1.0

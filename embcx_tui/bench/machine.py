@@ -17,8 +17,8 @@ import torch
 
 from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, Value
+from embcx_tui.store.machine_records import numeric_versions
 from embcx_tui.study.text import safe_text
-from embcx_tui.study.versions import numeric_versions
 
 # Reports progress: one line about what is measured now.
 Say = Callable[[str], None]

@@ -23,11 +23,10 @@ from embcx_tui.compute.timing import medians, timed
 from embcx_tui.compute.training.memory import memory_estimate
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
-from embcx_tui.store.calibration import Calibration
+from embcx_tui.store.machine_records import Calibration
 from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.presets import load_preset
-from embcx_tui.study.settings import StudySettings
+from embcx_tui.study.settings import StudySettings, load_preset
 from embcx_tui.worker.calibrate import noise_dataset, settings_for
 
 DATASETS = ("mnist", "svhn")

@@ -24,12 +24,10 @@ from embcx_tui.figures.export import (
 )
 from embcx_tui.figures.image.render import Format
 from embcx_tui.figures.model import Figure, FigureBuilder
-from embcx_tui.store.arrays import read_arrays
-from embcx_tui.store.files import make_folder
+from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text

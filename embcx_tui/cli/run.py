@@ -16,15 +16,19 @@ from rich.text import Text
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import long_duration
 from embcx_tui.analysis.summary import summarise
-from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, say_error
-from embcx_tui.cli.tables import print_table
+from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, StudyReader
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
-from embcx_tui.study.presets import load_preset, preset_names
-from embcx_tui.study.settings import StudySettings, apply_overrides, read_study_file, validate
+from embcx_tui.study.settings import (
+    StudySettings,
+    apply_overrides,
+    load_preset,
+    preset_names,
+    read_study_file,
+    validate,
+)
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 

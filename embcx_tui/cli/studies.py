@@ -20,11 +20,10 @@ from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.tables import TABLES
-from embcx_tui.cli.tables import print_table, table_lines
+from embcx_tui.cli import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.store.reader import StudyReader, read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.naming import architecture_name, dataset_title
 from embcx_tui.study.plan import Architecture

@@ -65,7 +65,7 @@ class WorkerStarted(Event):
 class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
-    `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
+    `calibration` are the fields of store.machine_records.Calibration as they were then; empty where none was stored.
     """
 
     kind: Literal["machine"] = "machine"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import facts
-from embcx_tui.study.plan import Architecture, Network
+from embcx_tui.study.plan import Architecture, Network, dataset_key, short_hash
 from embcx_tui.study.settings import ACTIVATIONS, Method
 from embcx_tui.study.text import safe_text
 
@@ -142,7 +141,7 @@ def figure_name(
     """Return the name of a figure: `KIND-DATASET[-DEPTH][-ACTIVATION][-runRUN][-CONTROL][-ENDING …]`."""
     parts = [
         kind,
-        ids.dataset_key(dataset),
+        dataset_key(dataset),
         "" if depth is None else str(depth),
         activation or "",
         "" if run is None else f"run{run}",
@@ -171,7 +170,7 @@ def comparison_name(kind: str, networks: Sequence[Network], *endings: str) -> st
     if len(names) <= _MAX_IDS_IN_NAME:
         joined = "_".join(names)
     else:
-        joined = f"{names[0]}-and-{len(names) - 1}-more-{ids.short_hash(*names, length=4)}"
+        joined = f"{names[0]}-and-{len(names) - 1}-more-{short_hash(*names, length=4)}"
     return "-".join([kind, joined, *endings])
 
 

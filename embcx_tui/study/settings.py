@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -34,6 +35,7 @@ MAX_NETWORKS = 20_000
 # The exact engine keeps dense N × N matrices: 100 MB each at 5,000 points in float32.
 MAX_EXACT_POINTS = 5_000
 MAX_STUDY_FILE_BYTES = 1_000_000
+_PRESETS = Path(__file__).with_name("presets")
 # Both t-SNE's definition and openTSNE require a perplexity below a third of the points.
 POINTS_PER_PERPLEXITY = 3
 
@@ -292,7 +294,7 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
             section, _, name = key.rpartition(".")
             target = result.setdefault(section, {}) if section else result
             if isinstance(target, dict):
-                target[name] = parse_value(raw.strip(), is_list=_is_list(key))
+                target[name] = parse_typed_value(raw.strip(), is_list=_is_list(key))
     if mistakes:
         raise SettingsError(tuple(mistakes))
     return result
@@ -303,17 +305,40 @@ def _is_list(key: str) -> bool:
     return bool(section) and isinstance(getattr(StudySettings.model_fields[section].default, name), tuple)
 
 
-def parse_value(raw: str, is_list: bool) -> Any:
+def parse_typed_value(raw: str, is_list: bool) -> Any:
     """Return the value that a user typed: TOML where it is TOML, else text; `3, 4` is a list where a list belongs."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         pass
     if is_list:
-        return [parse_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
+        return [parse_typed_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
     return raw
 
 
 def to_toml(settings: StudySettings) -> str:
     """Return the complete study file of `settings`, defaults written out."""
     return tomli_w.dumps(settings.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A ready-made study: its name, one sentence about it, and its settings."""
+
+    name: str
+    about: str
+    settings: StudySettings
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets, `demo` first, then the paper's figures in their order."""
+    found = [path.stem for path in _PRESETS.glob("*.toml")]
+    return tuple(sorted(found, key=lambda name: (name != "demo", name)))
+
+
+def load_preset(name: str) -> Preset:
+    """Return the preset called `name`; raises KeyError where there is none."""
+    if name not in preset_names():
+        raise KeyError(name)
+    text = (_PRESETS / f"{name}.toml").read_text(encoding="utf-8")
+    return Preset(name, text.partition("\n")[0].removeprefix("#").strip(), validate(parse_toml(text)))

@@ -17,11 +17,10 @@ from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne.result import Complexity, Measurement
-from embcx_tui.store.arrays import read_arrays, write_arrays
+from embcx_tui.store.files import read_arrays, write_arrays
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study import ids
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
-from embcx_tui.study.plan import Cohort, Network
+from embcx_tui.study.plan import Cohort, Network, sample_id
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.worker.background import BackgroundQueue
 from embcx_tui.worker.embed import Activations, Job, Result, embed
@@ -125,7 +124,7 @@ class Measuring:
     def _sample(self, run: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
         if run not in self._samples:
-            drawn = self._journal.snapshot.samples[ids.sample_id(self._dataset.name, run)]
+            drawn = self._journal.snapshot.samples[sample_id(self._dataset.name, run)]
             arrays = read_arrays(self._paths.root, drawn.file)
             self._samples[run] = arrays["index"], arrays["label"]
         return self._samples[run]

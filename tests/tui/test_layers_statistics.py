@@ -13,8 +13,7 @@ from embcx_tui.analysis.formatting import break_words, effect_words, number
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.statistics import Trend, trends
 from embcx_tui.analysis.summary import LayerSummary, measurements, summarise
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.layers import statistics_cache
