@@ -18,8 +18,8 @@ from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import break_words, number
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.statistics import Relation, Trend, relations, trends
-from embcx_tui.analysis.summary import LayerSummary, summarise_selection
-from embcx_tui.analysis.tables import TABLES
+from embcx_tui.analysis.summary import LayerSummary, measurements, summarise_selection
+from embcx_tui.analysis.tables import TABLES, csv_table
 from embcx_tui.cli import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -92,17 +92,12 @@ def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exc
     if as_json:
         print_measurements(paths, exclude_chance)
     elif as_csv or table:
-        from embcx_tui.analysis.tables import csv_table
-
         click.echo(csv_table(read_study(paths), table or TABLES[0], exclude_chance), nl=False)
     else:
         click.echo(summary_text(read_study(paths), exclude_chance))
 
 
 def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
-    """Print the JSON document of `show --json`."""
-    from embcx_tui.analysis.summary import measurements
-
     click.echo(json.dumps(measurements(read_study(paths), exclude_chance), indent=1, allow_nan=False))
 
 
@@ -111,24 +106,14 @@ def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the study ends.")
 def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
-    paths = find_study(study)
-    if following:
-        follow_log(paths)
-        return
-    for line in read_study(paths).log:
-        click.echo(str(line))
-
-
-def follow_log(paths: StudyPaths) -> None:
-    """Print a study's log lines as they come, until its worker ends."""
-    reader = StudyReader(paths)
+    reader = StudyReader(find_study(study))
     shown = 0
     while True:
         snapshot = reader.poll()
         for line in snapshot.log[shown:]:
             click.echo(str(line))
         shown = len(snapshot.log)
-        if snapshot.state != "running":
+        if not following or snapshot.state != "running":
             return
         time.sleep(_FOLLOW_POLL_S)
 
@@ -180,7 +165,9 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
         "",
         *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
-    lines += _trend_lines(snapshot, trends(selection)) + _relation_lines(relations(selection))
+    lines += _trend_lines(snapshot, trends(selection))
+    if found := relations(selection):
+        lines += ["", *(_relation_words(one) for one in found)]
     # Of layers, not of means: a run's input is in the mean of every architecture.
     degenerate = sum(one.degenerate for one in snapshot.measured.values())
     if degenerate:
@@ -215,12 +202,7 @@ def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
     return ["", *table_lines(head, rows), note, *(f"–: {reason}" for reason in reasons)]
 
 
-def _relation_lines(found: Sequence[Relation]) -> list[str]:
-    lines = [relation_words(one) for one in found]
-    return ["", *lines] if lines else []
-
-
-def relation_words(one: Relation) -> str:
+def _relation_words(one: Relation) -> str:
     """Return complexity against accuracy of one dataset as one sentence."""
     start = f"{dataset_title(one.dataset)}: complexity of the last hidden layer against test accuracy"
     if one.rho is None:

@@ -80,9 +80,11 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
             if event.method != SCORE_METHOD:
                 return "info", f"{name}: embedded by {event.method}"
             score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
-            # A converged, sound layer needs no remark.
-            remarks = [word for word, holds in _remarks(event) if holds]
-            return ("warning" if event.degenerate else "info"), ", ".join([f"{name}: {score}", *remarks])
+            if event.degenerate:
+                score += f", degenerate ({event.duplicates} duplicate rows)"
+            if not event.converged and event.kl is not None:
+                score += ", not converged"
+            return ("warning" if event.degenerate else "info"), f"{name}: {score}"
         case events.LayerFailed():
             return "error", f"{event.layer_id} could not be measured by {event.method}: {event.reason}"
         case events.Noted():
@@ -95,13 +97,6 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
             return "error", f"failed: {event.reason}"
         case events.CheckpointSaved() | events.SampleDrawn() | events.StudyAccepted():
             raise ValueError(f"{event.kind} has no line in the log")
-
-
-def _remarks(event: events.LayerMeasured) -> tuple[tuple[str, bool], ...]:
-    return (
-        (f"degenerate ({event.duplicates} duplicate rows)", event.degenerate),
-        ("not converged", not event.converged and event.kl is not None),
-    )
 
 
 def _epoch(event: events.EpochTrained, plan: Plan, networks: tuple[str, ...]) -> str:

@@ -279,8 +279,8 @@ class _Draft:
     def _start_cohort(self, event: events.CohortStarted) -> None:
         known = self._history(event.cohort)
         # Epochs after the one that it continues from will be trained again and must not count as progress.
-        same = known is not None and known.networks == event.networks
-        kept = {epoch: trained for epoch, trained in known.epochs.items() if epoch <= event.epoch} if same else {}
+        before = known.epochs if known and known.networks == event.networks else {}
+        kept = {epoch: trained for epoch, trained in before.items() if epoch <= event.epoch}
         self._mapping("histories")[event.cohort] = History(event.networks, kept)
         self._epochs.pop(event.cohort, None)
 

@@ -14,13 +14,6 @@ from embcx_tui.study.settings import ACTIVATIONS, Method
 from embcx_tui.study.text import safe_text
 
 METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
-_PRINTED = {
-    "mnist": "MNIST",
-    "svhn": "SVHN",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR-10",
-}
 # More network ids than this make a file name too long to read.
 _MAX_IDS_IN_NAME = 3
 
@@ -32,7 +25,8 @@ def dataset_title(dataset: str) -> str:
 
 def printed_name(dataset: str) -> str:
     """Return what a dataset is called in print: `Fashion-MNIST`."""
-    return _PRINTED.get(dataset) or dataset_title(dataset)
+    known = facts(dataset)
+    return known.printed if known and known.printed else dataset_title(dataset)
 
 
 def full_title(dataset: str) -> str:

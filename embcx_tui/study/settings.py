@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,12 +23,12 @@ Engine = Literal["exact", "opentsne"]
 Control = Literal["untrained", "shuffled"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
-ACTIVATIONS: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu")
-METHODS: tuple[Method, ...] = ("tsne", "pca", "lle", "mds", "isomap")
-CONTROLS: tuple[Control, ...] = ("untrained", "shuffled")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+METHODS: tuple[Method, ...] = get_args(Method)
+CONTROLS: tuple[Control, ...] = get_args(Control)
 # The method whose exact KL is the complexity of a layer; every study has it.
 SCORE_METHOD: Method = "tsne"
-METRICS: tuple[Metric, ...] = ("knn", "probe", "separation", "gdv", "twonn", "rank")
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # More networks than this must be a typing error (the whole paper has 280).
 MAX_NETWORKS = 20_000
@@ -225,13 +225,17 @@ def _mistake(detail: ErrorDetails) -> Mistake:
     if not key and "." in kind:  # a rule about the whole study names its key as the error's type
         return Mistake(kind, text)
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.6)
-        return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+        return _unknown(key)
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
     text = _PLAIN.get(kind, text.replace("Input should be", "must be").replace("equal to or ", ""))
     shown = safe_text(repr(given), 60)
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
+
+
+def _unknown(key: str) -> Mistake:
+    near = difflib.get_close_matches(key, known_keys(), n=1)
+    return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 # Plain words for pydantic's types of error, as somebody who writes TOML would say it.
@@ -281,15 +285,13 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
         key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
     }
     mistakes: list[Mistake] = []
-    known = known_keys()
     for assignment in assignments:
         key, equals, raw = assignment.partition("=")
         key = key.strip()
         if not equals:
             mistakes.append(Mistake(safe_text(key, 60), "write --set KEY=VALUE"))
-        elif key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            mistakes.append(Mistake(safe_text(key, 60), "unknown key" + (f"; did you mean {near[0]}?" if near else "")))
+        elif key not in known_keys():
+            mistakes.append(_unknown(safe_text(key, 60)))
         else:
             section, _, name = key.rpartition(".")
             target = result.setdefault(section, {}) if section else result
