@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.store.arrays import write_arrays
+from embcx_tui.store.files import write_arrays
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.events import (
     AnyEvent,
@@ -29,7 +28,7 @@ from embcx_tui.study.events import (
     SampleDrawn,
     SealedFile,
 )
-from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, make_plan
+from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, make_plan, sample_id
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import StudySettings
 
@@ -158,7 +157,7 @@ def _sample_file(paths: StudyPaths, cohort: Cohort, run: int, points: int, shape
     inputs = np.repeat(np.clip(image, 0, 1)[..., None], channels, axis=3).reshape(points, -1).astype(np.float32)
     return write_arrays(
         paths.arrays,
-        f"{ids.sample_id(cohort.dataset, run)}.npz",
+        f"{sample_id(cohort.dataset, run)}.npz",
         {"index": np.arange(points), "label": labels, "input": inputs},
     )
 

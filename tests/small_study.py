@@ -11,12 +11,11 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.store.arrays import read_arrays, write_arrays
+from embcx_tui.store.files import read_arrays, write_arrays
 from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.events import (
     CohortStarted,
     DatasetLoaded,
@@ -27,8 +26,7 @@ from embcx_tui.study.events import (
     SampleDrawn,
     SealedFile,
 )
-from embcx_tui.study.ids import sample_id
-from embcx_tui.study.plan import Layer, make_plan
+from embcx_tui.study.plan import Layer, make_plan, sample_id
 from embcx_tui.study.settings import StudySettings, validate
 
 CLASSES = tuple("0123456789")

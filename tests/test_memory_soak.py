@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import psutil
 
-from embcx_tui.store.reader import StudyReader
-from embcx_tui.store.telemetry import Telemetry
+from embcx_tui.store.machine_records import Telemetry
+from embcx_tui.store.snapshot import StudyReader
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.messages import StudyRead, TelemetryRead
 from tests.fake_events import START

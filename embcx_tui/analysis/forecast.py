@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from embcx_tui.store.calibration import ROUGH, Calibration, from_values
+from embcx_tui.store.machine_records import ROUGH, Calibration, calibration_of
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO, facts
 from embcx_tui.study.plan import Cohort, Network, Plan
@@ -160,7 +160,7 @@ class Progress:
 def progress(snapshot: Snapshot) -> Progress:
     """Return the progress of a study, by its own speed where that is known, else by its machine's calibration."""
     plan = snapshot.plan
-    calibration = from_values(snapshot.machine.calibration) if snapshot.machine else None
+    calibration = calibration_of(snapshot.machine.calibration) if snapshot.machine else None
     expected = forecast(plan, calibration or ROUGH)
     done, planned = _embeddings(snapshot)
     embedding_s = _embedding_rates(snapshot, expected)

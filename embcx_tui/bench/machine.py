@@ -18,8 +18,8 @@ import torch
 from embcx_tui.bench.results import Clock, FirstCall, Machine
 from embcx_tui.compute.device import cores, cpu_model
 from embcx_tui.compute.timing import Timing, Value
+from embcx_tui.store.machine_records import numeric_versions
 from embcx_tui.study.text import safe_text
-from embcx_tui.study.versions import numeric_versions
 
 # Reports progress: one line about what is measured now.
 Say = Callable[[str], None]

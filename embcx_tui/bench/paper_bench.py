@@ -27,12 +27,11 @@ from embcx_tui.compute.timing import Timing, medians, record_parts, timed
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import never
 from embcx_tui.compute.tsne.result import Measurement
-from embcx_tui.store.calibration import Calibration, remember, stored
 from embcx_tui.store.library import create_study
+from embcx_tui.store.machine_records import Calibration, store_calibration, stored_calibration
 from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.presets import load_preset
-from embcx_tui.study.settings import StudySettings
+from embcx_tui.study.settings import StudySettings, load_preset
 from embcx_tui.worker.calibrate import noise_dataset, settings_for
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.run import compute_study
@@ -224,10 +223,10 @@ def _cut(settings: StudySettings, runs: int, epochs: int, per_class: int) -> Stu
 def breakdown(settings: StudySettings) -> tuple[Timing, list[PartRow]]:
     """Compute a study by the worker's own code, in a temporary folder; return its time and that of its parts."""
     device = str(choose_device(settings.machine.device))
-    calibration = stored(device)
+    calibration = stored_calibration(device)
     with _temporary_home(), record_parts() as times:
         if calibration:  # or the study would measure this machine first
-            remember(device, calibration, device)
+            store_calibration(device, calibration, device)
         paths = create_study(settings)
         _, timing = timed(lambda: compute_study(Journal(paths), never))
     total = sum(times.seconds.values()) or 1.0

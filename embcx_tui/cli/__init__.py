@@ -1,9 +1,14 @@
-"""The command line. Each command imports what it needs when it is called: `--help` must not wait for anything."""
+"""The command line, and what its commands share: exit codes, one line for every error, aligned tables.
+
+Each command imports what it needs when it is called: `--help` must not wait for anything.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -15,83 +20,64 @@ from embcx_tui.study.errors import EmbcxError
 OK, FAILED, BAD_REQUEST, PARTLY, STOPPED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
 
 
+# Module and short help of each command, so that --help imports none of them; a command without help is not listed.
+_COMMANDS = {
+    "open": ("run", "Open the application on one study (reattach)."),
+    "presets": ("run", "The ready-made studies."),
+    "run": ("run", "Run a study: a preset's name or a TOML file."),
+    "resume": ("run", "Go on with a study that was stopped or lost."),
+    "list": ("studies", "Studies with their state."),
+    "show": ("studies", "The measurements of a study."),
+    "logs": ("studies", "The log of a study."),
+    "stop": ("studies", "Stop a study after its epoch; nothing is lost."),
+    "delete": ("studies", "Delete a study with all its files."),
+    "export": ("figures", "Draw a study's figures as PNG, SVG or PDF."),
+    "draw": ("figures", ""),  # for the application
+    "report": ("figures", "Write a study as one Markdown page with figures and tables."),
+    "data": ("data", "Datasets: what is there, fetch, check."),
+    "doctor": ("doctor", "What this machine has, and what is missing."),
+    "bench": ("bench", "How fast this machine is, beside the best of the libraries."),
+}
+# Wide enough that no table wraps where its text goes to a file or a pipe.
+_UNLIMITED_WIDTH = 100_000
+
+
 class LazyGroup(click.Group):
     """A group whose commands live in modules of this package, imported when they are named."""
 
-    _homes = {  # noqa: RUF012  # never changed
-        "open": "run",
-        "presets": "run",
-        "run": "run",
-        "resume": "run",
-        "list": "studies",
-        "show": "studies",
-        "logs": "studies",
-        "stop": "studies",
-        "delete": "studies",
-        "export": "figures",
-        "draw": "figures",  # for the application; not listed
-        "report": "figures",
-        "data": "data",
-        "doctor": "doctor",
-        "bench": "bench",
-    }
-
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_SUMMARIES)
+        return [name for name, (_, summary) in _COMMANDS.items() if summary]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        home = self._homes.get(cmd_name)
-        if home is None:
+        if cmd_name not in _COMMANDS:
             return None
         from importlib import import_module
 
-        command = getattr(import_module(f"embcx_tui.cli.{home}"), f"{cmd_name}_command")
+        command = getattr(import_module(f"embcx_tui.cli.{_COMMANDS[cmd_name][0]}"), f"{cmd_name}_command")
         assert isinstance(command, click.Command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self._homes and not args[0].startswith("-"):
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             import difflib
 
             from embcx_tui.study.text import safe_text
 
-            near = difflib.get_close_matches(args[0], _SUMMARIES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(_SUMMARIES)}"
+            listed = self.list_commands(ctx)
+            near = difflib.get_close_matches(args[0], listed, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(listed)}"
             raise click.UsageError(f"there is no command {safe_text(args[0], 60)!r}; {hint}")
         return super().resolve_command(ctx, args)
 
-
-# One short help a command, so that --help imports none of them.
-_SUMMARIES = {
-    "open": "Open the application on one study (reattach).",
-    "presets": "The ready-made studies.",
-    "run": "Run a study: a preset's name or a TOML file.",
-    "resume": "Go on with a study that was stopped or lost.",
-    "list": "Studies with their state.",
-    "show": "The measurements of a study.",
-    "logs": "The log of a study.",
-    "stop": "Stop a study after its epoch; nothing is lost.",
-    "delete": "Delete a study with all its files.",
-    "export": "Draw a study's figures as PNG, SVG or PDF.",
-    "report": "Write a study as one Markdown page with figures and tables.",
-    "data": "Datasets: what is there, fetch, check.",
-    "doctor": "What this machine has, and what is missing.",
-    "bench": "How fast this machine is, beside the best of the libraries.",
-}
-
-
-class Overview(LazyGroup):
-    """Formats the list of commands from the summaries, importing nothing."""
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_SUMMARIES.items()))
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
 @click.group(
-    cls=Overview,
+    cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -158,3 +144,46 @@ def _record_defect() -> str:
     except OSError:
         return "its traceback could not be written down"
     return f"please report it with {path}"
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Return a table as lines of plain text; `head` empty: without one.
+
+    The columns whose numbers are in `left` are aligned to the left, the others to the right. On a terminal the table
+    has a line under its head and fits the width; elsewhere each row is one line, however long.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    body = [[Text(cell) for cell in row] for row in rows]
+    on_terminal = sys.stdout.isatty()
+    console = Console(
+        file=io.StringIO(),
+        width=None if on_terminal else _UNLIMITED_WIDTH,
+        color_system=None,
+        legacy_windows=False,
+    )
+    table = Table(
+        box=box.SIMPLE_HEAD if on_terminal and head else None,
+        show_header=bool(head),
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1),
+    )
+    for index in range(len(head or body[0])):
+        table.add_column(
+            Text(head[index]) if head else "", justify="left" if index in left else "right", overflow="fold"
+        )
+    for row in body:
+        table.add_row(*row)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> None:
+    """Print the lines of `table_lines`."""
+    for line in table_lines(head, rows, left):
+        click.echo(line)

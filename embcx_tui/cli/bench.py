@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from embcx_tui.analysis.formatting import long_duration
-from embcx_tui.cli.tables import table_lines
+from embcx_tui.cli import table_lines
 from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:

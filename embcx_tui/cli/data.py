@@ -9,8 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from embcx_tui.cli import OK, PARTLY
-from embcx_tui.cli.tables import print_table
+from embcx_tui.cli import OK, PARTLY, print_table
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE, DatasetFacts, missing_files
 from embcx_tui.study.errors import RequestError

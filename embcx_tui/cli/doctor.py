@@ -14,12 +14,12 @@ from typing import Any, Literal
 import click
 
 from embcx_tui import __version__
-from embcx_tui.cli.tables import print_table
+from embcx_tui.cli import print_table
+from embcx_tui.store.machine_records import NUMERIC_LIBRARIES, library_versions
 from embcx_tui.store.paths import data_folder, home
 from embcx_tui.study.dataset_catalogue import CATALOGUE, missing_files
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
-from embcx_tui.study.versions import NUMERIC_LIBRARIES, library_versions
 from embcx_tui.tui.terminal import colour_depth
 
 Verdict = Literal["ok", "note", "bad"]

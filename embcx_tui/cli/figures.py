@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from embcx_tui.analysis.report import report
+from embcx_tui.analysis.selection import select
 from embcx_tui.cli.studies import EXCLUDE_CHANCE
 from embcx_tui.figures.export import (
     FORMATS,
@@ -22,14 +24,14 @@ from embcx_tui.figures.export import (
     write_figures,
     write_files,
 )
+from embcx_tui.figures.gallery import explain_missing, missing_paper_figures, resolve, study_figures
 from embcx_tui.figures.image.render import Format
 from embcx_tui.figures.model import Figure, FigureBuilder
-from embcx_tui.store.arrays import read_arrays
-from embcx_tui.store.files import make_folder
+from embcx_tui.figures.serialization import figure_of
+from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text
@@ -60,8 +62,6 @@ def export_command(
     study: str, name: str, format: Format, size: str, dpi: int, out: Path | None, listing: bool, exclude_chance: bool
 ) -> None:
     """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
-    from embcx_tui.figures.gallery import explain_missing, missing_paper_figures, resolve
-
     paths = find_study(study)
     snapshot = read_study(paths)
     figures = figures_of(paths, snapshot, exclude_chance)
@@ -139,8 +139,6 @@ def draw_command(
 
 
 def _requested_figure(study: str | None, name: str | None, exclude_chance: bool) -> Figure:
-    from embcx_tui.figures.serialization import figure_of
-
     if study is None or name is None:
         return figure_of(sys.stdin.read())
     paths = find_study(study)
@@ -152,15 +150,11 @@ def _requested_figure(study: str | None, name: str | None, exclude_chance: bool)
 
 def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> dict[str, FigureBuilder]:
     """Return the figures that a study has data for, which read its array files when they are built."""
-    from embcx_tui.figures.gallery import study_figures
-
     return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
 
 
 def say_left_out(snapshot: Snapshot, exclude_chance: bool) -> None:
     """Say on standard error which networks diverged or are at chance, and whether they were left out."""
-    from embcx_tui.analysis.selection import select
-
     words = select(snapshot, exclude_chance).words
     if words:
         click.echo(f"embcx-tui: {words}", err=True)
@@ -192,7 +186,6 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
     It has every figure except the embeddings of single networks, which `export` draws.
     """
     from embcx_tui.analysis.json_csv import TABLES, csv_table
-    from embcx_tui.analysis.report import report
 
     paths = find_study(study)
     snapshot = read_study(paths)

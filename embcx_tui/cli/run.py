@@ -16,15 +16,20 @@ from rich.text import Text
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import long_duration
 from embcx_tui.analysis.summary import summarise
-from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, say_error
-from embcx_tui.cli.tables import print_table
+from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
+from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, StudyReader
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
-from embcx_tui.study.presets import load_preset, preset_names
-from embcx_tui.study.settings import StudySettings, apply_overrides, read_study_file, validate
+from embcx_tui.study.settings import (
+    StudySettings,
+    apply_overrides,
+    load_preset,
+    preset_names,
+    read_study_file,
+    validate,
+)
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 
@@ -78,9 +83,7 @@ def run_command(
     Ctrl-C stops it cleanly and says how to go on. Exit codes: 0 complete, 1 failed, 2 bad request, 3 partly failed
     (a network diverged or a layer could not be measured), 4 stopped, 130 stopped by Ctrl-C.
     """
-    from embcx_tui.worker.launch import begin
-
-    _follow_or_detach(ctx, begin(requested_settings(study, assignments, name)), detach, as_json)
+    _follow_or_detach(ctx, launch.begin(requested_settings(study, assignments, name)), detach, as_json)
 
 
 @click.command("resume")
@@ -90,16 +93,11 @@ def run_command(
 @click.pass_context
 def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) -> None:
     """Go on with STUDY from its last checkpoint and follow it; exit codes as `run`."""
-    from embcx_tui.store.library import find_study
-    from embcx_tui.worker.launch import await_acceptance, start
-
     paths = find_study(study)
-    reader = start(paths)
+    reader = launch.start(paths)
     try:
-        await_acceptance(reader)
+        launch.await_acceptance(reader)
     except KeyboardInterrupt:
-        from rich.console import Console
-
         ctx.exit(interrupted(paths, Console(stderr=True, highlight=False)))
     _follow_or_detach(ctx, paths, detach, as_json)
 
@@ -109,8 +107,7 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
     if detach:
         click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
         ctx.exit(OK)
-
-    code = follow(paths, quiet=as_json)
+    code = _follow(paths, quiet=as_json)
     if as_json:
         from embcx_tui.cli.studies import print_measurements
 
@@ -118,10 +115,11 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
     ctx.exit(code)
 
 
+# How often a study that runs is looked at.
 _POLL_S = 0.25
 
 
-def follow(paths: StudyPaths, *, quiet: bool = False) -> int:
+def _follow(paths: StudyPaths, *, quiet: bool) -> int:
     """Show a study until its worker ends; return the exit code. With `quiet` only warnings and errors are shown."""
     console = Console(stderr=True, highlight=False)
     reader = StudyReader(paths)
@@ -151,20 +149,13 @@ def _watch(reader: StudyReader, console: Console, quiet: bool) -> Snapshot:
             if snapshot.state != "running":
                 return snapshot
             now = progress(snapshot)
-            display.update(task, completed=now.fraction, description=_doing(snapshot), left=_left(now.seconds_left))
+            doing = (
+                f"{snapshot.name}: {now.network_epochs:,}/{now.network_epochs_planned:,} network epochs, "
+                f"{now.embeddings:,}/{now.embeddings_planned:,} embeddings"
+            )
+            left = "" if now.seconds_left is None else f"about {long_duration(now.seconds_left)} left"
+            display.update(task, completed=now.fraction, description=doing, left=left)
             time.sleep(_POLL_S)
-
-
-def _doing(snapshot: Snapshot) -> str:
-    now = progress(snapshot)
-    return (
-        f"{snapshot.name}: {now.network_epochs:,}/{now.network_epochs_planned:,} network epochs, "
-        f"{now.embeddings:,}/{now.embeddings_planned:,} embeddings"
-    )
-
-
-def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"about {long_duration(seconds)} left"
 
 
 def interrupted(paths: StudyPaths, console: Console) -> int:
@@ -204,7 +195,6 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
 @click.pass_context
 def open_command(ctx: click.Context, study: str | None) -> NoReturn:
     """Open the application on STUDY: live while it runs, its layers otherwise."""
-    from embcx_tui.store.library import find_study
     from embcx_tui.tui.terminal import unusable
 
     paths = find_study(study) if study else None

@@ -21,11 +21,10 @@ from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
-from embcx_tui.cli.tables import print_table, table_lines
+from embcx_tui.cli import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.store.reader import StudyReader, read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.naming import architecture_name, dataset_title
 from embcx_tui.study.plan import Architecture
@@ -113,24 +112,14 @@ def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the study ends.")
 def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
-    paths = find_study(study)
-    if following:
-        follow_log(paths)
-        return
-    for line in read_study(paths).log:
-        click.echo(str(line))
-
-
-def follow_log(paths: StudyPaths) -> None:
-    """Print a study's log lines as they come, until its worker ends."""
-    reader = StudyReader(paths)
+    reader = StudyReader(find_study(study))
     shown = 0
     while True:
         snapshot = reader.poll()
         for line in snapshot.log[shown:]:
             click.echo(str(line))
         shown = len(snapshot.log)
-        if snapshot.state != "running":
+        if not following or snapshot.state != "running":
             return
         time.sleep(_FOLLOW_POLL_S)
 
@@ -184,7 +173,8 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
         *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
     lines += _trend_lines(snapshot, trends(selection)) + _control_lines(snapshot, control_differences(selection))
-    lines += _relation_lines(relations(selection))
+    if found := relations(selection):
+        lines += ["", *(_relation_words(one) for one in found)]
     # Of layers, not of means: a run's input is in the mean of every architecture.
     degenerate = sum(one.degenerate for one in snapshot.measured.values())
     if degenerate:
@@ -252,12 +242,7 @@ def _difference_cell(one: Difference | None) -> str:
     return f"{signed(one.difference, 2, plus=True)}{interval}"
 
 
-def _relation_lines(found: Sequence[Relation]) -> list[str]:
-    lines = [relation_words(one) for one in found]
-    return ["", *lines] if lines else []
-
-
-def relation_words(one: Relation) -> str:
+def _relation_words(one: Relation) -> str:
     """Return complexity against accuracy of one dataset as one sentence."""
     start = f"{dataset_title(one.dataset)}: complexity of the last hidden layer against test accuracy"
     if one.rho is None:

@@ -53,28 +53,23 @@ def read_journal(path: Path, position: int = 0) -> JournalBatch:
 
     A missing file is an empty journal. A file shorter than `position` is read from its start (it was replaced).
     """
+    events: list[AnyEvent] = []
+    damaged = 0
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with path.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size < position:
+                position = 0
+            for line in _lines(file.fileno(), position):
+                event = open_line(line)
+                position += len(line) + 1
+                if event is None:
+                    damaged += 1
+                else:
+                    events.append(event)
     except FileNotFoundError:
         return JournalBatch((), 0, 0)
     except OSError as error:
         raise StoreError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
-    events: list[AnyEvent] = []
-    damaged = 0
-    try:
-        if os.fstat(fd).st_size < position:
-            position = 0
-        for line in _lines(fd, position):
-            event = open_line(line)
-            position += len(line) + 1
-            if event is None:
-                damaged += 1
-            else:
-                events.append(event)
-    except OSError as error:
-        raise StoreError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
-    finally:
-        os.close(fd)
     return JournalBatch(tuple(events), position, damaged)
 
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import time
 from pathlib import Path
 
+import psutil
+
 from embcx_tui.store.files import FILE_MODE
 from embcx_tui.study.errors import StoreError
+from embcx_tui.study.events import WorkerStarted
 from embcx_tui.study.text import safe_text
 
 # A viewer probes with a shared lock for some microseconds; the worker waits longer than that.
 _PATIENCE_S = 2.0
 _BUSY = (errno.EACCES, errno.EAGAIN)
+# A pid whose process started within this many seconds of the time in the journal is the same process.
+_SAME_START_S = 2.0
 
 
 class StudyLock:
@@ -69,3 +75,25 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def boot_id() -> str:
+    """Return an id of the current boot of this machine."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123  # not a project file
+            return file.read().strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"
+
+
+def worker_process(worker: WorkerStarted) -> psutil.Process | None:
+    """Return the running process of a worker on this machine and boot; None where it is gone or elsewhere."""
+    if worker.host != socket.gethostname() or worker.boot_id != boot_id():
+        return None
+    try:
+        process = psutil.Process(worker.pid)
+        if abs(process.create_time() - worker.start_time) > _SAME_START_S or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except psutil.Error:
+        return None
+    return process

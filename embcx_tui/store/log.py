@@ -8,32 +8,14 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from embcx_tui.study.events import (
-    AnyEvent,
-    CheckpointSaved,
-    CohortSplit,
-    CohortStarted,
-    DatasetLoaded,
-    EpochTrained,
-    LayerFailed,
-    LayerMeasured,
-    MachineDescribed,
-    NetworkDiverged,
-    NetworkTrained,
-    Noted,
-    SampleDrawn,
-    StudyAccepted,
-    StudyCreated,
-    WorkerEnded,
-    WorkerStarted,
-)
+from embcx_tui.study import events
 from embcx_tui.study.plan import Plan
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 
 Level = Literal["info", "warning", "error"]
 # Events without a line in the log.
-BOOKKEEPING = (CheckpointSaved, SampleDrawn, StudyAccepted)
+BOOKKEEPING = (events.CheckpointSaved, events.SampleDrawn, events.StudyAccepted)
 
 
 @dataclass(frozen=True)
@@ -43,7 +25,7 @@ class LogLine:
     `networks` are the ids, in order, that the vectors of an epoch belong to.
     """
 
-    event: AnyEvent
+    event: events.AnyEvent
     plan: Plan = field(compare=False, repr=False)
     networks: tuple[str, ...] = ()
 
@@ -70,59 +52,54 @@ class LogLine:
         return f"{datetime.fromtimestamp(self.at):%H:%M:%S} {mark} {self.text}"
 
 
-def _worded(event: AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tuple[Level, str]:
+def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tuple[Level, str]:
     match event:
-        case StudyCreated():
+        case events.StudyCreated():
             trained = sum(len(cohort.networks) for cohort in plan.cohorts)
             return "info", f"study {event.id} created: {trained} networks, {plan.embeddings} embeddings"
-        case WorkerStarted():
+        case events.WorkerStarted():
             return "info", f"worker {event.pid} started on {event.host}"
-        case MachineDescribed():
+        case events.MachineDescribed():
             return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}"
-        case DatasetLoaded():
+        case events.DatasetLoaded():
             return "info", f"{event.dataset}: {event.n_train:,} training and {event.n_test:,} test inputs"
-        case CohortStarted():
+        case events.CohortStarted():
             after = f", going on after epoch {event.epoch}" if event.epoch else ""
             return "info", f"{event.cohort}: training {len(event.networks)} networks together{after}"
-        case CohortSplit():
+        case events.CohortSplit():
             return "warning", f"{event.cohort}: out of memory; going on in {len(event.into)} smaller cohorts"
-        case EpochTrained():
+        case events.EpochTrained():
             return "info", _epoch(event, plan, networks)
-        case NetworkDiverged():
+        case events.NetworkDiverged():
             return "warning", f"{event.network} diverged in epoch {event.epoch}; its layers will not be measured"
-        case NetworkTrained():
+        case events.NetworkTrained():
             accuracy = "" if event.test_accuracy is None else f": test accuracy {event.test_accuracy:.4f}"
             return "info", f"{event.network} ready to measure{accuracy}"
-        case LayerMeasured():
+        case events.LayerMeasured():
             name = event.layer_id if event.epoch is None else f"{event.layer_id} after epoch {event.epoch}"
             if event.method != SCORE_METHOD:
                 return "info", f"{name}: embedded by {event.method}"
             score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
-            # A converged, sound layer needs no remark.
-            remarks = [word for word, holds in _remarks(event) if holds]
-            return ("warning" if event.degenerate else "info"), ", ".join([f"{name}: {score}", *remarks])
-        case LayerFailed():
+            if event.degenerate:
+                score += f", degenerate ({event.duplicates} duplicate rows)"
+            if not event.converged and event.kl is not None:
+                score += ", not converged"
+            return ("warning" if event.degenerate else "info"), f"{name}: {score}"
+        case events.LayerFailed():
             return "error", f"{event.layer_id} could not be measured by {event.method}: {event.reason}"
-        case Noted():
+        case events.Noted():
             return event.level, event.text
-        case WorkerEnded(outcome="complete"):
+        case events.WorkerEnded(outcome="complete"):
             return "info", "complete"
-        case WorkerEnded(outcome="stopped"):
+        case events.WorkerEnded(outcome="stopped"):
             return "info", f"stopped{': ' + event.reason if event.reason else ''}"
-        case WorkerEnded():
+        case events.WorkerEnded():
             return "error", f"failed: {event.reason}"
-        case CheckpointSaved() | SampleDrawn() | StudyAccepted():
+        case events.CheckpointSaved() | events.SampleDrawn() | events.StudyAccepted():
             raise ValueError(f"{event.kind} has no line in the log")
 
 
-def _remarks(event: LayerMeasured) -> tuple[tuple[str, bool], ...]:
-    return (
-        (f"degenerate ({event.duplicates} duplicate rows)", event.degenerate),
-        ("not converged", not event.converged and event.kl is not None),
-    )
-
-
-def _epoch(event: EpochTrained, plan: Plan, networks: tuple[str, ...]) -> str:
+def _epoch(event: events.EpochTrained, plan: Plan, networks: tuple[str, ...]) -> str:
     # The mean is over the networks that learn true labels: mixed with shuffled ones it would describe neither.
     true = [(network := plan.network_by_id.get(name)) is None or network.control is None for name in networks]
     counted = true if any(true) and len(true) == len(event.loss) else [True] * len(event.loss)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -40,44 +39,23 @@ def state_file() -> Path:
     return home() / "state.toml"
 
 
-@dataclass(frozen=True, slots=True)
 class StudyPaths:
-    """The files of one study."""
+    """The files of one study, in the folder `root`."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.id = root.name
+        self.study_file = root / "study.toml"
+        self.lock = root / "lock"
+        self.journal = root / "journal.jsonl"
+        self.checkpoints = root / "checkpoints"
+        self.arrays = root / "arrays"
+        self.telemetry = root / "telemetry.jsonl"
+        self.worker_log = root / "worker.log"
+        self.exports = root / "exports"
 
-    @property
-    def id(self) -> str:
-        return self.root.name
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StudyPaths) and other.root == self.root
 
-    @property
-    def study_file(self) -> Path:
-        return self.root / "study.toml"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
-
-    @property
-    def journal(self) -> Path:
-        return self.root / "journal.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    @property
-    def arrays(self) -> Path:
-        return self.root / "arrays"
-
-    @property
-    def telemetry(self) -> Path:
-        return self.root / "telemetry.jsonl"
-
-    @property
-    def worker_log(self) -> Path:
-        return self.root / "worker.log"
-
-    @property
-    def exports(self) -> Path:
-        return self.root / "exports"
+    def __hash__(self) -> int:
+        return hash(self.root)

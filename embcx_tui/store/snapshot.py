@@ -1,4 +1,4 @@
-"""The state of a study at one moment: a pure fold of its journal's events into one frozen value."""
+"""The state of a study at one moment: the events of its journal in one frozen value, and the reader of both."""
 
 from __future__ import annotations
 
@@ -6,32 +6,18 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.store import lock
+from embcx_tui.store.journal import read_journal
+from embcx_tui.store.library import read_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
-from embcx_tui.study import ids
-from embcx_tui.study.events import (
-    AnyEvent,
-    CheckpointSaved,
-    CohortSplit,
-    CohortStarted,
-    DatasetLoaded,
-    EpochTrained,
-    LayerFailed,
-    LayerMeasured,
-    MachineDescribed,
-    NetworkDiverged,
-    NetworkTrained,
-    SampleDrawn,
-    StudyAccepted,
-    StudyCreated,
-    WorkerEnded,
-    WorkerStarted,
-)
-from embcx_tui.study.plan import Network, Plan
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study import events
+from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
 from embcx_tui.study.settings import SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
@@ -46,14 +32,14 @@ class History:
     """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`."""
 
     networks: tuple[str, ...]
-    epochs: Mapping[int, EpochTrained] = field(default_factory=dict)
+    epochs: Mapping[int, events.EpochTrained] = field(default_factory=dict)
 
     @cached_property
     def index(self) -> Mapping[str, int]:
         """The position of each network in the vectors of an epoch."""
         return {network: index for index, network in enumerate(self.networks)}
 
-    @property
+    @cached_property
     def last(self) -> int:
         """The newest epoch trained; 0 before the first."""
         return max(self.epochs, default=0)
@@ -84,7 +70,10 @@ def _chance_bound(share: float, n: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch."""
+    """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch.
+
+    `at_chance`: trained on true labels, and `is_at_chance`.
+    """
 
     network: Network
     status: Status
@@ -99,6 +88,22 @@ class NetworkState:
     """Why it is at chance: no better on the training inputs either, or it has learnt those and no more."""
 
 
+def is_at_chance(test_accuracy: float | None, dataset: events.DatasetLoaded | None) -> bool:
+    """Tell whether a network is no better on the test set than its largest class, within three standard errors.
+
+    False where its accuracy, or the share of that class, is unknown.
+    """
+    if test_accuracy is None or dataset is None or dataset.chance is None:
+        return False
+    return test_accuracy <= _chance_bound(dataset.chance, dataset.n_test)
+
+
+def flaw_at_chance(train_accuracy: float | None, dataset: events.DatasetLoaded) -> Flaw:
+    """Return what is wrong with a network that is at chance on the test set of `dataset`."""
+    learnt = train_accuracy is not None and train_accuracy > _chance_bound(dataset.chance or 0.0, dataset.n_train)
+    return "does not generalise" if learnt else "did not train"
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Everything that the journal says, and the state, which the reader adds."""
@@ -109,20 +114,20 @@ class Snapshot:
     created: float = 0.0
     updated: float = 0.0
     version: str = ""
-    worker: WorkerStarted | None = None
+    worker: events.WorkerStarted | None = None
     accepted: bool = False
-    ended: WorkerEnded | None = None
-    machine: MachineDescribed | None = None
-    datasets: Mapping[str, DatasetLoaded] = field(default_factory=dict)
-    samples: Mapping[str, SampleDrawn] = field(default_factory=dict)
+    ended: events.WorkerEnded | None = None
+    machine: events.MachineDescribed | None = None
+    datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
+    samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
-    checkpoints: Mapping[str, CheckpointSaved] = field(default_factory=dict)
-    diverged: Mapping[str, NetworkDiverged] = field(default_factory=dict)
-    trained: Mapping[str, NetworkTrained] = field(default_factory=dict)
-    measured: Mapping[LayerKey, LayerMeasured] = field(default_factory=dict)
-    failed: Mapping[LayerKey, LayerFailed] = field(default_factory=dict)
-    earlier: Mapping[EpochKey, LayerMeasured] = field(default_factory=dict)
-    earlier_failed: Mapping[EpochKey, LayerFailed] = field(default_factory=dict)
+    checkpoints: Mapping[str, events.CheckpointSaved] = field(default_factory=dict)
+    diverged: Mapping[str, events.NetworkDiverged] = field(default_factory=dict)
+    trained: Mapping[str, events.NetworkTrained] = field(default_factory=dict)
+    measured: Mapping[LayerKey, events.LayerMeasured] = field(default_factory=dict)
+    failed: Mapping[LayerKey, events.LayerFailed] = field(default_factory=dict)
+    earlier: Mapping[EpochKey, events.LayerMeasured] = field(default_factory=dict)
+    earlier_failed: Mapping[EpochKey, events.LayerFailed] = field(default_factory=dict)
     log: tuple[LogLine, ...] = ()
     damaged: int = 0
 
@@ -140,56 +145,34 @@ class Snapshot:
         methods = self.plan.settings.measure.methods
         keys = [(layer, method) for layer in network.layer_ids() for method in methods]
         measured = sum(key in self.measured for key in keys)
-        trained = self.trained.get(network.id)
+        trained, diverged = self.trained.get(network.id), self.diverged.get(network.id)
         status: Status
-        if network.id in self.diverged:
+        if diverged:
             status = "diverged"
         elif any(key in self.failed for key in keys):
             status = "failed"
-        elif measured == len(keys) and trained:
-            status = "measured"
         elif trained:
-            status = "trained"
+            status = "measured" if measured == len(keys) else "trained"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
-        if trained:
-            return NetworkState(
-                network,
-                status,
-                trained.epochs,
-                history.latest(network.id, "loss") if history else None,
-                trained.train_accuracy,
-                trained.test_accuracy,
-                measured,
-                at_chance := self._at_chance(network, trained.test_accuracy),
-                self._flaw(network, trained.train_accuracy) if at_chance else None,
-            )
+        epochs, loss, train, test = 0, None, None, None
         if history:
-            loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
-            diverged = self.diverged.get(network.id)
             epochs = diverged.epoch if diverged else history.last
-            return NetworkState(network, status, epochs, loss, train, test, measured)
-        return NetworkState(network, status, 0, None, None, None, measured)
-
-    def _at_chance(self, network: Network, accuracy: float | None) -> bool:
+            loss, train, test = (history.latest(network.id, q) for q in ("loss", "train_accuracy", "test_accuracy"))
+        if trained:
+            epochs, train, test = trained.epochs, trained.train_accuracy, trained.test_accuracy
         dataset = self.datasets.get(network.dataset)
-        if network.control or accuracy is None or dataset is None or dataset.chance is None:
-            return False
-        return accuracy <= _chance_bound(dataset.chance, dataset.n_test)
+        chance = bool(trained) and not network.control and is_at_chance(test, dataset)
+        flaw = flaw_at_chance(train, dataset) if chance and dataset else None
+        return NetworkState(network, status, epochs, loss, train, test, measured, chance, flaw)
 
-    def _flaw(self, network: Network, train_accuracy: float | None) -> Flaw:
-        """Return what is wrong with a network that is at chance on the test set."""
-        dataset = self.datasets[network.dataset]
-        learnt = train_accuracy is not None and train_accuracy > _chance_bound(dataset.chance or 0.0, dataset.n_train)
-        return "does not generalise" if learnt else "did not train"
-
-    def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
+    def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> events.LayerMeasured | None:
         """Return the measurement of one layer of a network; layer 0, the input, is shared by its whole run."""
         return self.measured.get((network.layer_ids()[layer], method))
 
-    def sample(self, network: Network) -> SampleDrawn | None:
+    def sample(self, network: Network) -> events.SampleDrawn | None:
         """Return the sample that a network's layers are measured on."""
-        return self.samples.get(ids.sample_id(network.dataset, network.run))
+        return self.samples.get(sample_id(network.dataset, network.run))
 
     @property
     def partly_failed(self) -> bool:
@@ -197,10 +180,51 @@ class Snapshot:
         return bool(self.diverged or self.failed)
 
 
-def fold(snapshot: Snapshot, events: Iterable[AnyEvent]) -> Snapshot:
-    """Return `snapshot` with `events` added. Pure; the same events in any batches give the same snapshot."""
+def study_state(snapshot: Snapshot, lock_held: bool) -> State:
+    """Return the state of a study whose lock is or is not held: lost where its worker ended without a last line."""
+    if lock_held:
+        return "running"
+    if snapshot.worker is None:
+        return "queued"
+    return "lost" if snapshot.ended is None else snapshot.ended.outcome
+
+
+class StudyReader:
+    """Follows one study; `poll` returns the newest snapshot, the same object while nothing changed."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self.paths = paths
+        self._position = 0
+        self._snapshot = Snapshot(paths.id, make_plan(read_settings(paths)))
+
+    def poll(self) -> Snapshot:
+        """Read what is new. Raises StoreError where the journal cannot be read."""
+        # The lock first: a worker that ends between the two reads wrote its last line before it released the lock.
+        held = lock.is_held(self.paths.lock)
+        batch = read_journal(self.paths.journal, self._position)
+        if batch.position < self._position:
+            # The journal is shorter than what was read: its worker cut a torn tail, or it was replaced. Start over.
+            self._position = 0
+            self._snapshot = Snapshot(self.paths.id, self._snapshot.plan)
+            return self.poll()
+        self._position = batch.position
+        snapshot = fold(self._snapshot, batch.events)
+        state = study_state(snapshot, held)
+        if state != snapshot.state or batch.damaged:
+            snapshot = replace(snapshot, state=state, damaged=snapshot.damaged + batch.damaged)
+        self._snapshot = snapshot
+        return snapshot
+
+
+def read_study(paths: StudyPaths) -> Snapshot:
+    """Return the snapshot of a study as it is now."""
+    return StudyReader(paths).poll()
+
+
+def fold(snapshot: Snapshot, added: Iterable[events.AnyEvent]) -> Snapshot:
+    """Return `snapshot` with the events of `added`. Pure; the same events in any batches give the same snapshot."""
     draft = _Draft(snapshot)
-    for event in events:
+    for event in added:
         draft.add(event)
     return draft.done()
 
@@ -210,93 +234,83 @@ class _Draft:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._before = snapshot
-        self._changes: dict[str, object] = {}
+        self._values: dict[str, Any] = {}
+        self._mappings: dict[str, dict[Any, Any]] = {}
         self._log: list[LogLine] = []
+        # Epochs of cohorts that grow in this batch: never a dict that an older snapshot holds.
+        self._epochs: dict[str, dict[int, events.EpochTrained]] = {}
 
-    def _mapping(self, name: str) -> dict[object, object]:
-        if name not in self._changes:
-            self._changes[name] = dict(getattr(self._before, name))
-        mapping = self._changes[name]
-        assert isinstance(mapping, dict)
-        return mapping
+    def _mapping(self, name: str) -> dict[Any, Any]:
+        if name not in self._mappings:
+            self._mappings[name] = dict(getattr(self._before, name))
+        return self._mappings[name]
 
-    def add(self, event: AnyEvent) -> None:
-        self._changes["updated"] = event.at
+    def add(self, event: events.AnyEvent) -> None:
+        self._values["updated"] = event.at
         if not isinstance(event, BOOKKEEPING):
             self._log.append(LogLine(event, self._before.plan, self._networks_of(event)))
         match event:
-            case StudyCreated():
-                self._changes["created"] = event.at
-                self._changes["version"] = event.version
-            case WorkerStarted():
-                self._changes["worker"] = event
-                self._changes["ended"] = None
-                self._changes["accepted"] = False
-            case WorkerEnded():
-                self._changes["ended"] = event
-            case MachineDescribed():
-                self._changes["machine"] = event
-            case DatasetLoaded():
+            case events.StudyCreated():
+                self._values.update(created=event.at, version=event.version)
+            case events.WorkerStarted():
+                self._values.update(worker=event, ended=None, accepted=False)
+            case events.WorkerEnded():
+                self._values["ended"] = event
+            case events.MachineDescribed():
+                self._values["machine"] = event
+            case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
-            case StudyAccepted():
-                self._changes["accepted"] = True
-            case SampleDrawn():
-                self._mapping("samples")[ids.sample_id(event.dataset, event.run)] = event
-            case CohortStarted():
+            case events.StudyAccepted():
+                self._values["accepted"] = True
+            case events.SampleDrawn():
+                self._mapping("samples")[sample_id(event.dataset, event.run)] = event
+            case events.CohortStarted():
                 self._start_cohort(event)
-            case CohortSplit():
+            case events.CohortSplit():
                 self._mapping("histories").pop(event.cohort, None)
-            case EpochTrained():
+            case events.EpochTrained():
                 self._add_epoch(event)
-            case CheckpointSaved():
+            case events.CheckpointSaved():
                 self._mapping("checkpoints")[event.cohort] = event
-            case NetworkDiverged():
+            case events.NetworkDiverged():
                 self._mapping("diverged")[event.network] = event
-            case NetworkTrained():
+            case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
-            case LayerMeasured(epoch=int(epoch)):
+            case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
-            case LayerFailed(epoch=int(epoch)):
+            case events.LayerFailed(epoch=int(epoch)):
                 self._mapping("earlier_failed")[event.layer_id, epoch] = event
-            case LayerMeasured():
+            case events.LayerMeasured():
                 self._mapping("measured")[event.layer_id, event.method] = event
                 self._mapping("failed").pop((event.layer_id, event.method), None)
-            case LayerFailed():
+            case events.LayerFailed():
                 self._mapping("failed")[event.layer_id, event.method] = event
-            case _:
-                pass
 
-    def _networks_of(self, event: AnyEvent) -> tuple[str, ...]:
+    def _history(self, cohort: str) -> History | None:
+        return self._mappings.get("histories", self._before.histories).get(cohort)
+
+    def _networks_of(self, event: events.AnyEvent) -> tuple[str, ...]:
         """Return the networks that the vectors of an epoch belong to."""
-        histories = self._changes.get("histories", self._before.histories)
-        assert isinstance(histories, Mapping)
-        known = histories.get(event.cohort) if isinstance(event, EpochTrained) else None
-        return known.networks if isinstance(known, History) else ()
+        known = self._history(event.cohort) if isinstance(event, events.EpochTrained) else None
+        return known.networks if known else ()
 
-    def _start_cohort(self, event: CohortStarted) -> None:
-        histories = self._mapping("histories")
-        known = histories.get(event.cohort)
+    def _start_cohort(self, event: events.CohortStarted) -> None:
+        known = self._history(event.cohort)
         # Epochs after the one that it continues from will be trained again and must not count as progress.
-        kept = (
-            {epoch: trained for epoch, trained in known.epochs.items() if epoch <= event.epoch}
-            if isinstance(known, History) and known.networks == event.networks
-            else {}
-        )
-        histories[event.cohort] = History(event.networks, kept)
-        self._changes.pop(f"{event.cohort}/epochs", None)
+        before = known.epochs if known and known.networks == event.networks else {}
+        kept = {epoch: trained for epoch, trained in before.items() if epoch <= event.epoch}
+        self._mapping("histories")[event.cohort] = History(event.networks, kept)
+        self._epochs.pop(event.cohort, None)
 
-    def _add_epoch(self, event: EpochTrained) -> None:
-        histories = self._mapping("histories")
-        known = histories.get(event.cohort)
-        if isinstance(known, History) and len(known.networks) == len(event.loss):
-            # One growing dict per cohort and batch, never one that an older snapshot holds.
-            grown = self._changes.setdefault(f"{event.cohort}/epochs", dict(known.epochs))
-            assert isinstance(grown, dict)
-            grown[event.epoch] = event
-            histories[event.cohort] = History(known.networks, grown)
+    def _add_epoch(self, event: events.EpochTrained) -> None:
+        known = self._history(event.cohort)
+        if known and len(known.networks) == len(event.loss):
+            if event.cohort not in self._epochs:
+                self._epochs[event.cohort] = dict(known.epochs)
+            self._epochs[event.cohort][event.epoch] = event
+            self._mapping("histories")[event.cohort] = History(known.networks, self._epochs[event.cohort])
 
     def done(self) -> Snapshot:
-        changes = {name: value for name, value in self._changes.items() if "/" not in name}
-        if not changes:
+        if not self._values:
             return self._before
-        return replace(self._before, **changes, log=(*self._before.log, *self._log))  # type: ignore[arg-type]
+        return replace(self._before, **{**self._values, **self._mappings}, log=(*self._before.log, *self._log))

@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import facts
-from embcx_tui.study.plan import Architecture, Network
+from embcx_tui.study.plan import Architecture, Network, dataset_key, short_hash
 from embcx_tui.study.settings import ACTIVATIONS, Method
 from embcx_tui.study.text import safe_text
 
 METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
-_PRINTED = {
-    "mnist": "MNIST",
-    "svhn": "SVHN",
-    "fashion-mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR-10",
-}
 # More network ids than this make a file name too long to read.
 _MAX_IDS_IN_NAME = 3
 
@@ -33,7 +25,8 @@ def dataset_title(dataset: str) -> str:
 
 def printed_name(dataset: str) -> str:
     """Return what a dataset is called in print: `Fashion-MNIST`."""
-    return _PRINTED.get(dataset) or dataset_title(dataset)
+    known = facts(dataset)
+    return known.printed if known and known.printed else dataset_title(dataset)
 
 
 def full_title(dataset: str) -> str:
@@ -142,7 +135,7 @@ def figure_name(
     """Return the name of a figure: `KIND-DATASET[-DEPTH][-ACTIVATION][-runRUN][-CONTROL][-ENDING …]`."""
     parts = [
         kind,
-        ids.dataset_key(dataset),
+        dataset_key(dataset),
         "" if depth is None else str(depth),
         activation or "",
         "" if run is None else f"run{run}",
@@ -171,7 +164,7 @@ def comparison_name(kind: str, networks: Sequence[Network], *endings: str) -> st
     if len(names) <= _MAX_IDS_IN_NAME:
         joined = "_".join(names)
     else:
-        joined = f"{names[0]}-and-{len(names) - 1}-more-{ids.short_hash(*names, length=4)}"
+        joined = f"{names[0]}-and-{len(names) - 1}-more-{short_hash(*names, length=4)}"
     return "-".join([kind, joined, *endings])
 
 

@@ -1,15 +1,52 @@
-"""From settings to the exact list of cohorts, networks and layers, with their ids."""
+"""From settings to the exact list of cohorts, networks and layers, with their"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import facts
+from embcx_tui.study.seeds import digest
 from embcx_tui.study.settings import StudySettings
+
+# Crockford's base 32: no i, l, o, u, so an id can be read aloud and typed.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+STUDY_ID_LENGTH = 10
+STUDY_ID = re.compile(f"[{_ALPHABET}]{{{STUDY_ID_LENGTH}}}")
+
+
+def short_hash(*parts: object, length: int = STUDY_ID_LENGTH) -> str:
+    """Return `length` base-32 characters derived from `parts`."""
+    number = int.from_bytes(digest(*parts, size=32), "big")
+    return "".join(_ALPHABET[number >> (5 * index) & 31] for index in range(length))
+
+
+def dataset_key(dataset: str) -> str:
+    """Return a name for `dataset` that is safe in file names: its own name, or `file-` and a hash of its path."""
+    return f"file-{short_hash(dataset, length=6)}" if dataset.startswith("file:") else dataset
+
+
+def network_id(dataset: str, depth: int, activation: str, run: int, control: str | None = None) -> str:
+    """Return the id of one network, such as `mnist-d5-relu-r0` or `mnist-d5-relu-r0-untrained`."""
+    return f"{dataset_key(dataset)}-d{depth}-{activation}-r{run}" + (f"-{control}" if control else "")
+
+
+def layer_id(network: str, layer: int) -> str:
+    """Return the id of a hidden layer of a network, such as `mnist-d5-relu-r0-l3`."""
+    return f"{network}-l{layer}"
+
+
+def input_id(dataset: str, run: int) -> str:
+    """Return the id of layer 0, which all networks of a run share: they see the same sample."""
+    return f"{dataset_key(dataset)}-r{run}-input"
+
+
+def sample_id(dataset: str, run: int) -> str:
+    """Return the id of the balanced sample of a run."""
+    return f"{dataset_key(dataset)}-r{run}-sample"
 
 
 class Architecture(NamedTuple):
@@ -38,8 +75,8 @@ class Network:
 
     def layer_ids(self) -> tuple[str, ...]:
         """Return the ids of layers 0 … depth; layer 0 is shared by all networks of the run."""
-        hidden = (ids.layer_id(self.id, layer) for layer in range(1, self.depth + 1))
-        return (ids.input_id(self.dataset, self.run), *hidden)
+        hidden = (layer_id(self.id, layer) for layer in range(1, self.depth + 1))
+        return (input_id(self.dataset, self.run), *hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +158,9 @@ class Plan:
 
 def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
     """Return what is measured of a cohort: the inputs of its runs, then its networks' hidden layers, controls last."""
-    inputs = [Layer(ids.input_id(cohort.dataset, run), cohort.dataset, run, None, 0) for run in cohort.runs]
+    inputs = [Layer(input_id(cohort.dataset, run), cohort.dataset, run, None, 0) for run in cohort.runs]
     hidden = [
-        Layer(ids.layer_id(network.id, layer), network.dataset, network.run, network.id, layer)
+        Layer(layer_id(network.id, layer), network.dataset, network.run, network.id, layer)
         for network in cohort.networks + cohort.controls
         for layer in range(1, network.depth + 1)
     ]
@@ -144,7 +181,7 @@ def _cohort(settings: StudySettings, dataset: str) -> Cohort:
 
     def networks(control: str | None) -> tuple[Network, ...]:
         return tuple(
-            Network(ids.network_id(dataset, depth, activation, run, control), dataset, depth, activation, run, control)
+            Network(network_id(dataset, depth, activation, run, control), dataset, depth, activation, run, control)
             for depth in sorted(grid.depths, reverse=True)
             for activation in grid.activations
             for run in range(grid.runs)
@@ -153,4 +190,4 @@ def _cohort(settings: StudySettings, dataset: str) -> Cohort:
     controls = settings.measure.controls
     trained = networks(None) + (networks("shuffled") if "shuffled" in controls else ())
     untrained = networks("untrained") if "untrained" in controls else ()
-    return Cohort(ids.dataset_key(dataset), dataset, trained, untrained)
+    return Cohort(dataset_key(dataset), dataset, trained, untrained)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from embcx_tui.study.ids import digest
+import hashlib
 
 
 def stream_seed(study_seed: int, dataset: str, run: int, purpose: str, epoch: int = 0) -> int:
@@ -12,3 +12,12 @@ def stream_seed(study_seed: int, dataset: str, run: int, purpose: str, epoch: in
     size of a cohort and a resume cannot change its numbers.
     """
     return int.from_bytes(digest(study_seed, dataset, run, purpose, epoch, size=8), "big") >> 1
+
+
+def digest(*parts: object, size: int) -> bytes:
+    """Return `size` bytes that identify `parts`; each is hashed with its length before it, so no two lists collide."""
+    hasher = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        raw = str(part).encode("utf-8", "surrogatepass")
+        hasher.update(len(raw).to_bytes(8, "big") + raw)
+    return hasher.digest()

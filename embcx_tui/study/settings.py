@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,18 +24,19 @@ Search = Literal["annealed", "plain"]
 Control = Literal["untrained", "shuffled"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
-ACTIVATIONS: tuple[Activation, ...] = ("logsig", "tanh", "softsign", "relu")
-METHODS: tuple[Method, ...] = ("tsne", "pca", "lle", "mds", "isomap")
-CONTROLS: tuple[Control, ...] = ("untrained", "shuffled")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+METHODS: tuple[Method, ...] = get_args(Method)
+CONTROLS: tuple[Control, ...] = get_args(Control)
 # The method whose exact KL is the complexity of a layer; every study has it.
 SCORE_METHOD: Method = "tsne"
-METRICS: tuple[Metric, ...] = ("knn", "probe", "separation", "gdv", "twonn", "rank")
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # More networks than this must be a typing error (the whole paper has 280).
 MAX_NETWORKS = 20_000
 # The exact engine keeps dense N × N matrices: 100 MB each at 5,000 points in float32.
 MAX_EXACT_POINTS = 5_000
 MAX_STUDY_FILE_BYTES = 1_000_000
+_PRESETS = Path(__file__).with_name("presets")
 # Both t-SNE's definition and openTSNE require a perplexity below a third of the points.
 POINTS_PER_PERPLEXITY = 3
 
@@ -228,13 +230,17 @@ def _mistake(detail: ErrorDetails) -> Mistake:
     if not key and "." in kind:  # a rule about the whole study names its key as the error's type
         return Mistake(kind, text)
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.6)
-        return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
+        return _unknown(key)
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
     text = _PLAIN.get(kind, text.replace("Input should be", "must be").replace("equal to or ", ""))
     shown = safe_text(repr(given), 60)
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
+
+
+def _unknown(key: str) -> Mistake:
+    near = difflib.get_close_matches(key, known_keys(), n=1)
+    return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 # Plain words for pydantic's types of error, as somebody who writes TOML would say it.
@@ -284,20 +290,18 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
         key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
     }
     mistakes: list[Mistake] = []
-    known = known_keys()
     for assignment in assignments:
         key, equals, raw = assignment.partition("=")
         key = key.strip()
         if not equals:
             mistakes.append(Mistake(safe_text(key, 60), "write --set KEY=VALUE"))
-        elif key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            mistakes.append(Mistake(safe_text(key, 60), "unknown key" + (f"; did you mean {near[0]}?" if near else "")))
+        elif key not in known_keys():
+            mistakes.append(_unknown(safe_text(key, 60)))
         else:
             section, _, name = key.rpartition(".")
             target = result.setdefault(section, {}) if section else result
             if isinstance(target, dict):
-                target[name] = parse_value(raw.strip(), is_list=_is_list(key))
+                target[name] = parse_typed_value(raw.strip(), is_list=_is_list(key))
     if mistakes:
         raise SettingsError(tuple(mistakes))
     return result
@@ -308,17 +312,40 @@ def _is_list(key: str) -> bool:
     return bool(section) and isinstance(getattr(StudySettings.model_fields[section].default, name), tuple)
 
 
-def parse_value(raw: str, is_list: bool) -> Any:
+def parse_typed_value(raw: str, is_list: bool) -> Any:
     """Return the value that a user typed: TOML where it is TOML, else text; `3, 4` is a list where a list belongs."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         pass
     if is_list:
-        return [parse_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
+        return [parse_typed_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
     return raw
 
 
 def to_toml(settings: StudySettings) -> str:
     """Return the complete study file of `settings`, defaults written out."""
     return tomli_w.dumps(settings.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A ready-made study: its name, one sentence about it, and its settings."""
+
+    name: str
+    about: str
+    settings: StudySettings
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets, `demo` first, then the paper's figures in their order."""
+    found = [path.stem for path in _PRESETS.glob("*.toml")]
+    return tuple(sorted(found, key=lambda name: (name != "demo", name)))
+
+
+def load_preset(name: str) -> Preset:
+    """Return the preset called `name`; raises KeyError where there is none."""
+    if name not in preset_names():
+        raise KeyError(name)
+    text = (_PRESETS / f"{name}.toml").read_text(encoding="utf-8")
+    return Preset(name, text.partition("\n")[0].removeprefix("#").strip(), validate(parse_toml(text)))

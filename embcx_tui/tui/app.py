@@ -58,8 +58,8 @@ _LONGEST_PASTE = 4_096
 _SETTLED_S = 0.2
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
-    from embcx_tui.store.telemetry import Telemetry
     from embcx_tui.tui.study_watcher import StudyWatcher
 
 

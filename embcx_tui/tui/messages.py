@@ -11,8 +11,8 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui.study_row import StudyRow
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
-    from embcx_tui.store.telemetry import Telemetry
     from embcx_tui.study.settings import StudySettings
 
 Severity = Literal["information", "warning", "error"]

@@ -115,7 +115,7 @@ class StudyActions:
         """Create and start the demo; where that fails, show the list again."""
 
         def settings() -> StudySettings:
-            from embcx_tui.study.presets import load_preset
+            from embcx_tui.study.settings import load_preset
 
             return load_preset("demo").settings
 

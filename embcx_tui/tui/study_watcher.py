@@ -13,10 +13,9 @@ from textual.message import Message
 
 from embcx_tui.store import lock
 from embcx_tui.store.library import list_studies
+from embcx_tui.store.machine_records import Telemetry, read_telemetry
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry, read_telemetry
+from embcx_tui.store.snapshot import Snapshot, StudyReader
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.lru_cache import LruCache

@@ -22,8 +22,8 @@ from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.result import Measurement
-from embcx_tui.store.calibration import Calibration, remember
 from embcx_tui.store.files import make_folder, publish
+from embcx_tui.store.machine_records import Calibration, store_calibration
 from embcx_tui.store.paths import home
 from embcx_tui.study.dataset_catalogue import CATALOGUE
 from embcx_tui.study.plan import make_plan
@@ -66,7 +66,7 @@ def calibrate(device: torch.device) -> Calibration:
     operation, work, sparse, weight = _training(device)
     embedding, metrics = _embedding(device)
     calibration = Calibration(operation, work, sparse, weight, embedding, metrics, _write(), started)
-    remember(str(device), calibration, str(choose_device("auto")))
+    store_calibration(str(device), calibration, str(choose_device("auto")))
     return calibration
 
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining, EpochReport
-from embcx_tui.store.arrays import is_intact
-from embcx_tui.store.files import publish
+from embcx_tui.store.files import is_intact, publish
 from embcx_tui.study.events import CheckpointSaved, EpochTrained, NetworkDiverged, Noted, SealedFile
 from embcx_tui.worker.background import ThreadQueue
 from embcx_tui.worker.journal import Journal

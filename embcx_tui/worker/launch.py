@@ -18,8 +18,9 @@ import psutil
 from embcx_tui.store import lock
 from embcx_tui.store.files import FILE_MODE
 from embcx_tui.store.library import create_study, delete_study
+from embcx_tui.store.lock import worker_process
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader, read_study, worker_process
+from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text

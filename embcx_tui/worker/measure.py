@@ -28,11 +28,10 @@ from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
-from embcx_tui.store.arrays import read_arrays, write_arrays
-from embcx_tui.study import ids
+from embcx_tui.store.files import read_arrays, write_arrays
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
-from embcx_tui.study.plan import Cohort, Network
+from embcx_tui.study.plan import Cohort, Network, dataset_key, sample_id
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
@@ -163,7 +162,7 @@ class Measuring:
     def _sample(self, run: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
         if run not in self._samples:
-            drawn = self._journal.snapshot.samples[ids.sample_id(self._dataset.name, run)]
+            drawn = self._journal.snapshot.samples[sample_id(self._dataset.name, run)]
             arrays = read_arrays(self._journal.paths.root, drawn.file)
             self._samples[run] = arrays["index"], arrays["label"]
         return self._samples[run]
@@ -243,7 +242,7 @@ class Measuring:
         layer = task.layer
         key = self._dataset.stream_key
         # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
-        name = layer.id if key == layer.dataset else layer.id.removeprefix(ids.dataset_key(layer.dataset))
+        name = layer.id if key == layer.dataset else layer.id.removeprefix(dataset_key(layer.dataset))
         purpose = f"embedding/{name}/{task.method}"
         return stream_seed(self._settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
 

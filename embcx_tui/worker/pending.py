@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embcx_tui.store.arrays import is_intact
+from embcx_tui.store.files import is_intact
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study import ids
 from embcx_tui.study.events import LayerMeasured, NetworkTrained, SampleDrawn
-from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers
+from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, sample_id
 from embcx_tui.study.settings import SCORE_METHOD
 
 
@@ -69,7 +68,7 @@ def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
     return snapshot.state == "complete" and all(
         all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
         and not unreported_networks(paths, snapshot, cohort)
-        and all(_intact(paths, snapshot.samples.get(ids.sample_id(cohort.dataset, run))) for run in cohort.runs)
+        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, run))) for run in cohort.runs)
         for cohort in snapshot.plan.cohorts
     )
 

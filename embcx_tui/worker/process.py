@@ -15,9 +15,8 @@ from types import FrameType
 import psutil
 
 from embcx_tui.store.files import remove_temporaries
-from embcx_tui.store.lock import StudyLock
+from embcx_tui.store.lock import StudyLock, boot_id
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import boot_id
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.events import WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text

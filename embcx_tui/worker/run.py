@@ -17,17 +17,15 @@ from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import choose_device, describe, one_blas_thread, processor
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
-from embcx_tui.store.arrays import is_intact, write_arrays
-from embcx_tui.store.calibration import ROUGH, Calibration, stored
+from embcx_tui.store.files import is_intact, write_arrays
+from embcx_tui.store.machine_records import ROUGH, Calibration, numeric_versions, stored_calibration
 from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
-from embcx_tui.study import ids
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
-from embcx_tui.study.plan import Cohort
+from embcx_tui.study.plan import Cohort, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
-from embcx_tui.study.versions import numeric_versions
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
@@ -93,7 +91,7 @@ def _describe(journal: Journal, device: torch.device) -> None:
 
 def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
     """Return how fast `device` is: as stored, or measured now where the study is long enough."""
-    calibration = stored(str(device))
+    calibration = stored_calibration(str(device))
     if calibration or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
         return calibration
     from embcx_tui.worker.calibrate import calibrate
@@ -188,7 +186,7 @@ class DatasetCache:
             )
 
     def _draw(self, dataset: Dataset, run: int) -> None:
-        name = ids.sample_id(dataset.name, run)
+        name = sample_id(dataset.name, run)
         index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
         drawn = self._journal.snapshot.samples.get(name)
         if drawn and is_intact(self._journal.paths.root, drawn.file):

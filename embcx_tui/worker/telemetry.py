@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
+from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.study.text import safe_text
 
 _INTERVAL_S = 1.0

@@ -14,7 +14,7 @@ from embcx_tui.bench.workloads import Trained, choose_dataset
 from embcx_tui.compute.training.network import initial_weights
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.tsne.kl_divergence import exact_kl
-from embcx_tui.study.presets import load_preset
+from embcx_tui.study.settings import load_preset
 from embcx_tui.worker.calibrate import cohort, noise_dataset, settings_for
 from tests.compute.affinity_reference import joint_probabilities
 from tests.compute.reference_mlp import reference_network, reference_train

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from embcx_tui.cli import cli
-from embcx_tui.store.calibration import Calibration
+from embcx_tui.store.machine_records import Calibration
 from embcx_tui.worker import launch
 from tests.cli.test_commands import embcx, refused
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from embcx_tui.cli import cli
 from embcx_tui.study.errors import RequestError
-from embcx_tui.study.presets import load_preset, preset_names
+from embcx_tui.study.settings import load_preset, preset_names
 from tests import small_study
 from tests.small_study import SmallStudy
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from embcx_tui.cli import INTERRUPTED, cli, run
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.study.presets import load_preset
+from embcx_tui.store.snapshot import read_study
+from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import launch
 
 # Holds the lock as a worker does, and ends some time after it was asked to; says how often it was.
@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.lock import StudyLock
-from embcx_tui.store.reader import boot_id
+from embcx_tui.store.lock import boot_id
 from embcx_tui.study.events import WorkerEnded, WorkerStarted
 import socket
 root = Path(sys.argv[1])

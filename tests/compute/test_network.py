@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from embcx_tui.compute.training.network import GAINS, activate_, backpropagate_, forward, initial_weights, layer_sizes
-from embcx_tui.study.ids import network_id
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Network, network_id
 from tests.compute.reference_mlp import MODULES, reference_network
 
 

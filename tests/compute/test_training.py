@@ -25,8 +25,7 @@ from embcx_tui.compute.training.trainer import Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import BatchedTrainer, Workspace
 from embcx_tui.study.errors import MeasureError, RequestError
-from embcx_tui.study.ids import network_id
-from embcx_tui.study.plan import Network, make_plan
+from embcx_tui.study.plan import Network, make_plan, network_id
 from embcx_tui.study.settings import StudySettings, validate
 from tests.compute.reference_mlp import reference_network, reference_train
 

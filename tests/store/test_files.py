@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embcx_tui.store.arrays import is_intact, read_arrays, write_arrays
-from embcx_tui.store.files import publish, remove_temporaries
+from embcx_tui.store.files import is_intact, publish, read_arrays, remove_temporaries, write_arrays
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import SealedFile
 

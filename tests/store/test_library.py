@@ -16,10 +16,9 @@ from embcx_tui.store import lock
 from embcx_tui.store.library import create_study, delete_study, find_study, list_studies, read_settings
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.errors import RequestError, StoreError
-from embcx_tui.study.presets import load_preset
-from embcx_tui.study.settings import StudySettings, validate
+from embcx_tui.study.settings import StudySettings, load_preset, validate
 
 
 def make(name: str) -> StudyPaths:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.store import telemetry
-from embcx_tui.store.telemetry import Telemetry, TelemetryWriter, read_telemetry
+from embcx_tui.store import machine_records
+from embcx_tui.store.machine_records import Telemetry, TelemetryWriter, read_telemetry
 
 
 def sample(at: float) -> Telemetry:
@@ -29,7 +29,7 @@ def test_samples_come_back_and_what_is_no_sample_is_left_out(tmp_path: Path) -> 
 
 
 def test_the_file_stays_small_and_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "KEEP_LINES", 10)
+    monkeypatch.setattr(machine_records, "KEEP_LINES", 10)
     path = tmp_path / "telemetry.jsonl"
     writer = TelemetryWriter(path)
     for at in range(500):
@@ -43,7 +43,7 @@ def test_the_file_stays_small_and_keeps_the_newest(tmp_path: Path, monkeypatch: 
 def test_a_file_that_cannot_be_opened_again_closes_nobody_elses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "KEEP_LINES", 1)
+    monkeypatch.setattr(machine_records, "KEEP_LINES", 1)
     writer = TelemetryWriter(tmp_path / "telemetry.jsonl")
 
     def refuse() -> int:

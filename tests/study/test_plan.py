@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from embcx_tui.study import ids
-from embcx_tui.study.plan import make_plan
-from embcx_tui.study.presets import load_preset
+from embcx_tui.study.plan import make_plan, network_id
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import validate
+from embcx_tui.study.settings import load_preset, validate
 
 
 def test_fig2_with_two_runs_is_8_networks_and_48_layers() -> None:
@@ -69,5 +67,5 @@ def test_seeds_are_keyed_by_everything_that_makes_a_stream() -> None:
 
 
 def test_the_id_of_a_file_dataset_holds_nothing_of_its_path() -> None:
-    name = ids.network_id("file:../../x;rm -rf.npz", 1, "relu", 0)
+    name = network_id("file:../../x;rm -rf.npz", 1, "relu", 0)
     assert "/" not in name and "rm" not in name and name.startswith("file-")

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from embcx_tui.study.errors import RequestError, SettingsError
-from embcx_tui.study.presets import load_preset, preset_names
 from embcx_tui.study.settings import (
     MAX_STUDY_FILE_BYTES,
     StudySettings,
     apply_overrides,
     known_keys,
+    load_preset,
     parse_toml,
+    preset_names,
     read_study_file,
     to_toml,
     validate,

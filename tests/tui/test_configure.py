@@ -8,11 +8,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from embcx_tui.store.calibration import ROUGH
 from embcx_tui.store.library import list_studies, read_settings
+from embcx_tui.store.machine_records import ROUGH
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.presets import load_preset, preset_names
-from embcx_tui.study.settings import parse_toml, to_toml, validate
+from embcx_tui.study.settings import load_preset, parse_toml, preset_names, to_toml, validate
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.configure.fields import FIELDS, editor_id
 from embcx_tui.tui.configure.screen import estimate

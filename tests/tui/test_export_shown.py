@@ -12,8 +12,8 @@ import pytest
 from textual.pilot import Pilot
 
 from embcx_tui.figures.model import Bars, Dots, Figure, Panels, Scatter
-from embcx_tui.store.arrays import write_arrays
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.files import write_arrays
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions, export
 from embcx_tui.tui.widgets.canvas import Canvas

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from embcx_tui.figures.spans import Row
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot, fold
-from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
+from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
+from embcx_tui.store.snapshot import Snapshot, fold, read_study
 from embcx_tui.study.events import LayerFailed, MachineDescribed, Noted, WorkerEnded, WorkerStarted
 from embcx_tui.tui import session
 from embcx_tui.tui.app import make_app

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
 from tests.fake_studies import make_study, settings_of

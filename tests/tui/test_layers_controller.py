@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from embcx_tui.figures.model import Bars, Panels, Scatter
-from embcx_tui.store.arrays import write_arrays
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.files import write_arrays
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.charts import ChartRequest
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.point_facts import ChosenPoint, point_facts

@@ -76,8 +76,8 @@ async def test_the_points_of_neighbouring_layers_lie_near_each_other() -> None:
 
 def seal(study: FakeStudy, layer_id: str, points: NDArray[np.float32]) -> None:
     """Write other points for a layer, and the line that announces them."""
-    from embcx_tui.store.arrays import write_arrays
-    from embcx_tui.store.reader import read_study
+    from embcx_tui.store.files import write_arrays
+    from embcx_tui.store.snapshot import read_study
 
     event = read_study(study.paths).measured[layer_id, "tsne"]
     file = write_arrays(study.paths.arrays, f"{layer_id}.npz", {"points": points})

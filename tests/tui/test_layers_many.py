@@ -7,8 +7,8 @@ import pytest
 from textual.pilot import Pilot
 
 from embcx_tui.figures.model import Bars, Dots, Panels, Scatter
-from embcx_tui.store.arrays import write_arrays
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.files import write_arrays
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas

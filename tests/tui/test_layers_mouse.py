@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from embcx_tui.figures.cells import Part, bar_at, dot_cells, heat_row, locate, parts
 from embcx_tui.figures.model import Bars, Dots, Heat, Panels, Scatter
 from embcx_tui.figures.spans import Look
-from embcx_tui.store.arrays import read_arrays
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.files import read_arrays
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 from tests.fake_studies import make_study, study_over_epochs

@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from embcx_tui.figures.cells import locate
 from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.spans import Look
-from embcx_tui.store.arrays import read_arrays, write_arrays
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.files import read_arrays, write_arrays
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.layers import controller
 from embcx_tui.tui.layers.embeddings import nearest_to

@@ -14,8 +14,7 @@ from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.summary import LayerSummary, summarise
 from embcx_tui.analysis.trend import Trend, trends
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.layers import statistics_cache

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from embcx_tui.store.log import LogLine
+from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry, TelemetryWriter
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import NetworkDiverged, Noted, WorkerStarted
 from embcx_tui.study.plan import make_plan

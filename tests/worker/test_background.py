@@ -13,7 +13,7 @@ import torch
 
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import create_study
-from embcx_tui.store.reader import read_study
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import EpochTrained, LayerMeasured
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker.background import BackgroundQueue

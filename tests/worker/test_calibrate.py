@@ -12,31 +12,30 @@ import torch
 
 from embcx_tui.analysis.forecast import Sizes, epoch_seconds, forecast, sizes, step_parts
 from embcx_tui.compute.timing import Timing
-from embcx_tui.store.calibration import ROUGH, Calibration, remember, stored
+from embcx_tui.store.machine_records import ROUGH, Calibration, store_calibration, stored_calibration
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.presets import load_preset
-from embcx_tui.study.settings import METHODS
+from embcx_tui.study.settings import METHODS, load_preset
 from embcx_tui.worker import calibrate as measuring
 
 
 def test_a_calibration_is_measured_kept_and_found(home: Path) -> None:
-    assert stored("cpu") is None
+    assert stored_calibration("cpu") is None
     found = measuring.calibrate(torch.device("cpu"))
-    assert stored("cpu") == found and stored("auto") is not None
-    assert stored("cuda") is None
+    assert stored_calibration("cpu") == found and stored_calibration("auto") is not None
+    assert stored_calibration("cuda") is None
     assert found.embedding > 0 and found.write > 0 and found.operation + found.work + found.weight > 0
     assert not list(home.glob(".calibration-*"))
 
 
 def test_devices_and_hosts_have_entries_of_their_own(home: Path) -> None:
-    remember("cpu", ROUGH, "cuda:0")
+    store_calibration("cpu", ROUGH, "cuda:0")
     fast = replace(ROUGH, embedding=0.003)
-    remember("cuda:0", fast, "cuda:0")
-    assert (stored("cpu"), stored("cuda"), stored("auto")) == (ROUGH, fast, fast)
+    store_calibration("cuda:0", fast, "cuda:0")
+    assert (stored_calibration("cpu"), stored_calibration("cuda"), stored_calibration("auto")) == (ROUGH, fast, fast)
     content = json.loads((home / "calibration.json").read_text())
     content["hosts"]["another"] = content["hosts"].pop(socket.gethostname())
     (home / "calibration.json").write_text(json.dumps(content))
-    assert stored("cpu") is None
+    assert stored_calibration("cpu") is None
 
 
 @pytest.mark.parametrize(
@@ -46,9 +45,9 @@ def test_devices_and_hosts_have_entries_of_their_own(home: Path) -> None:
 def test_a_damaged_file_is_no_calibration(home: Path, text: str) -> None:
     home.mkdir(parents=True)
     (home / "calibration.json").write_text(text)
-    assert stored("cpu") is None
-    remember("cpu", ROUGH, "cpu")
-    assert stored("cpu") == ROUGH
+    assert stored_calibration("cpu") is None
+    store_calibration("cpu", ROUGH, "cpu")
+    assert stored_calibration("cpu") == ROUGH
 
 
 @pytest.mark.parametrize("value", ["fast", None, -1.0, float("nan"), float("inf")])
@@ -57,7 +56,7 @@ def test_a_number_that_is_none_is_no_calibration(home: Path, value: object) -> N
     entry = {"cpu": asdict(ROUGH) | {"embedding": value}, "auto": "cpu"}
     text = json.dumps({"version": 2, "hosts": {socket.gethostname(): entry}})
     (home / "calibration.json").write_text(text)
-    assert stored("cpu") is None
+    assert stored_calibration("cpu") is None
 
 
 def test_steps_are_counted_as_by_hand() -> None:

@@ -10,7 +10,7 @@ import pytest
 from embcx_tui.store import lock
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import StudyReader
+from embcx_tui.store.snapshot import StudyReader
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.settings import validate
 from embcx_tui.worker import launch

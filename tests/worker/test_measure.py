@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.files import read_arrays
 from embcx_tui.store.library import create_study
 from embcx_tui.study.settings import validate
 from tests.worker.test_worker import run_to_the_end

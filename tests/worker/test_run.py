@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from embcx_tui.store.library import create_study
-from embcx_tui.study.presets import load_preset
+from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import calibrate, run
 from embcx_tui.worker.journal import Journal
 

@@ -11,8 +11,7 @@ import pytest
 
 from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.events import LayerMeasured
 from tests.cli.test_commands import embcx
 from tests.worker.test_worker import run_to_the_end

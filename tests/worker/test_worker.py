@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 
 from embcx_tui.analysis.json_csv import measurements
-from embcx_tui.store.arrays import is_intact
+from embcx_tui.store.files import is_intact
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import create_study, list_studies
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.reader import read_study
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.events import EpochTrained, LayerMeasured, SealedFile
 from embcx_tui.study.plan import make_plan

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX, file_exists
-from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_value
+from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_typed_value
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.widgets.choices import Choices
 
@@ -143,7 +143,7 @@ class FieldRow(Widget):
         if self.field.key == FILES:
             # Paths between commas, not TOML.
             return [part.strip() for part in text.split(",") if part.strip()]
-        return parse_value(text, is_list=self.field.kind == "list")
+        return parse_typed_value(text, is_list=self.field.kind == "list")
 
     def fill(self, value: Any) -> None:
         """Show `value` in the field, without a message."""

@@ -16,12 +16,11 @@ from textual.widgets import Static
 
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import forecast, sizes
-from embcx_tui.store.calibration import ROUGH, Calibration, stored
+from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError, SettingsError
 from embcx_tui.study.plan import make_plan
-from embcx_tui.study.presets import load_preset, preset_names
-from embcx_tui.study.settings import StudySettings, read_study_file, to_toml, validate
+from embcx_tui.study.settings import StudySettings, load_preset, preset_names, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
@@ -74,7 +73,7 @@ class ConfigureScreen(ModeScreen):
         self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
-        if self._settings and stored(self._settings.machine.device) != self._calibration:
+        if self._settings and stored_calibration(self._settings.machine.device) != self._calibration:
             self._show_cost()
 
     # Filling
@@ -136,7 +135,7 @@ class ConfigureScreen(ModeScreen):
                 f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
             )
         else:
-            self._calibration = stored(self._settings.machine.device)
+            self._calibration = stored_calibration(self._settings.machine.device)
             cost = estimate(self._settings, self._calibration or ROUGH)
             controls = f" + {formatting.several(cost.controls, 'control')}" if cost.controls else ""
             where = "on this machine" if self._calibration else "on two CPU cores"

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from embcx_tui.figures.model import Figure
-from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.files import read_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.text import safe_text

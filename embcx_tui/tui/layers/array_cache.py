@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.store.arrays import read_arrays
+from embcx_tui.store.files import read_arrays
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import SealedFile

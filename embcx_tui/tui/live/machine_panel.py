@@ -9,8 +9,8 @@ from textual.content import Content
 
 from embcx_tui.analysis import formatting
 from embcx_tui.figures.spans import Row
+from embcx_tui.store.machine_records import Telemetry
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.live.header import throughput
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, span

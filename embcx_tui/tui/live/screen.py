@@ -15,8 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from embcx_tui.analysis import formatting
+from embcx_tui.store.machine_records import Telemetry
 from embcx_tui.store.snapshot import Quantity, State
-from embcx_tui.store.telemetry import Telemetry
 from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
 from embcx_tui.tui.live.curves import ORDER, curves

@@ -1,0 +1,185 @@
+"""What is stored of a machine: its speed (calibration), its load (telemetry), and the versions of its libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from embcx_tui import __version__
+from embcx_tui.store.files import FILE_MODE, make_folder, publish, write_all
+from embcx_tui.store.paths import home
+from embcx_tui.study.text import safe_text
+
+# Counted up when a number of a calibration changes its meaning: entries of another version are measured again.
+_VERSION = 3
+_MAX_BYTES = 1_000_000
+# An hour of load at 1 Hz; at twice that the older half is dropped, so the file stays below 2 MB.
+KEEP_LINES = 3_600
+_LINE_BYTES = 400
+
+NUMERIC_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
+
+_Speed = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The speed of one device in seconds; analysis.forecast says how they add up.
+
+    A training step takes `operation` for each call, `work` for each floating-point operation (`sparse` for one on
+    inputs that are mostly zero, the zeros left out) and `weight` for each weight. `embedding` is a t-SNE embedding of
+    1,000 points among many, `metrics` the numbers beside it, on the CPU; `write` a result's file and journal line,
+    `start` a worker until it computes.
+    """
+
+    operation: _Speed
+    work: _Speed
+    sparse: _Speed
+    weight: _Speed
+    embedding: _Speed
+    metrics: _Speed
+    write: _Speed
+    start: _Speed
+
+
+# Two cores of an AMD EPYC (Zen 4), busy with other work (load 3 to 6), by `embcx-tui bench`: assumed until this machine
+# has been measured.
+ROUGH = Calibration(
+    operation=1.5e-5, work=1.5e-11, sparse=3.5e-11, weight=3e-10, embedding=0.25, metrics=0.15, write=0.005, start=5.0
+)
+
+
+def stored_calibration(device: str) -> Calibration | None:
+    """Return the calibration of `device` ("auto", "cpu", "cuda", "cuda:1") on this host; None where there is none.
+
+    "auto" is the device that it meant when something was last measured here.
+    """
+    here = _read_calibrations().get(socket.gethostname())
+    if not isinstance(here, dict):
+        return None
+    if device == "auto":
+        device = str(here.get("auto", "cpu"))
+    return calibration_of(here.get("cuda:0" if device == "cuda" else device))
+
+
+def store_calibration(device: str, calibration: Calibration, auto: str) -> None:
+    """Store the calibration of `device`, and that "auto" means the device `auto` here: `$EMBCX_HOME/calibration.json`.
+
+    StoreError or OSError where it cannot be written.
+    """
+    known = _read_calibrations()
+    here = known.get(socket.gethostname())
+    here = here if isinstance(here, dict) else {}
+    known[socket.gethostname()] = {**here, device: asdict(calibration), "auto": auto}
+    make_folder(home())
+    publish(_calibration_file(), json.dumps({"version": _VERSION, "hosts": known}, indent=1).encode())
+
+
+def _calibration_file() -> Path:
+    return home() / "calibration.json"
+
+
+def _read_calibrations() -> dict[str, Any]:
+    """Return the entries by host; nothing where the file is missing, damaged or of another version."""
+    try:
+        if _calibration_file().stat().st_size > _MAX_BYTES:
+            return {}
+        content = json.loads(_calibration_file().read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict) or content.get("version") != _VERSION:
+        return {}
+    hosts = content.get("hosts")
+    return {safe_text(host, 200): entry for host, entry in hosts.items()} if isinstance(hosts, dict) else {}
+
+
+def calibration_of(values: Any) -> Calibration | None:
+    """Return the calibration of these fields, of a file or a journal; None where some are missing or not numbers."""
+    with suppress(ValidationError):
+        return _CALIBRATION.validate_python(values)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown."""
+
+    at: float
+    cpu_percent: float
+    memory_used: int
+    memory_total: int
+    gpu_name: str | None = None
+    gpu_percent: float | None = None
+    gpu_memory_used: int | None = None
+    gpu_memory_total: int | None = None
+    gpu_temperature: float | None = None
+    gpu_power: float | None = None
+
+
+_CALIBRATION = TypeAdapter(Calibration)
+_TELEMETRY = TypeAdapter(Telemetry)
+
+
+class TelemetryWriter:
+    """Appends samples to a bounded file, one JSON object per line; unsynced, since a lost sample does not matter."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = self._open()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+
+    def append(self, sample: Telemetry) -> None:
+        write_all(self._fd, json.dumps(asdict(sample)).encode() + b"\n")
+        if os.fstat(self._fd).st_size > 2 * KEEP_LINES * _LINE_BYTES:
+            kept = self._path.read_bytes()[-KEEP_LINES * _LINE_BYTES :]
+            publish(self._path, kept.partition(b"\n")[2])
+            # The new one is opened first: where that fails, the old one stays open.
+            old, self._fd = self._fd, self._open()
+            os.close(old)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def read_telemetry(path: Path, seconds: int = 600) -> tuple[Telemetry, ...]:
+    """Return the newest `seconds` samples; unreadable lines are left out."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - seconds * _LINE_BYTES))
+            lines = file.read().splitlines()[-seconds:]
+    except OSError:
+        return ()
+    samples = []
+    for line in lines:
+        with suppress(ValidationError):
+            samples.append(_TELEMETRY.validate_json(line, strict=True))
+    return tuple(samples)
+
+
+def library_versions(names: Iterable[str] = NUMERIC_LIBRARIES) -> dict[str, str]:
+    """Return the installed version of each library, without importing any; "missing" where it is not installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "missing"
+    return versions
+
+
+def numeric_versions() -> dict[str, str]:
+    """Return the versions that a study or a benchmark records: embcx-tui, Python and NUMERIC_LIBRARIES."""
+    return {"embcx-tui": __version__, "python": platform.python_version(), **library_versions()}
