@@ -111,7 +111,7 @@ def _label(selection: Selection, key: Architecture) -> str:
 def _accuracies(selection: Selection) -> list[str]:
     rows = []
     for key, networks in selection.architectures().items():
-        states = [selection.snapshot.networks[one.id] for one in networks if one.id not in selection.left_out]
+        states = [selection.snapshot.networks[one.id] for one in networks if selection.enters(one)]
         tests = [state.test_accuracy for state in states if state.test_accuracy is not None]
         trains = [state.train_accuracy for state in states if state.train_accuracy is not None]
         if tests:
@@ -299,7 +299,7 @@ def _metrics(selection: Selection) -> list[str]:
                 measured = selection.layer(network, layer)
                 values = {"explained": measured.explained, **measured.metrics} if measured else {}
                 for name, value in values.items():
-                    if value is not None and measured and not measured.degenerate:
+                    if value is not None and selection.enters(network):
                         found.setdefault(name, {}).setdefault(layer, []).append(value)
         for name, layers in found.items():
             cells = (f"{fmean(layers[layer]):.4g}" if layer in layers else "" for layer in range(deepest + 1))
@@ -308,7 +308,8 @@ def _metrics(selection: Selection) -> list[str]:
         return []
     head = ("network", "", "input", *(str(layer) for layer in range(1, deepest + 1)))
     intro = (
-        "Means over runs of the trained networks; docs/metrics.md has the definitions. Degenerate layers are left out."
+        "Means over runs of the trained networks; docs/metrics.md has the definitions. Networks with a degenerate layer "
+        "are left out."
     )
     return ["## What else was measured of each layer", "", intro, "", *table(head, rows, 2)]
 
@@ -336,7 +337,7 @@ def _quality(selection: Selection) -> list[str]:
     return [
         "## Embedding methods on the last hidden layer",
         "",
-        "Mean over runs; 1 is best. Degenerate layers are left out.",
+        "Mean over runs; 1 is best. Networks with a degenerate layer are left out.",
         "",
         *table(head, body, 2),
     ]
@@ -370,7 +371,7 @@ def _left_out(selection: Selection) -> list[str]:
             f"Networks at chance, {chance}",
             [f"{name} ({snapshot.networks[name].flaw})" for name in selection.at_chance],
         ),
-        ("Degenerate layers, left out", degenerate),
+        ("Degenerate layers, whose networks enter no mean", degenerate),
         ("Layers that could not be measured", failed),
         ("Not measured", missing),
         ("t-SNE still moving at its last iteration (KL changed by 1e-4 or more), included", unconverged),

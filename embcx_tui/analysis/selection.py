@@ -16,27 +16,32 @@ from embcx_tui.study.settings import SCORE_METHOD
 class Selection:
     """A snapshot and the rule by which its networks enter means, tests and figures.
 
-    Diverged networks never enter, nor do those with a degenerate layer (`degenerate`). Networks at chance (trained on
-    true labels, yet no better on the test set than its largest class) enter unless `exclude_chance`; `at_chance` names
-    them either way. A network that is left out is left out whole: its run's input (layer 0) does not enter its
-    architecture's mean either, so that the layers of a mean always belong to the same networks.
+    Diverged networks never enter. Networks at chance (trained on true labels, yet no better on the test set than its
+    largest class) enter unless `exclude_chance`; `at_chance` names them either way. Both kinds are `left_out` of
+    figures too. Networks with a degenerate layer (`degenerate`) are drawn, and flagged, but count nowhere. A network
+    enters whole or not at all: its run's input (layer 0) does not enter its architecture's mean either, so that the
+    layers of a mean always belong to the same networks.
     """
 
     snapshot: Snapshot
     exclude_chance: bool
     diverged: tuple[str, ...]
-    degenerate: tuple[str, ...]
+    degenerate: frozenset[str]
     at_chance: tuple[str, ...]
     left_out: frozenset[str]
 
     def layer(self, network: Network, layer: int, method: str = SCORE_METHOD) -> LayerMeasured | None:
-        """Return the measurement of a layer of a network that enters; None where it does not or is not measured."""
+        """Return the measurement of a layer; None where it is not measured or its network is left out."""
         return None if network.id in self.left_out else self.snapshot.layer(network, layer, method)
 
     def score(self, network: Network, layer: int) -> float | None:
-        """Return the complexity (nats) of a layer that counts: sound (not degenerate), of a network that enters."""
+        """Return the complexity (nats) of a layer of a network that enters."""
         measured = self.layer(network, layer)
-        return None if measured is None or measured.degenerate else measured.kl
+        return measured.kl if measured and self.enters(network) else None
+
+    def enters(self, network: Network) -> bool:
+        """Return whether a network enters means and tests."""
+        return network.id not in self.left_out and network.id not in self.degenerate
 
     def scores(self, network: Network) -> list[float | None]:
         """Return the complexities (nats) of a network's layers from the input on, None for those that do not count."""
@@ -70,7 +75,7 @@ class Selection:
         if self.diverged:
             parts.append(f"{_networks(len(self.diverged))} diverged (left out)")
         if self.degenerate:
-            parts.append(f"{_networks(len(self.degenerate))} with a degenerate layer (left out)")
+            parts.append(f"{_networks(len(self.degenerate))} with a degenerate layer (in no mean)")
         if self.at_chance:
             how = "left out, as asked" if self.exclude_chance else "included; --exclude-chance leaves them out"
             parts.append(f"{_networks(len(self.at_chance))} at chance: {self.flaw_words} ({how})")
@@ -89,13 +94,13 @@ def _networks(count: int) -> str:
 def select(snapshot: Snapshot, exclude_chance: bool = False) -> Selection:
     """Return the selection of a snapshot; the one switch is whether networks at chance are left out."""
     diverged = tuple(network.id for network in snapshot.plan.networks if network.id in snapshot.diverged)
-    degenerate = tuple(
+    degenerate = frozenset(
         network.id
         for network in snapshot.plan.networks
         if network.id not in snapshot.diverged and degenerate_layers(snapshot, network)
     )
     at_chance = tuple(name for name, state in snapshot.networks.items() if state.at_chance and name not in diverged)
-    left_out = frozenset(diverged) | frozenset(degenerate) | (frozenset(at_chance) if exclude_chance else frozenset())
+    left_out = frozenset(diverged) | (frozenset(at_chance) if exclude_chance else frozenset())
     return Selection(snapshot, exclude_chance, diverged, degenerate, at_chance, left_out)
 
 

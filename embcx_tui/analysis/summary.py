@@ -80,7 +80,7 @@ def quality_means(selection: Selection, networks: tuple[Network, ...]) -> Means:
     Networks with a degenerate layer never enter, whatever the method: the plane of equal rows says nothing of it.
     """
     found: dict[str, dict[tuple[str, int], list[float]]] = {name: defaultdict(list) for name in QUALITY}
-    for network in networks:
+    for network in filter(selection.enters, networks):
         for layer in range(network.depth + 1):
             for method in selection.snapshot.plan.settings.measure.methods:
                 measured = selection.layer(network, layer, method)

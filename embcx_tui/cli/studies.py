@@ -258,7 +258,7 @@ def _summary_row(selection: Selection, key: Architecture, layers: dict[int, Laye
     states = [
         selection.snapshot.networks[network.id]
         for network in selection.architectures()[key]
-        if network.id not in selection.left_out
+        if selection.enters(network)
     ]
     trains = [state.train_accuracy for state in states if state.train_accuracy is not None]
     tests = [state.test_accuracy for state in states if state.test_accuracy is not None]

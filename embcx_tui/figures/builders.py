@@ -69,7 +69,7 @@ def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: 
         measured = selection.layer(network, layer, method)
         if measured and network.run < runs:
             values[network.run] = float("nan") if measured.kl is None else measured.kl
-            flagged[network.run] = measured.degenerate
+            flagged[network.run] = not selection.enters(network)
     return Bar(layer_tick(layer), tuple(values), tuple(flagged))
 
 

@@ -153,9 +153,12 @@ def _why_empty(selection: Selection, dataset: str, depth: int, activation: str) 
     networks = builders.networks_at(selection.snapshot, dataset, depth, activation)
     diverged = sum(one.id in selection.diverged for one in networks)
     chance = sum(one.id in selection.left_out for one in networks) - diverged
-    if not networks or diverged + chance < len(networks):
+    if any(map(selection.enters, networks)) or not networks:
         return ""
-    counts = ((diverged, "diverged"), (chance, "at chance, left out as asked"))
+    degenerate = sum(one.id in selection.degenerate for one in networks)
+    counts = (
+        (diverged, "diverged"), (chance, "at chance, left out as asked"), (degenerate, "with a degenerate layer")
+    )  # fmt: skip
     return ", ".join(f"{count} of {len(networks)} runs {words}" for count, words in counts if count)
 
 
@@ -169,7 +172,7 @@ def _over_epochs(
     start = "untrained" in settings.measure.controls
     if start:
         epochs.insert(0, 0)
-    entering = [network for network in networks if network.id not in selection.left_out]
+    entering = list(filter(selection.enters, networks))
     scores = np.full((len(entering), depth + 1, len(epochs)), np.nan)
     for row, network in enumerate(entering):
         scores[row, :, -1] = _scores(selection, network)
@@ -243,7 +246,8 @@ def method_tables(
         *([f"missing: {in_words(gone)}"] if gone else []),
     ]
     scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
-    parts += ["degenerate layers left out"] if any(one is not None and one.degenerate for one in scored) else []
+    flawed = any(one is not None and one.degenerate for one in scored)
+    parts += ["networks with a degenerate layer left out"] if flawed else []
     parts += builders.chance_words(selection, every)
     title = title_of(dataset, hidden_layers(depth), activation, "embedding methods")
     return Panels(title, tuple(panels), 1, " · ".join(parts))

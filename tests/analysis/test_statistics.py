@@ -250,7 +250,7 @@ def test_networks_left_out_as_asked_do_not_lack_a_layer() -> None:
 
 def test_a_network_with_a_degenerate_layer_is_left_out_of_the_means_whole() -> None:
     selection = select(small_study.write(degenerate=frozenset({"mnist-d5-relu-r0-l3"})).snapshot)
-    assert selection.degenerate == ("mnist-d5-relu-r0",) and "1 network with a degenerate layer" in selection.words
+    assert selection.degenerate == {"mnist-d5-relu-r0"} and "1 network with a degenerate layer" in selection.words
     rows = [one for one in summarise(selection.snapshot) if one.architecture[2:] == ("relu", None)]
     assert [one.n for one in rows] == [2] * 6 and [one.degenerate for one in rows] == [0, 0, 0, 1, 0, 0]
     expected = [np.mean([complexity(layer, run, False) for run in (1, 2)]) for layer in range(6)]

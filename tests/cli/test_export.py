@@ -37,7 +37,7 @@ def test_a_figure_comes_with_its_numbers_and_repeats_byte_by_byte(study: SmallSt
         for folder in (first, second):
             done = embcx("export", "last", "--figure", "fig2", "--format", kind, "--out", str(folder))
             assert done.stdout == f"{folder / 'fig2'}.{kind}\n"
-            assert "1 network diverged (left out); 1 network at chance (included" in done.stderr
+            assert "1 network diverged (left out); 1 network at chance: 1 does not generalise (included" in done.stderr
     names = sorted(path.name for path in first.iterdir())
     assert names == ["fig2.csv", "fig2.pdf", "fig2.png", "fig2.svg"]
     for name in names:
@@ -48,7 +48,7 @@ def test_a_figure_comes_with_its_numbers_and_repeats_byte_by_byte(study: SmallSt
 
 def test_networks_at_chance_are_left_out_when_asked(study: SmallStudy, tmp_path: Path) -> None:
     done = embcx("export", "last", "--figure", "fig2", "--out", str(tmp_path), "--exclude-chance")
-    assert "1 network at chance (left out, as asked)" in done.stderr
+    assert "1 network at chance: 1 does not generalise (left out, as asked)" in done.stderr
     rows = list(csv.DictReader(io.StringIO((tmp_path / "fig2.csv").read_text())))
     assert {row["state"] for row in rows if row["group"] == "relu" and row["run"] == "1"} == {"missing"}
 
@@ -72,8 +72,10 @@ def test_show_says_what_is_left_out_and_counts_accordingly(study: SmallStudy) ->
     assert [one["id"] for one in without["networks"] if one["left_out"]] == ["mnist-d5-logsig-r2", "mnist-d5-relu-r1"]
     assert len(kept["networks"]) == len(without["networks"]) == 12
     text = embcx("show", "last", "--exclude-chance").stdout
-    assert "1 network at chance: 1 did not train (left out, as asked)" in text and "does it fall" in text
-    assert "at chance: 1 did not train (included; --exclude-chance leaves them out)" in embcx("show", "last").stdout
+    assert "1 network at chance: 1 does not generalise (left out, as asked)" in text and "does it fall" in text
+    assert (
+        "at chance: 1 does not generalise (included; --exclude-chance leaves them out)" in embcx("show", "last").stdout
+    )
 
 
 def test_tables_as_csv(study: SmallStudy) -> None:

@@ -46,9 +46,12 @@ def test_what_is_missing_is_named_and_never_zero() -> None:
         diverged=frozenset({"mnist-d5-relu-r2"}),
     )
     bars = builders.layer_bars(study.snapshot, "mnist", 5, "relu")
-    fourth, fifth = bars.groups[0].bars[4:]
+    third, fourth, fifth = bars.groups[0].bars[3:]
+    # A network with a degenerate layer is drawn, flagged in every layer, and in none of the means.
+    assert third.flagged == (True, False, False) and third.values[0] == complexity(3, 0, False)
+    assert third.mean == pytest.approx(complexity(3, 1, False))
     assert math.isnan(fourth.values[1]) and math.isnan(fourth.values[2])
-    assert fourth.mean == pytest.approx(complexity(4, 0, False))
+    assert fourth.mean is None
     assert fifth.flagged == (True, False, False)
     assert fifth.mean == pytest.approx(complexity(5, 1, False))
     assert bars.note.endswith("missing: run 1 layer 4 (not measured); run 2 (diverged)")

@@ -104,7 +104,7 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
         await says(pilot, "5 runs", f"{layer.kl_mean:.3f} ± {layer.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(layer))
         if size[1] >= 40:
-            await says(pilot, "its 95 % CI", f"{signed(falls.slope_ci_low, 3)} … {signed(falls.slope_ci_high, 3)}")
+            await says(pilot, "slope CI", f"{signed(falls.slope_ci_low, 3)} … {signed(falls.slope_ci_high, 3)}")
             await says(pilot, "p, sign test", "0.031")
             await says(pilot, "effect", effect_words(falls))
             await says(pilot, "p, Page", p_words(falls.p_value))
@@ -225,7 +225,10 @@ async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations(
     async with opened(study, "layers", (200, 60), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await pilot.press("w", "b")
         await sees(
-            pilot, f"ρ = {found['rho']:.2f}".replace("-", "−"), "without 3 of 10 networks at chance", "(7 networks)"
+            pilot,
+            f"ρ = {found['rho']:.2f}".replace("-", "−"),
+            "without 3 of 10 networks at chance",
+            "(7 networks, 2 architectures",
         )
         await pilot.press("b", "up")
         await sees(pilot, "digits · 3 hidden layers  ", "without 3 of 10 networks at chance")

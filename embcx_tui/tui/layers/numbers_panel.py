@@ -243,7 +243,7 @@ def _runs(trend: Trend) -> str:
 # What is said of a trend, by its name in the panel. The sign test is that of the direction of the effect.
 _TREND: dict[str, Callable[[Trend], str]] = {
     "per layer": lambda trend: signed(trend.slope, 3, plus=True),
-    "its 95 % CI": lambda trend: interval_words(trend.slope_ci_low, trend.slope_ci_high),
+    "slope CI": lambda trend: interval_words(trend.slope_ci_low, trend.slope_ci_high),
     "runs": _runs,
     "p, sign test": lambda trend: p_words(trend.sign_p_increase if _rises(trend) else trend.sign_p),
     "effect": effect_words,
