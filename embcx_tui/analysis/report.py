@@ -308,8 +308,8 @@ def _metrics(selection: Selection) -> list[str]:
         return []
     head = ("network", "", "input", *(str(layer) for layer in range(1, deepest + 1)))
     intro = (
-        "Means over runs of the trained networks; docs/metrics.md has the definitions. Networks with a degenerate layer "
-        "are left out."
+        "Means over runs of the trained networks; docs/metrics.md has the definitions. Networks with a degenerate "
+        "layer are left out."
     )
     return ["## What else was measured of each layer", "", intro, "", *table(head, rows, 2)]
 
