@@ -72,15 +72,15 @@ def processor() -> dict[str, str]:
     numpy and of scipy, each with the kernels that it chose (`OPENBLAS_CORETYPE` changes them).
     """
     name = os.environ.get("NUMBA_CPU_NAME") or llvmlite.binding.get_host_cpu_name()
-    found = dict.fromkeys(
+    found = {
         f"{library['internal_api']} {library['version']} ({library.get('architecture', 'unknown')})"
         for library in _libraries().info()
         if library["user_api"] == "blas"
-    )
+    }
     return {
         "cpu": cpu_model(),
         "vectors": safe_text(f"{name}, {512 if has_avx512() else 256} bits", 80),
-        "blas": safe_text(", ".join(found) or "unknown", 200),
+        "blas": safe_text(", ".join(sorted(found)) or "unknown", 200),
     }
 
 
