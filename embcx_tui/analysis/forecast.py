@@ -16,7 +16,7 @@ from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 # Rows that a calibration's `embedding` and `metrics` are for; both grow with the number of pairs.
 CALIBRATED_POINTS = 1_000
 # One plain descent in units of a search for starts (docs/embedding-engine.md).
-PLAIN_COST = 0.55
+PLAIN_COST = 0.72
 # CPU time of an embedding by another method in units of a layer's `metrics` (measured at 1,000 × 100: MDS takes 4 s).
 METHODS = {"pca": 0.6, "lle": 4.5, "mds": 21.0, "isomap": 3.5}
 _METRICS = 6  # a calibration measures all of them

@@ -50,7 +50,7 @@ _NOISE_SEED = 0
 _ROUNDS = 3
 # Iterations of a layer, all starts together, on average over layers of MNIST networks, half of them untrained
 # (docs/embedding-engine.md).
-_ITERATIONS = 3_000
+_ITERATIONS = 2_300
 _CLASSES, _UNITS = 10, 100
 # Layers embedded at once: enough to fill a GPU; on a CPU twice the cores.
 _GPU_LAYERS = 64
