@@ -12,14 +12,15 @@ import os
 import secrets
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.events import SealedFile
 from embcx_tui.study.text import safe_text
+
+if TYPE_CHECKING:  # what reads and writes arrays takes 0.3 s to load, which the first screen does not wait for
+    from numpy.typing import NDArray
+
+    from embcx_tui.study.events import SealedFile
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -89,6 +90,10 @@ def write_arrays(folder: Path, name: str, arrays: dict[str, NDArray[Any]]) -> Se
 
     `numpy.savez` stamps no clock time, so the bytes depend on the arrays alone.
     """
+    import numpy as np
+
+    from embcx_tui.study.events import SealedFile
+
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for its own flag
     return SealedFile(name=f"{folder.name}/{name}", sha256=publish(folder / name, buffer.getvalue()))
@@ -96,6 +101,8 @@ def write_arrays(folder: Path, name: str, arrays: dict[str, NDArray[Any]]) -> Se
 
 def read_arrays(study_folder: Path, sealed: SealedFile) -> dict[str, NDArray[Any]]:
     """Return the arrays of a sealed file; raises StoreError where it is missing or not what the journal announced."""
+    import numpy as np
+
     path = study_folder / sealed.name
     try:
         data = path.read_bytes()

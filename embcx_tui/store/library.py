@@ -16,7 +16,7 @@ from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.events import StudyCreated
-from embcx_tui.study.plan import STUDY_ID, short_hash
+from embcx_tui.study.seeds import STUDY_ID, short_hash
 from embcx_tui.study.settings import StudySettings, parse_toml, to_toml, validate
 from embcx_tui.study.text import safe_text
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embcx_tui.study.dataset_catalogue import facts
-from embcx_tui.study.plan import Architecture, Network, dataset_key, short_hash
+from embcx_tui.study.plan import Architecture, Network, dataset_key
+from embcx_tui.study.seeds import short_hash
 from embcx_tui.study.settings import ACTIVATIONS, Method
 from embcx_tui.study.text import safe_text
 

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from embcx_tui.study.dataset_catalogue import facts
-from embcx_tui.study.seeds import digest
+from embcx_tui.study.seeds import short_hash
 from embcx_tui.study.settings import StudySettings
-
-# Crockford's base 32: no i, l, o, u, so an id can be read aloud and typed.
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-STUDY_ID_LENGTH = 10
-STUDY_ID = re.compile(f"[{_ALPHABET}]{{{STUDY_ID_LENGTH}}}")
-
-
-def short_hash(*parts: object, length: int = STUDY_ID_LENGTH) -> str:
-    """Return `length` base-32 characters derived from `parts`."""
-    number = int.from_bytes(digest(*parts, size=32), "big")
-    return "".join(_ALPHABET[number >> (5 * index) & 31] for index in range(length))
 
 
 def dataset_key(dataset: str) -> str:

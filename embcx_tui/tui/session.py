@@ -11,7 +11,7 @@ from typing import Any, Literal
 from textual.app import App
 
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.study.plan import STUDY_ID
+from embcx_tui.study.seeds import STUDY_ID
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import preferences, theme
 from embcx_tui.tui.keys import check_keys
