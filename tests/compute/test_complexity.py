@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, Schedule
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, Schedule, Search
 from embcx_tui.compute.tsne.initialization import initial_points, principal_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, kl_to_uniform
 from embcx_tui.compute.tsne.result import Complexity, Measurement
@@ -86,12 +86,12 @@ def test_degenerate_layers_are_marked_and_never_easy() -> None:
     assert np.isfinite(counted.points).all()
 
 
-def test_the_search_keeps_the_lowest_start_and_says_what_it_tried() -> None:
+@pytest.mark.parametrize("plan", [Search(), Search(groups=3, agreement=0.002), Search(groups=3, agreement=0.0)])
+def test_the_search_keeps_the_lowest_start_and_says_what_it_tried(plan: Search) -> None:
     layer = layers_of_digits()[0]
     joint = joint_probabilities(layer, 15.0)
-    (complexity,) = measured([layer], replace(QUICK, schedule=DEFAULT_SCHEDULE))
-    plan = DEFAULT_SCHEDULE.search
-    assert plan is not None and complexity.kl is not None
+    (complexity,) = measured([layer], replace(QUICK, schedule=replace(DEFAULT_SCHEDULE, search=plan)))
+    assert complexity.kl is not None
     groups = complexity.starts // plan.starts
     assert complexity.starts == groups * plan.starts and len(complexity.start_kls) == groups * plan.kept
     # It went on until the best was found twice, or all groups were used up, and not a group longer.

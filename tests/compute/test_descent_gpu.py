@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import affinities_gpu, descent_cpu, descent_gpu, kernels_torch
-from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
+from embcx_tui.compute.tsne.complexity import measure, measure_layer
+from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule, Search
 from embcx_tui.compute.tsne.initialization import principal_start
 from embcx_tui.compute.tsne.kl_divergence import cross_entropy, entropy, exact_kl
 from embcx_tui.compute.tsne.result import Complexity, Measurement
@@ -90,6 +90,31 @@ def test_a_result_does_not_depend_on_the_batch_composition(device: str) -> None:
     assert batch[0].kl is None
     assert np.array_equal(batch[3].points, single.points)
     assert batch[3].kl == single.kl
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_a_batch_searches_as_each_layer_alone_does(device: str) -> None:
+    """Groups that end for one layer and go on for another; numbers of starts and iterations as on a CPU core."""
+    layers = layers_of_digits()
+    plan = Search(groups=3, agreement=0.003)
+    asked = replace(QUICK, schedule=replace(QUICK.schedule, search=plan))
+    asked = replace(asked, device=device)
+    batch = dict(descent_gpu.measure_batches(layers, [7] * len(layers), asked))
+    for index, layer in enumerate(layers):
+        ((_, alone),) = descent_gpu.measure_batches([layer], [7], asked)
+        assert (batch[index].kl, batch[index].starts, batch[index].start_kls) == (
+            alone.kl,
+            alone.starts,
+            alone.start_kls,
+        )
+        core = measure_layer(layer, 7, replace(asked, device="cpu"))
+        groups = batch[index].starts // plan.starts
+        assert len(batch[index].start_kls) == groups * plan.kept
+        assert batch[index].spent == groups * asked.schedule.group_iterations + (
+            batch[index].iterations - asked.schedule.search_iterations
+        )
+        # The same starts, so the first group's divergences agree, to float32's rounding amplified over 370 iterations.
+        assert batch[index].start_kls[:1] == pytest.approx(core.start_kls[:1], rel=0.02)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
