@@ -22,8 +22,7 @@ from itertools import pairwise
 import numpy as np
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Frame, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of, say_nothing
 from embcx_tui.figures.cells.plotext_adapter import Axis, Block, Chart, Mark, render
 from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity

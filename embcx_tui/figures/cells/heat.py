@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells, split_cells
-from embcx_tui.figures.cells.frame import Frame, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of, say_nothing, split_cells
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
 from embcx_tui.figures.model import Heat
 from embcx_tui.figures.palette import ink_on, terminal_ramp

@@ -59,9 +59,9 @@ def data_at(
     """Return the place (x, y) in the plane that the middle of a cell shows; None beside the plot or without points."""
     layout = scatter_plot.layout_of(scatter, max(width, 1), max(height, 1), look or Look(), legend)
     line = row - layout.frame.top
-    if layout.plane is None or not (0 <= column < layout.columns and 0 <= line < layout.rows):
+    if layout.projection is None or not (0 <= column < layout.columns and 0 <= line < layout.rows):
         return None
-    x, y = layout.plane.points(np.array([2 * column + 0.5, 4 * line + 1.5]))
+    x, y = layout.projection.points(np.array([2 * column + 0.5, 4 * line + 1.5]))
     return float(x), float(y)
 
 

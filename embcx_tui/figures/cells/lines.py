@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, draw_legend, frame_of, say_nothing
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
 from embcx_tui.figures.palette import SIGNS, colour

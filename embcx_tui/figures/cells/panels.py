@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Frame, frame_of
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
 from embcx_tui.figures.cells.heat import draw_heat
 from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
