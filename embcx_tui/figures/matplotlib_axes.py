@@ -180,16 +180,15 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     if legend and scatter.classes:
         # Only the classes that are shown, where some are left out.
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
-        axes.legend(
-            [marker(place) for place in present],
-            [class_names(scatter.classes)[place] for place in present],
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handletextpad=0.1,
-            borderaxespad=0.2,
-            labelspacing=0.35,
-        )
+        names = class_names(scatter.classes)
+        _legend_beside(axes, [marker(place) for place in present], [names[place] for place in present])
+
+
+def _legend_beside(axes: Axes, handles: list[Any], names: list[str]) -> None:
+    axes.legend(
+        handles, names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handletextpad=0.1,
+        borderaxespad=0.2, labelspacing=0.35,
+    )  # fmt: skip
 
 
 def draw_curves(axes: Axes, curves: Curves) -> None:
@@ -257,10 +256,7 @@ def draw_dots(axes: Axes, dots: Dots) -> None:
     if len(marks) > 1:
         handles += [_outline(_sign(mark, marks)) for mark in marks]
         names += [f"{mark} layers" if dots.mark_label == "hidden layers" else f"{mark}" for mark in marks]
-    axes.legend(
-        handles, names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handletextpad=0.1,
-        borderaxespad=0.2, labelspacing=0.35,
-    )  # fmt: skip
+    _legend_beside(axes, handles, names)
 
 
 def _outline(sign: str) -> Any:

@@ -134,6 +134,10 @@ class Cells:
             self.muted(0, (self.height - len(shown)) // 2 + number, line, align=0.5)
         return self
 
+    def say_nothing(self, title: str, reason: str) -> Cells:
+        """Write in words, in the middle, why there is nothing to see."""
+        return self.words(title, reason) if title and self.height > 1 else self.words(reason)
+
     def rows(self) -> tuple[Row, ...]:
         """Return the rows as spans; each is exactly `width` cells wide."""
         if not self.look.colours:
@@ -225,11 +229,6 @@ def frame_of(height: int, wanted: Iterable[tuple[str, object, int]]) -> Frame:
     bottom = height - len(below)
     rows = {name: row for row, name in enumerate(above)} | {name: bottom + row for row, name in enumerate(below)}
     return Frame(rows, len(above), bottom)
-
-
-def say_nothing(cells: Cells, title: str, reason: str) -> Cells:
-    """Write in words, in the middle, why there is nothing to see."""
-    return cells.words(title, reason) if title and cells.height > 1 else cells.words(reason)
 
 
 class Entry(NamedTuple):

@@ -27,8 +27,7 @@ def bar_at(bars: Bars, width: int, height: int, column: int, row: int) -> tuple[
     below = max([layout.frame.bottom - 1, *(rows[name] for name in ("axis", "labels", "mean", "sd") if name in rows)])
     if not layout.frame.top <= row <= below:
         return None
-    indices = [(group, index) for group, one in enumerate(bars.groups) for index in range(len(one.bars))]
-    for start, found in zip(layout.columns.starts, indices, strict=False):
+    for start, found in zip(layout.columns.starts, bar_chart.indices_of(bars), strict=False):
         if 0 <= column - layout.columns.text_start(start) < layout.columns.slot:
             return found
     return None

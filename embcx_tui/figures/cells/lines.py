@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, draw_legend, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
 from embcx_tui.figures.palette import SIGNS, colour
@@ -45,7 +45,7 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     cells = Cells(width, height, look)
     lines = [piece for line in curves.lines for piece in _pieces(line, look)]
     if not lines:
-        return say_nothing(cells, curves.title, curves.note or "nothing to draw yet")
+        return cells.say_nothing(curves.title, curves.note or "nothing to draw yet")
     if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
         return cells.words("too small", "for curves")
     entries = dict.fromkeys((line.label, line.place) for line in curves.lines)
@@ -95,7 +95,7 @@ def draw_dots(dots: Dots, width: int, height: int, look: Look) -> Cells:
     cells = Cells(width, height, look)
     placed = _placed(dots)
     if not placed:
-        return say_nothing(cells, dots.title, dots.note or "nothing measured yet")
+        return cells.say_nothing(dots.title, dots.note or "nothing measured yet")
     if width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
         return cells.words("too small", "for dots")
     signs = _signs(dots.groups, look)

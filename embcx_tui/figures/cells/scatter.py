@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, clip, draw_legend, frame_of, say_nothing, split_cells
+from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, clip, draw_legend, frame_of, split_cells
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
 from embcx_tui.figures.model import Scatter, label_positions
 from embcx_tui.figures.palette import colour, ink_on, signs
@@ -136,7 +136,7 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     if shown.any():
         cells.paste(render(_chart(scatter, layout, look), layout.columns, layout.rows, look), 0, frame.top)
     elif reason := _nothing(scatter, layout):
-        return say_nothing(cells, scatter.title, reason)
+        return cells.say_nothing(scatter.title, reason)
     else:
         cells.muted(0, frame.top + layout.rows // 2, "no points here", width=layout.columns, align=0.5)
     places = layout.cells
