@@ -178,7 +178,7 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         axes.spines[side].set_visible(True)
         axes.spines[side].set_color("#c6c6c6")
     if legend and scatter.classes:
-        # Only the classes that are shown, where some are left out.
+        # Only the classes that are shown, if some are left out.
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
         names = class_names(scatter.classes)
         _legend_beside(axes, [marker(place) for place in present], [names[place] for place in present])

@@ -19,7 +19,7 @@ _LEAST_POINTS = 8
 class Bar:
     """One place on the x axis of a bar chart: a value for each run (NaN: not measured) and which runs are flagged.
 
-    The mean is drawn bold over one translucent rectangle a run. `flagged` runs (degenerate networks) are drawn but do
+    The mean is drawn bold over one translucent rectangle per run. `flagged` runs (degenerate networks) are drawn but do
     not enter the mean.
     """
 

@@ -67,7 +67,7 @@ def ink_on(paper: Rgb) -> Rgb:
 
 
 def signs(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return one ASCII character a class: its own name where all names are such characters, else 0 … 9, a … z."""
+    """Return one ASCII character per class: its own name if all names are such characters, else 0 … 9, a … z."""
     own = tuple(classes)
     if len(set(own)) == len(own) and all(len(name) == 1 and name.isascii() and name.isalnum() for name in own):
         return own

@@ -249,7 +249,7 @@ class _Stack:
         heights = [self._height(value) for value in bar.values if np.isfinite(value)]
         self._levels = [round(8 * height) if in_parts else 8 * round(height) for height in heights]
         self._mean = 0
-        # A single value is no mean: the edge of its bar says it, where that can be drawn.
+        # A single value is no mean: the edge of its bar shows it, if that can be drawn.
         if bar.mean is not None and not (single and look.unicode):
             height = self._height(bar.mean)
             self._mean = round(8 * height) if look.unicode else 8 * math.ceil(height)

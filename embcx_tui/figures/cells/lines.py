@@ -27,7 +27,7 @@ def _frame(figure: Curves | Dots, height: int, legend: bool) -> Frame:
 def _axes(
     x: tuple[float, float], y: tuple[float, float], width: int, rows: int, names: tuple[str, ...] = ()
 ) -> tuple[Axis, Axis]:
-    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … where they are long."""
+    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long."""
     if names:
         longest = max(len(name) for name in names)
         every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_CURVES[0] // 2, 1)))

@@ -64,7 +64,7 @@ def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool 
 
 
 def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part, ...]]:
-    """Return how `panels` stand on `width` × `height` cells; no parts where they are too small to be read."""
+    """Return how `panels` stand on `width` × `height` cells; no parts if they are too small to be read."""
     classes = _shared_classes(panels)
     frame = frame_of(height, (("title", panels.title, 7), ("classes", classes, 10), ("note", panels.note, 13)))
     room = frame.bottom - frame.top
@@ -82,7 +82,7 @@ def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part
 
 
 def _shared_classes(panels: Panels) -> tuple[str, ...]:
-    """Return the classes that all scatters of `panels` have; empty where they differ: then each has its own legend."""
+    """Return the classes that all scatters of `panels` have; empty if they differ: then each has its own legend."""
     every = {one.classes for one in panels.figures if isinstance(one, Scatter)}
     return every.pop() if len(every) == 1 else ()
 

@@ -159,7 +159,7 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
 
 
 def _nothing(scatter: Scatter, layout: Layout) -> str:
-    """Return why no point can be seen; nothing where they are only out of the view."""
+    """Return why no point can be seen; empty if they are only out of the view."""
     if not len(layout.dots):
         return scatter.note or "nothing measured yet"
     if layout.projection is None:
