@@ -15,17 +15,18 @@ from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import select
 from embcx_tui.cli.studies import EXCLUDE_CHANCE
 from embcx_tui.figures.export import (
+    DEFAULT_DPI,
     FORMATS,
     MAX_DPI,
     MIN_DPI,
     SIZES,
+    Format,
     draw_preview,
     write_figure,
     write_figures,
     write_files,
 )
 from embcx_tui.figures.gallery import explain_missing, missing_paper_figures, resolve, study_figures
-from embcx_tui.figures.image.render import Format
 from embcx_tui.figures.model import Figure, FigureBuilder
 from embcx_tui.figures.serialization import figure_of
 from embcx_tui.store.files import make_folder, read_arrays
@@ -44,7 +45,9 @@ SIZE = click.option(
     show_default=True,
     help="One column, a page's width, a slide, or what suits the figure.",
 )
-DPI = click.option("--dpi", type=click.IntRange(MIN_DPI, MAX_DPI), default=300, show_default=True, help="For PNG.")
+DPI = click.option(
+    "--dpi", type=click.IntRange(MIN_DPI, MAX_DPI), default=DEFAULT_DPI, show_default=True, help="For PNG."
+)
 
 
 @click.command("export")

@@ -14,7 +14,7 @@ from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.events import LayerMeasured, SealedFile
+from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import (
     activation_index,
     dataset_title,
@@ -43,6 +43,8 @@ QUANTITIES: dict[Quantity, tuple[str, str]] = {
 # More curves than this are coloured by activation, not each in its own colour: the palette has ten.
 _MOST_CURVES = 10
 _PANEL_COLUMNS = 3
+# Under a figure at most this many of what is missing are named; the command that draws it names all.
+_MOST_NAMED = 4
 TURNED = "turned onto the layer before (Procrustes)"
 
 
@@ -61,24 +63,29 @@ def networks_at(
     return sorted(found, key=lambda network: (activation_index(network.activation), network.run))
 
 
-def _bar(selection: Selection, networks: Sequence[Network], layer: int, method: str) -> Bar:
-    """Return one layer over runs: NaN where it is not measured or its network is left out."""
-    runs = selection.snapshot.plan.settings.networks.runs
-    values, flagged = [float("nan")] * runs, [False] * runs
-    for network in networks:
-        measured = selection.layer(network, layer, method)
-        if measured and network.run < runs:
-            values[network.run] = float("nan") if measured.kl is None else measured.kl
-            flagged[network.run] = not selection.enters(network)
-    return Bar(layer_tick(layer), tuple(values), tuple(flagged))
-
-
 def architecture_bars(
-    selection: Selection, networks: Sequence[Network], layers: Sequence[int], label: str, place: int
+    selection: Selection,
+    networks: Sequence[Network],
+    depth: int,
+    label: str,
+    activation: str,
+    method: str = SCORE_METHOD,
 ) -> BarGroup:
-    """Return layers of one architecture as a group of bars with one value per run."""
-    bars = tuple(_bar(selection, networks, layer, SCORE_METHOD) for layer in layers)
-    return BarGroup(safe_text(label, 40), bars, place)
+    """Return the input and every hidden layer of one architecture as a group of bars with one value per run.
+
+    A value is NaN if the layer is not measured or its network is left out.
+    """
+    runs = selection.snapshot.plan.settings.networks.runs
+    bars = []
+    for layer in range(depth + 1):
+        values, flagged = [float("nan")] * runs, [False] * runs
+        for network in networks:
+            measured = selection.layer(network, layer, method)
+            if measured and network.run < runs:
+                values[network.run] = float("nan") if measured.kl is None else measured.kl
+                flagged[network.run] = not selection.enters(network)
+        bars.append(Bar(layer_tick(layer), tuple(values), tuple(flagged)))
+    return BarGroup(safe_text(label, 40), tuple(bars), activation_index(activation))
 
 
 def measure_note(
@@ -89,11 +96,8 @@ def measure_note(
     if not how:
         return "nothing measured yet" if networks else f"not in this study: {dataset_title(dataset)}"
     # The names come last, since a line that is too long is cut at its end.
-    parts = [how, *chance_words(selection, networks)]
     gone = missing(selection, networks, method)
-    if gone:
-        parts.append(f"missing: {in_words(gone)}")
-    return " · ".join(parts)
+    return " · ".join([how, *chance_words(selection, networks), *missing_words(gone)])
 
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
@@ -113,17 +117,16 @@ def how_words(
 
     With `runs` it also says how many runs the study has, which does not suit a figure of one run.
     """
-    wanted = (layer for network in networks for layer in network.layer_ids())
-    done = [one for layer in wanted if (one := selection.snapshot.measured.get((layer, method)))]
-    return _how(done[0], selection.snapshot, runs) if done else ""
-
-
-def _how(one: LayerMeasured, snapshot: Snapshot, with_runs: bool) -> str:
-    runs = snapshot.plan.settings.networks.runs
+    snapshot = selection.snapshot
+    layers = (layer for network in networks for layer in network.layer_ids())
+    one = next((found for layer in layers if (found := snapshot.measured.get((layer, method)))), None)
+    if one is None:
+        return ""
+    count = snapshot.plan.settings.networks.runs
     # The other methods have no perplexity.
     how = f", perplexity {one.perplexity:g}" if one.method == SCORE_METHOD else ""
     words = f"{method_name(one.method)}{how}, {one.points:,} points"
-    return f"{words}, {runs} run{'s' * (runs != 1)}" if with_runs else words
+    return f"{words}, {count} run{'s' * (count != 1)}" if runs else words
 
 
 def layer_bars(
@@ -144,8 +147,7 @@ def layer_bars(
     """
     selection = select(snapshot, exclude_chance)
     networks = networks_at(snapshot, dataset, depth, activation, control)
-    bars = tuple(_bar(selection, networks, layer, method) for layer in range(depth + 1))
-    group = BarGroup(safe_text(activation, 40), bars, activation_index(activation))
+    group = architecture_bars(selection, networks, depth, activation, activation, method)
     return Bars(
         title_of(dataset, hidden_layers(depth), activation, control),
         COMPLEXITY,
@@ -169,11 +171,7 @@ def activation_bars(
     selection = select(snapshot, exclude_chance)
     groups = tuple(
         architecture_bars(
-            selection,
-            networks_at(snapshot, dataset, depth, activation, control),
-            range(depth + 1),
-            activation,
-            activation_index(activation),
+            selection, networks_at(snapshot, dataset, depth, activation, control), depth, activation, activation
         )
         for activation in snapshot.plan.settings.networks.activations
     )
@@ -237,9 +235,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
 
 def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = SCORE_METHOD) -> Panels:
     """Return the embeddings of all layers of one network as panels; a missing or damaged one says so."""
-    figures = layers_turned(
-        [embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)]
-    )  # fmt: skip
+    figures = layers_turned([embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)])
     title = title_of(
         network.dataset, hidden_layers(network.depth), network.activation, f"run {network.run}", network.control
     )
@@ -263,7 +259,8 @@ def embedding(
     snapshot: Snapshot, network: Network, layer: int, load: Load, method: str = SCORE_METHOD, name: str | None = None
 ) -> Scatter:
     """Return the embedding of one layer, titled by `name` (None: the layer's name) and KL; a missing one says why."""
-    classes = _classes(snapshot, network.dataset)
+    loaded = snapshot.datasets.get(network.dataset)
+    classes = loaded.classes if loaded else ()
     name = layer_name(layer) if name is None else name
     measured = snapshot.layer(network, layer, method)
     empty = np.empty((0, 2), dtype=np.float32)
@@ -282,11 +279,6 @@ def embedding(
     return layer_scatter(points, known, classes, title=title, note="degenerate layer" if measured.degenerate else "")
 
 
-def _classes(snapshot: Snapshot, dataset: str) -> tuple[str, ...]:
-    loaded = snapshot.datasets.get(dataset)
-    return loaded.classes if loaded else ()
-
-
 def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[np.int64] | None:
     sample = snapshot.sample(network)
     if sample is None:
@@ -295,10 +287,6 @@ def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[
         return np.asarray(load(sample.file)["label"], dtype=np.int64)
     except (StoreError, KeyError):
         return None
-
-
-# Under a figure at most so many are named; the command that draws it names all.
-_MOST_NAMED = 4
 
 
 def missing(
@@ -344,8 +332,10 @@ def _places(layers: Sequence[int]) -> str:
     return f"layer{'s' * (len(layers) > 1)} {words}"
 
 
-def in_words(parts: Sequence[str]) -> str:
-    """Return the first few of `parts` and how many more there are."""
-    more = len(parts) - _MOST_NAMED
-    shown = parts if more <= 1 else parts[:_MOST_NAMED]
-    return "; ".join(shown) + (f"; and {more} more" if more > 1 else "")
+def missing_words(gone: Sequence[str]) -> list[str]:
+    """Return the first few of what is missing and how many more there are, as a list of one sentence or none."""
+    if not gone:
+        return []
+    more = len(gone) - _MOST_NAMED
+    shown = gone if more <= 1 else gone[:_MOST_NAMED]
+    return [f"missing: {'; '.join(shown)}" + (f"; and {more} more" if more > 1 else "")]

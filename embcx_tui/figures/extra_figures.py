@@ -12,18 +12,16 @@ from embcx_tui.analysis.formatting import signed
 from embcx_tui.analysis.selection import Selection, earlier, select
 from embcx_tui.analysis.summary import quality_means
 from embcx_tui.figures import builders
-from embcx_tui.figures.builders import in_words, missing
+from embcx_tui.figures.builders import missing, missing_words
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.naming import METHOD_NAMES, activation_index, hidden_layers, network_name, title_of
+from embcx_tui.study.naming import METHOD_NAMES, activation_index, hidden_layers, layer_tick, network_name, title_of
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import CONTROLS, METHODS, SCORE_METHOD
 
 # Colours of the controls, which no activation has.
 _CONTROL_COLOURS = {control: 5 + 2 * index for index, control in enumerate(CONTROLS)}
-_QUALITY_NAMES = {
-    "knn_2d": "k-NN accuracy in 2-D",
-}
+_QUALITY_NAMES = {"knn_2d": "k-NN accuracy in 2-D"}
 
 
 def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False) -> Dots:
@@ -89,12 +87,11 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
                 for one in networks
                 if np.isfinite(y := _scores(selection, one)).any()
             ]
-        names = ("input", *(str(layer) for layer in range(1, depth + 1)))
+        names = tuple(map(layer_tick, range(depth + 1)))
         panels.append(Curves(activation, "layer", "KL (nats)", tuple(lines), "", zero=True, x_names=names))
     gone = missing(selection, every)
     how = builders.how_words(selection, every)
-    parts = [f"{how}, a line each" if how else "", *([f"missing: {in_words(gone)}"] if gone else [])]
-    parts += builders.chance_words(selection, every)
+    parts = [f"{how}, a line each" if how else "", *missing_words(gone), *builders.chance_words(selection, every)]
     title = title_of(dataset, hidden_layers(depth), "trained against controls")
     return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
 
@@ -118,14 +115,13 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
     """
     selection = select(snapshot, exclude_chance)
     settings = snapshot.plan.settings
-    maps: list[tuple[str, list[int], NDArray[np.float64], int]] = []
-    for activation in settings.networks.activations:
-        networks = builders.networks_at(snapshot, dataset, depth, activation)
-        epochs, values, runs = _over_epochs(selection, networks, depth)
-        maps.append((activation, epochs, values, runs))
-    finite = np.concatenate([values[np.isfinite(values)] for _, _, values, _ in maps])
+    maps = {
+        activation: _over_epochs(selection, builders.networks_at(snapshot, dataset, depth, activation), depth)
+        for activation in settings.networks.activations
+    }
+    finite = np.concatenate([values[np.isfinite(values)] for _, values in maps.values()])
     scale = (float(finite.min()), float(finite.max())) if finite.size else None
-    names = ("input", *(str(layer) for layer in range(1, depth + 1)))
+    names = tuple(map(layer_tick, range(depth + 1)))
     panels = tuple(
         Heat(
             activation,
@@ -137,13 +133,12 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: boo
             scale,
             note="" if np.isfinite(values).any() else _why_empty(selection, dataset, depth, activation),
         )
-        for activation, epochs, values, _ in maps
+        for activation, (epochs, values) in maps.items()
     )
     every = builders.networks_at(snapshot, dataset, depth)
     gone = [words for a in settings.networks.activations for words in _epochs_missing(selection, dataset, depth, a)]
     parts = [f"mean KL (nats) over runs; {builders.how_words(selection, every)}"]
-    parts += [f"missing: {in_words(gone)}"] if gone else []
-    parts += builders.chance_words(selection, every)
+    parts += missing_words(gone) + builders.chance_words(selection, every)
     title = title_of(dataset, hidden_layers(depth), "complexity over training")
     return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
 
@@ -164,8 +159,8 @@ def _why_empty(selection: Selection, dataset: str, depth: int, activation: str) 
 
 def _over_epochs(
     selection: Selection, networks: Sequence[Network], depth: int
-) -> tuple[list[int], NDArray[np.float64], int]:
-    """Return epochs, mean scores [depth + 1, epochs] over the networks that enter, and how many those are."""
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Return epochs and the mean scores [depth + 1, epochs] over the networks that enter."""
     snapshot = selection.snapshot
     settings = snapshot.plan.settings
     epochs = [*snapshot.plan.epochs, settings.training.epochs]
@@ -189,7 +184,7 @@ def _over_epochs(
     counts = known.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(counts > 0, np.where(known, scores, 0.0).sum(0) / counts, np.nan)
-    return epochs, means, len(entering)
+    return epochs, means
 
 
 def _epochs_missing(selection: Selection, dataset: str, depth: int, activation: str) -> list[str]:
@@ -230,7 +225,7 @@ def method_tables(
     selection = select(snapshot, exclude_chance)
     methods = [method for method in METHODS if method in snapshot.plan.settings.measure.methods]
     every = builders.networks_at(snapshot, dataset, depth, activation)
-    layers = ("input", *(str(layer) for layer in range(1, depth + 1)))
+    layers = tuple(map(layer_tick, range(depth + 1)))
     rows = tuple(METHOD_NAMES[method] for method in methods)
     panels = []
     for name, cells in quality_means(selection, tuple(every)).items():
@@ -240,11 +235,7 @@ def method_tables(
         panels.append(Heat(_QUALITY_NAMES.get(name, name), "layer", "", layers, rows, values))
     gone = [f"{METHOD_NAMES[m]} {words}" for m in methods for words in missing(selection, every, m)]
     how = (builders.how_words(selection, every, method) for method in methods)
-    parts = [
-        "mean over runs; 1 is best",
-        next(filter(None, how), ""),
-        *([f"missing: {in_words(gone)}"] if gone else []),
-    ]
+    parts = ["mean over runs; 1 is best", next(filter(None, how), ""), *missing_words(gone)]
     scored = (selection.layer(network, layer) for network in every for layer in range(depth + 1))
     flawed = any(one is not None and one.degenerate for one in scored)
     parts += ["networks with a degenerate layer left out"] if flawed else []

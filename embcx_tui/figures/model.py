@@ -5,18 +5,21 @@ Colours are never part of a value: a series or a class has a place (0, 1, …), 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+# A class of fewer points has no label: it would hide them.
+_LEAST_POINTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One place on the x axis of a bar chart: a value for each run (NaN: not measured) and which runs are flagged.
 
-    The mean is drawn bold over one translucent rectangle a run. `flagged` runs (degenerate networks) are drawn but do
+    The mean is drawn bold over one translucent rectangle per run. `flagged` runs (degenerate networks) are drawn but do
     not enter the mean.
     """
 
@@ -97,6 +100,22 @@ class Scatter:
             x, y = points[:, 0], points[:, 1]
             seen = seen & (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
         return seen
+
+
+def label_positions(points: NDArray[np.generic], labels: NDArray[np.int64], classes: int) -> Iterator[tuple[int, int]]:
+    """Yield (class, row): of `points` [n, 2], all finite, the one nearest to its class's median (a medoid).
+
+    `labels` [n] are 0 … `classes` - 1; others have no name. A class of a few points yields nothing, nor does one that
+    stands by itself: there is nothing to tell it from.
+    """
+    counts = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
+    named = np.flatnonzero(counts >= _LEAST_POINTS)
+    if len(named) < 2:
+        return
+    for index in named.tolist():
+        rows = np.flatnonzero(labels == index)
+        mine = points[rows].astype(np.float64)
+        yield index, int(rows[np.abs(mine - np.median(mine, axis=0)).sum(axis=1).argmin()])
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from functools import lru_cache
+
+from rich.color import Color, ColorSystem
 
 Rgb = tuple[int, int, int]
 
@@ -66,7 +67,7 @@ def ink_on(paper: Rgb) -> Rgb:
 
 
 def signs(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return one ASCII character a class: its own name where all names are such characters, else 0 … 9, a … z."""
+    """Return one ASCII character per class: its own name if all names are such characters, else 0 … 9, a … z."""
     own = tuple(classes)
     if len(set(own)) == len(own) and all(len(name) == 1 and name.isascii() and name.isalnum() for name in own):
         return own
@@ -92,24 +93,13 @@ def stack_opacity(count: float, runs: int) -> float:
     return 1.0 - float((1.0 - FULL_OPACITY) ** (count / max(runs, 1)))
 
 
-_CUBE = (0, 95, 135, 175, 215, 255)
-
-
 def quantise(rgb: Rgb) -> int:
     """Return the number (16 … 255) that Rich and Textual give `rgb` in a 256-colour terminal."""
-    red, green, blue = (channel / 255 for channel in rgb)
-    _, light, saturation = colorsys.rgb_to_hls(red, green, blue)
-    if saturation < 0.15:
-        grey = round(light * 25)
-        return 16 if grey == 0 else 231 if grey == 25 else 231 + grey
-    steps = [channel / 95 if channel < 95 else 1 + (channel - 95) / 40 for channel in rgb]
-    return 16 + 36 * round(steps[0]) + 6 * round(steps[1]) + round(steps[2])
+    number = Color.from_rgb(*rgb).downgrade(ColorSystem.EIGHT_BIT).number
+    assert number is not None
+    return number
 
 
 def terminal_rgb(number: int) -> Rgb:
     """Return the colour that a 256-colour terminal shows for `number` (16 … 255)."""
-    if number >= 232:
-        grey = 8 + 10 * (number - 232)
-        return grey, grey, grey
-    number -= 16
-    return _CUBE[number // 36], _CUBE[number // 6 % 6], _CUBE[number % 6]
+    return Color.from_ansi(number).get_truecolor()

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.figures import builders
-from embcx_tui.figures.builders import in_words, missing
+from embcx_tui.figures.builders import missing, missing_words
 from embcx_tui.figures.model import Bars, Figure, Panels
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.naming import METHOD_NAMES, activation_index, printed_name
+from embcx_tui.study.naming import METHOD_NAMES, printed_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import ACTIVATIONS, SCORE_METHOD, Method
 
@@ -134,44 +134,26 @@ def _note(
     dataset: str,
     networks: Sequence[Network],
     layers: Sequence[int] | None = None,
+    gone: Sequence[str] | None = None,
 ) -> str:
-    gone = missing(selection, networks, layers=layers)
-    return _joined(selection, figure, dataset, networks, gone)
-
-
-def _joined(
-    selection: Selection, figure: PaperFigure, dataset: str, networks: Sequence[Network], gone: Sequence[str]
-) -> str:
-    parts = [builders.how_words(selection, networks, runs=figure.runs > 1)]
-    parts += [f"missing: {in_words(gone)}"] if gone else []
+    """Return how the values were measured, what is missing (`gone`; None: of these `layers`) and what differs."""
+    gone = missing(selection, networks, layers=layers) if gone is None else gone
+    parts = [builders.how_words(selection, networks, runs=figure.runs > 1), *missing_words(gone)]
     parts += builders.chance_words(selection, networks) + _differences(selection, figure, dataset, networks)
     return " · ".join(filter(None, parts))
 
 
-def _by_activation(selection: Selection, figure: PaperFigure, dataset: str, load: builders.Load) -> Bars:
-    (depth,) = figure.depths
+def _bars(selection: Selection, figure: PaperFigure, dataset: str, load: builders.Load) -> Bars:
+    """Return a group of bars per depth and activation, named by whichever of the two differs."""
     networks = _networks(selection, figure, dataset)
     groups = tuple(
         builders.architecture_bars(
-            selection, found, range(depth + 1), activation, activation_index(activation)
-        )
-        for activation in figure.activations
-        if (found := [one for one in networks if one.activation == activation])
-    )  # fmt: skip
-    note = _note(selection, figure, dataset, networks)
-    return Bars(_title(figure, dataset, networks), builders.COMPLEXITY, groups, "layer", note=note)
-
-
-def _by_depth(selection: Selection, figure: PaperFigure, dataset: str, load: builders.Load) -> Bars:
-    (activation,) = figure.activations
-    networks = _networks(selection, figure, dataset)
-    groups = tuple(
-        builders.architecture_bars(
-            selection, found, range(depth + 1), f"{depth} layers", activation_index(activation)
+            selection, found, depth, f"{depth} layers" if len(figure.depths) > 1 else activation, activation
         )
         for depth in figure.depths
-        if (found := [one for one in networks if one.depth == depth])
-    )  # fmt: skip
+        for activation in figure.activations
+        if (found := [one for one in networks if (one.depth, one.activation) == (depth, activation)])
+    )
     note = _note(selection, figure, dataset, networks)
     return Bars(_title(figure, dataset, networks), builders.COMPLEXITY, groups, "layer", note=note)
 
@@ -233,7 +215,7 @@ def _last_layers(selection: Selection, figure: PaperFigure, dataset: str, load: 
     )
     parts = [missing(selection, [one], layers=[one.depth]) for one in networks]
     gone = [f"{one.depth} layers: {words}" for one, found in zip(networks, parts, strict=True) for words in found]
-    note = _joined(selection, figure, dataset, networks, gone)
+    note = _note(selection, figure, dataset, networks, gone=gone)
     return Panels(_run_title(figure, dataset, networks), panels, 2, note)
 
 
@@ -251,11 +233,11 @@ def _last_four(selection: Selection, figure: PaperFigure, dataset: str, load: bu
 
 _BUILDERS: dict[int, Callable[[Selection, PaperFigure, str, builders.Load], Figure]] = {
     1: _methods,
-    2: _by_activation,
-    3: _by_depth,
-    4: _by_activation,
+    2: _bars,
+    3: _bars,
+    4: _bars,
     5: _all_layers,
-    6: _by_depth,
+    6: _bars,
     7: _last_layers,
     8: _last_four,
 }

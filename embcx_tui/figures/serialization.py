@@ -75,11 +75,14 @@ def _value(plain: Any) -> Any:
     return _KINDS[plain["is"]](**named)
 
 
-_BARS = ("group", "bar", "run", "value", "state", "mean", "sd")
-_SCATTER = ("point", "x", "y", "class", "missing")
-_CURVES = ("line", "name", "x", "y")
-_DOTS = ("group", "mark", "name", "x", "y")
-_HEAT = ("row", "column", "value")
+# The columns of each kind of figure.
+_COLUMNS: dict[type[Single], tuple[str, ...]] = {
+    Bars: ("group", "bar", "run", "value", "state", "mean", "sd"),
+    Scatter: ("point", "x", "y", "class", "missing"),
+    Curves: ("line", "name", "x", "y"),
+    Dots: ("group", "mark", "name", "x", "y"),
+    Heat: ("row", "column", "value"),
+}
 
 
 def figure_csv(figure: Figure) -> str:
@@ -90,9 +93,8 @@ def figure_csv(figure: Figure) -> str:
     Panels have their title in the first column; panels of several kinds have the columns of all kinds.
     """
     if not isinstance(figure, Panels):
-        head = _head(figure)
-        return csv_text(head, _rows(figure))
-    heads = [_head(one) for one in figure.figures]
+        return csv_text(_COLUMNS[type(figure)], _rows(figure))
+    heads = [_COLUMNS[type(one)] for one in figure.figures]
     head = tuple(dict.fromkeys(name for one in heads for name in one))
     rows: list[list[Any]] = []
     for one, names in zip(figure.figures, heads, strict=True):
@@ -100,16 +102,6 @@ def figure_csv(figure: Figure) -> str:
             known = dict(zip(names, row, strict=True))
             rows.append([one.title, *(known.get(name) for name in head)])
     return csv_text(("panel", *head), rows)
-
-
-def _head(figure: Single) -> tuple[str, ...]:
-    if isinstance(figure, Bars):
-        return _BARS
-    if isinstance(figure, Scatter):
-        return _SCATTER
-    if isinstance(figure, Curves):
-        return _CURVES
-    return _DOTS if isinstance(figure, Dots) else _HEAT
 
 
 def _rows(figure: Single) -> Iterator[Sequence[Any]]:

@@ -14,7 +14,7 @@ from embcx_tui.analysis.correlation import relations
 from embcx_tui.analysis.selection import select
 from embcx_tui.figures import builders, gallery, paper_figures
 from embcx_tui.figures.cells import draw_text
-from embcx_tui.figures.image.render import render
+from embcx_tui.figures.export import render
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.figures.spans import Look

@@ -17,7 +17,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from embcx_tui.figures.image.render import COLUMN_WIDTH_IN, render
+from embcx_tui.figures.export import COLUMN_WIDTH_IN, render
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
 from embcx_tui.figures.palette import colour
 from tests.figures import hostile
@@ -73,7 +73,7 @@ def test_the_same_figure_gives_the_same_bytes(name: str, format: Literal["png", 
 
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
-        "import hashlib; from embcx_tui.figures.image.render import render;"
+        "import hashlib; from embcx_tui.figures.export import render;"
         "from tests.figures.test_image import FIGURES;"
         "files = [render(FIGURES[name], kind) for name in ('bars', 'scatter') for kind in ('svg', 'pdf')];"
         "print(*(hashlib.sha256(data).hexdigest() for data in files))"
@@ -187,7 +187,7 @@ def test_rendering_leaves_the_settings_of_matplotlib_alone() -> None:
 
 def test_images_need_no_pyplot() -> None:
     code = (
-        "import sys; from embcx_tui.figures.image.render import render; from tests.figures.test_image import FIGURES;"
+        "import sys; from embcx_tui.figures.export import render; from tests.figures.test_image import FIGURES;"
         "[render(figure, 'pdf') for figure in FIGURES.values()]; print('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

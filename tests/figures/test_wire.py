@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 import numpy as np
 import pytest
 
-from embcx_tui.figures.image.render import render
+from embcx_tui.figures.export import render
 from embcx_tui.figures.model import Panels
 from embcx_tui.figures.serialization import figure_of, figure_text
 from embcx_tui.study.errors import RequestError

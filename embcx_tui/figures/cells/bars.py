@@ -22,8 +22,7 @@ from itertools import pairwise
 import numpy as np
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Frame, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Block, Chart, Mark, render
 from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
@@ -103,6 +102,11 @@ def _flat(bars: Bars) -> list[tuple[BarGroup, Bar]]:
     return [(group, bar) for group in bars.groups for bar in group.bars]
 
 
+def indices_of(bars: Bars) -> list[tuple[int, int]]:
+    """Return (group, bar) of every bar, from left to right."""
+    return [(group, index) for group, one in enumerate(bars.groups) for index in range(len(one.bars))]
+
+
 def layout_of(bars: Bars, width: int, height: int) -> Layout | None:
     """Return where `bars` stand on `width` × `height` cells; None where no value is known or there is no room."""
     flat = _flat(bars)
@@ -140,7 +144,7 @@ def draw_bars(bars: Bars, width: int, height: int, look: Look) -> Cells:
     """Return `bars` painted on `width` × `height` cells."""
     cells = Cells(width, height, look)
     if not any(np.isfinite(value) for _, bar in _flat(bars) for value in bar.values):
-        return say_nothing(cells, bars.title, bars.note or _NOTHING)
+        return cells.say_nothing(bars.title, bars.note or _NOTHING)
     layout = layout_of(bars, width, height)
     if layout is None:
         return cells.words("too small", "for bars")
@@ -245,7 +249,7 @@ class _Stack:
         heights = [self._height(value) for value in bar.values if np.isfinite(value)]
         self._levels = [round(8 * height) if in_parts else 8 * round(height) for height in heights]
         self._mean = 0
-        # A single value is no mean: the edge of its bar says it, where that can be drawn.
+        # A single value is no mean: the edge of its bar shows it, if that can be drawn.
         if bar.mean is not None and not (single and look.unicode):
             height = self._height(bar.mean)
             self._mean = round(8 * height) if look.unicode else 8 * math.ceil(height)
@@ -310,8 +314,7 @@ def _draw_numbers(cells: Cells, bars: Bars, layout: Layout) -> None:
         if name in rows and len(text) <= columns.axis:
             cells.muted(0, rows[name], text, width=columns.axis, align=1.0)
     room = max(columns.slot - 1, 1)
-    indices = [(group, index) for group, one in enumerate(bars.groups) for index in range(len(one.bars))]
-    for order, (start, (group, index)) in enumerate(zip(columns.starts, indices, strict=False)):
+    for order, (start, (group, index)) in enumerate(zip(columns.starts, indices_of(bars), strict=False)):
         left = columns.text_start(start)
         if "labels" in rows:
             label, chosen = bars.groups[group].bars[index].label, bars.chosen == (group, index)

@@ -1,11 +1,13 @@
-"""A rectangle of terminal cells to paint on, what the terminal can show of it, and the spans it becomes."""
+"""A rectangle of terminal cells to paint on, and what all drawings share: rows of text around the plot, legends."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from embcx_tui.study.text import safe_text
 
 # Figures plan the room for their text after it has become ASCII: unlike a screen's, a line may become longer.
 ASCII = str.maketrans({**SIGNS, "±": "+-"})
+# From the top down; what is not above the plot is below.
+_ABOVE = ("title", "legend")
+_BELOW = ("axis", "labels", "mean", "sd", "groups", "key", "classes", "x_label", "note")
 
 
 @lru_cache(maxsize=2048)
@@ -129,6 +134,10 @@ class Cells:
             self.muted(0, (self.height - len(shown)) // 2 + number, line, align=0.5)
         return self
 
+    def say_nothing(self, title: str, reason: str) -> Cells:
+        """Write in words, in the middle, why there is nothing to see."""
+        return self.words(title, reason) if title and self.height > 1 else self.words(reason)
+
     def rows(self) -> tuple[Row, ...]:
         """Return the rows as spans; each is exactly `width` cells wide."""
         if not self.look.colours:
@@ -183,3 +192,65 @@ def pack(rgb: Rgb | None) -> int:
 @lru_cache(maxsize=4096)
 def unpack(packed: int) -> Rgb | None:
     return None if packed < 0 else (packed >> 16, packed >> 8 & 255, packed & 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The rows of a drawing: those of its texts by name, and `top` … `bottom` - 1 of the plot between them."""
+
+    rows: Mapping[str, int]
+    top: int
+    bottom: int
+
+    def draw(self, cells: Cells, title: str = "", beside: str = "", x_label: str = "", note: str = "") -> None:
+        """Write the texts that have a row; `beside` stands beside the title where it fits."""
+        row = self.rows
+        if "title" in row:
+            used = cells.put(0, row["title"], title, cells.look.strong)
+            if beside and used + 3 + len(split_cells(beside, cells.look.unicode)) <= cells.width:
+                cells.muted(used + 3, row["title"], beside)
+        if "x_label" in row:
+            cells.muted(0, row["x_label"], x_label, align=0.5)
+        if "note" in row:
+            cells.muted(0, row["note"], note)
+
+
+def frame_of(height: int, wanted: Iterable[tuple[str, object, int]]) -> Frame:
+    """Return the frame of a drawing `height` rows high.
+
+    `wanted` are texts in the order in which they are needed: their row's name, whether there is such a text, and how
+    many rows the plot must keep beside it.
+    """
+    granted: set[str] = set()
+    for name, text, least in wanted:
+        if text and height - len(granted) - 1 >= least:
+            granted.add(name)
+    above, below = ([name for name in names if name in granted] for names in (_ABOVE, _BELOW))
+    bottom = height - len(below)
+    rows = {name: row for row, name in enumerate(above)} | {name: bottom + row for row, name in enumerate(below)}
+    return Frame(rows, len(above), bottom)
+
+
+class Entry(NamedTuple):
+    """An entry of a legend: the sign that stands for it, its name, and their styles."""
+
+    sign: str
+    name: str
+    sign_style: Style
+    name_style: Style
+
+
+def draw_legend(cells: Cells, row: int, entries: Sequence[Entry], *, gap: int = 3, counted: bool = True) -> int:
+    """Write as many entries as fit on a row, then how many are left out; return the column after them."""
+    column, unicode = 0, cells.look.unicode
+    for order, entry in enumerate(entries):
+        sign, name = (len(split_cells(text, unicode)) for text in (entry.sign, entry.name))
+        rest = len(entries) - order
+        more = f"+{rest} more" if counted else "…"
+        if column + sign + bool(name) + name + (rest > 1) * (1 + len(more)) > cells.width:
+            return column + cells.muted(column, row, more)
+        column += cells.put(column, row, entry.sign, entry.sign_style)
+        if name:
+            column += 1 + cells.put(column + 1, row, entry.name, entry.name_style)
+        column += gap
+    return column

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells, split_cells
-from embcx_tui.figures.cells.frame import Frame, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of, split_cells
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
 from embcx_tui.figures.model import Heat
 from embcx_tui.figures.palette import ink_on, terminal_ramp
@@ -62,7 +61,7 @@ def draw_heat(heat: Heat, width: int, height: int, look: Look) -> Cells:
     """Return `heat` painted on `width` × `height` cells; without colours full ones are low values."""
     cells = Cells(width, height, look)
     if not _finite(heat).any():
-        return say_nothing(cells, heat.title, heat.note or "nothing measured yet")
+        return cells.say_nothing(heat.title, heat.note or "nothing measured yet")
     rows, columns = np.shape(heat.values)
     layout = layout_of(heat, width, height, look)
     if layout is None:

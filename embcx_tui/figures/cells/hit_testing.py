@@ -27,8 +27,7 @@ def bar_at(bars: Bars, width: int, height: int, column: int, row: int) -> tuple[
     below = max([layout.frame.bottom - 1, *(rows[name] for name in ("axis", "labels", "mean", "sd") if name in rows)])
     if not layout.frame.top <= row <= below:
         return None
-    indices = [(group, index) for group, one in enumerate(bars.groups) for index in range(len(one.bars))]
-    for start, found in zip(layout.columns.starts, indices, strict=False):
+    for start, found in zip(layout.columns.starts, bar_chart.indices_of(bars), strict=False):
         if 0 <= column - layout.columns.text_start(start) < layout.columns.slot:
             return found
     return None
@@ -59,9 +58,9 @@ def data_at(
     """Return the place (x, y) in the plane that the middle of a cell shows; None beside the plot or without points."""
     layout = scatter_plot.layout_of(scatter, max(width, 1), max(height, 1), look or Look(), legend)
     line = row - layout.frame.top
-    if layout.plane is None or not (0 <= column < layout.columns and 0 <= line < layout.rows):
+    if layout.projection is None or not (0 <= column < layout.columns and 0 <= line < layout.rows):
         return None
-    x, y = layout.plane.points(np.array([2 * column + 0.5, 4 * line + 1.5]))
+    x, y = layout.projection.points(np.array([2 * column + 0.5, 4 * line + 1.5]))
     return float(x), float(y)
 
 

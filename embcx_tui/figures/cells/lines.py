@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, draw_legend, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
 from embcx_tui.figures.palette import SIGNS, colour
@@ -28,7 +27,7 @@ def _frame(figure: Curves | Dots, height: int, legend: bool) -> Frame:
 def _axes(
     x: tuple[float, float], y: tuple[float, float], width: int, rows: int, names: tuple[str, ...] = ()
 ) -> tuple[Axis, Axis]:
-    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … where they are long."""
+    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long."""
     if names:
         longest = max(len(name) for name in names)
         every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_CURVES[0] // 2, 1)))
@@ -46,7 +45,7 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     cells = Cells(width, height, look)
     lines = [piece for line in curves.lines for piece in _pieces(line, look)]
     if not lines:
-        return say_nothing(cells, curves.title, curves.note or "nothing to draw yet")
+        return cells.say_nothing(curves.title, curves.note or "nothing to draw yet")
     if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
         return cells.words("too small", "for curves")
     entries = dict.fromkeys((line.label, line.place) for line in curves.lines)
@@ -96,7 +95,7 @@ def draw_dots(dots: Dots, width: int, height: int, look: Look) -> Cells:
     cells = Cells(width, height, look)
     placed = _placed(dots)
     if not placed:
-        return say_nothing(cells, dots.title, dots.note or "nothing measured yet")
+        return cells.say_nothing(dots.title, dots.note or "nothing measured yet")
     if width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
         return cells.words("too small", "for dots")
     signs = _signs(dots.groups, look)

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
-from embcx_tui.figures.cells.canvas import Cells
-from embcx_tui.figures.cells.frame import Frame, frame_of
+from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
 from embcx_tui.figures.cells.heat import draw_heat
 from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
@@ -65,7 +64,7 @@ def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool 
 
 
 def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part, ...]]:
-    """Return how `panels` stand on `width` × `height` cells; no parts where they are too small to be read."""
+    """Return how `panels` stand on `width` × `height` cells; no parts if they are too small to be read."""
     classes = _shared_classes(panels)
     frame = frame_of(height, (("title", panels.title, 7), ("classes", classes, 10), ("note", panels.note, 13)))
     room = frame.bottom - frame.top
@@ -83,7 +82,7 @@ def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part
 
 
 def _shared_classes(panels: Panels) -> tuple[str, ...]:
-    """Return the classes that all scatters of `panels` have; empty where they differ: then each has its own legend."""
+    """Return the classes that all scatters of `panels` have; empty if they differ: then each has its own legend."""
     every = {one.classes for one in panels.figures if isinstance(one, Scatter)}
     return every.pop() if len(every) == 1 else ()
 

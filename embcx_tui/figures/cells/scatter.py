@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.cells.canvas import Cells, clip, split_cells
-from embcx_tui.figures.cells.frame import Entry, Frame, draw_legend, frame_of, say_nothing
+from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, clip, draw_legend, frame_of, split_cells
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
-from embcx_tui.figures.label_positions import label_positions
-from embcx_tui.figures.model import Scatter
+from embcx_tui.figures.model import Scatter, label_positions
 from embcx_tui.figures.palette import colour, ink_on, signs
 from embcx_tui.figures.spans import Look, Style
 
@@ -28,8 +26,8 @@ _UPWARDS = np.array([1.0, -1.0])
 
 
 @dataclass(frozen=True)
-class Plane:
-    """How the plane lies in a plot: the point in its middle, and dots per unit, the same both ways."""
+class Projection:
+    """How coordinates become braille dots of a plot: the point in its middle, and dots per unit, the same both ways."""
 
     middle: NDArray[np.float64]  # (x, y)
     scale: float
@@ -51,7 +49,7 @@ class Layout:
     beside: bool  # whether the legend stands to the right
     dots: NDArray[np.int64]  # [n, 2] (column, row), -1: not shown
     labels: NDArray[np.int64]  # [n], within the classes; one that is not is the number after the last
-    plane: Plane | None  # None where no point has coordinates
+    projection: Projection | None  # None where no point has coordinates
     note: str
 
     @property
@@ -83,11 +81,11 @@ def layout_of(scatter: Scatter, width: int, height: int, look: Look, legend: boo
     beside = 0 < classes <= rows and width - side >= 1.6 * rows
     frame = frame_of(height, (("title", scatter.title, 4), ("note", note, 10), ("classes", classes and not beside, 7)))
     columns = max(width - side * beside, 1)
-    plane = _plane(scatter, points[finite], columns, max(frame.bottom - frame.top, 1))
+    projection = _projection(scatter, points[finite], columns, max(frame.bottom - frame.top, 1))
     labels = np.full(len(points), len(scatter.classes), dtype=np.int64)
     given = np.asarray(scatter.labels, dtype=np.int64).reshape(-1)[: len(labels)]
     labels[: len(given)] = np.where((given >= 0) & (given < len(scatter.classes)), given, len(scatter.classes))
-    return Layout(frame, columns, beside, _dots(scatter, points, finite, plane), labels, plane, note)
+    return Layout(frame, columns, beside, _dots(scatter, points, finite, projection), labels, projection, note)
 
 
 def _legend_width(scatter: Scatter, look: Look) -> int:
@@ -96,7 +94,7 @@ def _legend_width(scatter: Scatter, look: Look) -> int:
     return 2 + min(longest, _LONGEST_NAME) + 1 + len(str(len(scatter.labels)))
 
 
-def _plane(scatter: Scatter, points: NDArray[np.float64], columns: int, rows: int) -> Plane | None:
+def _projection(scatter: Scatter, points: NDArray[np.float64], columns: int, rows: int) -> Projection | None:
     """Return how the finite `points` lie: all of them, not only those shown, or isolating a class would move it."""
     if not len(points):
         return None
@@ -107,23 +105,23 @@ def _plane(scatter: Scatter, points: NDArray[np.float64], columns: int, rows: in
     last = np.array([columns, rows]) * _DOTS - 1.0
     with np.errstate(divide="ignore", over="ignore"):
         scale = np.nanmin(np.where(span > 0, last / span, np.inf))
-    return Plane((low + high) / 2, float(scale) if np.isfinite(scale) else 0.0, last)
+    return Projection((low + high) / 2, float(scale) if np.isfinite(scale) else 0.0, last)
 
 
 def _dots(
-    scatter: Scatter, points: NDArray[np.float64], finite: NDArray[np.bool_], plane: Plane | None
+    scatter: Scatter, points: NDArray[np.float64], finite: NDArray[np.bool_], projection: Projection | None
 ) -> NDArray[np.int64]:
     dots = np.full(points.shape, -1, dtype=np.int64)
-    if plane is None:
+    if projection is None:
         return dots
     shown = finite.copy()
     if scatter.shown is not None and len(scatter.shown) == len(shown):
         shown &= np.asarray(scatter.shown, dtype=bool)
-    at = np.round(plane.dots(points[shown]))
-    dots[shown] = np.clip(at, 0, plane.last).astype(np.int64)
+    at = np.round(projection.dots(points[shown]))
+    dots[shown] = np.clip(at, 0, projection.last).astype(np.int64)
     if scatter.view is not None:
         # What lies outside the rectangle but inside the panel is seen too: a panel is seldom a rectangle's shape.
-        outside = (at < 0).any(axis=1) | (at > plane.last).any(axis=1)
+        outside = (at < 0).any(axis=1) | (at > projection.last).any(axis=1)
         dots[np.flatnonzero(shown)[outside]] = -1
     return dots
 
@@ -138,7 +136,7 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     if shown.any():
         cells.paste(render(_chart(scatter, layout, look), layout.columns, layout.rows, look), 0, frame.top)
     elif reason := _nothing(scatter, layout):
-        return say_nothing(cells, scatter.title, reason)
+        return cells.say_nothing(scatter.title, reason)
     else:
         cells.muted(0, frame.top + layout.rows // 2, "no points here", width=layout.columns, align=0.5)
     places = layout.cells
@@ -161,10 +159,10 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
 
 
 def _nothing(scatter: Scatter, layout: Layout) -> str:
-    """Return why no point can be seen; nothing where they are only out of the view."""
+    """Return why no point can be seen; empty if they are only out of the view."""
     if not len(layout.dots):
         return scatter.note or "nothing measured yet"
-    if layout.plane is None:
+    if layout.projection is None:
         return "no point has finite coordinates"
     visible = replace(scatter, view=None).seen.any()
     return "" if visible else "no points of the classes shown"

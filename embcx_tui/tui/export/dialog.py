@@ -18,7 +18,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, file_name
+from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, SIZE_WORDS, file_name
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
@@ -29,7 +29,6 @@ from embcx_tui.tui.export.figure_list import NamedFigures
 from embcx_tui.tui.export.preview import FullScreenPreview, Preview
 from embcx_tui.tui.export.save import (
     LONGEST_PATH,
-    SIZES,
     ExportFigure,
     ExportOptions,
     export,
@@ -122,7 +121,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         for name, options in (
             ("what", (*self.shown, *SUBJECTS)),
             ("format", tuple(format.upper() for format in FORMATS)),
-            ("size", tuple(SIZES)),
+            ("size", tuple(SIZE_WORDS)),
         ):
             with Horizontal(classes="export-line"):
                 yield Static(name, classes="export-label")
@@ -187,7 +186,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
 
     @property
     def _size_option(self) -> str:
-        return SIZES[self._field("size").value]
+        return SIZE_WORDS[self._field("size").value]
 
     @property
     def _selected_figure(self) -> str | ExportFigure | None:

@@ -15,14 +15,12 @@ from rich.segment import Segment, Segments
 from textual.screen import Screen
 from textual.strip import Strip
 
-from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI
+from embcx_tui.figures.export import DEFAULT_DPI, FORMATS, MAX_DPI, MIN_DPI, SIZE_WORDS
 from embcx_tui.figures.model import Figure
 from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
-# The words of the window, and what `embcx-tui export --size` calls the same.
-SIZES = {"fitting": "auto", "one column": "column", "two columns": "page", "slide": "slide"}
 # Shown whole, since users copy it; only what is no path any more is cut.
 LONGEST_PATH = 4_000
 # -P: a file named like one of our modules in the current directory must not be imported instead.
@@ -44,7 +42,7 @@ class ExportOptions:
 
     format: str = "png"
     size: str = "fitting"
-    dpi: int = 300
+    dpi: int = DEFAULT_DPI
     folder: str = ""
 
     @classmethod
@@ -53,8 +51,8 @@ class ExportOptions:
         format, size, dpi, folder = (values.get(name) for name in ("format", "size", "dpi", "folder"))
         return cls(
             format if format in FORMATS else "png",
-            size if size in SIZES else "fitting",
-            dpi if isinstance(dpi, int) and MIN_DPI <= dpi <= MAX_DPI else 300,
+            size if size in SIZE_WORDS else "fitting",
+            dpi if isinstance(dpi, int) and MIN_DPI <= dpi <= MAX_DPI else DEFAULT_DPI,
             folder if isinstance(folder, str) else "",
         )
 
@@ -76,7 +74,7 @@ def export_command(
         what += ("--exclude-chance",) if exclude_chance else ()
     else:
         what = ("draw", figure.name)
-    how = ("--format", options.format, "--size", SIZES[options.size], "--dpi", str(options.dpi))
+    how = ("--format", options.format, "--size", SIZE_WORDS[options.size], "--dpi", str(options.dpi))
     return (*EMBCX, *what, *how, "--out", str(options.folder_of(paths)))
 
 

@@ -1,27 +1,58 @@
-"""Bars, embeddings, curves, dots and heat maps on matplotlib's axes."""
+"""Bars, embeddings, curves, dots and heat maps on matplotlib's axes, and the ink and words that they share."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
-from embcx_tui.figures.image.style import GRID, INK, LARGEST, hex_of, marker, say, width_of
-from embcx_tui.figures.label_positions import label_positions
-from embcx_tui.figures.model import Bar, Bars, Curves, Dots, Heat, Scatter
-from embcx_tui.figures.palette import FULL_OPACITY, class_names, colour, ink_on, signs
+from embcx_tui.figures.model import Bar, Bars, Curves, Dots, Heat, Scatter, label_positions
+from embcx_tui.figures.palette import FULL_OPACITY, Rgb, class_names, colour, ink_on, signs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# matplotlib's own arithmetic overflows beyond some 1e150; no number of ours comes near.
+LARGEST = 1e30
+INK, GREY, GRID = "#262626", "#6c6c6c", "#e4e4e4"
+# Width of a letter in units of its size, on average over DejaVu Sans.
+_LETTER = 0.55
 # Told apart at 3 points: circle, square, triangle, diamond, cross, pentagon, star, plus; then again.
 _MARKERS = "osD^vPX*p<>h"
 _MAX_CELLS_WITH_NUMBERS = 220
 # Line style and marker of the first, second, … label.
 _LINE_SIGNS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+
+
+def hex_of(rgb: Rgb) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
+def width_of(axes: Axes) -> float:
+    """Return about how many inches wide `axes` are."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return float(axes.get_position().width * figure.get_figwidth())
+
+
+def say(axes: Axes, words: str) -> None:
+    """Write why there is nothing to see, in lines that fit; the layout makes no room for them."""
+    axes.set_axis_off()
+    size, inches = float(axes.xaxis.label.get_fontsize()), width_of(axes)
+    lines = textwrap.wrap(words, max(int(72 * inches / (_LETTER * size)), 8))
+    text = axes.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", color=GREY, transform=axes.transAxes)
+    text.set_in_layout(False)
+
+
+def marker(place: int, sign: str = "o", size: float = 3.2) -> Any:
+    """Return what a legend shows for a colour and a marker."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", marker=sign, markersize=size, markeredgewidth=0, color=hex_of(colour(place)))
 
 
 def draw_bars(axes: Axes, bars: Bars) -> None:
@@ -147,18 +178,17 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         axes.spines[side].set_visible(True)
         axes.spines[side].set_color("#c6c6c6")
     if legend and scatter.classes:
-        # Only the classes that are shown, where some are left out.
+        # Only the classes that are shown, if some are left out.
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
-        axes.legend(
-            [marker(place) for place in present],
-            [class_names(scatter.classes)[place] for place in present],
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handletextpad=0.1,
-            borderaxespad=0.2,
-            labelspacing=0.35,
-        )
+        names = class_names(scatter.classes)
+        _legend_beside(axes, [marker(place) for place in present], [names[place] for place in present])
+
+
+def _legend_beside(axes: Axes, handles: list[Any], names: list[str]) -> None:
+    axes.legend(
+        handles, names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handletextpad=0.1,
+        borderaxespad=0.2, labelspacing=0.35,
+    )  # fmt: skip
 
 
 def draw_curves(axes: Axes, curves: Curves) -> None:
@@ -226,10 +256,7 @@ def draw_dots(axes: Axes, dots: Dots) -> None:
     if len(marks) > 1:
         handles += [_outline(_sign(mark, marks)) for mark in marks]
         names += [f"{mark} layers" if dots.mark_label == "hidden layers" else f"{mark}" for mark in marks]
-    axes.legend(
-        handles, names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handletextpad=0.1,
-        borderaxespad=0.2, labelspacing=0.35,
-    )  # fmt: skip
+    _legend_beside(axes, handles, names)
 
 
 def _outline(sign: str) -> Any:

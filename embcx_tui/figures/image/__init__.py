@@ -1,1 +1,0 @@
-"""Figures as PNG, SVG and PDF, drawn with matplotlib."""
