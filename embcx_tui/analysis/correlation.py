@@ -107,7 +107,6 @@ def _relation(dataset: str, known: Sequence[Point], seed: int) -> Relation:
     relation = replace(
         relation,
         rho=rho,
-        resamples=RESAMPLES,
         rho_within=_rho(x - x_means[architecture], y - y_means[architecture]) if len(known) > count else None,
         rho_between=_rho(x_means, y_means) if count >= _LEAST_NETWORKS else None,
     )
@@ -126,6 +125,7 @@ def _relation(dataset: str, known: Sequence[Point], seed: int) -> Relation:
         cluster_high=cluster_high,
         ci_low=ci_low,
         ci_high=ci_high,
+        resamples=RESAMPLES,
     )
 
 

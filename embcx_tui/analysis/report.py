@@ -11,7 +11,7 @@ from embcx_tui.analysis.formatting import break_words, effect_words, interval_wo
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured
 from embcx_tui.analysis.selection import Selection, select, start_spread
-from embcx_tui.analysis.summary import LayerSummary, quality_means, summarise_selection
+from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import architecture_name, full_title
@@ -132,9 +132,7 @@ def _mean_sd(values: Sequence[float], decimals: int) -> str:
 
 
 def _complexities(selection: Selection) -> list[str]:
-    groups: dict[Architecture, dict[int, LayerSummary]] = {}
-    for one in summarise_selection(selection):
-        groups.setdefault(one.architecture, {})[one.layer] = one
+    groups = by_architecture(summarise_selection(selection))
     lines = ["## Complexity of each layer", ""]
     if not groups:
         return [*lines, "Nothing is measured yet.", ""]
@@ -243,9 +241,7 @@ def _page(selection: Selection, found: Sequence[Trend]) -> list[str]:
 def _differences(selection: Selection, found: Sequence[Difference], title: str, intro: str) -> list[str]:
     if not found:
         return []
-    groups: dict[Architecture, dict[int, Difference]] = {}
-    for difference in found:
-        groups.setdefault(difference.architecture, {})[difference.layer] = difference
+    groups = by_architecture(found)
     deepest = max(key.depth for key in groups)
     rows = [
         (_label(selection, key), *(_difference(layers.get(layer)) for layer in range(1, deepest + 1)))

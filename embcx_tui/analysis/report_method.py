@@ -63,12 +63,14 @@ def how_measured(selection: Selection) -> list[str]:
         "neighbours, σ_i such that each row has the perplexity asked for, p_ij = (p_(j|i) + p_(i|j)) / 2N, and "
         "q_ij ∝ (1 + ‖y_i − y_j‖²)⁻¹ (van der Maaten & Hinton 2008). It is evaluated once on the final points in "
         "double precision, without truncation and without exaggeration, whatever placed the points. Scores of "
-        "different N or perplexity cannot be compared; `explained` in `layers.csv`, 1 − KL / KL(P‖uniform), can with "
-        "care.",
+        "different N or perplexity cannot be compared; `explained` in `layers.csv`, 1 − KL / KL(P‖uniform), depends on "
+        "them less, but does.",
         "",
-        "A layer with identical or constant activations is *degenerate*: it has no meaningful score and never enters a "
-        "mean. A network whose loss or weights are no longer finite has *diverged* and is not measured. A network is "
-        "*at chance* where its test accuracy is within three standard errors of the share of the largest class; "
+        "A layer is *degenerate* where a fifth of its rows or more equal another, where rows lie closer than float32 "
+        "tells apart, or where equal rows leave no bandwidth of the perplexity; its network enters no mean. A network "
+        "whose loss or weights are no longer finite has *diverged* and is not measured. A network is *at chance* where "
+        "its test accuracy is within three standard errors of the share of the largest class: it *did not train* where "
+        "its training accuracy is too, else it *does not generalise*; "
         + ("it is left out here, as asked." if selection.exclude_chance else "it is included here."),
         "",
         "Controls: *untrained*: the same networks with their initial weights; *shuffled*: trained on labels in random "

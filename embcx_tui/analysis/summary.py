@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,24 @@ from embcx_tui.analysis.selection import Selection, degenerate_layers, select
 from embcx_tui.analysis.statistics import t_interval
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Architecture, Network
+
+
+class _OfLayer(Protocol):
+    @property
+    def architecture(self) -> Architecture: ...
+    @property
+    def layer(self) -> int: ...
+
+
+T = TypeVar("T", bound=_OfLayer)
+
+
+def by_architecture(found: Iterable[T]) -> dict[Architecture, dict[int, T]]:
+    """Return what was found of single layers by architecture, and there by layer."""
+    groups: dict[Architecture, dict[int, T]] = {}
+    for one in found:
+        groups.setdefault(one.architecture, {})[one.layer] = one
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

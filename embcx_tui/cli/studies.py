@@ -6,7 +6,6 @@ import json
 import math
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import fmean
@@ -19,7 +18,7 @@ from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Selection, select
-from embcx_tui.analysis.summary import LayerSummary, summarise_selection
+from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
 from embcx_tui.cli import print_table, table_lines
 from embcx_tui.store.library import delete_study, find_study, list_studies
@@ -161,9 +160,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
         f"t-SNE, {settings.measure.engine} engine, perplexity "
         f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
     ]
-    groups: dict[Architecture, dict[int, LayerSummary]] = defaultdict(dict)
-    for one in summarise_selection(selection):
-        groups[one.architecture][one.layer] = one
+    groups = by_architecture(summarise_selection(selection))
     if not groups:
         return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
     deepest = max(key.depth for key in groups)
@@ -221,9 +218,7 @@ _TREND_NOTE = (
 
 def _control_lines(snapshot: Snapshot, found: Sequence[Difference]) -> list[str]:
     """Return a table of the trained networks less their controls, layer by layer, within runs."""
-    groups: dict[Architecture, dict[int, Difference]] = defaultdict(dict)
-    for difference in found:
-        groups[difference.architecture][difference.layer] = difference
+    groups = by_architecture(found)
     if not groups:
         return []
     deepest = max(key.depth for key in groups)

@@ -68,7 +68,8 @@ def describe(device: torch.device) -> DeviceFacts:
 def processor() -> dict[str, str]:
     """Return what of the processor decides the last bits of a number computed on it, in words.
 
-    `cpu`: its model; `vectors`: for which processor LLVM compiles, and the width of its vectors; `blas`: the BLAS of
+    `cpu`: its model; `vectors`: for which processor LLVM compiles, and how many float32 the t-SNE's own loops take at a
+    time; `blas`: the BLAS of
     numpy and of scipy, each with the kernels that it chose (`OPENBLAS_CORETYPE` changes them).
     """
     name = os.environ.get("NUMBA_CPU_NAME") or llvmlite.binding.get_host_cpu_name()
@@ -79,7 +80,7 @@ def processor() -> dict[str, str]:
     }
     return {
         "cpu": cpu_model(),
-        "vectors": safe_text(f"{name}, {512 if has_avx512() else 256} bits", 80),
+        "vectors": safe_text(f"{name}, t-SNE in vectors of {16 if has_avx512() else 8}", 80),
         "blas": safe_text(", ".join(sorted(found)) or "unknown", 200),
     }
 

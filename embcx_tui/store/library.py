@@ -80,7 +80,8 @@ def read_settings(paths: StudyPaths) -> StudySettings:
     try:
         values = parse_toml(paths.study_file.read_text(encoding="utf-8"))
         # A study's own file is complete: without the key it was begun before there was a choice, and goes on as it was.
-        values.setdefault("measure", {}).setdefault("search", "plain")
+        if isinstance(measure := values.setdefault("measure", {}), dict):
+            measure.setdefault("search", "plain")
         return validate(values)
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"study {paths.id}: its study.toml cannot be read ({safe_text(error, 100)})") from None

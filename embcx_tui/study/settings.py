@@ -118,7 +118,7 @@ class MeasureSettings(Section):
     restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
     search: Search = Field(
         default="annealed",
-        description="annealed: several starts, of which the best goes on; plain: one, as in studies of before",
+        description="annealed: four starts, of which the best goes on; plain: one, as in earlier studies",
     )
     controls: AnyNumber[Control] = Field(
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"

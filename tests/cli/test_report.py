@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -12,6 +13,10 @@ from click.testing import CliRunner
 from embcx_tui.analysis.markdown import escaped, fenced
 from embcx_tui.analysis.report import report
 from embcx_tui.cli import cli
+from embcx_tui.compute.training.network import GAINS, OUTPUT_GAIN
+from embcx_tui.compute.tsne.affinities import MAX_DUPLICATES
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
+from embcx_tui.compute.tsne.initialization import START_SPREAD
 from embcx_tui.study.settings import validate
 from tests import small_study
 
@@ -81,3 +86,31 @@ def test_a_study_without_measurements_has_a_page_too(tmp_path: Path, monkeypatch
     small_study.write(asked, diverged=frozenset({"mnist-d5-relu-r0", "mnist-d5-logsig-r0"}), skip=frozenset({"x"}))
     page = write(tmp_path)
     assert "Diverged networks, left out: mnist-d5-logsig-r0" in page and "fewer than 2 runs" in page
+
+
+def test_the_page_states_the_choices_that_the_code_makes() -> None:
+    """What the paper leaves open, against the constants that decide it."""
+    page = report(small_study.write().snapshot, {}, ())
+    gain = {name: "√2" if value == math.sqrt(2) else f"{value:g}" for name, value in GAINS.items()}
+    assert f"the gain being {gain['logsig']} for logsig, {gain['tanh']} for tanh and softsign, " in page
+    assert gain["softsign"] == gain["tanh"]
+    assert f"{gain['relu']} for relu and {OUTPUT_GAIN:g} for the output layer" in page
+    *annealing, last = DEFAULT_SCHEDULE.phases
+    factors = [f"{phase.exaggeration:g}" for phase in annealing]
+    (iterations,) = {phase.iterations for phase in annealing}
+    search = DEFAULT_SCHEDULE.search
+    assert search is not None and (search.starts, search.kept, search.groups) == (4, 2, 1)
+    assert f"while P is multiplied by {', '.join(factors[:-1])} and {factors[-1]}, {iterations} iterations each" in page
+    assert f"lowest exact KL after {search.screened_after * iterations} iterations go on" in page
+    assert f"{DEFAULT_SCHEDULE.window} iterations after the last factor" in page and last.exaggeration == 1
+    assert f"a standard deviation of {START_SPREAD:.0e}".replace("e-0", "e-") in page
+    assert f"less than {DEFAULT_SCHEDULE.tolerance:.0e}".replace("e-0", "e-") in page
+    assert f"{DEFAULT_SCHEDULE.max_iterations:,} iterations in all at most" in page
+    assert MAX_DUPLICATES == 1 / 5 and "a fifth of its rows or more equal another" in page
+    plain = report(small_study.write(small_study.settings(measure={"search": "plain"})).snapshot, {}, ())
+    first, second, rest = PLAIN_SCHEDULE.phases
+    assert (
+        f"{first.iterations} iterations with P multiplied by {first.exaggeration:g}, {second.iterations} with" in plain
+    )
+    assert (second.exaggeration, rest.exaggeration) == (1, 1) and "5,000 in all at most" in plain
+    assert PLAIN_SCHEDULE.max_iterations == 5_000

@@ -17,7 +17,7 @@ from embcx_tui.store.library import create_study, delete_study, find_study, list
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import read_study
-from embcx_tui.study.errors import RequestError, StoreError
+from embcx_tui.study.errors import RequestError, SettingsError, StoreError
 from embcx_tui.study.settings import StudySettings, load_preset, validate
 
 
@@ -82,6 +82,23 @@ def test_a_damaged_study_file_is_one_line() -> None:
     paths = make("x")
     paths.study_file.write_bytes(b"\xff")
     with pytest.raises(StoreError, match=f"study {paths.id}"):
+        read_settings(paths)
+
+
+def test_a_study_file_without_the_search_keeps_the_plain_one_and_a_new_one_has_the_search() -> None:
+    paths = make("x")
+    assert read_settings(paths).measure.search == "annealed"
+    text = paths.study_file.read_text(encoding="utf-8")
+    assert 'search = "annealed"' in text
+    paths.study_file.write_text(text.replace('search = "annealed"\n', ""), encoding="utf-8")
+    assert read_settings(paths).measure.search == "plain"
+
+
+@pytest.mark.parametrize("text", ["measure = 3", 'measure = ["tsne"]', "[[measure]]"])
+def test_a_study_file_whose_tables_are_none_is_one_line(text: str) -> None:
+    paths = make("x")
+    paths.study_file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="measure"):
         read_settings(paths)
 
 
