@@ -62,11 +62,11 @@ def relation_note(one: Relation) -> str:
     """Return ρ with its interval, or why there is none, in words that fit a terminal."""
     if one.rho is None:
         return f"no correlation: {one.reason}"
-    within = f", within architectures {signed(one.rho_within)}" if one.rho_within is not None else ""
-    text = f"Spearman's ρ = {signed(one.rho)} ({one.n} networks, {one.architectures} architectures{within})"
-    if one.interval_reason:
-        return f"{text}; {one.interval_reason}"
-    return f"{text}; 95 % CI: {signed(one.rho_low)} to {signed(one.rho_high)}"
+    # The interval stands next to its number: a note that is too long loses its end.
+    interval = one.interval_reason or f"95 % CI: {signed(one.rho_low)} to {signed(one.rho_high)}"
+    within = f", within architectures ρ = {signed(one.rho_within)}" if one.rho_within is not None else ""
+    counts = f"{one.n} networks, {one.architectures} architectures"
+    return f"Spearman's ρ = {signed(one.rho)}; {interval} ({counts}{within})"
 
 
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:

@@ -138,7 +138,8 @@ class _Page:
             self._trend(short=True)
         if measured and measured.explained is not None:
             self._add("explained", f"{100 * measured.explained:.1f} %")
-        self._add("test acc.", "–" if state.test_accuracy is None else f"{state.test_accuracy:.4f}")
+        for name, accuracy in (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy)):
+            self._add(name, "–" if accuracy is None else f"{accuracy:.4f}")
         if self._tall:
             self._trend(short=False)
         if measured and self._tall:
