@@ -304,8 +304,8 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
     study = make_study(settings_of(), "running", epochs=14, arrays=False)
     last = START + 16
     stop_the_clock(monkeypatch, last)
-    async with opened(study, "live", expect="46 s left") as pilot:
-        for later, words in ((20, "26 s left"), (60, "due now")):
+    async with opened(study, "live", expect="54 s left") as pilot:
+        for later, words in ((20, "34 s left"), (60, "due now")):
             stop_the_clock(monkeypatch, last + later)
             pilot.app.screen.query_one(LiveHeader).repaint()
             await sees(pilot, words)
