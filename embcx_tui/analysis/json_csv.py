@@ -77,6 +77,7 @@ def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
         "activation": network.activation,
         "run": network.run,
         "control": network.control,
+        "sample_from": network.source,
         "status": state.status,
         "at_chance": state.at_chance,
         "flaw": state.flaw,

@@ -18,7 +18,7 @@ from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
-from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
@@ -162,7 +162,7 @@ class Snapshot:
         if trained:
             epochs, train, test = trained.epochs, trained.train_accuracy, trained.test_accuracy
         dataset = self.datasets.get(network.dataset)
-        chance = bool(trained) and not network.control and is_at_chance(test, dataset)
+        chance = bool(trained) and network.control in (None, HELD_OUT) and is_at_chance(test, dataset)
         flaw = flaw_at_chance(train, dataset) if chance and dataset else None
         return NetworkState(network, status, epochs, loss, train, test, measured, chance, flaw)
 
@@ -172,7 +172,7 @@ class Snapshot:
 
     def sample(self, network: Network) -> events.SampleDrawn | None:
         """Return the sample that a network's layers are measured on."""
-        return self.samples.get(sample_id(network.dataset, network.run))
+        return self.samples.get(network.sample_id)
 
     @property
     def partly_failed(self) -> bool:
@@ -263,7 +263,7 @@ class _Draft:
             case events.StudyAccepted():
                 self._values["accepted"] = True
             case events.SampleDrawn():
-                self._mapping("samples")[sample_id(event.dataset, event.run)] = event
+                self._mapping("samples")[sample_id(event.dataset, event.run, event.source)] = event
             case events.CohortStarted():
                 self._start_cohort(event)
             case events.CohortSplit():
@@ -273,7 +273,9 @@ class _Draft:
             case events.CheckpointSaved():
                 self._mapping("checkpoints")[event.cohort] = event
             case events.NetworkDiverged():
-                self._mapping("diverged")[event.network] = event
+                for name in (event.network, f"{event.network}-{HELD_OUT}"):
+                    if name in self._before.plan.network_by_id:
+                        self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):

@@ -105,11 +105,15 @@ class StudyAccepted(Event):
 
 
 class SampleDrawn(Event):
-    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
+    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features].
+
+    Drawn from the training or the test inputs (`source`), in which `index` counts.
+    """
 
     kind: Literal["sample"] = "sample"
     dataset: str
     run: int
+    source: Literal["train", "test"] = "train"
     points: int
     file: SealedFile
 

@@ -23,7 +23,7 @@ from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
-from embcx_tui.study.plan import Cohort, sample_id
+from embcx_tui.study.plan import Cohort, Source, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
@@ -167,8 +167,8 @@ class DatasetCache:
                         chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
                     )
                 )
-            for run in cohort.runs:
-                self._draw(dataset, run)
+            for run, source in cohort.samples:
+                self._draw(dataset, run, source)
         self._journal.append(StudyAccepted())
 
     def _check_points(self, dataset: Dataset) -> None:
@@ -185,13 +185,14 @@ class DatasetCache:
                 f"{points} points of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
             )
 
-    def _draw(self, dataset: Dataset, run: int) -> None:
-        name = sample_id(dataset.name, run)
-        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
+    def _draw(self, dataset: Dataset, run: int, source: Source) -> None:
+        name = sample_id(dataset.name, run, source)
+        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run, source)
         drawn = self._journal.snapshot.samples.get(name)
         if drawn and is_intact(self._journal.paths.root, drawn.file):
             return
-        arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
+        inputs, labels = dataset.labelled(source)
+        arrays = {"index": index, "label": labels[index], "input": inputs[index]}
         with timed_part("files and journal"):
             sealed = write_arrays(self._journal.paths.arrays, f"{name}.npz", arrays)
-        self._journal.append(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))
+        self._journal.append(SampleDrawn(dataset=dataset.name, run=run, source=source, points=len(index), file=sealed))
