@@ -14,6 +14,7 @@ from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import MachineDescribed
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.settings import SCORE_METHOD, to_toml
@@ -71,7 +72,6 @@ def _head(selection: Selection) -> list[str]:
     lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
     if snapshot.state != "complete":
         lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
-    machine = snapshot.machine
     rows = [
         ("study", f"{snapshot.id}, {snapshot.state}"),
         ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
@@ -83,13 +83,10 @@ def _head(selection: Selection) -> list[str]:
             f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
         ),
     ]
-    if machine:
-        rows.append(
-            ("device", f"{escaped(machine.device)}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB of memory")
-        )
-        if machine.processor:
-            rows.append(("processor", "; ".join(escaped(words) for words in machine.processor.values())))
-        rows.append(("versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    several = len(snapshot.machines) > 1
+    for number, machine in enumerate(snapshot.machines if several else (snapshot.machine,), 1):
+        if machine:
+            rows += _machine(machine, f"{number}. " if several else "")
     for name, loaded in snapshot.datasets.items():
         rows.append(
             (
@@ -101,6 +98,23 @@ def _head(selection: Selection) -> list[str]:
         )
     lines += table(("", ""), rows, left=2)
     return [*lines, escaped(selection.words) + ".", ""] if selection.words else lines
+
+
+def _machine(machine: MachineDescribed, place: str) -> list[tuple[str, str]]:
+    """Return the rows of one machine; `place` distinguishes several."""
+    known = (
+        ("capability", machine.capability),
+        ("driver", machine.driver),
+        ("UUID", machine.uuid),
+        ("float32 products", machine.precision),
+    )
+    facts = "".join(f", {name} {escaped(value)}" for name, value in known if value)
+    memory = f"{machine.memory / 2**30:.0f} GiB of memory"
+    rows = [(f"{place}device", f"{escaped(machine.device)}, {machine.cores} cores, {memory}{facts}")]
+    if machine.processor:
+        rows.append((f"{place}processor", "; ".join(escaped(words) for words in machine.processor.values())))
+    rows.append((f"{place}versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    return rows
 
 
 def _label(selection: Selection, key: Architecture) -> str:
@@ -391,6 +405,8 @@ def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
 
 def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
     switch = " --exclude-chance" if exclude_chance else ""
+    several = "This study went on on another machine or with other software, all named above: none of them repeats it "
+    mixed = [f"{several}bit for bit.", ""] if len(snapshot.machines) > 1 else []
     return [
         "## To repeat it",
         "",
@@ -402,5 +418,6 @@ def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
         "stands in `layers.csv`. Computed by the same kind of processor with the same versions, the numbers are the "
         "same bit for bit, whatever the number of threads; elsewhere they agree to within the spread between runs.",
         "",
+        *mixed,
         *fenced(to_toml(snapshot.plan.settings), "toml"),
     ]
