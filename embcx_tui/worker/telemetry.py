@@ -62,7 +62,8 @@ class GpuReadings:
         self._at = 0.0
         self._card: dict[str, Any] = {}
         self._load: dict[str, Any] = {}
-        threading.Thread(target=self._read, name="gpu-telemetry", daemon=True).start()
+        self.thread = threading.Thread(target=self._read, name="gpu-telemetry", daemon=True)
+        self.thread.start()
 
     def newest(self) -> dict[str, Any]:
         """Return the newest readings as fields of `Telemetry`; without the load where the driver hangs."""

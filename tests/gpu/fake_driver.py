@@ -19,8 +19,8 @@ def build(folder: Path, *libraries: str) -> Path:
         pytest.skip("the stand-in for NVIDIA's driver needs a C compiler")
     folder.mkdir(parents=True, exist_ok=True)
     for library in libraries:
-        command = [compiler, "-shared", "-fPIC", "-w", f"-Wl,-soname,{library}", "-o", str(folder / library), str(SOURCE)]
-        subprocess.run(command, check=True)
+        options = ["-shared", "-fPIC", "-w", f"-Wl,-soname,{library}", "-o", str(folder / library)]
+        subprocess.run([compiler, *options, str(SOURCE)], check=True)
     return folder
 
 
