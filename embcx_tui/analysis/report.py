@@ -9,12 +9,11 @@ from statistics import fmean, stdev
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
-from embcx_tui.analysis.report_method import differences, how_measured
+from embcx_tui.analysis.report_method import differences, how_measured, machine_rows
 from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.events import MachineDescribed
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.settings import SCORE_METHOD, to_toml
@@ -83,10 +82,7 @@ def _head(selection: Selection) -> list[str]:
             f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
         ),
     ]
-    several = len(snapshot.machines) > 1
-    for number, machine in enumerate(snapshot.machines if several else (snapshot.machine,), 1):
-        if machine:
-            rows += _machine(machine, f"{number}. " if several else "")
+    rows += machine_rows(snapshot)
     for name, loaded in snapshot.datasets.items():
         rows.append(
             (
@@ -98,23 +94,6 @@ def _head(selection: Selection) -> list[str]:
         )
     lines += table(("", ""), rows, left=2)
     return [*lines, escaped(selection.words) + ".", ""] if selection.words else lines
-
-
-def _machine(machine: MachineDescribed, place: str) -> list[tuple[str, str]]:
-    """Return the rows of one machine; `place` distinguishes several."""
-    known = (
-        ("capability", machine.capability),
-        ("driver", machine.driver),
-        ("UUID", machine.uuid),
-        ("float32 products", machine.precision),
-    )
-    facts = "".join(f", {name} {escaped(value)}" for name, value in known if value)
-    memory = f"{machine.memory / 2**30:.0f} GiB of memory"
-    rows = [(f"{place}device", f"{escaped(machine.device)}, {machine.cores} cores, {memory}{facts}")]
-    if machine.processor:
-        rows.append((f"{place}processor", "; ".join(escaped(words) for words in machine.processor.values())))
-    rows.append((f"{place}versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
-    return rows
 
 
 def _label(selection: Selection, key: Architecture) -> str:

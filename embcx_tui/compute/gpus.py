@@ -158,7 +158,7 @@ def trouble() -> Trouble:
         return Trouble(f"{here}, but {_torch()} is built for the CPU alone: install {build} ({_INSTALL})")
     if too_old:
         least = _LEAST_DRIVER.get(int(str(torch.version.cuda).partition(".")[0]))
-        needs = f"CUDA {torch.version.cuda}" + (f", driver {least} or later" if least else "")
+        needs = f"CUDA {torch.version.cuda}" + (f" (driver {least} or later)" if least else "")
         return Trouble(f"{here}, but {_torch()} needs {needs}: update the driver, or install {build} ({_INSTALL})")
     return Trouble(
         f"{here}, but torch cannot use it ({said or 'no reason given'}): see that nvidia-smi works, or reboot"
@@ -200,8 +200,7 @@ def _told(number: int, load: nvml.Load) -> str:
 
 
 def _torch() -> str:
-    cuda = f" for CUDA {torch.version.cuda}" if torch.version.cuda else ""
-    return f"this torch {safe_text(torch.__version__.partition('+')[0], 40)}{cuda}"
+    return f"this torch {safe_text(torch.__version__.partition('+')[0], 40)}"
 
 
 def _torch_error() -> str:

@@ -56,7 +56,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def wrong(squared: np.ndarray) -> np.ndarray:
         joint: np.ndarray = right(squared)
-        joint[3, 4] *= 1.001
+        joint[3, 7] *= 1.001  # of the same cloud
         return joint
 
     assert "right" in machine_check._embedding("cpu")

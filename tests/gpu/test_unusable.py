@@ -39,7 +39,12 @@ def test_a_driver_too_old_is_named_with_card_need_and_remedy(monkeypatch: pytest
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     choice = device_choice("auto")
     assert choice.device == torch.device("cpu")
-    for words in ("2 × NVIDIA H100 80GB HBM3", "driver 570.86.15", "CUDA 12.8", "needs CUDA 13.0, driver 580 or later"):
+    for words in (
+        "2 × NVIDIA H100 80GB HBM3",
+        "driver 570.86.15",
+        "CUDA 12.8",
+        "needs CUDA 13.0 (driver 580 or later)",
+    ):
         assert words in choice.problem
     assert "update the driver, or install torch and torchvision for CUDA 12" in choice.problem
     assert choice.problem in refused_by("cuda") and choice.problem in refused_by("cuda:1")
