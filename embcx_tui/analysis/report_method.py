@@ -1,9 +1,11 @@
-"""The parts of a report that say what is measured and how, and what differs from the paper."""
+"""The parts of a report that say what is measured, how and on which machines, and what differs from the paper."""
 
 from __future__ import annotations
 
 from embcx_tui.analysis.markdown import escaped
 from embcx_tui.analysis.selection import Selection
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import MachineDescribed
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 
 _SAMPLES = {
@@ -38,6 +40,31 @@ _DESCENTS = {
         "until the exact KL changes by less than 1e-4 (relative) over 50 iterations, 5,000 in all at most."
     ),
 }
+
+
+def machine_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Return the rows of the machine; of a study that went on elsewhere those of all machines, numbered."""
+    if snapshot.machine is None:
+        return []
+    if len(snapshot.machines) < 2:
+        return _of_machine(snapshot.machine, "")
+    return [row for number, one in enumerate(snapshot.machines, 1) for row in _of_machine(one, f"{number}. ")]
+
+
+def _of_machine(machine: MachineDescribed, number: str) -> list[tuple[str, str]]:
+    known = (
+        ("capability", machine.capability),
+        ("driver", machine.driver),
+        ("UUID", machine.uuid),
+        ("float32 products", machine.precision),
+    )
+    facts = "".join(f", {name} {escaped(value)}" for name, value in known if value)
+    memory = f"{machine.memory / 2**30:.0f} GiB of memory"
+    rows = [(f"{number}device", f"{escaped(machine.device)}, {machine.cores} cores, {memory}{facts}")]
+    if machine.processor:
+        rows.append((f"{number}processor", "; ".join(escaped(words) for words in machine.processor.values())))
+    rows.append((f"{number}versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    return rows
 
 
 def how_measured(selection: Selection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -118,6 +119,7 @@ class Snapshot:
     accepted: bool = False
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
+    machines: tuple[events.MachineDescribed, ...] = ()
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -178,6 +180,28 @@ class Snapshot:
     def partly_failed(self) -> bool:
         """True where a network diverged or a layer could not be measured."""
         return bool(self.diverged or self.failed)
+
+
+def machine_differences(before: events.MachineDescribed, after: events.MachineDescribed) -> tuple[str, ...]:
+    """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
+
+    Names, versions and processors count. Memory, the number of cores and the place of a GPU among its equals do not,
+    nor does what one of the two does not say.
+    """
+    pairs = [
+        ("device", _kind(before.device), _kind(after.device)),
+        *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
+        *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
+        *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
+    ]
+    return tuple(
+        f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
+    )
+
+
+def _kind(device: str) -> str:
+    """Return what of a machine's `device` decides its numbers: `CPU`, or the name of the GPU."""
+    return "CPU" if device.startswith("cpu") else re.sub(r"^cuda:\d+ \((.*)\)$", r"\1", device)
 
 
 def study_state(snapshot: Snapshot, lock_held: bool) -> State:
@@ -257,7 +281,10 @@ class _Draft:
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
-                self._values["machine"] = event
+                known: tuple[events.MachineDescribed, ...] = self._values.get("machines", self._before.machines)
+                if all(machine_differences(one, event) for one in known):
+                    known = (*known, event)
+                self._values.update(machine=event, machines=known)
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():

@@ -66,7 +66,9 @@ class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
-    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. Of a GPU:
+    `driver`, `capability` (`9.0`) and `uuid`, CUDA's. `precision` is torch's for products of float32 (`highest`: no
+    TF32). Earlier studies have none of these.
     """
 
     kind: Literal["machine"] = "machine"
@@ -76,6 +78,10 @@ class MachineDescribed(Event):
     versions: dict[str, str]
     calibration: dict[str, float] = {}
     processor: dict[str, str] = {}
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+    precision: str = ""
 
 
 class DatasetLoaded(Event):
