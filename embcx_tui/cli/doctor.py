@@ -82,6 +82,7 @@ def _numerics() -> list[Finding]:
     if answer["cuda_available"]:
         memory = answer["memory"] / _GB
         findings.append(Finding("device", "ok", f"{answer['device']}: {answer['device_name']}, {memory:.0f} GB"))
+        findings += self_check_findings()
     else:
         built = f"torch is built for CUDA {answer['cuda']}" if answer["cuda"] else "this torch is built for CPUs alone"
         findings.append(
@@ -90,6 +91,20 @@ def _numerics() -> list[Finding]:
             )
         )
     return findings
+
+
+def self_check_findings() -> list[Finding]:
+    """Return what the GPU's self-check finds; it takes some seconds, and compiles kernels at its first use."""
+    from embcx_tui.worker.launch import ask
+
+    try:
+        answer = ask("self-check")
+    except EmbcxError as error:
+        return [Finding("self-check", "bad", str(error))]
+    outcomes, steps = answer["outcomes"], answer["steps_down"]
+    skipped = [f"{one['name']}: {one['words']}" for one in outcomes if not one["was_made"]]
+    passed = Finding("self-check", "ok", f"{answer['device']} computes what the CPU does ({len(outcomes)} checks)")
+    return [passed, *(Finding("self-check", "note", text) for text in (*steps, *skipped))]
 
 
 def _terminal() -> Finding:

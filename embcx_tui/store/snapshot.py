@@ -278,6 +278,7 @@ class _Draft:
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
+                self._mapping("earlier_failed").pop((event.layer_id, epoch), None)
             case events.LayerFailed(epoch=int(epoch)):
                 self._mapping("earlier_failed")[event.layer_id, epoch] = event
             case events.LayerMeasured():

@@ -66,7 +66,8 @@ class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
-    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. `path` is how
+    a GPU computes each part, such as `{"descents": "Triton"}`; empty on a CPU.
     """
 
     kind: Literal["machine"] = "machine"
@@ -76,6 +77,7 @@ class MachineDescribed(Event):
     versions: dict[str, str]
     calibration: dict[str, float] = {}
     processor: dict[str, str] = {}
+    path: dict[str, str] = {}
 
 
 class DatasetLoaded(Event):

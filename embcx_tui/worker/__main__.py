@@ -82,10 +82,21 @@ def machine() -> dict[str, Any]:
     return {**answer, "device": facts.device, "device_name": facts.name, "memory": facts.memory_bytes}
 
 
+def self_check() -> dict[str, Any]:
+    """Return what the self-check of the device that `auto` means finds; raises RequestError where it computes wrong."""
+    from embcx_tui.worker.process import prepare_numerics
+
+    prepare_numerics()
+    from embcx_tui.worker.gpu import self_check_answer
+
+    return self_check_answer()
+
+
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
     "machine": machine,
+    "self-check": self_check,
 }
 
 
