@@ -43,7 +43,7 @@ def settings(**sections: Any) -> StudySettings:
         "measure": {"perplexity": 10, "controls": [], "metrics": [], "search": "plain"},
     }
     for section, values in sections.items():
-        asked[section] = {**asked[section], **values} if isinstance(values, dict) else values
+        asked[section] = {**asked.get(section, {}), **values} if isinstance(values, dict) else values
     return validate(asked)
 
 

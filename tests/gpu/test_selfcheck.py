@@ -61,8 +61,7 @@ def lost(*_: object) -> None:
 
 def half_stepped(*values: Any) -> None:
     """Moves points by one iteration less than asked for."""
-    *state, iterations, phase, min_gain = values
-    kernels_torch.iterate(*state, max(iterations - 1, 0), phase, min_gain)
+    kernels_torch.iterate(*values[:6], max(values[6] - 1, 0), *values[7:])
 
 
 def of_company(points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
