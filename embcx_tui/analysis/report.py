@@ -14,6 +14,7 @@ from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import Noted
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.settings import SCORE_METHOD, to_toml
@@ -349,6 +350,8 @@ def _left_out(selection: Selection) -> list[str]:
     unconverged = [
         f"{layer}" for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
     ]
+    noted = [line for line in snapshot.log if isinstance(line.event, Noted) and line.level != "info"]
+    warnings = dict.fromkeys(line.text for line in noted)
     chance = "left out, as asked" if selection.exclude_chance else "included"
     lines = ["## What is left out or needs care", ""]
     for title, names in (
@@ -363,6 +366,7 @@ def _left_out(selection: Selection) -> list[str]:
         ("Degenerate layers, whose networks enter no mean", degenerate),
         ("Layers that could not be measured", failed),
         ("Not measured", missing),
+        ("Warnings of the worker", [*warnings]),
         ("t-SNE still moving at its last iteration (KL changed by 1e-4 or more), included", unconverged),
     ):
         more = f", and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""

@@ -63,6 +63,9 @@ def _of_machine(machine: MachineDescribed, number: str) -> list[tuple[str, str]]
     rows = [(f"{number}device", f"{escaped(machine.device)}, {machine.cores} cores, {memory}{facts}")]
     if machine.processor:
         rows.append((f"{number}processor", "; ".join(escaped(words) for words in machine.processor.values())))
+    if machine.path:
+        path = "; ".join(f"{escaped(part)}: {escaped(way)}" for part, way in machine.path.items())
+        rows.append((f"{number}GPU path", path))
     rows.append((f"{number}versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
     return rows
 

@@ -193,6 +193,7 @@ def machine_differences(before: events.MachineDescribed, after: events.MachineDe
         *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
         *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
         *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
+        *((name, old, after.path.get(name)) for name, old in before.path.items()),
     ]
     return tuple(
         f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
@@ -307,6 +308,7 @@ class _Draft:
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
+                self._mapping("earlier_failed").pop((event.layer_id, epoch), None)
             case events.LayerFailed(epoch=int(epoch)):
                 self._mapping("earlier_failed")[event.layer_id, epoch] = event
             case events.LayerMeasured():

@@ -67,8 +67,8 @@ class MachineDescribed(Event):
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
     `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. Of a GPU:
-    `driver`, `capability` (`9.0`) and `uuid`, CUDA's. `precision` is torch's for products of float32 (`highest`: no
-    TF32). Earlier studies have none of these.
+    `driver`, `capability` (`9.0`) and `uuid`, CUDA's, and `path`, how it computes each part, such as `{"descents":
+    "Triton"}`. `precision` is torch's for products of float32 (`highest`: no TF32). Earlier studies have none of these.
     """
 
     kind: Literal["machine"] = "machine"
@@ -82,6 +82,7 @@ class MachineDescribed(Event):
     capability: str = ""
     uuid: str = ""
     precision: str = ""
+    path: dict[str, str] = {}
 
 
 class DatasetLoaded(Event):

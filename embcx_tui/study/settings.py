@@ -21,6 +21,7 @@ Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
 Search = Literal["annealed", "plain"]
+GpuPath = Literal["fast", "plain"]
 Control = Literal["untrained", "shuffled"]
 SampleFrom = Literal["train", "test", "both"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
@@ -141,6 +142,9 @@ class MachineSettings(Section):
         default="auto", description="auto, cpu, cuda or cuda:N"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="the study's seed; every random stream derives from it")
+    gpu_path: GpuPath = Field(
+        default="fast", description="fast: Triton and CUDA graphs where they work; plain: neither, much slower"
+    )
 
 
 class StudySettings(Section):

@@ -21,16 +21,19 @@ from numpy.typing import NDArray
 from embcx_tui.compute import methods
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import cores, one_blas_thread
+from embcx_tui.compute.device_errors import device_guard, without_frames
+from embcx_tui.compute.gpu_path import EMBEDDING_PARTS, plain_after
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
+from embcx_tui.compute.tsne.audit import audit, impossible, is_audited
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
-from embcx_tui.study.errors import MeasureError
+from embcx_tui.study.errors import DeviceFailed, MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
 from embcx_tui.study.plan import Cohort, Network, dataset_key
 from embcx_tui.study.seeds import stream_seed
@@ -219,7 +222,7 @@ class Measuring:
             engine=settings.engine,
             restarts=settings.restarts,
             schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
-            device=str(training.device) if training.device.type == "cuda" else "cpu",
+            device=str(training.device),
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
@@ -305,8 +308,27 @@ def embed(
 ) -> Iterator[Result]:
     """Yield the result of each job, in the order in which they finish; ends early where stop() is true.
 
-    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers.
+    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers. Where the device fails,
+    the jobs without a result are computed once more on its plain path; DeviceFailed where that fails too.
     """
+    waiting = list(jobs)
+    failure: DeviceFailed | None = None
+    try:
+        for result in _embed(jobs, measurement, metrics, stop):
+            waiting.remove(result.job)
+            yield result
+    except DeviceFailed as error:
+        failure = without_frames(error)
+    if failure is None or stop():
+        return
+    with plain_after(failure, EMBEDDING_PARTS):
+        yield from _embed(waiting, measurement, metrics, stop)
+
+
+def _embed(
+    jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
+) -> Iterator[Result]:
+    """As `embed`, in one attempt."""
     scored: list[Job] = []
     others: list[Job] = []
     for job in jobs:
@@ -320,12 +342,14 @@ def embed(
     running: deque[Future[Result]] = deque()
     # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
     with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
-        # The metrics of a measured layer are computed beside the descents of the next layers.
-        for result in _score(scored, measurement, stop):
+        # The metrics of a measured layer are computed beside the descents of the next layers. Results leave in order:
+        # none does before the audits of those before it are passed.
+        for position, result in enumerate(_score(scored, measurement, stop)):
             if result.complexity is None:
                 yield result
             else:
-                running.append(pool.submit(_describe, result, metrics))
+                audited = measurement if measurement.device != "cpu" and is_audited(position) else None
+                running.append(pool.submit(_describe, result, metrics, audited))
             while running and running[0].done():
                 yield running.popleft().result()
         for job in others:
@@ -357,14 +381,25 @@ def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], boo
 
 
 def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
-        yield Result(jobs[index], complexity.points, complexity)
+    is_cpu = measurement.device == "cpu"
+    with device_guard(measurement.device, "embedding layers"):
+        for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
+            if reason := impossible(complexity, of_descent=not is_cpu):
+                if not is_cpu:
+                    raise DeviceFailed(f"{measurement.device} computes wrong numbers: {reason}")
+                yield Result(jobs[index], error=f"it gets {reason}")
+            else:
+                yield Result(jobs[index], complexity.points, complexity)
 
 
-def _describe(result: Result, metrics: Sequence[str]) -> Result:
-    """Return a scored result with the metrics of its layer and the quality of its embedding."""
+def _describe(result: Result, metrics: Sequence[str], audited: Measurement | None) -> Result:
+    """Return a scored result with the metrics of its layer and the quality of its embedding; with a measurement to
+    be `audited`, raise DeviceFailed where a CPU core scores it otherwise.
+    """
     job = result.job
     assert result.points is not None and result.complexity is not None
+    if audited:
+        audit(job.rows, result.complexity, audited)
     quality: dict[str, float | None] = {}
     neighbours: Neighbours | None = None
     if result.complexity.kl is not None:

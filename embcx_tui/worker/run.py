@@ -13,12 +13,12 @@ import torch
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import device_choice, one_blas_thread
+from embcx_tui.compute.device import device_choice, is_accelerator, one_blas_thread
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, write_arrays
 from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
-from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
+from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, Noted, SampleDrawn, StudyAccepted
@@ -26,10 +26,11 @@ from embcx_tui.study.plan import Cohort, Source, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
 from embcx_tui.worker.measure import Measuring
-from embcx_tui.worker.pending import pending_tasks, unreported_networks
+from embcx_tui.worker.pending import has_failed_layers, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
 
@@ -45,6 +46,7 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
     choice = device_choice(journal.snapshot.plan.settings.machine.device)
     device = choice.device
     tell_choice(journal, choice)
+    follow_gpu_path(journal)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
@@ -68,12 +70,14 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
                 measuring.at_end(training)
             if end_training():
                 break
-            background.submit(partial(_clear_checkpoints, journal.paths, cohort, stop))
+            background.submit(partial(_clear_checkpoints, journal, cohort, stop))
         background.join()
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 
 def _describe(journal: Journal, device: torch.device) -> None:
+    if is_accelerator(device):
+        prepare_device(journal, device)
     calibration = _calibration(journal, device)
     machine = machine_described(device, calibration)
     if note := elsewhere(journal.snapshot.machine, machine):
@@ -96,11 +100,13 @@ def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
         return None
 
 
-def _clear_checkpoints(paths: StudyPaths, cohort: Cohort, stop: Callable[[], bool]) -> None:
-    """Remove the checkpoints of a measured cohort, unless its measurement was stopped: the paper's take 1.5 GB."""
-    if stop():
+def _clear_checkpoints(journal: Journal, cohort: Cohort, stop: Callable[[], bool]) -> None:
+    """Remove the checkpoints of a measured cohort, the paper's take 1.5 GB; unless its measurement was stopped, or a
+    layer failed, which a resumed study tries again.
+    """
+    if stop() or has_failed_layers(journal.snapshot, cohort):
         return
-    for path in paths.checkpoints.glob(f"{cohort.id}.*"):
+    for path in journal.paths.checkpoints.glob(f"{cohort.id}.*"):
         path.unlink(missing_ok=True)
 
 
