@@ -61,15 +61,24 @@ def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -
     )
 
 
+def has_torn_curves(snapshot: Snapshot, cohort: Cohort) -> bool:
+    """Return whether an epoch of a trained network is not recorded: only training the cohort again tells it."""
+    return not snapshot.torn_curves.isdisjoint(cohort.networks)
+
+
 def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
     """Return whether a study is complete and nothing of it has been lost since: the journal has a line for every task
     of the plan, and every file has the checksum of its line.
     """
-    return snapshot.state == "complete" and all(
-        all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
-        and not unreported_networks(paths, snapshot, cohort)
-        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, run))) for run in cohort.runs)
-        for cohort in snapshot.plan.cohorts
+    return (
+        snapshot.state == "complete"
+        and not snapshot.damage
+        and all(
+            all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
+            and not unreported_networks(paths, snapshot, cohort)
+            and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, run))) for run in cohort.runs)
+            for cohort in snapshot.plan.cohorts
+        )
     )
 
 

@@ -29,7 +29,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
-from embcx_tui.worker.pending import pending_tasks, unreported_networks
+from embcx_tui.worker.pending import has_torn_curves, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
 
@@ -58,7 +58,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
         for cohort in journal.snapshot.plan.cohorts:
             of_cohort = journal.paths, journal.snapshot, cohort
-            if not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort):
+            done = not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort)
+            if done and not has_torn_curves(journal.snapshot, cohort):
                 continue
             dataset = cache.dataset(cohort.dataset)
             measuring = Measuring(journal, cohort, dataset, background, stop)
