@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from textual.app import App
+from unittest.mock import patch
 
 from embcx_tui.analysis.json_csv import TABLES, csv_table, measurements
 from embcx_tui.analysis.report import report
@@ -22,7 +21,7 @@ from embcx_tui.cli.studies import list_row, summary_text
 from embcx_tui.figures.gallery import study_figures
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.store.files import read_arrays
-from embcx_tui.store.journal import _checksum
+from embcx_tui.store.journal import checksum
 from embcx_tui.store.library import find_study, list_studies
 from embcx_tui.store.machine_records import read_telemetry
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -49,14 +48,6 @@ STRANGE: tuple[Any, ...] = (
 
 
 APP = make_app()
-
-
-class Header(LiveHeader):
-    """The header without a screen around it."""
-
-    @property
-    def app(self) -> App[object]:
-        return APP
 
 
 class Fuzz:
@@ -172,12 +163,13 @@ class Fuzz:
             except EmbcxError as error:
                 assert str(error) and "\n" not in str(error), name
 
+    @patch.object(LiveHeader, "app", APP)  # without a screen around it
     def show(self, paths: StudyPaths, snapshot: Snapshot) -> None:
         """Paint what the screens show of it."""
         row = row_of(paths, snapshot, 0.0)
         details(row, 1e9, 80)
         studies, header, machine, networks, log = (
-            StudyTable(), Header(), MachinePanel(), NetworksTable(), LogPanel(),
+            StudyTable(), LiveHeader(), MachinePanel(), NetworksTable(), LogPanel(),
         )  # fmt: skip
         studies.show((row,))
         networks.show(snapshot)
@@ -197,7 +189,7 @@ class Fuzz:
 def sealed(event: dict[str, Any]) -> bytes:
     """Return any JSON as a journal line with a valid checksum, without its line break."""
     payload = json.dumps(event).encode()
-    return _checksum(payload) + b" " + payload
+    return checksum(payload) + b" " + payload
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

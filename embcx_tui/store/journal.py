@@ -24,20 +24,20 @@ MAX_JOURNAL_BYTES = 16 << 30
 READ_BYTES = 1 << 20
 
 
-def _checksum(payload: bytes) -> bytes:
+def checksum(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=_SUM_LENGTH // 2).hexdigest().encode()
 
 
 def seal_line(event: AnyEvent) -> bytes:
     """Return the journal line of `event`: checksum, space, JSON, line break."""
     payload = encode(event)
-    return _checksum(payload) + b" " + payload + b"\n"
+    return checksum(payload) + b" " + payload + b"\n"
 
 
 def open_line(line: bytes) -> AnyEvent | LineDamaged:
     """Return the event of a line without its line break; LineDamaged where the checksum or the event is wrong."""
     digest, _, payload = line.partition(b" ")
-    if digest != _checksum(payload):
+    if digest != checksum(payload):
         return LineDamaged(reason="its checksum is wrong")
     try:
         return decode(payload)

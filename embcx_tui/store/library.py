@@ -106,6 +106,7 @@ def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
 
     The file is complete, unlike one that a user writes: what lacks keys was cut or edited.
     """
+    _refuse_link(paths)
     try:
         data = read_plain(paths.study_file, MAX_STUDY_FILE_BYTES)
         values = parse_toml(data.decode("utf-8"))
@@ -125,6 +126,15 @@ def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
         more = f" and {len(lacking) - 3} other keys" if len(lacking) > 3 else ""
         raise StoreError(f"study {paths.id}: its study.toml lacks {', '.join(lacking[:3])}{more}; it was cut or edited")
     return settings, hashlib.sha256(data).hexdigest()
+
+
+def _refuse_link(paths: StudyPaths) -> None:
+    """Raise StoreError where a study's folder is a link: its files would lie in somebody else's folder."""
+    if paths.root.is_symlink():
+        raise StoreError(
+            f"study {paths.id}: its folder is a symbolic link, which is not followed; "
+            "for studies on another disk let EMBCX_HOME name it, and remove the link"
+        )
 
 
 def _value(values: Mapping[str, Any], key: str) -> Any:
@@ -167,8 +177,7 @@ def _name(paths: StudyPaths) -> str | None:
 
 def delete_study(paths: StudyPaths) -> None:
     """Delete a study with all its files; raises RequestError while it runs, StoreError where the disk refuses."""
-    if paths.root.is_symlink():
-        raise StoreError(f"study {paths.id}: its folder is a symbolic link, which is not followed; remove it yourself")
+    _refuse_link(paths)
     if lock.is_running(paths, sure=True):
         raise RequestError(f"study {paths.id} is running; stop it first: embcx-tui stop {paths.id}")
     # Renamed first: a study is either listed whole or not at all.

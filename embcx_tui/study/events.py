@@ -27,7 +27,7 @@ def _all_finite(values: Any) -> Any:
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_all_finite)]
-Share = Annotated[float | None, BeforeValidator(_finite), Field(ge=0, le=1)]
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_finite)]
 # What a C library takes as a time in any time zone: the years 1653 to 9892.
 MOST_TIME = 2.5e11
 Time = Annotated[float, Field(ge=-1e10, le=MOST_TIME)]
