@@ -72,6 +72,8 @@ def _head(selection: Selection) -> list[str]:
     lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
     if snapshot.state != "complete":
         lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
+    if snapshot.damage:
+        lines += [f"**This study is damaged: {escaped(snapshot.damage)}.**", ""]
     rows = [
         ("study", f"{snapshot.id}, {snapshot.state}"),
         ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
@@ -372,8 +374,6 @@ def _left_out(selection: Selection) -> list[str]:
         more = f", and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
         words = ", ".join(escaped(name) for name in names[:_MOST_NAMED]) or "none"
         lines.append(f"- {escaped(title)}: {words}{more}")
-    if snapshot.damaged:
-        lines.append(f"- Lines of the journal that were damaged and skipped: {snapshot.damaged}")
     return [*lines, ""]
 
 

@@ -273,6 +273,8 @@ def embedding(
     title = " · ".join(filter(None, [name, score, "degenerate" * measured.degenerate]))
     try:
         points = np.asarray(load(measured.file)["points"])
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise StoreError(f"{measured.file.name}: holds no points in the plane")
     except (StoreError, KeyError) as error:
         return layer_scatter(empty, np.empty(0), classes, title=title, note=safe_text(error, 200))
     labels = _sample_labels(snapshot, network, load)

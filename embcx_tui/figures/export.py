@@ -30,7 +30,7 @@ from embcx_tui.figures.matplotlib_axes import (
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, FigureBuilder, Heat, Panels, Scatter, Single
 from embcx_tui.figures.palette import class_names
 from embcx_tui.figures.serialization import figure_csv
-from embcx_tui.store.files import make_folder, publish
+from embcx_tui.store.files import make_folder, publish, reason_of
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
 
@@ -100,6 +100,12 @@ def file_name(name: str, format: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
 
 
+def file_names(name: str, format: Format) -> tuple[str, str]:
+    """Return the names of a figure's two files: its image and the numbers beside it."""
+    image = file_name(name, format)
+    return image, Path(image).with_suffix(".csv").name
+
+
 def write_figures(
     figures: Mapping[str, FigureBuilder], format: Format, folder: Path, size: str = "auto", dpi: int = DEFAULT_DPI
 ) -> Iterator[tuple[str, Path]]:
@@ -113,19 +119,19 @@ def write_figure(
     figure: Figure, name: str, format: Format, folder: Path, size: str = "auto", dpi: int = DEFAULT_DPI
 ) -> Path:
     """Draw a figure into an existing folder, with a .csv of its numbers beside it; return the path of the image."""
-    target = folder / file_name(name, format)
+    target, numbers = file_names(name, format)
     image = render(figure, format, width_in=WIDTHS_IN[size], dpi=dpi)
-    write_files(folder, ((target.name, image), (target.with_suffix(".csv").name, figure_csv(figure).encode())))
-    return target
+    write_files(folder, ((target, image), (numbers, figure_csv(figure).encode())))
+    return folder / target
 
 
 def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write files (name, content) into `folder`; raises StoreError, whose one line names the file."""
     for name, content in files:
         try:
-            publish(folder / name, content)
+            publish(folder / name, content, follow=True)
         except OSError as error:
-            raise StoreError(f"{safe_text(folder / name)}: cannot be written ({error.strerror})") from None
+            raise StoreError(f"{safe_text(folder / name)}: cannot be written ({reason_of(error)})") from None
 
 
 def draw_preview(

@@ -52,6 +52,7 @@ class StudyPaths:
         self.id = root.name
         self.study_file = root / "study.toml"
         self.lock = root / "lock"
+        self.pulse = root / "pulse.json"
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"
         self.arrays = root / "arrays"

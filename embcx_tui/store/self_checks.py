@@ -28,7 +28,7 @@ def store_passed(circumstances: Mapping[str, str]) -> None:
     hosts = _read()
     hosts[socket.gethostname()] = [*_passed(), dict(circumstances)][-_KEPT:]
     make_folder(home())
-    publish(_file(), json.dumps({"version": _VERSION, "hosts": hosts}, indent=1).encode())
+    publish(_file(), json.dumps({"version": _VERSION, "hosts": hosts}, indent=1).encode(), follow=True)
 
 
 def _passed() -> list[Any]:

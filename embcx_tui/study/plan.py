@@ -154,6 +154,10 @@ class Plan:
         """Every layer to measure at the end: inputs of a run once, then hidden layers as they are measured."""
         return tuple(layer for cohort in self.cohorts for layer in cohort_layers(cohort))
 
+    @cached_property
+    def layer_by_id(self) -> Mapping[str, Layer]:
+        return {layer.id: layer for layer in self.layers}
+
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs before the last after which the hidden layers of networks with true labels are measured too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -291,7 +292,10 @@ def parse_toml(text: str) -> dict[str, Any]:
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the tables of a study file, not yet validated; raises RequestError."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RequestError(f"{safe_text(path)}: not a plain file; a study file is TOML")
+        size = status.st_size
         if size > MAX_STUDY_FILE_BYTES:
             raise RequestError(f"{safe_text(path)}: {size:,} bytes is no study file (at most {MAX_STUDY_FILE_BYTES:,})")
         raw = path.read_bytes()

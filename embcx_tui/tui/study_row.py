@@ -26,7 +26,8 @@ class StudyRow:
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
     `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
-    says why, or why its worker failed.
+    says why, or why its worker failed. `damage` says what of the study was lost, `resumable` whether
+    a worker would find something to do.
     """
 
     paths: StudyPaths
@@ -48,6 +49,8 @@ class StudyRow:
     device: str = ""
     host: str = ""
     reason: str = ""
+    damage: str = ""
+    resumable: bool = False
 
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
@@ -76,6 +79,8 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",
+        damage=safe_text(snapshot.damage, 300),
+        resumable=snapshot.resumable,
     )
 
 
@@ -130,7 +135,7 @@ STATE_STYLES: dict[RowState, StateStyle] = {
     "complete": StateStyle("✓", "complete", "$text-success"),
     "failed": StateStyle("✗", "failed", "$text-error"),
     "lost": StateStyle("?", "lost", "$text-warning"),
-    "unreadable": StateStyle("!", "unreadable", "$text-error"),
+    "unreadable": StateStyle("!", "damaged", "$text-error"),
 }
 
 # Of networks, not of studies. At chance: trained, and no better than always naming the largest class.

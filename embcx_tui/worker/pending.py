@@ -61,15 +61,24 @@ def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -
     )
 
 
+def has_torn_curves(snapshot: Snapshot, cohort: Cohort) -> bool:
+    """Return whether an epoch of a trained network is not recorded: only training the cohort again tells it."""
+    return not snapshot.torn_curves.isdisjoint(cohort.networks)
+
+
 def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
     """Return whether a study is complete and nothing of it is missing: every task of the plan has a result, and every
     file has the checksum of its line. Layers that failed are missing: a resumed study tries them again.
     """
-    return snapshot.state == "complete" and all(
-        not pending_tasks(paths, snapshot, cohort)
-        and not unreported_networks(paths, snapshot, cohort)
-        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
-        for cohort in snapshot.plan.cohorts
+    return (
+        snapshot.state == "complete"
+        and not snapshot.damage
+        and all(
+            not pending_tasks(paths, snapshot, cohort)
+            and not unreported_networks(paths, snapshot, cohort)
+            and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
+            for cohort in snapshot.plan.cohorts
+        )
     )
 
 

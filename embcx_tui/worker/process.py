@@ -16,10 +16,13 @@ import psutil
 
 from embcx_tui.compute.precision import forbid_tf32
 from embcx_tui.store.files import remove_temporaries
-from embcx_tui.store.lock import StudyLock, boot_id
+from embcx_tui.store.library import created_at
+from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths, triton_cache
+from embcx_tui.store.processes import boot_id, process_start
+from embcx_tui.store.pulse import Pulse
 from embcx_tui.study.errors import DeviceFailed, EmbcxError
-from embcx_tui.study.events import WorkerEnded, WorkerStarted
+from embcx_tui.study.events import Noted, StudyCreated, WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
 
@@ -52,22 +55,31 @@ def run_study(root: Path) -> int:
     if not lock.acquire():
         print("another worker holds this study's lock", file=sys.stderr)
         return LOCKED
+    worker = WorkerStarted(
+        pid=os.getpid(),
+        start_time=psutil.Process().create_time(),
+        start=process_start(os.getpid()),
+        boot_id=boot_id(),
+        host=socket.gethostname(),
+    )
+    pulse = Pulse(paths, worker)
+    if not pulse.begin(alone=lock.refused):
+        print("another worker is at work on this study, as its pulse.json tells", file=sys.stderr)
+        return LOCKED
     for folder in (paths.root, paths.arrays, paths.checkpoints):
         remove_temporaries(folder)
     journal = Journal(paths)
-    journal.append(
-        WorkerStarted(
-            pid=os.getpid(),
-            start_time=psutil.Process().create_time(),
-            boot_id=boot_id(),
-            host=socket.gethostname(),
-        )
-    )
+    journal.append(worker.model_copy(update={"damaged": journal.snapshot.damaged}))
+    if lock.refused:
+        journal.append(Noted(level="warning", text="this file system has no locks; the pulse of the worker stands in"))
+    if not journal.snapshot.created:  # its line was lost
+        journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
     with _record_end(journal) as outcome:
         prepare_numerics()
         from embcx_tui.worker.run import compute_study
 
         outcome.extend(compute_study(journal, stop))
+    pulse.end()
     code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
 

@@ -30,7 +30,7 @@ from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
 from embcx_tui.worker.measure import Measuring
-from embcx_tui.worker.pending import has_failed_layers, pending_tasks, unreported_networks
+from embcx_tui.worker.pending import has_failed_layers, has_torn_curves, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
 
@@ -62,7 +62,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
         for cohort in journal.snapshot.plan.cohorts:
             of_cohort = journal.paths, journal.snapshot, cohort
-            if not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort):
+            done = not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort)
+            if done and not has_torn_curves(journal.snapshot, cohort):
                 continue
             dataset = cache.dataset(cohort.dataset)
             measuring = Measuring(journal, cohort, dataset, background, stop)

@@ -60,6 +60,10 @@ def _stage(row: StudyRow) -> str:
 def _trouble(row: StudyRow) -> list[Content]:
     """Return the warnings about a study's numbers, each with its sign."""
     parts = []
+    if row.damage:
+        parts.append(Content.styled(f"! damaged: {row.damage}", "$text-error"))
+        if row.resumable:
+            parts.append(Content.assemble(_key("r"), " makes it again"))
     if row.diverged:
         words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, excluded from means"
         parts.append(Content.styled(words, "$text-error"))
