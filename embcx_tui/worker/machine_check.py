@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from embcx_tui.study.text import safe_text
@@ -62,9 +63,9 @@ def check() -> dict[str, Any]:
         _device(report)
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
-        report.attempt(library, lambda modules=modules: _imported(modules))  # type: ignore[misc]  # mypy has no default
+        report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
-        report.attempt("embedding", lambda: _embedding("cpu"))
+        report.attempt("embedding", partial(_embedding, "cpu"))
     return {"findings": report.findings}
 
 
@@ -129,7 +130,7 @@ def _numba() -> str:
     import numba
     import numpy as np
 
-    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+    @numba.njit(nogil=True)
     def total(values: Any) -> float:
         found = 0.0
         for value in values:
