@@ -96,12 +96,12 @@ def refusal(number: int) -> str:
             f"{card} has compute capability {capability[0]}.{capability[1]}, and {_torch()} has kernels for "
             f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]} alone: install {remedy} ({_INSTALL})"
         )
-    error = trial(number)
-    if "busy" in error:
-        return f"{card} belongs to another process alone (exclusive mode: {error}); wait for it or take another GPU"
-    if "out of memory" in error:
-        return f"{card} has no memory left for a first product ({error}); wait for it or take another GPU"
-    return f"{card} fails at a first product ({error}); see that nvidia-smi works, or reboot" if error else ""
+    failure = trial(number)
+    if "busy" in failure:
+        return f"{card} belongs to another process alone (exclusive mode: {failure}); wait for it or take another GPU"
+    if "out of memory" in failure:
+        return f"{card} has no memory left for a first product ({failure}); wait for it or take another GPU"
+    return f"{card} fails at a first product ({failure}); see that nvidia-smi works, or reboot" if failure else ""
 
 
 def trial(number: int) -> str:
@@ -209,7 +209,7 @@ def _torch_error() -> str:
     Its warning comes once in a process, this error every time.
     """
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch's own has no types
     except (RuntimeError, AssertionError) as error:
         return _first_line(error)
     return ""

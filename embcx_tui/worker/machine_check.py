@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from embcx_tui.study.text import safe_text
@@ -56,15 +57,18 @@ class _Report:
 def check() -> dict[str, Any]:
     """Return {"findings": [{"what", "verdict", "text"}, …]}: the device, and each part that studies use."""
     report = _Report()
+    card = None
     report.attempt("torch", _torch)
     if "torch" in report.works:
         report.attempt("torchvision", _torchvision)
-        _device(report)
+        card = _device(report)
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
-        report.attempt(library, lambda modules=modules: _imported(modules))  # type: ignore[misc]  # mypy has no default
+        report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
-        report.attempt("embedding", lambda: _embedding("cpu"))
+        report.attempt("embedding", partial(_embedding, "cpu"))
+        if card is not None:
+            report.attempt("embedding on the GPU", partial(_embedding, f"cuda:{card}"))
     return {"findings": report.findings}
 
 
@@ -95,8 +99,8 @@ def _torchvision() -> str:
     return ""
 
 
-def _device(report: _Report) -> None:
-    """Add what `auto` computes on, and what keeps a GPU that is here from being it."""
+def _device(report: _Report) -> int | None:
+    """Add what `auto` computes on and what keeps a GPU that is here from being it; return the number of its GPU."""
     import torch
 
     from embcx_tui.compute import gpus
@@ -114,14 +118,18 @@ def _device(report: _Report) -> None:
         )
         if chosen.words:
             report.add("GPUs", "ok", chosen.words)
-        return
+        for number in range(torch.cuda.device_count()):
+            if number != chosen.number and (reason := gpus.refusal(number)):
+                report.add("GPUs", "note", reason)
+        return chosen.number
     on_cpu = f"computing on {torch.get_num_threads()} CPU threads"
     if chosen.trouble.text:
         verdict = "note" if chosen.trouble.wanted else "bad"
         report.add("device", verdict, f"{chosen.trouble.text}; {on_cpu}")
-        return
+        return None
     built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is for CPUs alone"
     report.add("device", "note", f"no GPU that torch can use ({built}); {on_cpu}")
+    return None
 
 
 def _numba() -> str:
@@ -129,7 +137,7 @@ def _numba() -> str:
     import numba
     import numpy as np
 
-    @numba.njit(nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+    @numba.njit(nogil=True)
     def total(values: Any) -> float:
         found = 0.0
         for value in values:
@@ -168,11 +176,8 @@ def _embedding(device: str) -> str:
     uniform = plain_kl(expected, np.zeros((_POINTS, 2)))
     if found.kl is None or not math.isclose(found.kl, kl, rel_tol=_KL_TOLERANCE) or not 0 <= kl < uniform / 2:
         raise ArithmeticError(f"a descent of {_POINTS} points gives a KL of {found.kl}, its points {kl:.6g}")
-    seconds = time.perf_counter() - started
-    return (
-        f"torch, numba and scikit-learn work: a kernel compiled, P and a descent of {_POINTS} points right in "
-        f"{seconds:.1f} s"
-    )
+    words = f"P and a descent of {_POINTS} points right in {time.perf_counter() - started:.1f} s"
+    return f"torch, numba and scikit-learn work: a kernel compiled, {words}" if device == "cpu" else words
 
 
 def plain_joint(rows: Any, perplexity: float) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.report import report
-from embcx_tui.store.machine_records import ROUGH, store_calibration, stored_calibration
+from embcx_tui.store.machine_records import ROUGH, Calibration, store_calibration, stored_calibration
 from embcx_tui.store.snapshot import machine_differences
 from embcx_tui.study.events import MachineDescribed
 from embcx_tui.worker import calibrate, run
@@ -147,7 +147,12 @@ def test_another_driver_is_measured_again(monkeypatch: pytest.MonkeyPatch, home:
     store_calibration("cuda:0", ROUGH, card_words(CUDA), card_words(CUDA))
     nvml.nvmlSystemGetDriverVersion = lambda: "580.1"
     measured: list[torch.device] = []
-    monkeypatch.setattr(calibrate, "calibrate", lambda device: measured.append(device) or ROUGH)
+
+    def measure(device: torch.device) -> Calibration:
+        measured.append(device)
+        return ROUGH
+
+    monkeypatch.setattr(calibrate, "calibrate", measure)
     monkeypatch.setattr(run, "CALIBRATE_FROM_S", 0.0)
     journal = Journal(write().paths)
     assert run._calibration(journal, CUDA) == ROUGH and measured == [CUDA]

@@ -29,7 +29,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 def after_three(value: Any, error: Exception) -> Callable[..., Any]:
-    calls = []
+    calls: list[None] = []
 
     def get(*_: Any) -> Any:
         calls.append(None)

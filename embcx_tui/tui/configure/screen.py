@@ -99,9 +99,7 @@ class ConfigureScreen(ModeScreen):
     @on(GpuChecked)
     def gpu_checked(self, event: GpuChecked) -> None:
         self._gpu_problem = event.problem
-        line = self.query_one("#gpu", Static)
-        line.update(Content(f"! {event.problem}"))
-        line.add_class("-shown")
+        self.query_one("#gpu", Static).update(Content(f"! {event.problem}"))
         self._show_cost()
 
     @property
@@ -184,6 +182,8 @@ class ConfigureScreen(ModeScreen):
                 (f" {where}", "$text-muted"),
             )
         self.query_one("#cost", Static).update(text)
+        wanted = self._settings is None or self._settings.machine.device != "cpu"
+        self.query_one("#gpu", Static).set_class(bool(self._gpu_problem) and wanted, "-shown")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("start", "save"):
@@ -204,6 +204,11 @@ class ConfigureScreen(ModeScreen):
         if not self._gpu_problem or settings.machine.device != "auto" or self._seconds < ASK_FROM_S:
             self.post_message(CreateStudy(settings))
             return
+
+        def answered(answer: str | None) -> None:
+            if answer == "start":
+                self.post_message(CreateStudy(settings))
+
         self.app.push_screen(
             Ask(
                 "Compute on the CPU?",
@@ -211,7 +216,7 @@ class ConfigureScreen(ModeScreen):
                 (Answer("back", "Go back"), Answer("start", "Compute on the CPU")),
                 cancel=None,
             ),
-            lambda answer: self.post_message(CreateStudy(settings)) if answer == "start" else None,
+            answered,
         )
 
     def action_save(self) -> None:
