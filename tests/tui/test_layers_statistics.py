@@ -238,14 +238,14 @@ async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations(
     study = make_study(five_runs(), at_chance=AT_CHANCE)
     found = measurements(read_study(study.paths), exclude_chance=True)["statistics"]["accuracy"][0]
     async with opened(study, "layers", (200, 60), expect="Layer 3 of 3 · tanh, run 0") as pilot:
-        await pilot.press("w", "b")
+        await pilot.press("w", "B")
         await sees(
             pilot,
             f"ρ = {found['rho']:.2f}".replace("-", "−"),
             "without 3 of 10 networks at chance",
             "(7 networks, 2 architectures",
         )
-        await pilot.press("b", "up")
+        await pilot.press("b", "b", "up")
         await sees(pilot, "digits · 3 hidden layers  ", "without 3 of 10 networks at chance")
 
 

@@ -15,7 +15,7 @@ from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.viewport import Viewport
 
-Chart = Literal["bars", "epochs", "accuracy"]
+Chart = Literal["lines", "bars", "epochs", "accuracy"]
 Grid = Literal["layers", "activations"]
 
 
@@ -136,7 +136,7 @@ class LayerSelection:
     compared: tuple[Network, ...] = ()
     """Marked networks, in the order of marking; two or more are compared."""
     grid: Grid | None = None
-    chart: Chart = "bars"
+    chart: Chart = "lines"
     exclude_chance: bool = False
     """Whether networks at chance are left out of every mean and test."""
     method: str = SCORE_METHOD
@@ -189,7 +189,7 @@ class LayerSelection:
         return LayerSelection(
             node=next((node for node in tree.nodes if asdict(node) == fields), None),
             layer=layer if isinstance(layer, int) and layer >= 0 else None,
-            chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "bars"),
+            chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "lines"),
             exclude_chance=values.get("without_chance") is True,
             method=method if method in METHODS else SCORE_METHOD,
             class_index=class_index if isinstance(class_index, int) and 0 <= class_index < 10 else None,
