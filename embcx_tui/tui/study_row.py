@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual.content import Content
 
-from embcx_tui.analysis.selection import flaw_counts
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
@@ -25,7 +24,7 @@ class StudyRow:
     """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
-    `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
+    `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` counts layers. `settings` is None where the study's file cannot be read; `reason`
     says why, or why its worker failed. `damage` says what of the study was lost, `resumable` whether
     a worker would find something to do.
     """
@@ -56,6 +55,7 @@ class StudyRow:
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     """Return the row of a study; `created` is used where its journal has no time."""
     from embcx_tui.analysis.forecast import progress
+    from embcx_tui.analysis.selection import flaw_counts
 
     settings = snapshot.plan.settings
     done = progress(snapshot)

@@ -11,7 +11,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from embcx_tui.analysis import formatting
-from embcx_tui.study.naming import sample_words
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATE_STYLES, StudyRow
 
@@ -103,6 +102,8 @@ def _flow(parts: list[Content], width: int) -> Iterator[Content]:
 def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
     if settings:
+        from embcx_tui.study.naming import sample_words  # pydantic, which came with the settings
+
         yield "last KL", _scores(row)
         if trouble := _trouble(row):
             yield "trouble", trouble
