@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
-from embcx_tui.analysis.report_method import differences, how_measured
+from embcx_tui.analysis.report_method import differences, how_measured, machine_rows
 from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
@@ -72,7 +72,6 @@ def _head(selection: Selection) -> list[str]:
     lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
     if snapshot.state != "complete":
         lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
-    machine = snapshot.machine
     rows = [
         ("study", f"{snapshot.id}, {snapshot.state}"),
         ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
@@ -84,17 +83,7 @@ def _head(selection: Selection) -> list[str]:
             f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
         ),
     ]
-    if machine:
-        rows.append(
-            ("device", f"{escaped(machine.device)}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB of memory")
-        )
-        if machine.processor:
-            rows.append(("processor", "; ".join(escaped(words) for words in machine.processor.values())))
-        if machine.path:
-            rows.append(
-                ("GPU path", "; ".join(f"{escaped(part)}: {escaped(way)}" for part, way in machine.path.items()))
-            )
-        rows.append(("versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    rows += machine_rows(snapshot)
     for name, loaded in snapshot.datasets.items():
         rows.append(
             (
@@ -399,6 +388,8 @@ def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
 
 def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
     switch = " --exclude-chance" if exclude_chance else ""
+    several = "This study went on on another machine or with other software, all named above: none of them repeats it "
+    mixed = [f"{several}bit for bit.", ""] if len(snapshot.machines) > 1 else []
     return [
         "## To repeat it",
         "",
@@ -410,5 +401,6 @@ def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
         "stands in `layers.csv`. Computed by the same kind of processor with the same versions, the numbers are the "
         "same bit for bit, whatever the number of threads; elsewhere they agree to within the spread between runs.",
         "",
+        *mixed,
         *fenced(to_toml(snapshot.plan.settings), "toml"),
     ]

@@ -105,6 +105,7 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
 def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
     """Follow a study that has begun, or leave it to itself, and end with its exit code."""
     if detach:
+        _print_warnings(paths)
         click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
         ctx.exit(OK)
     code = _follow(paths, quiet=as_json)
@@ -113,6 +114,15 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
 
         print_measurements(paths)
     ctx.exit(code)
+
+
+def _print_warnings(paths: StudyPaths) -> None:
+    """Print what the worker has warned of since it began: nobody follows it now."""
+    snapshot = StudyReader(paths).poll()
+    since = snapshot.worker.at if snapshot.worker else 0.0
+    for line in snapshot.log:
+        if line.level == "warning" and line.at >= since:
+            say_error(line.text)
 
 
 # How often a study that runs is looked at.

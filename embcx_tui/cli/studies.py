@@ -25,7 +25,7 @@ from embcx_tui.store.library import delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
-from embcx_tui.study.naming import architecture_name, dataset_title
+from embcx_tui.study.naming import architecture_name, dataset_title, sample_words
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.text import safe_text
 
@@ -158,7 +158,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
         "accuracy on training and test inputs; KL in nats, mean ± sd over runs; "
         f"t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} {sample_words(settings)} per class",
     ]
     groups = by_architecture(summarise_selection(selection))
     if not groups:

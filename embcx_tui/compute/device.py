@@ -20,6 +20,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from embcx_tui.compute import gpus
 from embcx_tui.compute.device_errors import is_out_of_memory, triton_failure
 from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
 from embcx_tui.compute.kernels.llvm_builder import has_avx512
@@ -29,38 +30,70 @@ from embcx_tui.study.text import safe_text
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """A device: `device` as torch writes it, its name, memory in bytes."""
+    """A device: `device` as torch writes it, its name, memory in bytes; of a GPU also the driver's version, the compute
+    capability (`9.0`) and CUDA's UUID, each empty where it is not known.
+    """
 
     device: str
     name: str
     memory_bytes: int
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChoice:
+    """The device of a study. `words`: why this GPU of several. `problem`: why not the GPU that is here."""
+
+    device: torch.device
+    words: str = ""
+    problem: str = ""
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device of `[machine] device`: auto (a GPU where there is one), cpu, cuda, cuda:N.
+    """Return the device of `[machine] device`: see `device_choice`."""
+    return device_choice(wanted).device
 
-    Raises RequestError where that device is not there.
+
+def device_choice(wanted: str) -> DeviceChoice:
+    """Return the device of `[machine] device`, with reasons: cpu, cuda, cuda:N, or auto, which is the freest GPU that
+    torch can use and the CPU where it can use none.
+
+    Raises RequestError where that device is not there or cannot be used, with the remedy.
     """
     if wanted == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        chosen = gpus.automatic()
+        device = torch.device("cpu") if chosen.number is None else torch.device("cuda", chosen.number)
+        return DeviceChoice(device, chosen.words, "" if chosen.trouble.wanted else chosen.trouble.text)
     if wanted == "cpu":
-        return torch.device("cpu")
+        return DeviceChoice(torch.device("cpu"))
     match = re.fullmatch(r"cuda(?::(\d{1,3}))?", wanted)
     if match is None:
         raise RequestError(f"{safe_text(wanted, 60)!r} is not a device (auto, cpu, cuda, cuda:N)")
-    if not torch.cuda.is_available():
-        raise RequestError(f'device = "{wanted}": torch finds no usable GPU here; use "cpu" or "auto"')
+    if not gpus.is_available():
+        reason = gpus.trouble().text or 'torch finds no usable GPU here; use "cpu" or "auto"'
+        raise RequestError(f'device = "{wanted}": {reason}')
     number = int(match[1] or 0)
     if number >= torch.cuda.device_count():
         raise RequestError(f'device = "{wanted}": this machine has {torch.cuda.device_count()} GPU(s), from cuda:0')
-    return torch.device("cuda", number)
+    if reason := gpus.refusal(number):
+        raise RequestError(f'device = "{wanted}": {reason}')
+    return DeviceChoice(torch.device("cuda", number))
 
 
 def describe(device: torch.device) -> DeviceFacts:
-    """Return name and memory of `device`."""
+    """Return what is known of `device`."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory)
+        return DeviceFacts(
+            device=str(device),
+            name=safe_text(properties.name, 80),
+            memory_bytes=properties.total_memory,
+            driver=gpus.nvml_driver_version(),
+            capability=f"{properties.major}.{properties.minor}",
+            uuid=gpus.uuid_of(device.index or 0) or "",
+        )
     return DeviceFacts("cpu", f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total)
 
 

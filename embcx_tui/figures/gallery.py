@@ -75,7 +75,7 @@ def _depth_figures(
     figures: dict[str, FigureBuilder] = {}
     settings = snapshot.plan.settings
     known = []
-    for control in (None, *settings.measure.controls):
+    for control in (None, *settings.controls):
         if any(one.id in hidden for one in builders.networks_at(snapshot, dataset, depth, None, control)):
             known.append(control)
             name = figure_name("complexity", dataset, depth=depth, control=control)

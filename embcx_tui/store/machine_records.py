@@ -23,6 +23,8 @@ from embcx_tui.study.text import safe_text
 # Counted up when a number of a calibration changes its meaning: entries of another version are measured again.
 _VERSION = 3
 _MAX_BYTES = 1_000_000
+# "auto" names a device, which names a card, which has the numbers.
+_MOST_NAMES = 3
 # An hour of load at 1 Hz; at twice that the older half is dropped, so the file stays below 2 MB.
 KEEP_LINES = 3_600
 _LINE_BYTES = 400
@@ -60,27 +62,33 @@ ROUGH = Calibration(
 
 
 def stored_calibration(device: str) -> Calibration | None:
-    """Return the calibration of `device` ("auto", "cpu", "cuda", "cuda:1") on this host; None where there is none.
+    """Return the calibration of `device` on this host; None where there is none.
 
-    "auto" is the device that it meant when something was last measured here.
+    `device` is "cpu", a GPU in the words of `store_calibration`, or what a study file says: "auto", "cuda" and "cuda:1"
+    are what they meant when something was last measured here.
     """
     here = _read_calibrations().get(socket.gethostname())
     if not isinstance(here, dict):
         return None
-    if device == "auto":
-        device = str(here.get("auto", "cpu"))
-    return calibration_of(here.get("cuda:0" if device == "cuda" else device))
+    entry: Any = "cuda:0" if device == "cuda" else device
+    for _ in range(_MOST_NAMES):
+        if not isinstance(entry, str):
+            break
+        entry = here.get(entry)
+    return calibration_of(entry)
 
 
-def store_calibration(device: str, calibration: Calibration, auto: str) -> None:
+def store_calibration(device: str, calibration: Calibration, auto: str, card: str = "") -> None:
     """Store the calibration of `device`, and that "auto" means the device `auto` here: `$EMBCX_HOME/calibration.json`.
 
-    StoreError or OSError where it cannot be written.
+    `card` says in words what a GPU's speed depends on, such as its name and driver: the calibration is the card's, and
+    `device` is its name today. StoreError or OSError where it cannot be written.
     """
     known = _read_calibrations()
     here = known.get(socket.gethostname())
     here = here if isinstance(here, dict) else {}
-    known[socket.gethostname()] = {**here, device: asdict(calibration), "auto": auto}
+    entry = {card: asdict(calibration), device: card} if card else {device: asdict(calibration)}
+    known[socket.gethostname()] = {**here, **entry, "auto": auto}
     make_folder(home())
     publish(_calibration_file(), json.dumps({"version": _VERSION, "hosts": known}, indent=1).encode())
 
@@ -112,7 +120,10 @@ def calibration_of(values: Any) -> Calibration | None:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown."""
+    """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown.
+
+    `gpu_index` is nvidia-smi's number of the GPU, from 0, `gpu_count` how many this machine has.
+    """
 
     at: float
     cpu_percent: float
@@ -124,6 +135,8 @@ class Telemetry:
     gpu_memory_total: int | None = None
     gpu_temperature: float | None = None
     gpu_power: float | None = None
+    gpu_index: int | None = None
+    gpu_count: int | None = None
 
 
 _CALIBRATION = TypeAdapter(Calibration)

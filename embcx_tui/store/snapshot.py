@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
-from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
@@ -118,6 +119,7 @@ class Snapshot:
     accepted: bool = False
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
+    machines: tuple[events.MachineDescribed, ...] = ()
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -162,7 +164,7 @@ class Snapshot:
         if trained:
             epochs, train, test = trained.epochs, trained.train_accuracy, trained.test_accuracy
         dataset = self.datasets.get(network.dataset)
-        chance = bool(trained) and not network.control and is_at_chance(test, dataset)
+        chance = bool(trained) and network.control in (None, HELD_OUT) and is_at_chance(test, dataset)
         flaw = flaw_at_chance(train, dataset) if chance and dataset else None
         return NetworkState(network, status, epochs, loss, train, test, measured, chance, flaw)
 
@@ -172,12 +174,35 @@ class Snapshot:
 
     def sample(self, network: Network) -> events.SampleDrawn | None:
         """Return the sample that a network's layers are measured on."""
-        return self.samples.get(sample_id(network.dataset, network.run))
+        return self.samples.get(network.sample_id)
 
     @property
     def partly_failed(self) -> bool:
         """True where a network diverged or a layer could not be measured."""
         return bool(self.diverged or self.failed)
+
+
+def machine_differences(before: events.MachineDescribed, after: events.MachineDescribed) -> tuple[str, ...]:
+    """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
+
+    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
+    its equals do not, nor does what one of the two does not say.
+    """
+    pairs = [
+        ("device", _kind(before.device), _kind(after.device)),
+        *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
+        *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
+        *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
+        *((part, way, after.path.get(part)) for part, way in before.path.items()),
+    ]
+    return tuple(
+        f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
+    )
+
+
+def _kind(device: str) -> str:
+    """Return what of a machine's `device` decides its numbers: `CPU`, or the name of the GPU."""
+    return "CPU" if device.startswith("cpu") else re.sub(r"^cuda:\d+ \((.*)\)$", r"\1", device)
 
 
 def study_state(snapshot: Snapshot, lock_held: bool) -> State:
@@ -257,13 +282,16 @@ class _Draft:
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
-                self._values["machine"] = event
+                known: tuple[events.MachineDescribed, ...] = self._values.get("machines", self._before.machines)
+                if all(machine_differences(one, event) for one in known):
+                    known = (*known, event)
+                self._values.update(machine=event, machines=known)
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():
                 self._values["accepted"] = True
             case events.SampleDrawn():
-                self._mapping("samples")[sample_id(event.dataset, event.run)] = event
+                self._mapping("samples")[sample_id(event.dataset, event.run, event.source)] = event
             case events.CohortStarted():
                 self._start_cohort(event)
             case events.CohortSplit():
@@ -273,7 +301,9 @@ class _Draft:
             case events.CheckpointSaved():
                 self._mapping("checkpoints")[event.cohort] = event
             case events.NetworkDiverged():
-                self._mapping("diverged")[event.network] = event
+                for name in (event.network, f"{event.network}-{HELD_OUT}"):
+                    if name in self._before.plan.network_by_id:
+                        self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):

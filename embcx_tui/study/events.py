@@ -66,8 +66,10 @@ class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
-    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. `path` is how
-    a GPU computes each part, such as `{"descents": "Triton"}`; empty on a CPU.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. Of a GPU:
+    `driver`, `capability` (`9.0`) and `uuid`, CUDA's. `precision` is torch's for products of float32 (`highest`: no
+    TF32). `path` is how it computes each part, such as
+    `{"descents": "Triton"}`. Earlier studies have none of these.
     """
 
     kind: Literal["machine"] = "machine"
@@ -77,6 +79,10 @@ class MachineDescribed(Event):
     versions: dict[str, str]
     calibration: dict[str, float] = {}
     processor: dict[str, str] = {}
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+    precision: str = ""
     path: dict[str, str] = {}
 
 
@@ -107,11 +113,15 @@ class StudyAccepted(Event):
 
 
 class SampleDrawn(Event):
-    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
+    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features].
+
+    Drawn from the training or the test inputs (`source`), in which `index` counts.
+    """
 
     kind: Literal["sample"] = "sample"
     dataset: str
     run: int
+    source: Literal["train", "test"] = "train"
     points: int
     file: SealedFile
 

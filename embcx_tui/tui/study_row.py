@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual.content import Content
 
+from embcx_tui.analysis.selection import flaw_counts
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
@@ -42,6 +43,7 @@ class StudyRow:
     scores: tuple[tuple[str, float], ...] = ()
     diverged: int = 0
     at_chance: int = 0
+    flaws: str = ""
     failed: int = 0
     device: str = ""
     host: str = ""
@@ -69,6 +71,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         scores=_scores(snapshot),
         diverged=len(snapshot.diverged),
         at_chance=sum(state.at_chance for state in snapshot.networks.values()),
+        flaws=flaw_counts(state.flaw for state in snapshot.networks.values()),
         failed=len(snapshot.failed),
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",

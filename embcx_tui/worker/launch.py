@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -30,6 +31,8 @@ from embcx_tui.worker.pending import is_whole
 START_PATIENCE_S = 30.0
 _POLL_S = 0.02
 _WORKER = "embcx_tui.worker"
+# NVIDIA's driver: CUDA's part, and the one that describes GPUs. Containers may have one alone.
+_DRIVER_LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
 
 # Workers by study folder, kept so that an ended worker is reaped and leaves no zombie while the application runs.
 _started: dict[Path, subprocess.Popen[bytes]] = {}
@@ -200,6 +203,25 @@ def ask(
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer
+
+
+def gpu_problem() -> str:
+    """Return why torch cannot use a GPU that is here, in one line; empty where nothing is amiss.
+
+    Takes seconds where NVIDIA's driver is installed, for torch is asked in the numerics process; none elsewhere. Raises
+    RequestError where that process fails.
+    """
+    if not any(_is_library(name) for name in _DRIVER_LIBRARIES):
+        return ""
+    return str(ask("gpu").get("problem", ""))
+
+
+def _is_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:

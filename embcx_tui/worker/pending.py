@@ -68,7 +68,7 @@ def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
     return snapshot.state == "complete" and all(
         not pending_tasks(paths, snapshot, cohort)
         and not unreported_networks(paths, snapshot, cohort)
-        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, run))) for run in cohort.runs)
+        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
         for cohort in snapshot.plan.cohorts
     )
 

@@ -75,13 +75,13 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
 
 
 def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
-    """Return words on which of the compared networks are at chance and which diverged."""
+    """Return words on which of the compared networks did not train, do not generalise or diverged."""
     named = list(zip(short_labels(networks), (snapshot.networks[network.id] for network in networks), strict=True))
-    at_chance = [name for name, state in named if state.at_chance]
-    diverged = [name for name, state in named if state.status == "diverged"]
-    return [
-        f"{flaw}: {', '.join(names)}" for flaw, names in (("at chance", at_chance), ("diverged", diverged)) if names
-    ]
+    found: dict[str, list[str]] = {}
+    for name, state in named:
+        if flaw := "diverged" if state.status == "diverged" else state.flaw:
+            found.setdefault(flaw, []).append(name)
+    return [f"{flaw}: {', '.join(names)}" for flaw, names in found.items()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -247,7 +247,7 @@ class LayersController:
         """The points that keys act on; None while there are none."""
         if (active := self.active_layer) is None or (embedding := self.embedding(active[1])) is None:
             return None
-        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.dataset))
+        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.input_set))
 
     def enter_point_mode(self) -> bool:
         """Let arrows move from point to point; False where there are no points."""
@@ -265,7 +265,7 @@ class LayersController:
     def choose_point(self, target: NetworkLayer, row: int) -> None:
         """Choose a point, which then is in sight."""
         if embedding := self.embedding(target):
-            point = target.network.dataset, int(embedding.sample.index[row])
+            point = target.network.input_set, int(embedding.sample.index[row])
             viewport = self.selection.viewport.follow(*embedding.position(row))
             self._set(replace(self.selection, point=point, viewport=viewport))
 

@@ -24,7 +24,7 @@ from embcx_tui.study.naming import (
     network_figure_name,
     title_of,
 )
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Network, Source
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, flaws
@@ -150,7 +150,7 @@ def points_figure(
     if accuracy is not None:
         parts.append(f"{VOTERS}-NN accuracy in the plane {100 * accuracy:.1f} %")
     if figure.chosen is not None and visible[figure.chosen]:
-        parts.append(_ring(figure, embedding, figure.chosen))
+        parts.append(_ring(figure, embedding, figure.chosen, network.source))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
     if layer == 0:
         name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_endings(selection)))
@@ -219,12 +219,13 @@ def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbe
     return parts
 
 
-def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int) -> str:
+def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int, source: Source) -> str:
     def class_name(label: int) -> str:
         return figure.classes[label] if 0 <= label < len(figure.classes) else str(label)
 
     sample, predicted = embedding.sample, embedding.predicted
-    words = f"ring: training input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
+    part = "training" if source == "train" else "test"
+    words = f"ring: {part} input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
     return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
 
 

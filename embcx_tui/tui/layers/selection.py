@@ -106,7 +106,7 @@ def _branches(plan: Plan) -> Iterator[Branch]:
         for depth in sorted(settings.networks.depths):
             controls = (
                 Branch(control, NodeKey(dataset, depth, control=control), _activations(plan, dataset, depth, control))
-                for control in settings.measure.controls
+                for control in settings.controls
             )
             label = "1 layer" if depth == 1 else f"{depth} layers"
             under = (*_activations(plan, dataset, depth, None), *controls)
@@ -145,7 +145,7 @@ class LayerSelection:
     misclassified: bool = False
     """Whether only points that the network misclassifies are shown."""
     point: tuple[str, int] | None = None
-    """The chosen point: its dataset, and its index in the training set."""
+    """The chosen point: the set that its index counts in (`Network.input_set`), and the index."""
     viewport: Viewport = field(default_factory=Viewport)
 
     @property
@@ -162,9 +162,9 @@ class LayerSelection:
             mask = embedding.misclassified if mask is None else mask & embedding.misclassified
         return mask
 
-    def row(self, embedding: AlignedEmbedding, dataset: str) -> int | None:
+    def row(self, embedding: AlignedEmbedding, input_set: str) -> int | None:
         """Return the row of the chosen point; None where none is chosen or this run's sample does not hold it."""
-        if self.point is None or self.point[0] != dataset:
+        if self.point is None or self.point[0] != input_set:
             return None
         return embedding.sample.row_of(self.point[1])
 
