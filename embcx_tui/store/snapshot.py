@@ -245,15 +245,15 @@ class Snapshot:
 def machine_differences(before: events.MachineDescribed, after: events.MachineDescribed) -> tuple[str, ...]:
     """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
 
-    Names, versions and processors count. Memory, the number of cores and the place of a GPU among its equals do not,
-    nor does what one of the two does not say.
+    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
+    its equals do not, nor does what one of the two does not say.
     """
     pairs = [
         ("device", _kind(before.device), _kind(after.device)),
         *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
         *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
         *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
-        *((name, old, after.path.get(name)) for name, old in before.path.items()),
+        *((part, way, after.path.get(part)) for part, way in before.path.items()),
     ]
     return tuple(
         f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new

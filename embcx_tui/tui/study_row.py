@@ -24,9 +24,9 @@ class StudyRow:
     """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
-    `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` counts layers. `settings` is None where the study's file cannot be read; `reason`
-    says why, or why its worker failed. `damage` says what of the study was lost, `resumable` whether
-    a worker would find something to do.
+    `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` counts layers. `settings` is None
+    where the study's file cannot be read; `reason` says why, or why its worker failed. `damage` says what of the study
+    was lost, `resumable` whether a worker would find something to do.
     """
 
     paths: StudyPaths

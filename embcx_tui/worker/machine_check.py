@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.process import prepare_environment
 
 # The modules of each library that studies use.
 _LIBRARIES = {
@@ -57,11 +58,14 @@ class _Report:
 def check() -> dict[str, Any]:
     """Return {"findings": [{"what", "verdict", "text"}, …]}: the device, and each part that studies use."""
     report = _Report()
+    prepare_environment()
     card = None
     report.attempt("torch", _torch)
     if "torch" in report.works:
         report.attempt("torchvision", _torchvision)
         card = _device(report)
+        if card is not None:
+            report.attempt("self-check", partial(_self_check, report, card))
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
         report.attempt(library, partial(_imported, modules))
@@ -130,6 +134,18 @@ def _device(report: _Report) -> int | None:
     built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is for CPUs alone"
     report.add("device", "note", f"no GPU that torch can use ({built}); {on_cpu}")
     return None
+
+
+def _self_check(report: _Report, number: int) -> str:
+    """Compare what torch's GPU `number` computes with the CPU, and add what it has to do in a slower way."""
+    import torch
+
+    from embcx_tui.worker.gpu import check_now
+
+    outcomes, steps = check_now(torch.device("cuda", number))
+    for text in (*steps, *(f"{one.name}: {one.words}" for one in outcomes if not one.was_made)):
+        report.add("GPU path", "note", text)
+    return f"cuda:{number} computes what the CPU does ({len(outcomes)} checks)"
 
 
 def _numba() -> str:

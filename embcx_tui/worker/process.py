@@ -14,7 +14,7 @@ from types import FrameType
 
 import psutil
 
-from embcx_tui.compute.precision import forbid_tf32
+from embcx_tui.compute.precision import clear_environment
 from embcx_tui.store.files import remove_temporaries
 from embcx_tui.store.library import created_at
 from embcx_tui.store.lock import StudyLock
@@ -75,7 +75,7 @@ def run_study(root: Path) -> int:
     if not journal.snapshot.created:  # its line was lost
         journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
     with _record_end(journal) as outcome:
-        prepare_numerics()
+        prepare_environment()
         from embcx_tui.worker.run import compute_study
 
         outcome.extend(compute_study(journal, stop))
@@ -84,14 +84,14 @@ def run_study(root: Path) -> int:
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
 
 
-def prepare_numerics() -> None:
+def prepare_environment() -> None:
     """Set what libraries read from the environment, before they are loaded: float32 products, Triton's cache.
 
     A cache of our own: a home that cannot be written or executed from is common where GPUs are, the studies' folder is
     known to be good.
     """
     os.environ.setdefault("TRITON_CACHE_DIR", str(triton_cache()))
-    forbid_tf32()
+    clear_environment()
 
 
 @contextmanager

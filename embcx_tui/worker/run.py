@@ -14,6 +14,7 @@ from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import device_choice, is_accelerator, one_blas_thread
+from embcx_tui.compute.precision import forbid_tf32
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, write_arrays
@@ -43,10 +44,11 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
+    forbid_tf32()
     choice = device_choice(journal.snapshot.plan.settings.machine.device)
     device = choice.device
-    tell_choice(journal, choice)
     follow_gpu_path(journal)
+    tell_choice(journal, choice)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
