@@ -200,6 +200,8 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.expect("Layer 3 of 3")
         terminal.settle()
         # A bar: above the number of its layer, on the ground of the chart.
+        terminal.press("b")
+        terminal.expect("0.00▁│")
         column, row = terminal.find("0.00▁│")
         means = re.compile(r"KL +\d\.\d+ +(\d\.\d+)")
         terminal.until(lambda: bool(means.search(terminal.text())), "no means below the bars")
@@ -220,7 +222,7 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         assert point(terminal)
         terminal.press("escape", "escape")
         # A cell of a heat map: another activation, its second layer.
-        terminal.press("b")
+        terminal.press("B", "B", "B")
         terminal.expect("complexity over training")
         column, row = terminal.find("relu   dark")
         assert terminal.screen.display[row + 3][column] == "2"

@@ -14,6 +14,7 @@ from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import Noted
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.settings import SCORE_METHOD, to_toml
@@ -71,6 +72,8 @@ def _head(selection: Selection) -> list[str]:
     lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
     if snapshot.state != "complete":
         lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
+    if snapshot.damage:
+        lines += [f"**This study is damaged: {escaped(snapshot.damage)}.**", ""]
     rows = [
         ("study", f"{snapshot.id}, {snapshot.state}"),
         ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
@@ -349,6 +352,8 @@ def _left_out(selection: Selection) -> list[str]:
     unconverged = [
         f"{layer}" for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
     ]
+    noted = [line for line in snapshot.log if isinstance(line.event, Noted) and line.level != "info"]
+    warnings = dict.fromkeys(line.text for line in noted)
     chance = "left out, as asked" if selection.exclude_chance else "included"
     lines = ["## What is left out or needs care", ""]
     for title, names in (
@@ -363,13 +368,12 @@ def _left_out(selection: Selection) -> list[str]:
         ("Degenerate layers, whose networks enter no mean", degenerate),
         ("Layers that could not be measured", failed),
         ("Not measured", missing),
+        ("Warnings of the worker", [*warnings]),
         ("t-SNE still moving at its last iteration (KL changed by 1e-4 or more), included", unconverged),
     ):
         more = f", and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
         words = ", ".join(escaped(name) for name in names[:_MOST_NAMED]) or "none"
         lines.append(f"- {escaped(title)}: {words}{more}")
-    if snapshot.damaged:
-        lines.append(f"- Lines of the journal that were damaged and skipped: {snapshot.damaged}")
     return [*lines, ""]
 
 

@@ -135,12 +135,13 @@ def _record_defect() -> str:
     """Write the traceback where a report can find it and say where."""
     import traceback
 
+    from embcx_tui.store.files import publish
     from embcx_tui.store.paths import home
 
     path = home() / "defect.log"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        publish(path, traceback.format_exc().encode("utf-8", "replace"), follow=True)
     except OSError:
         return "its traceback could not be written down"
     return f"please report it with {path}"

@@ -19,7 +19,7 @@ from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot, StudyReader
+from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.settings import (
@@ -112,7 +112,7 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
     if as_json:
         from embcx_tui.cli.studies import print_measurements
 
-        print_measurements(paths)
+        print_measurements(read_study(paths))
     ctx.exit(code)
 
 
@@ -191,7 +191,9 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
                 f"{len(snapshot.diverged)} networks diverged, {len(snapshot.failed)} layers could not be measured"
             )
             return PARTLY
-        return OK
+        from embcx_tui.cli.studies import say_damage
+
+        return say_damage(snapshot)
     if snapshot.state == "stopped":
         console.print(f"stopped; go on with: embcx-tui resume {snapshot.id}")
         return STOPPED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import platform
 import re
@@ -22,11 +21,11 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from embcx_tui.compute import gpus
+from embcx_tui.compute.device_errors import is_out_of_memory, triton_failure
+from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
 from embcx_tui.compute.kernels.llvm_builder import has_avx512
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +133,41 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
+def is_accelerator(device: torch.device) -> bool:
+    """Return whether `device` computes as a GPU does: all networks and many layers at once.
+
+    True for `cpu:0` too, which no setting can name: the GPU's program on the CPU's tensors, for tests.
+    """
+    return str(device) != "cpu"
+
+
 def triton_kernels(device: torch.device, module: str) -> Any:
     """Return `embcx_tui.compute.<module>`, a module of Triton kernels, where its `probe` compiles and runs them on
-    `device`; None elsewhere: the caller then uses plain torch, which is slower.
+    `device`; None elsewhere, and where the plain path is asked for: the caller then uses plain torch, which is slower.
+
+    A failure is told, with what helps, and remembered; one for lack of memory is tried again by the next call.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not gpu_path.is_fast(module):
         return None
-    try:
-        kernels = importlib.import_module(f"embcx_tui.compute.{module}")
-        kernels.probe(device)
-        # Errors on the device are raised here. Not the whole device: another thread may be capturing a graph on it.
-        torch.cuda.current_stream(device).synchronize()
-    except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none of them
-        log.warning("%s: Triton cannot be used here (%s: %s)", module, type(error).__name__, error)
-        return None
-    return kernels
+    if (device, module) not in _PROBED:
+        try:
+            kernels = importlib.import_module(f"embcx_tui.compute.{module}")
+            kernels.probe(device)
+            # Errors on the device are raised here. Not the whole device: another thread may be capturing a graph on it.
+            torch.cuda.current_stream(device).synchronize()
+        except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none
+            failure = triton_failure(error)
+            if is_out_of_memory(error):
+                gpu_path.tell(f"{device} is short of memory for Triton; plain torch, which is slower, for now")
+            else:
+                gpu_path.step_down(TRITON_PARTS if failure.is_general else (module,), failure.reason, failure.remedy)
+            return None
+        _PROBED[device, module] = kernels
+    return _PROBED[device, module]
+
+
+# Modules of kernels that compiled and ran on a device.
+_PROBED: dict[tuple[torch.device, str], Any] = {}
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import torch
 
-from embcx_tui.compute.device import DeviceChoice, describe, processor
+from embcx_tui.compute.device import DeviceChoice, describe, is_accelerator, processor
+from embcx_tui.compute.gpu_path import gpu_path
 from embcx_tui.store.machine_records import Calibration, library_versions, numeric_versions
 from embcx_tui.store.snapshot import machine_differences
 from embcx_tui.study.events import MachineDescribed, Noted
@@ -42,6 +43,7 @@ def machine_described(device: torch.device, calibration: Calibration | None) -> 
         capability=facts.capability,
         uuid=facts.uuid,
         precision=torch.get_float32_matmul_precision(),
+        path=gpu_path.words() if is_accelerator(device) else {},
     )
 
 

@@ -21,19 +21,23 @@ from numpy.typing import NDArray
 from embcx_tui.compute import methods
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import cores, one_blas_thread
+from embcx_tui.compute.device_errors import device_guard, without_frames
+from embcx_tui.compute.gpu_path import EMBEDDING_PARTS, plain_after
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.compute.training.network import Pass
+from embcx_tui.compute.tsne.audit import audit, impossible, is_audited
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
-from embcx_tui.study.errors import MeasureError
+from embcx_tui.study.errors import DeviceFailed, MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
-from embcx_tui.study.plan import Cohort, Network, dataset_key, sample_id
+from embcx_tui.study.plan import Cohort, Network, dataset_key
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
 from embcx_tui.worker.journal import Journal
@@ -109,7 +113,7 @@ class Measuring:
         # Descents fill the device and their threads the cores: one batch of tasks at a time.
         self._batch_lock = threading.Lock()
         self._settings = journal.snapshot.plan.settings
-        self._samples: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def pending(self) -> tuple[Task, ...]:
         """Return the tasks of the cohort that have no sound result yet."""
@@ -122,7 +126,7 @@ class Measuring:
     def meanwhile(self, training: CohortTraining) -> None:
         """Measure the inputs and untrained controls of `training`'s networks, where a second thread can do so."""
         if self._background.possible:
-            self._background.submit(partial(self._final_layers, training, self._controls(training)))
+            self._background.submit(partial(self._final_layers, training, self._untrained(training)))
 
     def after_epoch(self, training: CohortTraining) -> None:
         """Measure the hidden layers of `training`'s networks after its newest epoch, where the plan asks for it."""
@@ -133,11 +137,14 @@ class Measuring:
         self._run(tasks, training)
 
     def at_end(self, training: CohortTraining) -> None:
-        """Measure the layers of `training`'s trained networks, their runs' inputs and their untrained controls."""
+        """Measure the layers of `training`'s trained networks, their runs' inputs and their controls."""
         # No more than one trained cohort waits, so that memory holds two at most.
         self.join()
         trained = [network for network in training.networks if network.id not in self._journal.snapshot.diverged]
-        self._background.submit(partial(self._final_layers, training, (*trained, *self._controls(training))))
+        measurable = {network.id for network in trained}
+        held_out = tuple(one for one in self._cohort.held_out if one.trained_id in measurable)
+        networks = (*trained, *self._untrained(training), *held_out)
+        self._background.submit(partial(self._final_layers, training, networks))
 
     def _final_layers(self, training: CohortTraining, networks: tuple[Network, ...]) -> None:
         """Measure `networks`, with their final weights, and the inputs of `training`'s runs."""
@@ -152,37 +159,47 @@ class Measuring:
         ]
         self._run(tasks, training)
 
-    def _controls(self, training: CohortTraining) -> tuple[Network, ...]:
+    def _untrained(self, training: CohortTraining) -> tuple[Network, ...]:
         """Return the untrained controls that belong to this part of the cohort."""
         siblings = {(network.depth, network.activation, network.run) for network in training.networks}
         return tuple(
-            control for control in self._cohort.controls if (control.depth, control.activation, control.run) in siblings
+            control
+            for control in self._cohort.controls
+            if control.control == "untrained" and (control.depth, control.activation, control.run) in siblings
         )
 
-    def _sample(self, run: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
-        if run not in self._samples:
-            drawn = self._journal.snapshot.samples[sample_id(self._dataset.name, run)]
-            arrays = read_arrays(self._journal.paths.root, drawn.file)
-            self._samples[run] = arrays["index"], arrays["label"]
-        return self._samples[run]
+    def _sample(self, sample_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return indices and labels [n] of a run's sample, from the file that the screens read too."""
+        if sample_id not in self._samples:
+            arrays = read_arrays(self._journal.paths.root, self._journal.snapshot.samples[sample_id].file)
+            self._samples[sample_id] = arrays["index"], arrays["label"]
+        return self._samples[sample_id]
+
+    def _forward(self, training: CohortTraining, network: Network) -> Pass:
+        """Return activations and predictions of `network` on its sample."""
+        inputs = self._dataset.labelled(network.source)[0][self._sample(network.sample_id)[0]]
+        weights_of = replace(network, id=network.trained_id, control=None) if network.control == HELD_OUT else network
+        return training.forward(weights_of, inputs)
 
     def _report_networks(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Record, for every network that has no record yet, the accuracies of its final weights and its predictions."""
         missing = set(unreported_networks(self._journal.paths, self._journal.snapshot, self._cohort))
         new = [network for network in networks if network in missing]
         trained = {network.id for network in training.networks}
-        train = training.train_accuracies() if any(network.id in trained for network in new) else {}
+        train = training.train_accuracies() if any(network.trained_id in trained for network in new) else {}
         test = training.test_accuracies() if train else {}
         # All controls are evaluated, even if only some are new: rounding depends on which networks share a batch, and
         # a resumed study must get the same numbers.
         control = (
-            training.control_accuracies(self._controls(training)) if {network.id for network in new} - trained else {}
+            training.control_accuracies(self._untrained(training))
+            if any(network.trained_id not in trained for network in new)
+            else {}
         )
         for network in new:
-            is_trained = network.id in trained
-            accuracies = (train[network.id], test[network.id]) if is_trained else control[network.id]
-            predicted = training.forward(network, self._dataset.x_train[self._sample(network.run)[0]]).predictions
+            name = network.trained_id
+            is_trained = name in trained
+            accuracies = (train[name], test[name]) if is_trained else control[name]
+            predicted = self._forward(training, network).predictions
             sealed = self._write(f"{network.id}.npz", {"predicted": predicted})
             self._journal.append(
                 NetworkTrained(
@@ -205,7 +222,7 @@ class Measuring:
             engine=settings.engine,
             restarts=settings.restarts,
             schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
-            device=str(training.device) if training.device.type == "cuda" else "cpu",
+            device=str(training.device),
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
@@ -227,14 +244,13 @@ class Measuring:
         hidden: dict[str, tuple[NDArray[np.float32], ...]] = {}
         for task in tasks:
             layer = task.layer
-            index, labels = self._sample(layer.run)
+            index, labels = self._sample(layer.sample_id)
             if layer.network is None:
-                rows = self._dataset.inputs(index)
+                rows = self._dataset.inputs(index, layer.source)
             else:
                 if layer.network not in hidden:
                     # Tasks come network by network: one network's activations are enough to keep.
-                    forward_pass = training.forward(networks[layer.network], self._dataset.x_train[index])
-                    hidden = {layer.network: forward_pass.activations()}
+                    hidden = {layer.network: self._forward(training, networks[layer.network]).activations()}
                 rows = hidden[layer.network][layer.layer - 1]
             yield Job(task, rows, labels, self._seed(task))
 
@@ -242,7 +258,7 @@ class Measuring:
         layer = task.layer
         key = self._dataset.stream_key
         # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
-        name = layer.id if key == layer.dataset else layer.id.removeprefix(dataset_key(layer.dataset))
+        name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
         purpose = f"embedding/{name}/{task.method}"
         return stream_seed(self._settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
 
@@ -292,8 +308,27 @@ def embed(
 ) -> Iterator[Result]:
     """Yield the result of each job, in the order in which they finish; ends early where stop() is true.
 
-    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers.
+    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers. Where the device fails,
+    the jobs without a result are computed once more on its plain path; DeviceFailed where that fails too.
     """
+    waiting = list(jobs)
+    failure: DeviceFailed | None = None
+    try:
+        for result in _embed(jobs, measurement, metrics, stop):
+            waiting.remove(result.job)
+            yield result
+    except DeviceFailed as error:
+        failure = without_frames(error)
+    if failure is None or stop():
+        return
+    with plain_after(failure, EMBEDDING_PARTS):
+        yield from _embed(waiting, measurement, metrics, stop)
+
+
+def _embed(
+    jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
+) -> Iterator[Result]:
+    """As `embed`, in one attempt."""
     scored: list[Job] = []
     others: list[Job] = []
     for job in jobs:
@@ -307,12 +342,14 @@ def embed(
     running: deque[Future[Result]] = deque()
     # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
     with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
-        # The metrics of a measured layer are computed beside the descents of the next layers.
-        for result in _score(scored, measurement, stop):
+        # The metrics of a measured layer are computed beside the descents of the next layers. Results leave in order:
+        # none does before the audits of those before it are passed.
+        for position, result in enumerate(_score(scored, measurement, stop)):
             if result.complexity is None:
                 yield result
             else:
-                running.append(pool.submit(_describe, result, metrics))
+                audited = measurement if measurement.device != "cpu" and is_audited(position) else None
+                running.append(pool.submit(_describe, result, metrics, audited))
             while running and running[0].done():
                 yield running.popleft().result()
         for job in others:
@@ -344,14 +381,25 @@ def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], boo
 
 
 def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
-        yield Result(jobs[index], complexity.points, complexity)
+    is_cpu = measurement.device == "cpu"
+    with device_guard(measurement.device, "embedding layers"):
+        for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
+            if reason := impossible(complexity, of_descent=not is_cpu):
+                if not is_cpu:
+                    raise DeviceFailed(f"{measurement.device} computes wrong numbers: {reason}")
+                yield Result(jobs[index], error=f"it gets {reason}")
+            else:
+                yield Result(jobs[index], complexity.points, complexity)
 
 
-def _describe(result: Result, metrics: Sequence[str]) -> Result:
-    """Return a scored result with the metrics of its layer and the quality of its embedding."""
+def _describe(result: Result, metrics: Sequence[str], audited: Measurement | None) -> Result:
+    """Return a scored result with the metrics of its layer and the quality of its embedding; with a measurement to
+    be `audited`, raise DeviceFailed where a CPU core scores it otherwise.
+    """
     job = result.job
     assert result.points is not None and result.complexity is not None
+    if audited:
+        audit(job.rows, result.complexity, audited)
     quality: dict[str, float | None] = {}
     neighbours: Neighbours | None = None
     if result.complexity.kl is not None:

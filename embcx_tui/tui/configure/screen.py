@@ -233,7 +233,7 @@ class ConfigureScreen(ModeScreen):
         from embcx_tui.store.files import publish
 
         try:
-            publish(path, text.encode(), replace=replace)
+            publish(path, text.encode(), replace=replace, follow=True)
         except FileExistsError:
             self.app.push_screen(
                 Ask(

@@ -232,7 +232,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         folder = options.folder_of(self._paths)
         file = None if self._subject == ALL else folder / self._file_name(options.format)
         target = file or folder
-        exists = file.exists() if file else any(folder.glob(f"*.{options.format}"))
+        written = [file, file.with_suffix(".csv")] if file else folder.glob(f"*.{options.format}")
+        exists = any(one.exists() for one in written)
         if exists and self._warned_of != target:
             self._warned_of = target
             name = safe_text(target.name, 200) if file else f"a .{options.format} in {safe_text(target.name, 200)}"
@@ -280,7 +281,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
 
         def write() -> None:
             make_folder(file.parent)
-            publish(file, text.encode())
+            publish(file, text.encode(), follow=True)
 
         try:
             await asyncio.to_thread(write)

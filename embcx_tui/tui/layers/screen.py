@@ -17,12 +17,12 @@ from textual.widget import Widget
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.model import Bars, Dots, Panels
+from embcx_tui.figures.model import Dots, Lines, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import SealedFile
 from embcx_tui.tui import keys
 from embcx_tui.tui.export.dialog import ExportDialog
-from embcx_tui.tui.layers.charts import StudyCharts
+from embcx_tui.tui.layers.charts import ChartRequest, StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.export_figures import figures_shown, nearest_figure
 from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
@@ -179,7 +179,7 @@ class LayersScreen(ModeScreen):
             return
         if not snapshot.measured:
             canvas.show(None, nothing_yet(snapshot))
-        elif isinstance(chart, Bars):
+        elif not isinstance(chart, ChartRequest):
             canvas.show(chart)
         else:
             figure = self._charts.get(chart, shown, canvas.content_size)
@@ -382,6 +382,14 @@ class LayersScreen(ModeScreen):
     def _bar_picked(self, event: Canvas.BarPicked) -> None:
         self._move_cursor(self.controller.pick_bar(event.group, event.bar))
 
+    @on(Canvas.LinePicked)
+    def _line_picked(self, event: Canvas.LinePicked) -> None:
+        figure = self._chart.figure
+        panel = event.place if isinstance(figure, Panels) else None
+        lines = figure.figures[event.place] if isinstance(figure, Panels) else figure
+        if isinstance(lines, Lines):
+            self._move_cursor(self.controller.pick_line(lines.groups[event.group], event.group, event.layer, panel))
+
     @on(Canvas.RowPicked)
     def _row_picked(self, event: Canvas.RowPicked) -> None:
         figure = self._chart.figure
@@ -403,6 +411,9 @@ class LayersScreen(ModeScreen):
             return
         chart_first = self._chart.has_focus
         figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target, chart_first)
-        name = nearest_figure(network, chart_first)
-        exclude_chance = self.controller.selection.exclude_chance
+        selection = self.controller.selection
+        name, exclude_chance = (
+            nearest_figure(network, selection.chart if chart_first else None),
+            selection.exclude_chance,
+        )
         self.app.push_screen(ExportDialog(self.paths, snapshot, name, figures, exclude_chance))
