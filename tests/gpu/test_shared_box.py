@@ -91,9 +91,11 @@ def test_a_slice_shows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["gpu_percent"] is None and found["gpu_index"] is None
 
 
-@pytest.mark.parametrize("others", [0, 1])
-def test_a_slice_that_nvml_does_not_find_shows_no_neighbours_load(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent = Card("aaaa", mig=True, used=70_000_000_000, percent=99)
+@pytest.mark.parametrize(("others", "mig"), [(0, True), (1, True), (1, False)])
+def test_a_slice_that_nvml_does_not_find_shows_no_neighbours_load(
+    others: int, mig: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = Card("aaaa", mig=mig, used=70_000_000_000, percent=99)
     part = Card("not of NVML", "NVIDIA A100 MIG 1g.10gb", slice_of=0)
     cards = [parent, *[replace(parent, uuid=f"{number}") for number in range(others)]]
     nvml_module = install(monkeypatch, [*cards, part], visible=[len(cards)])
