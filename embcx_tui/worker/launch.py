@@ -28,8 +28,9 @@ from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import is_whole
 
-# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
-START_PATIENCE_S = 30.0
+# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one. Where
+# another machine has left its pulse, it watches that for 25 s.
+START_PATIENCE_S = 60.0
 _POLL_S = 0.02
 # The last line of a worker's output is sought in so many bytes.
 _LOG_BYTES = 65_536
@@ -106,7 +107,7 @@ def start(paths: StudyPaths) -> StudyReader:
 
     Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
     """
-    if lock.is_running(paths, sure=True):
+    if lock.is_running(paths):
         raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
     reader = StudyReader(paths)
     if is_whole(paths, reader.poll()):
