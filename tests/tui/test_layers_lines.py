@@ -43,7 +43,7 @@ async def test_trained_and_untrained_of_all_activations_stand_on_one_axis_with_t
         assert len(last) == 8
         for mean in last:
             assert mean is not None and f"{mean:.3f}" in text
-        assert "━ trained  ╌ untrained" in text and "runs (dots)" in text
+        assert "━ trained" in text and "╌ untrained" in text and "runs (dots)" in text
         # The same for every node of the depth; what is selected is marked.
         await pilot.press("down")
         await sees(pilot, "Layer 3 of 3 · tanh")
