@@ -13,6 +13,7 @@ import click
 
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import select
+from embcx_tui.cli import echo_path
 from embcx_tui.cli.studies import EXCLUDE_CHANCE
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
@@ -31,7 +32,7 @@ from embcx_tui.figures.model import Figure, FigureBuilder
 from embcx_tui.figures.serialization import figure_of
 from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.naming import figure_kind
@@ -78,13 +79,13 @@ def export_command(
     if chosen is None:
         asked = safe_text(name, 60)
         raise RequestError(f"study {paths.id} has no figure {asked!r} ({explain_missing(snapshot, figures, asked)})")
-    folder = (out.expanduser() if out else paths.exports).absolute()
+    folder = typed_path(out) if out else paths.exports
     say_left_out(snapshot, exclude_chance)
     if chosen == "all" and (without := missing_paper_figures(figures)):
         click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
     drawn = figures if chosen == "all" else {chosen: figures[chosen]}
     for _, target in write_figures(drawn, format, folder, size, dpi):
-        click.echo(str(target))
+        echo_path(target)
 
 
 class Pair(click.ParamType[tuple[int, int]]):
@@ -136,7 +137,7 @@ def draw_command(
         click.echo(json.dumps({"columns": columns, "rows": rows, **data}))
     elif name and out:
         make_folder(out.absolute())
-        click.echo(str(write_figure(drawn, name, format, out.absolute(), size, dpi)))
+        echo_path(write_figure(drawn, name, format, out.absolute(), size, dpi))
     else:
         raise click.UsageError("give NAME and --out, or --room")
 
@@ -192,7 +193,7 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
 
     paths = find_study(study)
     snapshot = read_study(paths)
-    folder = (out.expanduser() if out else paths.exports / "report").absolute()
+    folder = typed_path(out) if out else paths.exports / "report"
     say_left_out(snapshot, exclude_chance)
     figures = figures_of(paths, snapshot, exclude_chance)
     chosen = {name: build for name, build in figures.items() if figure_kind(name) != "embedding"}
@@ -200,4 +201,4 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
     files = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
     page = report(snapshot, images, tuple(files), exclude_chance)
     write_files(folder, ((name, text.encode()) for name, text in {**files, "report.md": page}.items()))
-    click.echo(str(folder / "report.md"))
+    echo_path(folder / "report.md")

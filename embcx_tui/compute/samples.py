@@ -24,9 +24,11 @@ def balanced_sample(
     smallest = min(labels, key=lambda label: len(members[label]))
     if len(members[smallest]) < per_class:
         name = safe_text(classes[smallest], 60) if classes is not None else str(smallest)
+        most = len(members[smallest])
+        remedy = f"lower data.samples_per_class to at most {most}" if most > 1 else "leave out that class"
         raise DataError(
-            f"samples_per_class = {per_class} is too many: the smallest class, {name},"
-            f" has {len(members[smallest])} training inputs"
+            f"samples_per_class = {per_class} is too many: the smallest class, {name}, has {most} training inputs;"
+            f" {remedy}"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     return np.concatenate([generator.permutation(indices)[:per_class] for indices in members]).astype(np.int64)
@@ -35,4 +37,7 @@ def balanced_sample(
 def run_sample(dataset: Dataset, per_class: int, study_seed: int, run: int) -> NDArray[np.int64]:
     """Return the sample of one run, shared by all networks of the run; raises DataError as `balanced_sample` does."""
     key = stream_seed(study_seed, dataset.stream_key, run, "sample")
-    return balanced_sample(dataset.y_train, per_class, key, dataset.classes)
+    try:
+        return balanced_sample(dataset.y_train, per_class, key, dataset.classes)
+    except DataError as error:
+        raise DataError(f"{safe_text(dataset.name)}: {error}") from None

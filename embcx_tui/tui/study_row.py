@@ -24,8 +24,8 @@ class StudyRow:
     """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
-    `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
-    says why, or why its worker failed.
+    `at_chance` count networks; `failed` says which methods failed on how many layers. `settings` is None where the
+    study's file cannot be read; `reason` says why, or why its worker failed.
     """
 
     paths: StudyPaths
@@ -42,7 +42,7 @@ class StudyRow:
     scores: tuple[tuple[str, float], ...] = ()
     diverged: int = 0
     at_chance: int = 0
-    failed: int = 0
+    failed: tuple[str, ...] = ()
     device: str = ""
     host: str = ""
     reason: str = ""
@@ -51,6 +51,7 @@ class StudyRow:
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     """Return the row of a study; `created` is used where its journal has no time."""
     from embcx_tui.analysis.forecast import progress
+    from embcx_tui.analysis.formatting import missing_pictures, unscored_layers
 
     settings = snapshot.plan.settings
     done = progress(snapshot)
@@ -69,7 +70,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         scores=_scores(snapshot),
         diverged=len(snapshot.diverged),
         at_chance=sum(state.at_chance for state in snapshot.networks.values()),
-        failed=len(snapshot.failed),
+        failed=unscored_layers(snapshot) + missing_pictures(snapshot),
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",

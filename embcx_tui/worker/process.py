@@ -17,7 +17,7 @@ import psutil
 from embcx_tui.store.files import remove_temporaries
 from embcx_tui.store.lock import StudyLock, boot_id
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, import_failure
 from embcx_tui.study.events import WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
@@ -86,15 +86,18 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
 
 
 def failure_reason(error: Exception) -> str:
-    """Return one line for the user on the error that ended a study: a full disk, exhausted memory, or a defect.
+    """Return one line for the user on the error that ended a study: a library that cannot be imported, a full disk,
+    exhausted memory, or a defect.
 
     An EmbcxError (no such device, changed data, a network that exhausts the device's memory alone) says it itself.
     """
     if isinstance(error, EmbcxError):
         return str(error)
+    if broken := import_failure(error):
+        return f"{broken}; worker.log has the details"
     if isinstance(error, OSError):
         file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
         return f"{error.strerror or error}{file}; resume goes on from the last checkpoint"
     if isinstance(error, MemoryError):
         return "out of memory; resume goes on from the last checkpoint"
-    return f"a defect of embcx-tui ({type(error).__name__}); worker.log has the details"
+    return f"a defect of embcx-tui ({type(error).__name__}: {safe_text(error, 120)}); worker.log has the details"

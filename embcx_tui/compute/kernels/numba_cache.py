@@ -14,6 +14,9 @@ from numba.core import caching
 
 log = logging.getLogger(__name__)
 
+# Kernels work compiled alone: NUMBA_DISABLE_JIT would run them as Python, for hours.
+numba.config.DISABLE_JIT = 0
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # What a sum may do to be vectorised. Not "nnan"/"ninf": a NaN stays a NaN and can be seen.
@@ -28,9 +31,10 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     code on disk.
 
     numba keeps it beside the module, or where that folder cannot be written in the user's cache folder
-    (`NUMBA_CACHE_DIR` moves it); where neither can be written, is full or holds damaged files, the kernel is compiled
-    again by each process, which is slower and not an error. `error_model="numpy"`: a check for division by zero in the
-    loop would stop LLVM from vectorising it (1.5 ms instead of 0.2 ms per pass of a descent).
+    (`NUMBA_CACHE_DIR` moves it; where the user's home cannot be written it is in `$EMBCX_HOME`); where neither can be
+    written, is full or holds damaged files, the kernel is compiled again by each process, which is slower and not an
+    error. `error_model="numpy"`: a check for division by zero in the loop would stop LLVM from vectorising it (1.5 ms
+    instead of 0.2 ms per pass of a descent).
 
     `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes,
     the helper's own or its caller's copy, by whether this process compiled or loaded them: P's last bit differed so.

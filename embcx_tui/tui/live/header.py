@@ -156,12 +156,8 @@ def _doing(snapshot: Snapshot) -> str:
 
 
 def _losses(snapshot: Snapshot) -> str:
-    parts = []
-    if snapshot.diverged:
-        parts.append(f"{formatting.several(len(snapshot.diverged), 'network')} diverged")
-    if snapshot.failed:
-        parts.append(f"{formatting.several(len(snapshot.failed), 'layer')} failed")
-    return ", ".join(parts)
+    words = ", ".join(formatting.missing_numbers(snapshot) + formatting.missing_pictures(snapshot))
+    return words.replace("could not be measured", "failed")  # 80 columns have no room for more
 
 
 def throughput(snapshot: Snapshot) -> tuple[str, ...]:
