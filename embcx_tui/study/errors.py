@@ -72,5 +72,6 @@ def import_failure(error: Exception) -> str:
     if not library and isinstance(error, ImportError):
         library = (error.name or "").partition(".")[0]
     reason = safe_text(getattr(error, "strerror", None) or error, 300) or type(error).__name__
-    how = "free some memory, or raise its limit" if isinstance(error, MemoryError) else "install it again"
+    short = isinstance(error, MemoryError) or "memory" in reason or "map segment" in reason
+    how = "raise the limit of memory, or install it again" if short else "install it again"
     return f"{library or 'a library'} cannot be imported ({reason}); {how}"

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from embcx_tui.store import lock
-from embcx_tui.store.files import FILE_MODE
+from embcx_tui.store.files import FILE_MODE, make_folder
 from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.lock import worker_process
 from embcx_tui.store.paths import StudyPaths, data_folder, home
@@ -78,12 +78,13 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
 
 def _keep_log(paths: StudyPaths, said: str) -> str:
     """Keep the log of a study that is deleted again; return what is said of its end, with the place of the log."""
-    kept = home() / "refused.log"
+    kept = home() / "refused" / paths.worker_log.name
     try:
         if not paths.worker_log.stat().st_size:
             return said
+        make_folder(kept.parent)
         paths.worker_log.replace(kept)
-    except OSError:
+    except (OSError, StoreError):
         return said
     shown = safe_text(kept)
     return said.replace("worker.log", shown) if "worker.log" in said else f"{said}; {shown} has its output"

@@ -11,7 +11,6 @@ import pytest
 
 from embcx_tui.cli import main
 from embcx_tui.cli import studies as studies_module
-from embcx_tui.store import paths
 from tests.fake_studies import make_study, settings_of
 
 # What would set the title of the terminal and clear it.
@@ -61,8 +60,8 @@ def test_nor_are_those_of_the_folders(
     home.rename(elsewhere)
     monkeypatch.setenv("EMBCX_HOME", str(elsewhere))
     out = f"{tmp_path}/out{TITLE}"
-    for words in (["list"], ["show", study], ["export", study, "--figure", "training-digits"], ["report", study, "--out", out],
-                  ["data", "list"]):  # fmt: skip
+    export = ["export", study, "--figure", "training-digits"]
+    for words in (["list"], ["show", study], export, ["report", study, "--out", out], ["data", "list"]):
         code, printed, err = run_in_process(words, monkeypatch, capsys)
         assert code == 0, err
         assert not {"\x1b", "\x07"} & set(printed + err)
@@ -72,11 +71,15 @@ def test_nor_are_those_of_the_folders(
     assert code == 70 and "ZeroDivisionError" in err and "\x1b" not in err and (elsewhere / "defect.log").is_file()
 
 
-@pytest.mark.parametrize("known", [lambda name: Path("~/.local/share") / name, lambda name: {}["no such user"]])
+def nobody(name: str) -> Path:
+    raise KeyError(name)
+
+
+@pytest.mark.parametrize("known", [lambda name: Path("~/.local/share") / name, nobody])
 def test_without_any_home_one_line_says_what_to_set(
     known: object, study: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(paths.platformdirs, "user_data_path", known)
+    monkeypatch.setattr("embcx_tui.store.paths.platformdirs.user_data_path", known)
     assert study in run_in_process(["list"], monkeypatch, capsys)[1]
     monkeypatch.delenv("EMBCX_HOME")
     code, out, err = run_in_process(["list"], monkeypatch, capsys)

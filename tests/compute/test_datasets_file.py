@@ -130,7 +130,7 @@ def test_labels_become_class_numbers_in_sorted_order(
      ("x", "Y", "X_test", "Y_test"), ("X", "labels", "x_test", "test_labels")],
 )  # fmt: skip
 def test_names_that_other_tools_give_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
-    arrays = dict(zip(names, (X, Y, X[:9], Y[:9]), strict=True))
+    arrays: dict[str, ArrayLike] = dict(zip(names, (X, Y, X[:9], Y[:9]), strict=True))
     found, wanted = loaded(tmp_path, **arrays), loaded(tmp_path, X=X, y=Y, X_test=X[:9], y_test=Y[:9])
     for part in ("x_train", "y_train", "x_test", "y_test"):
         np.testing.assert_array_equal(getattr(found, part), getattr(wanted, part))

@@ -9,7 +9,6 @@ import pytest
 from textual import events
 from textual.message import Message
 
-from embcx_tui.tui import driver
 from embcx_tui.tui.driver import TerminalInput
 from tests.fake_studies import make_study, settings_of
 from tests.terminal import Terminal
@@ -81,7 +80,7 @@ def test_the_letters_of_a_latin_1_terminal_are_letters() -> None:
 
 def test_a_paste_that_has_lost_its_end_is_over_after_some_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(driver.time, "monotonic", lambda: now)
+    monkeypatch.setattr("embcx_tui.tui.driver.time.monotonic", lambda: now)
     source = TerminalInput("utf-8")
     assert fed(source, b"\x1b[200~half a paste", b"") == []
     now += 1.0
@@ -111,7 +110,7 @@ def random_pieces(seed: int) -> Iterator[bytes]:
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_comes_a_key_after_it_is_a_key(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(driver.time, "monotonic", lambda: now)
+    monkeypatch.setattr("embcx_tui.tui.driver.time.monotonic", lambda: now)
     monkeypatch.setattr("textual._parser.get_time", lambda: now)
     source = TerminalInput("utf-8")
     for piece in random_pieces(seed):

@@ -198,7 +198,8 @@ def _labels(file: NpzFile, where: str, x_name: str, name: str, count: int) -> ND
             raise DataError(
                 f"{where}: {name} is {_sizes(shape)} and not one-hot (a single 1 in each row); one class each is needed"
             )
-        return y.argmax(axis=1)
+        numbers: NDArray[np.int64] = y.argmax(axis=1)
+        return numbers
     if kind == "f":
         whole = y.reshape(-1).astype(np.int64) if np.isfinite(y).all() and (abs(y) < _MAX_WHOLE).all() else None
         if whole is None or not (whole == y.reshape(-1)).all():

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import caching
+from numba.core import caching, config
 
 log = logging.getLogger(__name__)
 
 # Kernels work compiled alone: NUMBA_DISABLE_JIT would run them as Python, for hours.
-numba.config.DISABLE_JIT = 0
+config.DISABLE_JIT = 0  # type: ignore[attr-defined]  # made when numba is imported
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
