@@ -162,10 +162,11 @@ class Snapshot:
         status: Status
         if diverged:
             status = "diverged"
-        elif any(key in self.failed for key in keys):
+        elif any((layer, SCORE_METHOD) in self.failed for layer, _ in keys):
             status = "failed"
         elif trained:
-            status = "measured" if measured == len(keys) else "trained"
+            # Where another method failed, a picture is missing and the score is sound.
+            status = "measured" if all(key in self.measured or key in self.failed for key in keys) else "trained"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         epochs, loss, train, test = 0, None, None, None
@@ -189,7 +190,7 @@ class Snapshot:
 
     @property
     def partly_failed(self) -> bool:
-        """True where a network diverged or a layer could not be measured."""
+        """True where a network diverged, a layer could not be measured, or another method failed on one."""
         return bool(self.diverged or self.failed)
 
     @property

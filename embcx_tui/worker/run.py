@@ -181,9 +181,11 @@ class DatasetCache:
                 f'measure.engine = "opentsne" (the exact engine holds up to {MAX_EXACT_POINTS:,})'
             )
         if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
+            most = (points - 1) // POINTS_PER_PERPLEXITY
+            remedy = f"lower measure.perplexity to at most {most}" if most > 1 else "raise data.samples_per_class"
             raise DataError(
                 f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the "
-                f"{points} points of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
+                f"{points} points of a sample ({len(dataset.classes)} classes); {remedy}"
             )
 
     def _draw(self, dataset: Dataset, run: int, source: Source) -> None:
