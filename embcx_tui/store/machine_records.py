@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from embcx_tui import __version__
 from embcx_tui.store.files import make_folder, publish, write_all
 from embcx_tui.store.paths import home
 from embcx_tui.store.plain_files import open_plain, read_plain
-from embcx_tui.study.events import Time
+from embcx_tui.study.events import MachineDescribed, Time
 from embcx_tui.study.text import safe_text
 
 # Counted up when a number of a calibration changes its meaning: entries of another version are measured again.
@@ -117,6 +118,29 @@ def calibration_of(values: Any) -> Calibration | None:
     with suppress(ValidationError):
         return _CALIBRATION.validate_python(values)
     return None
+
+
+def machine_differences(before: MachineDescribed, after: MachineDescribed) -> tuple[str, ...]:
+    """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
+
+    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
+    its equals do not, nor does what one of the two does not say.
+    """
+    pairs = [
+        ("device", _kind(before.device), _kind(after.device)),
+        *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
+        *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
+        *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
+        *((part, way, after.path.get(part)) for part, way in before.path.items()),
+    ]
+    return tuple(
+        f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
+    )
+
+
+def _kind(device: str) -> str:
+    """Return what of a machine's `device` decides its numbers: `CPU`, or the name of the GPU."""
+    return "CPU" if device.startswith("cpu") else re.sub(r"^cuda:\d+ \((.*)\)$", r"\1", device)
 
 
 _Bytes = Annotated[int, Field(ge=0, lt=2**63)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
+from embcx_tui.store.machine_records import machine_differences
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
@@ -241,29 +241,6 @@ class Snapshot:
             if history.has_all(self.plan.settings.training.epochs):
                 whole.update(history.networks)
         return frozenset(one for cohort in self.plan.cohorts for one in cohort.networks if one.id not in whole)
-
-
-def machine_differences(before: events.MachineDescribed, after: events.MachineDescribed) -> tuple[str, ...]:
-    """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
-
-    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
-    its equals do not, nor does what one of the two does not say.
-    """
-    pairs = [
-        ("device", _kind(before.device), _kind(after.device)),
-        *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
-        *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
-        *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
-        *((part, way, after.path.get(part)) for part, way in before.path.items()),
-    ]
-    return tuple(
-        f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
-    )
-
-
-def _kind(device: str) -> str:
-    """Return what of a machine's `device` decides its numbers: `CPU`, or the name of the GPU."""
-    return "CPU" if device.startswith("cpu") else re.sub(r"^cuda:\d+ \((.*)\)$", r"\1", device)
 
 
 def study_state(snapshot: Snapshot, running: bool) -> State:

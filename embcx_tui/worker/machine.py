@@ -9,8 +9,7 @@ import torch
 
 from embcx_tui.compute.device import DeviceChoice, describe, is_accelerator, processor
 from embcx_tui.compute.gpu_path import gpu_path
-from embcx_tui.store.machine_records import Calibration, library_versions, numeric_versions
-from embcx_tui.store.snapshot import machine_differences
+from embcx_tui.store.machine_records import Calibration, library_versions, machine_differences, numeric_versions
 from embcx_tui.study.events import MachineDescribed, Noted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal

@@ -13,8 +13,13 @@ import torch
 
 from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.report import report
-from embcx_tui.store.machine_records import ROUGH, Calibration, store_calibration, stored_calibration
-from embcx_tui.store.snapshot import machine_differences
+from embcx_tui.store.machine_records import (
+    ROUGH,
+    Calibration,
+    machine_differences,
+    store_calibration,
+    stored_calibration,
+)
 from embcx_tui.study.events import MachineDescribed
 from embcx_tui.worker import calibrate, run
 from embcx_tui.worker.journal import Journal
