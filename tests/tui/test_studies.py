@@ -181,7 +181,7 @@ async def test_a_damaged_study_is_listed_with_its_reason() -> None:
     study.paths.study_file.write_text("networks = 3")
     async with make_app().run_test(size=(120, 40)) as pilot:
         await listed(pilot)
-        assert "! unreadable" in text_of(pilot)
+        assert "! damaged" in text_of(pilot)
         assert "networks" in text_of(pilot)
         await pilot.press("enter")
         assert app_of(pilot).current_mode == "studies"
