@@ -272,7 +272,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise RequestError(f"{safe_text(path)}: not a plain file; a study file is TOML")
+            raise RequestError(f"{safe_text(path)}: cannot be read (it is not a plain file)")
         size = status.st_size
         if size > MAX_STUDY_FILE_BYTES:
             raise RequestError(f"{safe_text(path)}: {size:,} bytes is no study file (at most {MAX_STUDY_FILE_BYTES:,})")
