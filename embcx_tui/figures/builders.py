@@ -193,10 +193,12 @@ def layer_scatter(
     key: str = "",
 ) -> Scatter:
     """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
+    with np.errstate(all="ignore"):  # of a file that was edited
+        points, labels = np.asarray(points, dtype=np.float32), np.asarray(labels, dtype=np.int64)
     return Scatter(
         safe_text(title),
-        np.asarray(points, dtype=np.float32).reshape(-1, 2),
-        np.asarray(labels, dtype=np.int64).reshape(-1),
+        points.reshape(-1, 2),
+        labels.reshape(-1),
         tuple(safe_text(name, 40) for name in classes),
         safe_text(note),
         chosen,
@@ -287,7 +289,8 @@ def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[
     if sample is None:
         return None
     try:
-        return np.asarray(load(sample.file)["label"], dtype=np.int64)
+        with np.errstate(all="ignore"):
+            return np.asarray(load(sample.file)["label"], dtype=np.int64)
     except (StoreError, KeyError):
         return None
 

@@ -91,8 +91,12 @@ def created_at(paths: StudyPaths) -> float:
     """Return when a study was created, in seconds since 1970, by its files; 0 where there are none of a study."""
     # A study file is written once, before the folder gets its name: its time is the study's.
     for file in (paths.study_file, paths.journal):
-        with contextlib.suppress(OSError):
+        try:
             return min(max(file.lstat().st_mtime, 1.0), MOST_TIME)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # a folder that may not be entered: it is listed, and reading it says why
+            return 1.0
     return 0.0
 
 

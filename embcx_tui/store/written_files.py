@@ -24,7 +24,7 @@ def not_ours(files: Iterable[Path]) -> list[Path]:
     """Return those of `files` (absolute) that exist and are not as a command wrote them."""
     known = _known()
     existing = [file for file in files if file.is_symlink() or file.exists()]
-    return [file for file in existing if str(file) not in known or known[str(file)] != _digest(file)]
+    return [file for file in existing if not (digest := _digest(file)) or known.get(_key(file)) != digest]
 
 
 def remember(files: Iterable[Path]) -> None:
@@ -32,7 +32,7 @@ def remember(files: Iterable[Path]) -> None:
 
     Where the record cannot be written they count as somebody's own: the next command asks before it replaces them.
     """
-    new = {str(file): digest for file in files if (digest := _digest(file))}
+    new = {_key(file): digest for file in files if (digest := _digest(file))}
     kept = {name: digest for name, digest in _known().items() if name not in new}
     newest = list({**kept, **new}.items())[-_MOST_FILES:]
     with contextlib.suppress(OSError):
@@ -52,9 +52,14 @@ def _known() -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
+def _key(file: Path) -> str:
+    """Return the path of a file without links on the way; one in its own place is not followed."""
+    return str(file.parent.resolve() / file.name)
+
+
 def _digest(file: Path) -> str:
     """Return the SHA-256 of a plain file, hexadecimal; empty where it is none."""
     try:
-        return hashlib.sha256(read_plain(file, _MOST_BYTES)).hexdigest()
+        return hashlib.sha256(read_plain(Path(_key(file)), _MOST_BYTES)).hexdigest()
     except OSError:
         return ""

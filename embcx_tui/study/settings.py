@@ -296,7 +296,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     try:
         # A pipe or a device would keep its reader waiting, unless the shell made it: run <(generate-a-study)
         if not stat.S_ISREG(path.stat().st_mode) and not str(path).startswith(("/dev/fd/", "/dev/stdin")):
-            raise RequestError(f"{where}: not a plain file; a study file is TOML")
+            raise RequestError(f"{where}: cannot be read (it is not a plain file)")
         with path.open("rb") as file:
             raw = file.read(MAX_STUDY_FILE_BYTES + 1)
     except OSError as error:

@@ -108,7 +108,7 @@ def test_a_pulse_is_kept_up_and_removed_at_the_end(paths: StudyPaths, monkeypatc
     monkeypatch.setattr(pulse, "PULSE_S", 0.05)
     beating = pulse.Pulse(paths, worker_of(os.getpid()))
     assert beating.begin(alone=True) and lock.is_running(paths)
-    counts = set()
+    counts: set[int] = set()
     give_up = time.monotonic() + 60
     while len(counts) < 3 and time.monotonic() < give_up:
         counts.add(json.loads(paths.pulse.read_bytes())["count"])
