@@ -57,18 +57,15 @@ class _Report:
 def check() -> dict[str, Any]:
     """Return {"findings": [{"what", "verdict", "text"}, …]}: the device, and each part that studies use."""
     report = _Report()
-    card = None
     report.attempt("torch", _torch)
     if "torch" in report.works:
         report.attempt("torchvision", _torchvision)
-        card = _device(report)
+        _device(report)
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
         report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
-        report.attempt("embedding", partial(_embedding, "cpu"))
-        if card is not None:
-            report.attempt("embedding on the GPU", partial(_embedding, f"cuda:{card}"))
+        report.attempt("embedding", _embedding)
     return {"findings": report.findings}
 
 
@@ -99,8 +96,8 @@ def _torchvision() -> str:
     return ""
 
 
-def _device(report: _Report) -> int | None:
-    """Add what `auto` computes on and what keeps a GPU that is here from being it; return the number of its GPU."""
+def _device(report: _Report) -> None:
+    """Add what `auto` computes on, and what keeps a GPU that is here from being it."""
     import torch
 
     from embcx_tui.compute import gpus
@@ -121,15 +118,14 @@ def _device(report: _Report) -> int | None:
         for number in range(torch.cuda.device_count()):
             if number != chosen.number and (reason := gpus.refusal(number)):
                 report.add("GPUs", "note", reason)
-        return chosen.number
+        return
     on_cpu = f"computing on {torch.get_num_threads()} CPU threads"
     if chosen.trouble.text:
         verdict = "note" if chosen.trouble.wanted else "bad"
         report.add("device", verdict, f"{chosen.trouble.text}; {on_cpu}")
-        return None
+        return
     built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is for CPUs alone"
     report.add("device", "note", f"no GPU that torch can use ({built}); {on_cpu}")
-    return None
 
 
 def _numba() -> str:
@@ -156,7 +152,7 @@ def _imported(modules: tuple[str, ...]) -> str:
     return ""
 
 
-def _embedding(device: str) -> str:
+def _embedding() -> str:
     """Compare P of 100 points with numpy's, descend, and compute the KL divergence of the points again."""
     import numpy as np
 
@@ -171,13 +167,16 @@ def _embedding(device: str) -> str:
     expected = plain_joint(rows, _PERPLEXITY)
     if joint is None or not np.abs(joint - expected).max() <= _P_TOLERANCE * expected.max():
         raise ArithmeticError(f"P of {_POINTS} points differs from numpy's")
-    ((_, found),) = measure([rows], [0], Measurement(perplexity=_PERPLEXITY, device=device, threads=1))
+    ((_, found),) = measure([rows], [0], Measurement(perplexity=_PERPLEXITY, threads=1))
     kl = plain_kl(expected, found.points)
     uniform = plain_kl(expected, np.zeros((_POINTS, 2)))
     if found.kl is None or not math.isclose(found.kl, kl, rel_tol=_KL_TOLERANCE) or not 0 <= kl < uniform / 2:
         raise ArithmeticError(f"a descent of {_POINTS} points gives a KL of {found.kl}, its points {kl:.6g}")
-    words = f"P and a descent of {_POINTS} points right in {time.perf_counter() - started:.1f} s"
-    return f"torch, numba and scikit-learn work: a kernel compiled, {words}" if device == "cpu" else words
+    seconds = time.perf_counter() - started
+    return (
+        f"torch, numba and scikit-learn work: a kernel compiled, P and a descent of {_POINTS} points right in "
+        f"{seconds:.1f} s"
+    )
 
 
 def plain_joint(rows: Any, perplexity: float) -> Any:

@@ -59,7 +59,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         joint[3, 7] *= 1.001  # of the same cloud
         return joint
 
-    assert "right" in machine_check._embedding("cpu")
+    assert "right" in machine_check._embedding()
     monkeypatch.setattr(affinities, "symmetrise", wrong)
     with pytest.raises(ArithmeticError, match="differs from numpy's"):
-        machine_check._embedding("cpu")
+        machine_check._embedding()
