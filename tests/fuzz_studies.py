@@ -5,19 +5,25 @@ Whatever the bytes, a reader gives an answer or one of the project's own one-lin
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import random
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
 from embcx_tui.analysis.json_csv import TABLES, csv_table, measurements
 from embcx_tui.analysis.report import report
 from embcx_tui.cli.studies import list_row, summary_text
+from embcx_tui.figures.cells import draw
 from embcx_tui.figures.gallery import study_figures
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.store.files import read_arrays
@@ -28,6 +34,8 @@ from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.tui.app import make_app
+from embcx_tui.tui.layers.array_cache import ArrayCache
+from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, embedding_files, neighbour_accuracy
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel
@@ -61,7 +69,9 @@ class Fuzz:
         """Put a damaged copy of the study at `root`; return what was done to it."""
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(SOURCE, root)
-        kind = self.random.choice((self._values, self._values, self._values, self._lines, self._bytes, self._settings))
+        kind = self.random.choice(
+            (self._values, self._values, self._values, self._lines, self._bytes, self._settings, self._arrays)
+        )
         return kind(StudyPaths(root))
 
     def _values(self, paths: StudyPaths) -> str:
@@ -136,6 +146,43 @@ class Fuzz:
         paths.study_file.write_text("\n".join(lines), encoding="utf-8")
         return f"study.toml: {new!r} for line {index}"
 
+    def _arrays(self, paths: StudyPaths) -> str:
+        """Replace an array of a result, as one who seals the file anew can."""
+        lines = paths.journal.read_bytes().splitlines()
+        index = self.random.choice([index for index, line in enumerate(lines) if b'"arrays/' in line])
+        event = json.loads(lines[index].partition(b" ")[2])
+        file = paths.root / event["file"]["name"]
+        with np.load(file) as stored:
+            arrays = dict(stored)
+        name = self.random.choice(sorted(arrays))
+        old = arrays[name]
+        odd = {
+            "empty": old[:0],
+            "one more": np.concatenate([old, old[:1]]),
+            "flat": old.ravel(),
+            "deep": old[None],
+            "a number": np.array(3),
+            "huge": np.full(old.shape, 1e308),
+            "NaN": np.full(old.shape, np.nan),
+            "infinite": np.full(old.shape, -np.inf),
+            "negative": np.full(old.shape, -7),
+            "beyond": np.full(old.shape, 2**62),
+            "equal": np.zeros_like(old),
+            "text": np.full(old.shape, "x"),
+            "truth": old > 3,
+            "complex": old.astype(np.complex64),
+        }
+        what = self.random.choice(sorted(odd))
+        arrays[name] = odd[what]
+        if self.random.random() < 0.2:
+            del arrays[name]
+        with file.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]  # its stub takes the names for its own flag
+        event["file"]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        lines[index] = sealed(event)
+        paths.journal.write_bytes(b"\n".join(lines) + b"\n")
+        return f"{name} of {file.name} is {what}"
+
     def read(self, paths: StudyPaths) -> None:
         """Read a study as the list, the commands and the application do; raises what they must not raise."""
         assert paths in list_studies() and find_study(paths.id) == paths
@@ -155,13 +202,32 @@ class Fuzz:
                 assert "\x1b" not in csv_table(snapshot, table, exclude_chance)
 
     def draw(self, paths: StudyPaths, snapshot: Snapshot) -> None:
-        """Build the figures, which read the array files."""
+        """Build the figures and the browser's embeddings, which read the array files, and draw them in cells."""
         figures = study_figures(snapshot, lambda file: read_arrays(paths.root, file))
         for name, build in figures.items():
             try:
-                figure_csv(build())
+                figure = build()
             except EmbcxError as error:
                 assert str(error) and "\n" not in str(error), name
+                continue
+            figure_csv(figure)
+            draw(figure, 60, 20)
+        cache = EmbeddingCache(ArrayCache(paths))
+        for network in snapshot.plan.networks:
+            for layer, method in product(range(network.depth + 1), snapshot.plan.settings.measure.methods):
+                files = embedding_files(snapshot, network, layer, method)
+                if files:
+                    asyncio.run(cache.arrays.fetch(files.all))
+                    self.browse(cache, cache.embedding(files), cache.arrays.inputs(files.sample))
+
+    def browse(self, cache: EmbeddingCache, shown: AlignedEmbedding | str | None, inputs: Any) -> None:
+        """Ask of an embedding what the browser asks."""
+        if isinstance(shown, str) or shown is None:
+            assert shown and "\n" not in shown
+            return
+        shown.bounds, shown.misclassified, neighbour_accuracy(shown.points, shown.sample.labels)
+        if inputs is not None and len(inputs):
+            cache.similar_inputs(shown.sample, inputs, 0)
 
     @patch.object(LiveHeader, "app", APP)  # without a screen around it
     def show(self, paths: StudyPaths, snapshot: Snapshot) -> None:

@@ -78,23 +78,7 @@ def _numerics() -> list[Finding]:
         answer = ask("machine-check", on_line=follow)
     except EmbcxError as error:
         return [Finding(parts[-1], "bad", f"ends the process in which studies compute: {error}")]
-    findings = [Finding(found["what"], found["verdict"], found["text"]) for found in answer["findings"]]
-    has_gpu = any(found.what == "device" and found.verdict == "ok" for found in findings)
-    return [*findings, *(self_check_findings() if has_gpu else ())]
-
-
-def self_check_findings() -> list[Finding]:
-    """Return what the GPU's self-check finds; it takes some seconds, and compiles kernels at its first use."""
-    from embcx_tui.worker.launch import ask
-
-    try:
-        answer = ask("self-check")
-    except EmbcxError as error:
-        return [Finding("self-check", "bad", str(error))]
-    outcomes, steps = answer["outcomes"], answer["steps_down"]
-    skipped = [f"{one['name']}: {one['words']}" for one in outcomes if not one["was_made"]]
-    passed = Finding("self-check", "ok", f"{answer['device']} computes what the CPU does ({len(outcomes)} checks)")
-    return [passed, *(Finding("self-check", "note", text) for text in (*steps, *skipped))]
+    return [Finding(found["what"], found["verdict"], found["text"]) for found in answer["findings"]]
 
 
 def _terminal() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import platform
 import re
@@ -129,8 +130,40 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processor cores that this process may use: more threads than a quota of the control group
+    (a container's limit) has cores for would only be stopped in turns.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, cpu_quota())))
+
+
+@cache
+def cpu_quota(root: Path = Path("/")) -> float:
+    """Return how many cores the control groups of this process (Linux, v2 or v1) leave it; infinite without a quota."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return math.inf
+    least = math.inf
+    for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") > 1):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Every group around it has its say. A container may see its own as the whole tree, whatever the host calls it.
+        mount, parts = root / "sys/fs/cgroup" / ("cpu" if controllers else ""), Path(group.strip("/")).parts
+        least = min(least, *(_quota_of(mount.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)))
+    return least
+
+
+def _quota_of(group: Path) -> float:
+    """Return the cores of one control group."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((group / name).read_text(encoding="utf-8") for name in names).split()
+            if float(quota) > 0:  # -1: none, as "max"
+                return float(quota) / float(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return math.inf
 
 
 def is_accelerator(device: torch.device) -> bool:

@@ -9,10 +9,14 @@ _SWITCHES = ("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "NVIDIA_TF32_OVERRIDE")
 _asked: list[str] = []
 
 
-def forbid_tf32() -> None:
-    """Switch TF32 off for this process. Call it before torch is imported: cuBLAS may read the environment only once."""
+def clear_environment() -> None:
+    """Take back what the environment asks for. Call it before torch is imported: cuBLAS may read it only once."""
     _asked[:] = [name for name in _SWITCHES if os.environ.get(name, "0").strip() not in ("", "0")] or _asked
     os.environ.update(dict.fromkeys(_SWITCHES, "0"))
+
+
+def forbid_tf32() -> None:
+    """Switch TF32 off in this process's torch."""
     import torch
 
     torch.set_float32_matmul_precision("highest")
@@ -20,5 +24,5 @@ def forbid_tf32() -> None:
 
 
 def asked_for_tf32() -> tuple[str, ...]:
-    """Return the environment's variables that asked for TF32 before it was forbidden."""
+    """Return the environment's variables that asked for TF32 before they were cleared."""
     return tuple(_asked)

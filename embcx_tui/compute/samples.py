@@ -25,9 +25,11 @@ def balanced_sample(
     smallest = min(labels, key=lambda label: len(members[label]))
     if len(members[smallest]) < per_class:
         name = safe_text(classes[smallest], 60) if classes is not None else str(smallest)
+        most = len(members[smallest])
+        remedy = f"lower data.samples_per_class to at most {most}" if most > 1 else "leave out that class"
         raise DataError(
-            f"samples_per_class = {per_class} is too many: the smallest class, {name},"
-            f" has {len(members[smallest])} {part} inputs"
+            f"samples_per_class = {per_class} is too many: the smallest class, {name}, has {most} {part} inputs;"
+            f" {remedy}"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     return np.concatenate([generator.permutation(indices)[:per_class] for indices in members]).astype(np.int64)
@@ -39,4 +41,7 @@ def run_sample(
     """Return the sample of one run, shared by all networks of the run; raises DataError as `balanced_sample` does."""
     part, purpose = ("training", "sample") if source == "train" else ("test", "sample/test")
     key = stream_seed(study_seed, dataset.stream_key, run, purpose)
-    return balanced_sample(dataset.labelled(source)[1], per_class, key, dataset.classes, part)
+    try:
+        return balanced_sample(dataset.labelled(source)[1], per_class, key, dataset.classes, part)
+    except DataError as error:
+        raise DataError(f"{safe_text(dataset.name)}: {error}") from None

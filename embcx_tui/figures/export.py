@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import struct
 import textwrap
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, suppress
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from embcx_tui.figures.matplotlib_axes import (
@@ -44,6 +50,7 @@ from embcx_tui.figures.model import (
 from embcx_tui.figures.palette import class_names
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.store.files import make_folder, publish, reason_of
+from embcx_tui.store.paths import home
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
 
@@ -172,7 +179,7 @@ def draw_preview(
 
 def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi: int = DEFAULT_DPI) -> bytes:
     """Return `figure` as the bytes of an image `width_in` inches wide (None: what suits it); `dpi` is for PNG."""
-    import matplotlib
+    matplotlib = _load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -183,7 +190,7 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         # A class name in a script the font lacks is drawn as boxes; that is no reason for words on stderr.
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # it wants a Literal of every name
+        matplotlib.rcParams.update(_SETTINGS)
         width = width_in or width_of(figure)
         canvas = Canvas(figsize=(width, _height(figure, width)), dpi=dpi, layout="constrained")
         # Points, as everywhere in print: 2 pt around everything.
@@ -193,6 +200,24 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         buffer = io.BytesIO()
         backend.print_figure(buffer, format=format, dpi=dpi, metadata=_METADATA[format])
         return buffer.getvalue()
+
+
+@cache
+def _load_matplotlib() -> ModuleType:
+    """Import matplotlib as if nobody had set it up: figures have settings of their own.
+
+    A notebook's MPLBACKEND is none for a process outside of it, and a `matplotlibrc` (of this folder, of the user) that
+    cannot be decoded ends the import. matplotlib looks into the current folder first: where it is imported that is the
+    one of its own defaults. It needs a place for its list of fonts, which those without a home have in ours.
+    """
+    os.environ.pop("MPLBACKEND", None)
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
+        os.environ.setdefault("MPLCONFIGDIR", str(home() / ".cache" / "matplotlib"))
+    found = find_spec("matplotlib")
+    if found and found.origin:
+        with suppress(OSError), chdir(Path(found.origin).with_name("mpl-data")):
+            return import_module("matplotlib")
+    return import_module("matplotlib")
 
 
 def _harmless(value: T) -> T:

@@ -88,7 +88,7 @@ def is_held(path: Path) -> bool:
 def is_running(paths: StudyPaths, *, sure: bool = False) -> bool:
     """Tell whether a worker of a study runs, by its lock and its pulse.
 
-    `sure` waits up to 25 s where only a file on a shared disk can tell: before a study is started or deleted.
+    `sure` waits up to 25 s where only a file on a shared disk can tell: before a study is deleted.
     Never call it from the worker itself.
     """
     return is_held(paths.lock) or pulse.lives(paths, sure=sure)

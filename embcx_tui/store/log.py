@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from embcx_tui.study import events
+from embcx_tui.study.naming import method_name
 from embcx_tui.study.plan import Plan
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
@@ -87,7 +88,9 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
                 score += ", not converged"
             return ("warning" if event.degenerate else "info"), f"{name}: {score}"
         case events.LayerFailed():
-            return "error", f"{event.layer_id} could not be measured by {event.method}: {event.reason}"
+            if event.method != SCORE_METHOD:
+                return "warning", f"{event.layer_id}: no picture by {method_name(event.method)}: {event.reason}"
+            return "error", f"{event.layer_id} could not be measured: {event.reason}"
         case events.Noted():
             return event.level, event.text
         case events.WorkerEnded(outcome="complete"):

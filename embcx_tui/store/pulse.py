@@ -76,26 +76,39 @@ class Pulse:
         """Begin; False where another worker's pulse lives. `alone`: no lock keeps a second worker away."""
         if lives(self._paths, sure=True):
             return False
-        self._write()
         if alone:
+            self._remove()  # that of a worker which is gone
+            try:
+                self._write(replace=False)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links
+                self._write()
             time.sleep(_SETTLED_S)
             if read(self._paths) != self._worker:
                 return False
+        else:
+            with contextlib.suppress(OSError):
+                self._write()
         self._thread.start()
         return True
 
     def _beat(self) -> None:
         while not self._end.wait(PULSE_S):
-            self._write()
+            with contextlib.suppress(OSError):  # a full disk: the study says so itself
+                self._write()
 
-    def _write(self) -> None:
+    def _write(self, *, replace: bool = True) -> None:
         self._count += 1
         content = json.dumps({**self._worker.model_dump(mode="json"), "count": self._count})
-        with contextlib.suppress(OSError):  # a full disk: the study says so itself
-            publish(self._paths.pulse, content.encode())
+        publish(self._paths.pulse, content.encode(), replace=replace)
 
     def end(self) -> None:
         """End, and remove the file: nobody works on the study any more."""
         self._end.set()
         self._thread.join()
-        self._paths.pulse.unlink(missing_ok=True)
+        self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._paths.pulse.unlink(missing_ok=True)

@@ -162,10 +162,11 @@ class Snapshot:
         status: Status
         if diverged:
             status = "diverged"
-        elif any(key in self.failed for key in keys):
+        elif any((layer, SCORE_METHOD) in self.failed for layer, _ in keys):
             status = "failed"
         elif trained:
-            status = "measured" if measured == len(keys) else "trained"
+            # Where another method failed, a picture is missing and the score is sound.
+            status = "measured" if all(key in self.measured or key in self.failed for key in keys) else "trained"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         epochs, loss, train, test = 0, None, None, None
@@ -189,7 +190,7 @@ class Snapshot:
 
     @property
     def partly_failed(self) -> bool:
-        """True where a network diverged or a layer could not be measured."""
+        """True where a network diverged, a layer could not be measured, or another method failed on one."""
         return bool(self.diverged or self.failed)
 
     @property
@@ -245,15 +246,15 @@ class Snapshot:
 def machine_differences(before: events.MachineDescribed, after: events.MachineDescribed) -> tuple[str, ...]:
     """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
 
-    Names, versions and processors count. Memory, the number of cores and the place of a GPU among its equals do not,
-    nor does what one of the two does not say.
+    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
+    its equals do not, nor does what one of the two does not say.
     """
     pairs = [
         ("device", _kind(before.device), _kind(after.device)),
         *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
         *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
         *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
-        *((name, old, after.path.get(name)) for name, old in before.path.items()),
+        *((part, way, after.path.get(part)) for part, way in before.path.items()),
     ]
     return tuple(
         f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -291,20 +292,23 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the tables of a study file, not yet validated; raises RequestError."""
+    where = safe_text(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RequestError(f"{safe_text(path)}: not a plain file; a study file is TOML")
-        size = status.st_size
-        if size > MAX_STUDY_FILE_BYTES:
-            raise RequestError(f"{safe_text(path)}: {size:,} bytes is no study file (at most {MAX_STUDY_FILE_BYTES:,})")
-        raw = path.read_bytes()
+        # A pipe or a device would keep its reader waiting, unless the shell made it: run <(generate-a-study)
+        if not stat.S_ISREG(path.stat().st_mode) and not str(path).startswith(("/dev/fd/", "/dev/stdin")):
+            raise RequestError(f"{where}: not a plain file; a study file is TOML")
+        with path.open("rb") as file:
+            raw = file.read(MAX_STUDY_FILE_BYTES + 1)
     except OSError as error:
-        raise RequestError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
+        raise RequestError(f"{where}: cannot be read ({error.strerror})") from None
+    if len(raw) > MAX_STUDY_FILE_BYTES:
+        raise RequestError(f"{where}: a text of more than {MAX_STUDY_FILE_BYTES:,} bytes is no study file")
     try:
-        return parse_toml(raw.decode("utf-8"))
+        return parse_toml(raw.decode("utf-8-sig"))  # Windows' editors begin a text with a mark
     except UnicodeDecodeError:
-        raise RequestError(f"{safe_text(path)}: not UTF-8 text; a study file is TOML") from None
+        raise RequestError(f"{where}: not UTF-8 text; save it as UTF-8 (a study file is TOML)") from None
+    except SettingsError as error:
+        raise RequestError(f"{where}: {error}") from None
 
 
 def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -345,8 +349,21 @@ def parse_typed_value(raw: str, is_list: bool) -> Any:
     except (tomllib.TOMLDecodeError, RecursionError):
         pass
     if is_list:
-        return [parse_typed_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
+        return [parse_typed_value(part, is_list=False) for part in split_list(raw.strip("[]"))]
+    if re.fullmatch(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", raw, re.IGNORECASE):
+        return float(raw)  # .01 and 1., which are no numbers in TOML
     return raw
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of `text` between commas; those in the path of a `file:` dataset divide nothing."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if parts and parts[-1].startswith(FILE_PREFIX) and not parts[-1].endswith(".npz"):
+            parts[-1] += f",{part.rstrip()}"
+        elif part.strip():
+            parts.append(part.strip())
+    return parts
 
 
 def to_toml(settings: StudySettings) -> str:

@@ -58,22 +58,11 @@ def data_fetch(name: str) -> dict[str, Any]:
     return {"name": name, "folder": str(data_folder())}
 
 
-def self_check() -> dict[str, Any]:
-    """Return what the self-check of the device that `auto` means finds; raises RequestError where it computes wrong."""
-    from embcx_tui.worker.process import prepare_numerics
-
-    prepare_numerics()
-    from embcx_tui.worker.gpu import self_check_answer
-
-    return self_check_answer()
-
-
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
     "machine-check": machine_check.check,
     "gpu": machine_check.gpu,
-    "self-check": self_check,
 }
 
 

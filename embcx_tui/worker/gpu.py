@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import torch
 
-from embcx_tui.compute.device import choose_device, describe, one_blas_thread
+from embcx_tui.compute.device import describe, one_blas_thread
 from embcx_tui.compute.gpu_path import gpu_path
-from embcx_tui.compute.precision import asked_for_tf32
+from embcx_tui.compute.precision import asked_for_tf32, forbid_tf32
 from embcx_tui.compute.selfcheck import Outcome, Sizes, self_check
 from embcx_tui.store.machine_records import library_versions, numeric_versions
 from embcx_tui.store.self_checks import has_passed, store_passed
@@ -63,18 +62,16 @@ def check_once(device: torch.device, sizes: Sizes, note: Callable[[str], None]) 
             store_passed(circumstances)
 
 
-def self_check_answer() -> dict[str, Any]:
-    """Return the outcomes of the self-check of the device that `auto` means, and what it had to give up."""
-    device = choose_device("auto")
-    if device.type == "cpu":
-        return {"device": str(device), "outcomes": [], "steps_down": []}
+def check_now(device: torch.device) -> tuple[tuple[Outcome, ...], list[str]]:
+    """Return the outcomes of the self-check of `device`, made now, and each step down from the fast path, in words.
+
+    Raises RequestError where the plainest path gives wrong numbers too.
+    """
     steps: list[str] = []
+    forbid_tf32()
     gpu_path.begin(listener=steps.append)
-    outcomes: tuple[Outcome, ...] = ()
     with one_blas_thread():
-        outcomes = self_check(device)
-    found = [{"name": one.name, "words": one.words, "was_made": one.was_made} for one in outcomes]
-    return {"device": str(device), "outcomes": found, "steps_down": steps}
+        return self_check(device), steps
 
 
 def _sizes(snapshot: Snapshot) -> Sizes:
@@ -91,12 +88,12 @@ def _sizes(snapshot: Snapshot) -> Sizes:
 
 def _circumstances(device: torch.device, sizes: Sizes) -> dict[str, str]:
     """Return all that may change what `device` computes: card, driver, libraries and sizes."""
-    facts = describe(device)
+    known = describe(device)
     return {
-        "device": facts.name,
-        "driver": facts.driver,
-        "capability": facts.capability,
-        "uuid": facts.uuid,
+        "device": known.name,
+        "uuid": known.uuid,
+        "capability": known.capability,
+        "driver": known.driver,
         "cuda": str(torch.version.cuda),
         "path": str(gpu_path.words()),
         "sizes": str(sizes),

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,23 @@ import psutil
 from embcx_tui.store import lock
 from embcx_tui.store.files import make_folder, reason_of
 from embcx_tui.store.library import create_study, delete_study
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, data_folder, home
 from embcx_tui.store.plain_files import open_plain
 from embcx_tui.store.processes import worker_process
 from embcx_tui.store.snapshot import StudyReader, read_study
-from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
+from embcx_tui.study.errors import EmbcxError, RequestError, StoreError, import_failure
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import is_whole
 
-# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
-START_PATIENCE_S = 30.0
+# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one. Where
+# another machine has left its pulse, it watches that for 25 s.
+START_PATIENCE_S = 60.0
 _POLL_S = 0.02
 # The last line of a worker's output is sought in so many bytes.
 _LOG_BYTES = 65_536
+# A process that has ended can have left its standard error to another, which writes nothing more of it.
+_LAST_WORDS_S = 1.0
 _WORKER = "embcx_tui.worker"
 # NVIDIA's driver: CUDA's part, and the one that describes GPUs. Containers may have one alone.
 _DRIVER_LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
@@ -46,6 +50,18 @@ def _command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment of the numerics process.
+
+    Where this user's home cannot be written (a container, a service) the libraries keep their caches in ours: without
+    the machine code of an earlier process each would compile for half a minute.
+    """
+    if os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
+        return dict(os.environ)
+    places = {"HOME": home(), "EMBCX_HOME": home(), "EMBCX_DATA_DIR": data_folder()}
+    return {"LOGNAME": "embcx", **os.environ, **{name: str(folder) for name, folder in places.items()}}
+
+
 def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambda paths: None) -> StudyPaths:
     """Create a study, start its worker, and return once device and data are accepted and the work has begun.
 
@@ -56,12 +72,29 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
     try:
         created(paths)
         await_acceptance(start(paths))
-    except (EmbcxError, KeyboardInterrupt):
+    except (EmbcxError, KeyboardInterrupt) as error:
         _abandon(paths)
+        said = _keep_log(paths, str(error))
         with contextlib.suppress(EmbcxError):
             delete_study(paths)
+        if said != str(error):
+            raise (StoreError if isinstance(error, StoreError) else RequestError)(said) from None
         raise
     return paths
+
+
+def _keep_log(paths: StudyPaths, said: str) -> str:
+    """Keep the log of a study that is deleted again; return what is said of its end, with the place of the log."""
+    kept = home() / "refused" / paths.worker_log.name
+    try:
+        if not paths.worker_log.stat().st_size:
+            return said
+        make_folder(kept.parent)
+        paths.worker_log.replace(kept)
+    except (OSError, StoreError):
+        return said
+    shown = safe_text(kept)
+    return said.replace("worker.log", shown) if "worker.log" in said else f"{said}; {shown} has its output"
 
 
 def _abandon(paths: StudyPaths) -> None:
@@ -106,7 +139,7 @@ def start(paths: StudyPaths) -> StudyReader:
 
     Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
     """
-    if lock.is_running(paths, sure=True):
+    if lock.is_running(paths):
         raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
     reader = StudyReader(paths)
     if is_whole(paths, reader.poll()):
@@ -125,6 +158,7 @@ def start(paths: StudyPaths) -> StudyReader:
             stderr=log,
             cwd=paths.root,
             start_new_session=True,
+            env=_environment(),
         )
     except OSError as error:
         raise StoreError(f"the worker of study {paths.id} cannot be started ({error.strerror})") from None
@@ -187,12 +221,12 @@ def ask(
     """
     answer: dict[str, Any] = {}
     command = _command(module, *arguments)
-    # A file takes any number of warnings; a full pipe that nobody reads would block the process.
-    with (
-        tempfile.TemporaryFile() as stderr,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr) as process,
-    ):
-        assert process.stdout is not None
+    pipe, last_lines = subprocess.PIPE, deque[bytes](maxlen=5)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=_environment()) as process:
+        assert process.stdout is not None and process.stderr is not None
+        # Read beside: a full pipe that nobody reads would block the process.
+        listener = threading.Thread(target=last_lines.extend, args=(process.stderr,), daemon=True)
+        listener.start()
         try:
             for line in process.stdout:
                 if decoded := _json_object(line):
@@ -203,8 +237,8 @@ def ask(
         except BaseException:
             process.kill()
             raise
-        stderr.seek(0)
-        errors = stderr.read().decode(errors="replace").strip().splitlines()
+        listener.join(_LAST_WORDS_S)
+    errors = b"".join(last_lines).decode(errors="replace").strip().splitlines()
     if "error" in answer:
         raise RequestError(safe_text(answer["error"]))
     if process.returncode:
@@ -240,6 +274,10 @@ def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
         answer = query(*arguments)
     except EmbcxError as error:
         answer = {"error": str(error)}
+    except Exception as error:
+        if not (broken := import_failure(error)):
+            raise
+        answer = {"error": broken}
     print(json.dumps({**answer, "done": True}), flush=True)
     return 2 if "error" in answer else 0
 

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.process import prepare_environment
 
 # The modules of each library that studies use.
 _LIBRARIES = {
@@ -46,8 +48,8 @@ class _Report:
             text = part()
         except Exception as error:  # whatever a broken library raises is what its user is to be told
             words = safe_text(str(error).strip().partition("\n")[0], 200) or type(error).__name__
-            kind = "cannot be imported" if isinstance(error, ImportError | OSError) else type(error).__name__
-            self.add(what, "bad", f"{kind}: {words}")
+            kind = "cannot be imported: " if isinstance(error, ImportError | OSError) else f"{type(error).__name__}: "
+            self.add(what, "bad", words if isinstance(error, EmbcxError) else f"{kind}{words}")
             return
         self.works.add(what)
         if text:
@@ -57,15 +59,19 @@ class _Report:
 def check() -> dict[str, Any]:
     """Return {"findings": [{"what", "verdict", "text"}, …]}: the device, and each part that studies use."""
     report = _Report()
+    prepare_environment()
+    card = None
     report.attempt("torch", _torch)
     if "torch" in report.works:
         report.attempt("torchvision", _torchvision)
-        _device(report)
+        card = _device(report)
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
         report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
         report.attempt("embedding", _embedding)
+        if card is not None:
+            report.attempt("self-check", partial(_self_check, report, card))
     return {"findings": report.findings}
 
 
@@ -89,15 +95,15 @@ def _torchvision() -> str:
         importlib.import_module("torchvision.datasets")
     except (ImportError, RuntimeError, OSError) as error:
         words = safe_text(str(error).partition("\n")[0], 160)
-        raise RuntimeError(
+        raise RequestError(
             f"does not fit this torch ({words}); reinstall both together: "
             "pip install --force-reinstall torch torchvision"
         ) from None
     return ""
 
 
-def _device(report: _Report) -> None:
-    """Add what `auto` computes on, and what keeps a GPU that is here from being it."""
+def _device(report: _Report) -> int | None:
+    """Add what `auto` computes on and what keeps a GPU that is here from being it; return the number of its GPU."""
     import torch
 
     from embcx_tui.compute import gpus
@@ -118,14 +124,27 @@ def _device(report: _Report) -> None:
         for number in range(torch.cuda.device_count()):
             if number != chosen.number and (reason := gpus.refusal(number)):
                 report.add("GPUs", "note", reason)
-        return
+        return chosen.number
     on_cpu = f"computing on {torch.get_num_threads()} CPU threads"
     if chosen.trouble.text:
         verdict = "note" if chosen.trouble.wanted else "bad"
         report.add("device", verdict, f"{chosen.trouble.text}; {on_cpu}")
-        return
+        return None
     built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is for CPUs alone"
     report.add("device", "note", f"no GPU that torch can use ({built}); {on_cpu}")
+    return None
+
+
+def _self_check(report: _Report, number: int) -> str:
+    """Compare what torch's GPU `number` computes with the CPU, and add what it has to do in a slower way."""
+    import torch
+
+    from embcx_tui.worker.gpu import check_now
+
+    outcomes, steps = check_now(torch.device("cuda", number))
+    for text in (*steps, *(f"{one.name}: {one.words}" for one in outcomes if not one.was_made)):
+        report.add("GPU path", "note", text)
+    return f"cuda:{number} computes what the CPU does ({len(outcomes)} checks)"
 
 
 def _numba() -> str:

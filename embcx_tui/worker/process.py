@@ -14,14 +14,14 @@ from types import FrameType
 
 import psutil
 
-from embcx_tui.compute.precision import forbid_tf32
+from embcx_tui.compute.precision import clear_environment
 from embcx_tui.store.files import remove_temporaries
 from embcx_tui.store.library import created_at
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths, triton_cache
 from embcx_tui.store.processes import boot_id, process_start
 from embcx_tui.store.pulse import Pulse
-from embcx_tui.study.errors import DeviceFailed, EmbcxError
+from embcx_tui.study.errors import DeviceFailed, EmbcxError, import_failure
 from embcx_tui.study.events import Noted, StudyCreated, WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
@@ -75,7 +75,7 @@ def run_study(root: Path) -> int:
     if not journal.snapshot.created:  # its line was lost
         journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
     with _record_end(journal) as outcome:
-        prepare_numerics()
+        prepare_environment()
         from embcx_tui.worker.run import compute_study
 
         outcome.extend(compute_study(journal, stop))
@@ -84,14 +84,14 @@ def run_study(root: Path) -> int:
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
 
 
-def prepare_numerics() -> None:
+def prepare_environment() -> None:
     """Set what libraries read from the environment, before they are loaded: float32 products, Triton's cache.
 
     A cache of our own: a home that cannot be written or executed from is common where GPUs are, the studies' folder is
     known to be good.
     """
     os.environ.setdefault("TRITON_CACHE_DIR", str(triton_cache()))
-    forbid_tf32()
+    clear_environment()
 
 
 @contextmanager
@@ -110,7 +110,8 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
 
 
 def failure_reason(error: Exception) -> str:
-    """Return one line for the user on the error that ended a study: a full disk, exhausted memory, or a defect.
+    """Return one line for the user on the error that ended a study: a library that cannot be imported, a full disk,
+    exhausted memory, or a defect.
 
     An EmbcxError (no such device, changed data, a network that exhausts the device's memory alone) says it itself.
     """
@@ -118,6 +119,8 @@ def failure_reason(error: Exception) -> str:
         return f"{error}; resume goes on from what is saved"
     if isinstance(error, EmbcxError):
         return str(error)
+    if broken := import_failure(error):
+        return f"{broken}; worker.log has the details"
     if isinstance(error, OSError):
         file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
         return f"{error.strerror or error}{file}; resume goes on from the last checkpoint"
@@ -127,4 +130,4 @@ def failure_reason(error: Exception) -> str:
 
     if is_device_error(error):  # where no guard expected one: a lost device fails anywhere
         return failure_reason(device_failure("the device", "computing", error))
-    return f"a defect of embcx-tui ({type(error).__name__}); worker.log has the details"
+    return f"a defect of embcx-tui ({type(error).__name__}: {safe_text(error, 120)}); worker.log has the details"

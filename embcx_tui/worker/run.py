@@ -14,6 +14,7 @@ from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.device import device_choice, is_accelerator, one_blas_thread
+from embcx_tui.compute.precision import forbid_tf32
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, write_arrays
@@ -43,10 +44,11 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
+    forbid_tf32()
     choice = device_choice(journal.snapshot.plan.settings.machine.device)
     device = choice.device
-    tell_choice(journal, choice)
     follow_gpu_path(journal)
+    tell_choice(journal, choice)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
@@ -179,9 +181,11 @@ class DatasetCache:
                 f'measure.engine = "opentsne" (the exact engine holds up to {MAX_EXACT_POINTS:,})'
             )
         if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
+            most = (points - 1) // POINTS_PER_PERPLEXITY
+            remedy = f"lower measure.perplexity to at most {most}" if most > 1 else "raise data.samples_per_class"
             raise DataError(
                 f"{safe_text(dataset.name)}: perplexity {self._settings.measure.perplexity:g} needs more than the "
-                f"{points} points of a sample ({len(dataset.classes)} classes); lower measure.perplexity"
+                f"{points} points of a sample ({len(dataset.classes)} classes); {remedy}"
             )
 
     def _draw(self, dataset: Dataset, run: int, source: Source) -> None:

@@ -180,7 +180,8 @@ def test_the_last_values_stand_at_the_ends_in_the_order_of_their_lines(size: tup
             for index, one in enumerate(values)
         )
         reading = Reading(draw(Lines("KL divergence", "KL (nats)", groups, "layer"), *size, Look()))
-        found = [match for line in reading.lines if (match := re.search(r"[━╌] (line\d) +(\d\.\d+) ±(\.\d+)", line))]
+        label = re.compile(r"[━╌] (line\d) +(?:untrained)? *(\d\.\d+) ±(\.\d+)")
+        found = [match for line in reading.lines if (match := label.search(line))]
         shown = {match[1]: (match[2], match[3]) for match in found}
         last = values[:, -1]
         expected = {

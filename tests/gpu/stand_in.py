@@ -22,10 +22,11 @@ WORKER = """
 import sys
 from pathlib import Path
 import torch
+from embcx_tui.compute.device import DeviceChoice
 from embcx_tui.compute.gpu_path import ACTIVATIONS, AFFINITIES, DESCENTS, GRAPHS, gpu_path
 from embcx_tui.compute.tsne import descent_gpu, kernels_torch
-from embcx_tui.worker import gpu, measure, run
-run.choose_device = lambda wanted: torch.device("cpu", 0)
+from embcx_tui.worker import embed, gpu, measure, run
+run.device_choice = lambda wanted: DeviceChoice(torch.device("cpu", 0))
 gpu.has_passed = lambda circumstances: True
 {fault}
 from embcx_tui.worker.process import run_study

@@ -138,13 +138,13 @@ def test_layers_that_failed_are_tried_again_though_the_study_is_complete() -> No
     asked = settings(measure={"epochs": [1]})
     paths = create_study(asked)
     fault = """
-run.choose_device = lambda wanted: torch.device("cpu")
-whole = measure.measure
+run.device_choice = lambda wanted: DeviceChoice(torch.device("cpu"))
+whole = embed.measure
 def picky(layers, *others):
     if any(layer.shape[1] == 12 for layer in layers):
         raise ValueError("not of this width today")
     yield from whole(layers, *others)
-measure.measure = picky
+embed.measure = picky
 """
     assert run_worker(paths, fault) == 0
     snapshot = read_study(paths)

@@ -15,7 +15,8 @@ from tests.gpu.stand_in import PATIENCE_S, WORKER, settings
 
 ASK = """
 import json, os
-from embcx_tui.compute.precision import asked_for_tf32, forbid_tf32
+from embcx_tui.compute.precision import asked_for_tf32, clear_environment, forbid_tf32
+clear_environment()
 forbid_tf32()
 import torch
 print(json.dumps([

@@ -92,7 +92,7 @@ def test_a_study_that_goes_on_elsewhere_warns_and_one_that_does_not_is_quiet(
     run._describe(journal, torch.device("cpu"))
     assert "machine" not in noted(study)
     install(monkeypatch, [A100])
-    monkeypatch.setattr(run, "prepare_device", lambda journal, device: None)
+    monkeypatch.setattr(run, "prepare_device", lambda journal, device: None)  # what it computes is another test's
     run._describe(journal, CUDA)
     assert "device NVIDIA A100-SXM4-80GB instead of CPU" in noted(study)
     line = next(one for one in study.snapshot.log if "instead of CPU" in one.text)

@@ -61,7 +61,8 @@ def lost(*_: object) -> None:
 
 def half_stepped(*values: Any) -> None:
     """Moves points by one iteration less than asked for."""
-    kernels_torch.iterate(*values[:6], max(values[6] - 1, 0), *values[7:])
+    points, velocity, gain, z, joint, p_index, iterations, phase, min_gain = values
+    kernels_torch.iterate(points, velocity, gain, z, joint, p_index, max(iterations - 1, 0), phase, min_gain)
 
 
 def of_company(points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:

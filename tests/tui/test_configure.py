@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,31 @@ async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> N
         assert "did you mean networks.width?" in notifications(pilot)
         await _load(pilot, tmp_path / "none.toml")
         await until(pilot, lambda: "cannot be read" in notifications(pilot))
+
+
+@pytest.mark.parametrize(
+    ("typed", "loading", "saving"),
+    [
+        ("~nobodyhere/x.toml", "there is no home folder of that name", "there is no home folder of that name"),
+        ("/", "not a file", "it is a folder or a device"),
+        ("..", "not a file", "it is a folder or a device"),
+        (f"/tmp/{'a' * 300}.toml", "File name too long", "File name too long"),
+        ("/dev/null", "not a file", "it is a folder or a device"),
+        ("{pipe}", "not a file", "it is a folder or a device"),
+    ],
+)
+async def test_a_path_that_is_none_is_one_line(typed: str, loading: str, saving: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = Path(typed.format(pipe=tmp_path / "pipe"))
+    async with make_app().run_test(size=(120, 40), notifications=True) as pilot:
+        await _open_form(pilot)
+        await _load(pilot, path)
+        await until(pilot, lambda: loading in notifications(pilot))
+        await pilot.press("ctrl+s")
+        await sees(pilot, "Save as a study file")
+        pilot.app.screen.query_one(Input).value = str(path)
+        await pilot.press("enter")
+        await until(pilot, lambda: saving in notifications(pilot))
 
 
 async def test_a_studys_settings_can_be_used_again() -> None:

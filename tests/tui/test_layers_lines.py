@@ -43,7 +43,7 @@ async def test_trained_and_untrained_of_all_activations_stand_on_one_axis_with_t
         assert len(last) == 8
         for mean in last:
             assert mean is not None and f"{mean:.3f}" in text
-        assert "━ trained  ╌ untrained" in text and "runs (dots)" in text
+        assert "━ trained" in text and "╌ untrained" in text and "runs (dots)" in text
         # The same for every node of the depth; what is selected is marked.
         await pilot.press("down")
         await sees(pilot, "Layer 3 of 3 · tanh")
@@ -72,9 +72,7 @@ async def test_a_datasets_node_shows_all_its_depths_and_a_click_goes_there(size:
         places = ((c, r) for r in range(part.height) for c in range(part.width))
         relu = next(n for n, group in enumerate(lines.groups) if (group.label, group.control) == ("relu", ""))
         at = next(
-            (c, r)
-            for c, r in places
-            if line_at(lines, part.width, part.height, c, r, look, part.legend) == (relu, 2)
+            (c, r) for c, r in places if line_at(lines, part.width, part.height, c, r, look, part.legend) == (relu, 2)
         )
         await point_at(pilot, canvas, part.column + at[0], part.row + at[1])
         await sees(pilot, "Layer 2 of 3 · relu, run 0")

@@ -191,7 +191,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
         await says(pilot, "≈ did not train, in means", "")
         await says(pilot, "≈ 2 of 5 at chance", "")
-        await sees(pilot, "at chance, included: 2 of 5 networks")
+        await sees(pilot, "at chance, included: 3 of 20 networks")
         await pilot.press("right_square_bracket")
         await sees(pilot, "≈ run 0 chance", "● run 1", "≈ run 2 chance")
         await pilot.press(*["right_square_bracket"] * 9)
@@ -224,7 +224,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         await says(pilot, "95 % CI", interval_words(without))
         await says(pilot, "per layer", per_layer(trend))
         # The chart's mean is the same one.
-        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
+        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if "━ tanh" in one)
         assert screen.controller.selection.exclude_chance
         # Also where a figure has the whole screen.
         await pilot.press("z")

@@ -159,7 +159,7 @@ SCENES: dict[str, Scene] = {
     ),
     "bars": Scene(complete_study, "layers", _IN_LAYERS, ("down", "b"), ("tip: the mean",), counts=True),
     "layers of a dataset": Scene(
-        complete_study, "layers", _IN_LAYERS, ("up", "up"), ("3 hidden layers", "trained  ╌ untrained")
+        complete_study, "layers", _IN_LAYERS, ("up", "up"), ("3 hidden layers", "╌ untrained")
     ),
     "layers of a flawed study": Scene(
         flawed_study, "layers", _IN_LAYERS, ("w",), ("without 1 network at chance",), counts=True

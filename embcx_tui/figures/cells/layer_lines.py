@@ -274,7 +274,8 @@ def _key(lines: Lines, width: int, look: Look) -> str:
     flag = "! degenerate, in no mean" if flagged else ""
     unit = "KL (nats)" if "KL" in lines.y_label else lines.y_label
     room = width - len(split_cells(lines.title, look.unicode)) - 3
-    choices = ([unit, kinds, flag], [kinds, flag], [unit, kinds], [kinds])
+    close = kinds.replace("  ", " ")
+    choices = ([unit, kinds, flag], [kinds, flag], [unit, kinds], [f"KL: {close}" if "KL" in unit else kinds], [close])
     texts = (" · ".join(filter(None, parts)) for parts in choices)
     return next((text for text in texts if len(split_cells(text, look.unicode)) <= room), "")
 

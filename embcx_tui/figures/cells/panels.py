@@ -71,7 +71,8 @@ def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part
     lines = all(isinstance(one, Lines) for one in panels.figures)
     least = _LEAST_LINES if lines else _LEAST_PANEL
     shared = lines or bool(_shared_classes(panels))
-    frame = frame_of(height, (("title", panels.title, 7), ("classes", shared, 8 if lines else 10), ("note", panels.note, 13)))
+    legend = ("classes", shared, 8 if lines else 10)
+    frame = frame_of(height, (("title", panels.title, 7), legend, ("note", panels.note, 13)))
     room = frame.bottom - frame.top
     columns = max(min(panels.columns, len(panels.figures), (width + 1) // (least[0] + 1)), 1)
     rows = max(min(-(-len(panels.figures) // columns), room // least[1]), 1)

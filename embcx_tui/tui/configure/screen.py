@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from errno import EISDIR
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from textual.widgets import Static
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import forecast, sizes
 from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
+from embcx_tui.store.paths import typed_path
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import EmbcxError, RequestError, SettingsError
 from embcx_tui.study.plan import make_plan
@@ -226,13 +228,20 @@ class ConfigureScreen(ModeScreen):
         plain = "".join(char if char.isalnum() or char in "-_" else "-" for char in self._settings.name.lower())
         self.app.push_screen(
             AskText("Save as a study file", "Path of the TOML file:", f"{plain or 'study'}.toml", "Save"),
-            lambda path: self._save(Path(path).expanduser(), text, False) if path else None,
+            lambda path: self._save(path, text, False) if path else None,
         )
 
-    def _save(self, path: Path, text: str, replace: bool) -> None:
+    def _save(self, typed: str | Path, text: str, replace: bool) -> None:
         from embcx_tui.store.files import publish
 
         try:
+            path = typed_path(typed)
+        except RequestError as error:
+            self.post_message(Say(str(error), "error"))
+            return
+        try:
+            if path.exists() and not path.is_file():
+                raise IsADirectoryError(EISDIR, "it is a folder or a device; give the name of a file")
             publish(path, text.encode(), replace=replace, follow=True)
         except FileExistsError:
             self.app.push_screen(
@@ -252,11 +261,12 @@ class ConfigureScreen(ModeScreen):
     def action_load(self) -> None:
         self.app.push_screen(
             AskText("Load a study file", "Path of the TOML file:", "", "Load"),
-            lambda path: self._load(Path(path).expanduser()) if path else None,
+            lambda path: self._load(path) if path else None,
         )
 
-    def _load(self, path: Path) -> None:
+    def _load(self, typed: str) -> None:
         try:
+            path = typed_path(typed)
             values = with_absolute_datasets(read_study_file(path), path.parent)
         except RequestError as error:
             self.post_message(Say(safe_text(error), "error"))

@@ -8,6 +8,7 @@ from embcx_tui.analysis import formatting
 from embcx_tui.analysis.selection import Selection, flaw_predicate
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
@@ -36,7 +37,7 @@ def waiting_words(snapshot: Snapshot, network: Network) -> str:
 def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
     """Return what is wrong with a layer, in one line; empty where nothing is."""
     layer_id = network.layer_ids()[layer]
-    failed = next((event for (failed_id, _), event in snapshot.failed.items() if failed_id == layer_id), None)
+    failed = snapshot.failed.get((layer_id, SCORE_METHOD))
     measured = snapshot.layer(network, layer)
     if measured and measured.degenerate:
         return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"

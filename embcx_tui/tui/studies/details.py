@@ -70,10 +70,7 @@ def _trouble(row: StudyRow) -> list[Content]:
         kinds = f": {row.flaws}" if row.flaws else ""
         words = f"{AT_CHANCE_SIGN} {formatting.several(row.at_chance, 'network')} at chance, in the means above{kinds}"
         parts.append(Content.styled(words, "$text-warning"))
-    if row.failed:
-        words = f"! {formatting.several(row.failed, 'layer')} could not be measured"
-        parts.append(Content.styled(words, "$text-error"))
-    return parts
+    return parts + [Content.styled(f"! {words}", "$text-error") for words in row.failed]
 
 
 def details(row: StudyRow, now: float, width: int) -> Content:
