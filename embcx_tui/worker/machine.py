@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 
 from embcx_tui.compute.device import DeviceChoice, describe, is_accelerator, processor
-from embcx_tui.compute.gpu_path import gpu_path
+from embcx_tui.compute.gpu_path import PARTS, gpu_path
 from embcx_tui.store.machine_records import Calibration, library_versions, machine_differences, numeric_versions
 from embcx_tui.study.events import MachineDescribed, Noted
 from embcx_tui.study.text import safe_text
@@ -61,10 +61,13 @@ def elsewhere(before: MachineDescribed | None, now: MachineDescribed) -> Noted |
 def card_words(device: torch.device) -> str:
     """Return what the speed of a GPU depends on, in words, as the key of its calibration; empty for the CPU.
 
-    Equal cards share a calibration. Another driver, torch or Triton is measured anew: it may bring or take kernels.
+    Equal cards share a calibration. Another driver, torch or Triton is measured anew, and so is another path: where
+    Triton has no compiler a study takes many times as long.
     """
     if device.type != "cuda":
         return ""
     facts = describe(device)
     versions = library_versions(("torch", "triton"))
-    return f"{facts.name}, driver {facts.driver or 'unknown'}, torch {versions['torch']}, triton {versions['triton']}"
+    parts = [facts.name, f"driver {facts.driver or 'unknown'}", *(f"{name} {of}" for name, of in versions.items())]
+    plain = [f"{part.name}: {part.plain}" for module, part in PARTS.items() if not gpu_path.is_fast(module)]
+    return ", ".join([*parts, *plain])

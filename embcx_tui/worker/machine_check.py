@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.process import prepare_environment
 
@@ -47,8 +48,8 @@ class _Report:
             text = part()
         except Exception as error:  # whatever a broken library raises is what its user is to be told
             words = safe_text(str(error).strip().partition("\n")[0], 200) or type(error).__name__
-            kind = "cannot be imported" if isinstance(error, ImportError | OSError) else type(error).__name__
-            self.add(what, "bad", f"{kind}: {words}")
+            kind = "cannot be imported: " if isinstance(error, ImportError | OSError) else f"{type(error).__name__}: "
+            self.add(what, "bad", words if isinstance(error, EmbcxError) else f"{kind}{words}")
             return
         self.works.add(what)
         if text:
@@ -64,15 +65,13 @@ def check() -> dict[str, Any]:
     if "torch" in report.works:
         report.attempt("torchvision", _torchvision)
         card = _device(report)
-        if card is not None:
-            report.attempt("self-check", partial(_self_check, report, card))
     report.attempt("numba", _numba)
     for library, modules in _LIBRARIES.items():
         report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
-        report.attempt("embedding", partial(_embedding, "cpu"))
+        report.attempt("embedding", _embedding)
         if card is not None:
-            report.attempt("embedding on the GPU", partial(_embedding, f"cuda:{card}"))
+            report.attempt("self-check", partial(_self_check, report, card))
     return {"findings": report.findings}
 
 
@@ -96,7 +95,7 @@ def _torchvision() -> str:
         importlib.import_module("torchvision.datasets")
     except (ImportError, RuntimeError, OSError) as error:
         words = safe_text(str(error).partition("\n")[0], 160)
-        raise RuntimeError(
+        raise RequestError(
             f"does not fit this torch ({words}); reinstall both together: "
             "pip install --force-reinstall torch torchvision"
         ) from None
@@ -172,7 +171,7 @@ def _imported(modules: tuple[str, ...]) -> str:
     return ""
 
 
-def _embedding(device: str) -> str:
+def _embedding() -> str:
     """Compare P of 100 points with numpy's, descend, and compute the KL divergence of the points again."""
     import numpy as np
 
@@ -187,13 +186,16 @@ def _embedding(device: str) -> str:
     expected = plain_joint(rows, _PERPLEXITY)
     if joint is None or not np.abs(joint - expected).max() <= _P_TOLERANCE * expected.max():
         raise ArithmeticError(f"P of {_POINTS} points differs from numpy's")
-    ((_, found),) = measure([rows], [0], Measurement(perplexity=_PERPLEXITY, device=device, threads=1))
+    ((_, found),) = measure([rows], [0], Measurement(perplexity=_PERPLEXITY, threads=1))
     kl = plain_kl(expected, found.points)
     uniform = plain_kl(expected, np.zeros((_POINTS, 2)))
     if found.kl is None or not math.isclose(found.kl, kl, rel_tol=_KL_TOLERANCE) or not 0 <= kl < uniform / 2:
         raise ArithmeticError(f"a descent of {_POINTS} points gives a KL of {found.kl}, its points {kl:.6g}")
-    words = f"P and a descent of {_POINTS} points right in {time.perf_counter() - started:.1f} s"
-    return f"torch, numba and scikit-learn work: a kernel compiled, {words}" if device == "cpu" else words
+    seconds = time.perf_counter() - started
+    return (
+        f"torch, numba and scikit-learn work: a kernel compiled, P and a descent of {_POINTS} points right in "
+        f"{seconds:.1f} s"
+    )
 
 
 def plain_joint(rows: Any, perplexity: float) -> Any:

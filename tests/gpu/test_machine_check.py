@@ -30,6 +30,7 @@ def test_a_sound_machine_embeds_a_hundred_points() -> None:
 @pytest.mark.parametrize(
     ("package", "what", "error"),
     [
+        ("torchvision", "torchvision", 'raise RuntimeError("operator torchvision::nms does not exist")'),
         ("torch", "torch", 'raise ImportError("libcudnn.so.9: cannot open shared object file")'),
         ("numba", "numba", 'raise ImportError("Numba needs NumPy 2.3 or less. Got NumPy 2.4.")'),
         ("sklearn", "scikit-learn", 'raise ImportError("libgomp.so.1: cannot allocate memory in static TLS block")'),
@@ -59,7 +60,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         joint[3, 7] *= 1.001  # of the same cloud
         return joint
 
-    assert "right" in machine_check._embedding("cpu")
+    assert "right" in machine_check._embedding()
     monkeypatch.setattr(affinities, "symmetrise", wrong)
     with pytest.raises(ArithmeticError, match="differs from numpy's"):
-        machine_check._embedding("cpu")
+        machine_check._embedding()

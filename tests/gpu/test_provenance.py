@@ -13,6 +13,7 @@ import torch
 
 from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.analysis.report import report
+from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
 from embcx_tui.store.machine_records import (
     ROUGH,
     Calibration,
@@ -162,6 +163,18 @@ def test_another_driver_is_measured_again(monkeypatch: pytest.MonkeyPatch, home:
     monkeypatch.setattr(run, "CALIBRATE_FROM_S", 0.0)
     journal = Journal(write().paths)
     assert run._calibration(journal, CUDA) == ROUGH and measured == [CUDA]
+
+
+def test_a_path_that_is_slower_has_a_speed_of_its_own(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    install(monkeypatch, [A100])
+    store_calibration("cuda:0", ROUGH, card_words(CUDA), card_words(CUDA))
+    try:
+        gpu_path.begin(listener=lambda text: None)
+        gpu_path.step_down(TRITON_PARTS, "no C compiler")
+        assert stored_calibration(card_words(CUDA)) is None
+    finally:
+        gpu_path.begin()
+    assert stored_calibration(card_words(CUDA)) == ROUGH
 
 
 def test_a_file_of_before_is_read_where_it_can_be_and_measured_again_where_not(
