@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -54,11 +55,17 @@ def _environment() -> dict[str, str]:
     """Return the environment of the numerics process.
 
     Where this user's home cannot be written (a container, a service) the libraries keep their caches in ours: without
-    the machine code of an earlier process each would compile for half a minute.
+    the machine code of an earlier process each would compile for half a minute. Likewise where no folder is for
+    temporary files, which torchvision wants when it is imported.
     """
-    if os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
-        return dict(os.environ)
-    places = {"HOME": home(), "EMBCX_HOME": home(), "EMBCX_DATA_DIR": data_folder()}
+    places: dict[str, Path] = {}
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
+        places = {"HOME": home(), "EMBCX_HOME": home(), "EMBCX_DATA_DIR": data_folder()}
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        places["TMPDIR"] = home() / "temporary"
+        make_folder(places["TMPDIR"])
     return {"LOGNAME": "embcx", **os.environ, **{name: str(folder) for name, folder in places.items()}}
 
 

@@ -239,7 +239,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"X": X, "y": np.array(["a", "a\x07", "b"])[Y]}, "two classes are both shown as 'a'"),
     (
         {"x": np.where(np.arange(60)[:, None] % 20 == 7, np.nan, X[:, 0, 0]), "y": Y},
-        "x holds values that are not finite (NaN, infinite) in 3 inputs, first in number 7; leave them out",
+        "x holds values that are not finite (NaN, infinite) in 3 of 60 inputs, first in number 7; leave",
     ),
     (
         {"X": X / 255 * 4e300, "y": Y},

@@ -107,7 +107,7 @@ def test_without_a_home_to_write_the_libraries_keep_their_caches_in_ours(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home.parent))
-    assert launch._environment() == dict(os.environ)
+    assert launch._environment() == {"LOGNAME": "embcx", **os.environ}
     monkeypatch.setenv("HOME", "/nowhere/at/all")
     monkeypatch.delenv("LOGNAME", raising=False)
     monkeypatch.setenv("EMBCX_DATA_DIR", "data")
@@ -116,11 +116,11 @@ def test_without_a_home_to_write_the_libraries_keep_their_caches_in_ours(
     assert given["EMBCX_DATA_DIR"] == str(Path("data").absolute())
 
 
-def test_a_machine_without_a_temporary_folder_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_a_temporary_folder_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nowhere"])
-    answering(monkeypatch, "print('{\"x\": 3}')")
-    assert launch.ask("machine")["x"] == 3
+    answering(monkeypatch, 'import tempfile; print(\'{"x": "%s"}\' % tempfile.gettempdir())')
+    assert launch.ask("machine")["x"] == str(home / "temporary")
 
 
 def test_kernels_are_compiled_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

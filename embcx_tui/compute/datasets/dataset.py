@@ -148,8 +148,8 @@ def not_finite(x: Inputs) -> str:
     finite = np.concatenate([np.isfinite(rows).all(axis=1) for rows in _pieces(x)])
     if finite.all():
         return ""
-    first = int(finite.argmin())
-    return f"values that are not finite (NaN, infinite) in {(~finite).sum():,} inputs, first in number {first:,}"
+    counts = f"{(~finite).sum():,} of {len(x):,} inputs, first in number {finite.argmin():,}"
+    return f"values that are not finite (NaN, infinite) in {counts}"
 
 
 def _mean_std(x: Inputs) -> tuple[float, float]:
