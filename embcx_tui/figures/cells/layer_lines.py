@@ -275,7 +275,8 @@ def _key(lines: Lines, width: int, look: Look) -> str:
     unit = "KL (nats)" if "KL" in lines.y_label else lines.y_label
     room = width - len(split_cells(lines.title, look.unicode)) - 3
     close = kinds.replace("  ", " ")
-    choices = ([unit, kinds, flag], [kinds, flag], [unit, kinds], [f"KL: {close}" if "KL" in unit else kinds], [close])
+    named = f"KL: {close}" if "KL" in unit else close
+    choices = ([unit, kinds, flag], *([[close, flag]] if flag else []), [unit, kinds], [named], [close])
     texts = (" · ".join(filter(None, parts)) for parts in choices)
     return next((text for text in texts if len(split_cells(text, look.unicode)) <= room), "")
 
