@@ -133,6 +133,21 @@ def test_each_run_is_a_dot_at_its_layer(size: tuple[int, int]) -> None:
 
 
 @SIZES
+def test_many_runs_are_a_bar_from_the_lowest_to_the_highest(size: tuple[int, int]) -> None:
+    for seed in range(10):
+        values = random_values(seed, 9)
+        figure = lines_of(values)
+        reading = Reading(draw(figure, *size, Look()))
+        for layer, runs in enumerate(values):
+            drawn = reading.dots(reading.columns[layer])
+            low, high = (reading.height(float(edge)) for edge in (runs.min(), runs.max()))
+            between = {one for one in drawn if high - HALF_DOT <= one <= low + HALF_DOT}
+            assert nearest(between, low) <= HALF_DOT and nearest(between, high) <= HALF_DOT
+            assert len(between) == round((max(between) - min(between)) * 4) + 1, "without a gap"
+        assert size[0] < 90 or "9 runs (bars: lowest to highest)" in "\n".join(reading.lines)
+
+
+@SIZES
 def test_lines_of_several_groups_are_where_their_numbers_are(size: tuple[int, int]) -> None:
     for seed in range(25):
         rng = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ def test_a_line_goes_through_the_means_of_the_summary() -> None:
     summary = {(s.architecture.activation, s.architecture.control, s.layer): s for s in summarise(snapshot)}
     assert found.keys() == summary.keys() and lines.kinds == ("", "untrained")
     for key, (mean, sd) in found.items():
-        assert (mean, sd) == (pytest.approx(summary[key].kl_mean), pytest.approx(summary[key].kl_sd))
+        assert mean == pytest.approx(summary[key].kl_mean) and sd == pytest.approx(summary[key].kl_sd)
 
 
 def test_networks_at_chance_diverged_and_degenerate_follow_the_selection() -> None:
@@ -104,7 +104,7 @@ def test_in_print_lines_bands_and_runs_are_where_their_numbers_are(runs: int) ->
         line = next(one for one in means if one.get_linestyle() == ("--" if group.control else "-"))
         assert np.asarray(line.get_ydata()) == pytest.approx([bar.mean for bar in group.bars])
         values = np.array([bar.values for bar in group.bars])
-        edges = [{(x, y) for x, y in band.get_paths()[0].vertices.tolist()} for band in bands]
+        edges = [{(x, y) for x, y in np.asarray(band.get_paths()[0].vertices).tolist()} for band in bands]
         wanted = {(float(x), float(y)) for edge in (values.min(1), values.max(1)) for x, y in enumerate(edge)}
         assert any(wanted <= edge for edge in edges)
         if runs == 3:

@@ -15,7 +15,7 @@ from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.line_widget import ink_of
 from tests.fake_studies import complete_study, make_study
 from tests.tui.pilot import opened, sees
-from tests.tui.test_layers_controller import small
+from tests.tui.test_layers import small
 from tests.tui.test_layers_mouse import point_at
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -67,7 +67,7 @@ async def test_a_datasets_node_shows_all_its_depths_and_a_click_goes_there(size:
         assert isinstance(figure, Panels) and len(figure.figures) == 4
         assert len({one.scale for one in figure.figures if isinstance(one, Lines)}) == 1
         part = parts(figure, *canvas.content_size)[2]
-        lines, look = part.figure, ink_of(pilot.app).look
+        lines, look = part.figure, ink_of(pilot.app).look  # type: ignore[arg-type]  # any App will do
         assert isinstance(lines, Lines)
         places = ((c, r) for r in range(part.height) for c in range(part.width))
         relu = next(n for n, group in enumerate(lines.groups) if (group.label, group.control) == ("relu", ""))

@@ -158,6 +158,10 @@ SCENES: dict[str, Scene] = {
         complete_study, "layers", _IN_LAYERS, ("up",), ("3 hidden layers", "first break", "← → Layer  ↑ ↓ Network")
     ),
     "bars": Scene(complete_study, "layers", _IN_LAYERS, ("down", "b"), ("tip: the mean",), counts=True),
+    "table": Scene(complete_study, "layers", _IN_LAYERS, ("b", "b", "tab", "left"), ("relu untrained",), counts=True),
+    "copy the table": Scene(
+        complete_study, "layers", _IN_LAYERS, ("Y",), ("Copy the table of numbers", "Markdown", "LaTeX")
+    ),
     "layers of a dataset": Scene(
         complete_study, "layers", _IN_LAYERS, ("up", "up"), ("3 hidden layers", "╌ untrained")
     ),
@@ -214,6 +218,7 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "stop": ("80x24",),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
     "bars": ("80x24", "120x40", "16 colours", "no colour"),
+    "table": ("80x24", "120x40", "no colour"),
     "layers of a flawed study": ("80x24", "no colour"),
     "grid": ("80x24", "120x40", "no colour"),
     "compare": ("80x24", "120x40", "no colour"),

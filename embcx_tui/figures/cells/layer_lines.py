@@ -85,7 +85,9 @@ def layout_of(lines: Lines, width: int, height: int, look: Look, legend: bool = 
     if not values or width < _LEAST[0] or height < _LEAST[1]:
         return None
     low, high = ticks.from_zero(*ticks.bounds([*values, *(lines.scale or ())]))
-    wanted = (("title", lines.title, 3), ("labels", True, 4), ("note", lines.note if legend else "", 9))
+    # The labels at the lines' ends go before the note.
+    least = max(6, min(9, len(lines.ends)))
+    wanted = (("title", lines.title, 3), ("labels", True, 4), ("note", lines.note if legend else "", least))
     frame = frame_of(height, wanted)
     rows = frame.bottom - frame.top
     scale = ticks.fitted_row_scale(low, high, rows)
@@ -269,13 +271,15 @@ def _draw_flags(cells: Cells, lines: Lines, layout: Layout) -> None:
 
 def _key(lines: Lines, width: int, look: Look) -> str:
     """Return the y axis' name and how trained networks and controls are drawn, as much as fits beside the title."""
-    kinds = "  ".join(f"{_KINDS[index % len(_KINDS)]} {kind or 'trained'}" for index, kind in enumerate(lines.kinds))
+    signs = (f"{_KINDS[index % len(_KINDS)]} {kind or 'trained'}" for index, kind in enumerate(lines.kinds))
+    kinds = "  ".join(signs) if len(lines.kinds) > 1 else ""
     flagged = any(any(bar.flagged) for group in lines.groups for bar in group.bars)
     flag = "! degenerate, in no mean" if flagged else ""
     unit = "KL (nats)" if "KL" in lines.y_label else lines.y_label
     room = width - len(split_cells(lines.title, look.unicode)) - 3
     close = kinds.replace("  ", " ")
-    choices = ([unit, kinds, flag], [kinds, flag], [unit, kinds], [f"KL: {close}" if "KL" in unit else kinds], [close])
+    named = f"KL: {close}" if "KL" in unit and close else close
+    choices = ([unit, kinds, flag], *([[close, flag]] if flag else []), [unit, kinds], [named], [close])
     texts = (" · ".join(filter(None, parts)) for parts in choices)
     return next((text for text in texts if len(split_cells(text, look.unicode)) <= room), "")
 

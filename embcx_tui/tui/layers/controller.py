@@ -361,7 +361,7 @@ class LayersController:
             return None
         if self.selection.chart not in available_charts(self.snapshot, shown.network):
             self.selection = replace(self.selection, chart="lines")
-        if self.selection.chart not in ("lines", "bars"):
+        if self.selection.chart not in ("lines", "bars", "table"):
             return ChartRequest(self.selection.chart, self.snapshot, shown.network, self.selection.exclude_chance)
         return self._charts.get(self.snapshot, self.selection, shown)
 
