@@ -31,9 +31,8 @@ _DESCENTS = {
         "Points start at a standard deviation of 1e-4, the first start on the two principal components, the others "
         "random. They descend in float32 with momentum and gains (Jacobs 1988) while P is multiplied by 3.5, 2.8, 2.3, "
         "1.9, 1.6, 1.4, 1.2 and 1.1, 40 iterations each. Of four starts the two with the lowest exact KL after 160 "
-        "iterations go on (of the input sixteen starts are tried, in four such groups); the one whose KL is lower 50 "
-        "iterations after the last factor then descends until its exact KL changes by less than 1e-4 (relative) over "
-        "50 iterations, 5,000 iterations in all at most."
+        "iterations go on; the one whose KL is lower 50 iterations after the last factor then descends until its exact "
+        "KL changes by less than 1e-4 (relative) over 50 iterations, 5,000 iterations in all at most."
     ),
     "plain": (
         "Points start on the two principal components, scaled to a standard deviation of 1e-4, and descend in float32 "

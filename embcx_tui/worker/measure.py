@@ -20,7 +20,7 @@ from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, INPUT_SCHEDULE, PLAIN_SCHEDULE, Schedule
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
@@ -179,32 +179,27 @@ class Measuring:
             return write_arrays(self._journal.paths.arrays, name, arrays)
 
     def _run(self, tasks: Sequence[Task], training: CohortTraining) -> None:
-        inputs = [task for task in tasks if task.layer.network is None]
-        hidden = [task for task in tasks if task.layer.network is not None]
-        # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
-        # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
-        with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
-            self._embed(inputs, training, INPUT_SCHEDULE, writes)
-            self._embed(hidden, training, DEFAULT_SCHEDULE, writes)
-            writes.join()
-
-    def _embed(self, tasks: Sequence[Task], training: CohortTraining, schedule: Schedule, writes: ThreadQueue) -> None:
-        """Compute `tasks`, with `schedule` unless the plain search is asked for, and have the results recorded."""
         settings = self._settings.measure
         measurement = Measurement(
             perplexity=settings.perplexity,
             engine=settings.engine,
             restarts=settings.restarts,
-            schedule=schedule if settings.search == "annealed" else PLAIN_SCHEDULE,
+            schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
             device=str(training.device),
         )
-        jobs = self._jobs(tasks, training)
-        while not self._stop() and (batch := list(islice(jobs, _BATCH))):
-            previous = time.perf_counter()
-            for result in embed(batch, measurement, settings.metrics, self._stop):
-                now = time.perf_counter()
-                writes.submit(partial(self._record, result, now - previous))
-                previous = now
+        # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
+        # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
+        with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
+            jobs = self._jobs(tasks, training)
+            while batch := list(islice(jobs, _BATCH)):
+                previous = time.perf_counter()
+                for result in embed(batch, measurement, settings.metrics, self._stop):
+                    now = time.perf_counter()
+                    writes.submit(partial(self._record, result, now - previous))
+                    previous = now
+                if self._stop():
+                    break
+            writes.join()
 
     def _jobs(self, tasks: Sequence[Task], training: CohortTraining) -> Iterator[Job]:
         """Yield a job for every task; a network's activations are computed when its first task comes."""

@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from embcx_tui.analysis.report import report
 from embcx_tui.cli import cli
 from embcx_tui.compute.training.network import GAINS, OUTPUT_GAIN
 from embcx_tui.compute.tsne.affinities import MAX_DUPLICATES
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, INPUT_SCHEDULE, PLAIN_SCHEDULE
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.initialization import START_SPREAD
 from embcx_tui.study.settings import validate
 from tests import small_study
@@ -148,9 +147,6 @@ def test_the_page_states_the_choices_that_the_code_makes() -> None:
     (iterations,) = {phase.iterations for phase in annealing}
     search = DEFAULT_SCHEDULE.search
     assert search is not None and (search.starts, search.kept, search.groups) == (4, 2, 1)
-    of_input = INPUT_SCHEDULE.search
-    assert of_input == replace(search, groups=4, agreement=0.0) and INPUT_SCHEDULE.phases == DEFAULT_SCHEDULE.phases
-    assert "of the input sixteen starts are tried, in four such groups" in page
     assert f"while P is multiplied by {', '.join(factors[:-1])} and {factors[-1]}, {iterations} iterations each" in page
     assert f"lowest exact KL after {search.screened_after * iterations} iterations go on" in page
     assert f"{DEFAULT_SCHEDULE.window} iterations after the last factor" in page and last.exaggeration == 1
