@@ -91,10 +91,9 @@ class Terminal:
         self._code: int | None = None
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            settings = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "COLUMNS": "", "LINES": ""}
-            os.environ.update(settings | (environment or {}))
             for name in ("COLUMNS", "LINES", "COLORTERM"):
                 os.environ.pop(name, None)
+            os.environ.update({"TERM": "xterm-256color", "LANG": "C.UTF-8"} | (environment or {}))
             try:
                 os.execvp(command[0], list(command))
             finally:
@@ -189,9 +188,9 @@ class Terminal:
         row = next(row for row, line in enumerate(self.screen.display) if words in line)
         return self.screen.display[row].index(words), row
 
-    def write(self, text: str) -> None:
+    def write(self, text: str | bytes) -> None:
         """Send `text` in one piece, and do not wait."""
-        os.write(self._fd, text.encode())
+        os.write(self._fd, text.encode() if isinstance(text, str) else text)
 
     def type(self, text: str) -> None:
         self.write(text)

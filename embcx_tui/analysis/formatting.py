@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # numpy comes with it: not before the first frame
+if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.analysis.trend import Trend
+    from embcx_tui.store.snapshot import Snapshot
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # A worker that has written nothing for this long is called quiet: an epoch or a layer seldom takes longer.
@@ -64,6 +66,29 @@ def short_path(path: Path) -> str:
 def several(count: int, thing: str) -> str:
     """Return `1 network`, `1,200 networks`; `thing` is the singular, and its plural ends in s."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def missing_numbers(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return why scores are missing from a study: `2 networks diverged`, `1 layer could not be measured`."""
+    diverged = (f"{several(len(snapshot.diverged), 'network')} diverged",) if snapshot.diverged else ()
+    return diverged + unscored_layers(snapshot)
+
+
+def unscored_layers(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return how many layers have no score because t-SNE failed on them; nothing where there are none."""
+    from embcx_tui.study.settings import SCORE_METHOD
+
+    failed = sum(method == SCORE_METHOD for _, method in snapshot.failed)
+    return (f"{several(failed, 'layer')} could not be measured",) if failed else ()
+
+
+def missing_pictures(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return which methods beside the score have failed, and on how many layers: `Isomap failed on 2 layers`."""
+    from embcx_tui.study.naming import method_name
+    from embcx_tui.study.settings import SCORE_METHOD
+
+    counts = Counter(method for _, method in snapshot.failed if method != SCORE_METHOD)
+    return tuple(f"{method_name(method)} failed on {several(count, 'layer')}" for method, count in counts.items())
 
 
 def progress_line(fraction: float, width: int) -> tuple[str, str]:

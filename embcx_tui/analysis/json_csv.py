@@ -17,7 +17,7 @@ from embcx_tui.analysis.statistics import CONFIDENCE
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import NetworkState, Snapshot
-from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.events import LayerMeasured, MachineDescribed
 from embcx_tui.study.plan import Architecture
 
 Record = dict[str, Any]
@@ -45,9 +45,9 @@ LAYER_KEYS = (
 def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, Any]:
     """Return the JSON document of `show --json`.
 
-    `networks` holds every network, also those left out of `summary` and `statistics`. A network's `layers` are its
-    t-SNE scores; `methods` the embeddings of other methods, which have no KL; `earlier` the scores after earlier
-    epochs.
+    `machine` is the newest, `machines` are all that the study was computed on. `networks` holds every network, also
+    those left out of `summary` and `statistics`. A network's `layers` are its t-SNE scores; `methods` the embeddings of
+    other methods, which have no KL; `earlier` the scores after earlier epochs.
     """
     selection = select(snapshot, exclude_chance)
     return {
@@ -56,11 +56,17 @@ def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, 
         "state": snapshot.state,
         "damage": snapshot.damage or None,
         "settings": snapshot.plan.settings.model_dump(mode="json"),
-        "machine": snapshot.machine.model_dump(mode="json", exclude={"kind", "at"}) if snapshot.machine else None,
+        "machine": machine_record(snapshot.machine) if snapshot.machine else None,
+        "machines": [machine_record(one) for one in snapshot.machines],
         "networks": network_records(selection),
         "summary": [summary_record(one) for one in summarise_selection(selection)],
         "statistics": statistics_record(selection),
     }
+
+
+def machine_record(machine: MachineDescribed) -> Record:
+    """Return a machine of the journal as the contract has it."""
+    return machine.model_dump(mode="json", exclude={"kind", "at"})
 
 
 def network_records(selection: Selection) -> list[dict[str, Any]]:
@@ -78,6 +84,7 @@ def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
         "activation": network.activation,
         "run": network.run,
         "control": network.control,
+        "sample_from": network.source,
         "status": state.status,
         "at_chance": state.at_chance,
         "flaw": state.flaw,

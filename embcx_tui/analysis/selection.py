@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Flaw, Snapshot
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.plan import Architecture, Network
 from embcx_tui.study.settings import SCORE_METHOD
@@ -65,8 +65,7 @@ class Selection:
     @property
     def flaw_words(self) -> str:
         """How many of the networks at chance did not train, and how many learnt the training inputs alone."""
-        flaws = Counter(self.snapshot.networks[name].flaw for name in self.at_chance)
-        return ", ".join(f"{count} {flaw if count == 1 else _PLURAL.get(flaw, flaw)}" for flaw, count in flaws.items())
+        return flaw_counts(self.snapshot.networks[name].flaw for name in self.at_chance)
 
     @property
     def words(self) -> str:
@@ -85,6 +84,19 @@ class Selection:
 
 
 _PLURAL: dict[str | None, str] = {"does not generalise": "do not generalise"}
+
+
+def flaw_counts(flaws: Iterable[Flaw | None]) -> str:
+    """Return how many networks at chance have which flaw: `1 did not train, 2 do not generalise`."""
+    counts = Counter(flaw for flaw in flaws if flaw)
+    return ", ".join(f"{count} {flaw if count == 1 else _PLURAL.get(flaw, flaw)}" for flaw, count in counts.items())
+
+
+def flaw_predicate(flaws: Collection[Flaw | None]) -> str:
+    """Return what networks at chance have in common, for where there is little room; `at chance` if they differ."""
+    kinds = set(flaws)
+    flaw = kinds.pop() if len(kinds) == 1 else None
+    return (flaw if len(flaws) == 1 else _PLURAL.get(flaw, flaw)) or "at chance"
 
 
 def _networks(count: int) -> str:

@@ -5,16 +5,22 @@ Each command imports what it needs when it is called: `--help` must not wait for
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
+import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from embcx_tui import __version__
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, error_line, import_failure
+from embcx_tui.study.text import safe_text
 
 # Exit codes; the README has the same table.
 OK, FAILED, BAD_REQUEST, PARTLY, STOPPED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
@@ -63,8 +69,6 @@ class LazyGroup(click.Group):
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             import difflib
 
-            from embcx_tui.study.text import safe_text
-
             listed = self.list_commands(ctx)
             near = difflib.get_close_matches(args[0], listed, n=1)
             hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(listed)}"
@@ -95,12 +99,19 @@ def cli(ctx: click.Context) -> None:
 
 
 def say_error(text: str) -> None:
-    click.echo(f"embcx-tui: {text}", err=True)
+    with suppress(OSError):  # nobody listens; the exit code says it too
+        click.echo(f"embcx-tui: {text}", err=True)
+
+
+def echo_path(path: Path) -> None:
+    """Print the path of a file that was written, without what a terminal would obey."""
+    click.echo(safe_text(path, 4_096))
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run a command and end the process; every error is one line on standard error."""
     os.umask(0o077)
+    _settle_surroundings()
     try:
         code: Any = cli.main(argv, prog_name="embcx-tui", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -109,7 +120,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)  # usage errors alone know their command
         where = f" ({context.command_path} --help)" if context else ""
-        say_error(" ".join(error.format_message().split()) + where)
+        # click repeats what was typed, escape sequences too.
+        say_error(safe_text(error.format_message()) + where)
         code = BAD_REQUEST
     except EmbcxError as error:
         say_error(str(error))
@@ -117,34 +129,73 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. Keep the interpreter's own flush from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = OK
-    except OSError as error:
-        from embcx_tui.study.text import safe_text
-
-        say_error(f"{safe_text(error.filename or 'input/output')}: {error.strerror or error}")
-        code = BAD_REQUEST
-    except Exception as error:  # the edge of the process: recorded whole, told in one line
-        say_error(f"a defect of embcx-tui ({type(error).__name__}); {_record_defect()}")
-        code = DEFECT
+        code = OK  # the reader (`| head`) has what it wanted
+    except Exception as error:
+        code = _say_exception(error)
+    _drop_unwritten()
     sys.exit(code if isinstance(code, int) else OK)
 
 
+def _say_exception(error: Exception) -> int:
+    """Say in one line what ended a command, at the edge of the process, and return the exit code."""
+    if broken := import_failure(error):
+        say_error(broken)
+        return BAD_REQUEST
+    if isinstance(error, OSError):
+        say_error(error_line(error))
+        return BAD_REQUEST
+    say_error(f"a defect of embcx-tui ({type(error).__name__}: {safe_text(error, 120)}); {_record_defect()}")
+    return DEFECT
+
+
 def _record_defect() -> str:
-    """Write the traceback where a report can find it and say where."""
+    """Write the traceback where a report can find it and say where; never raises."""
     import traceback
 
-    from embcx_tui.store.files import publish
-    from embcx_tui.store.paths import home
-
-    path = home() / "defect.log"
     try:
+        from embcx_tui.store.paths import home
+
+        path = home() / "defect.log"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        publish(path, traceback.format_exc().encode("utf-8", "replace"), follow=True)
-    except OSError:
-        return "its traceback could not be written down"
-    return f"please report it with {path}"
+        from embcx_tui.store.files import publish
+
+        publish(path, traceback.format_exc().encode("utf-8", "backslashreplace"), follow=True)
+    except Exception as error:
+        return f"its traceback could not be written down ({error_line(error)})"
+    return f"please report it with {safe_text(path)}"
+
+
+def _settle_surroundings() -> None:
+    """Bear what the process was given: closed streams, an encoding without our signs, a time zone that is none."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # or a file of ours would get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+    codecs.register_error("embcx-similar", _similar)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="embcx-similar")
+    try:
+        datetime.now().astimezone()
+    except ValueError:  # TZ=UTC+168: more than a day
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
+
+def _similar(error: UnicodeError) -> tuple[str, int]:
+    """Return ASCII signs for those that an output's encoding lacks."""
+    from embcx_tui.figures.spans import ascii_of
+
+    assert isinstance(error, UnicodeEncodeError)
+    return ascii_of(error.object[error.start : error.end]), error.end
+
+
+def _drop_unwritten() -> None:
+    """Drop what could not be written (a full disk, a closed pipe): the interpreter would complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:

@@ -15,6 +15,7 @@ import click
 
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import select
+from embcx_tui.cli import echo_path
 from embcx_tui.cli.studies import EXCLUDE_CHANCE, say_damage
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
@@ -34,7 +35,7 @@ from embcx_tui.figures.model import Figure, FigureBuilder
 from embcx_tui.figures.serialization import figure_of
 from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
-from embcx_tui.store.paths import StudyPaths, studies_folder
+from embcx_tui.store.paths import StudyPaths, studies_folder, typed_path
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.store.written_files import not_ours, remember
 from embcx_tui.study.errors import RequestError
@@ -99,13 +100,13 @@ def export_command(
         raise RequestError(f"study {paths.id} has no figure {asked!r} ({explain_missing(snapshot, figures, asked)})")
     drawn = figures if chosen == "all" else {chosen: figures[chosen]}
     files = [file for figure in drawn for file in file_names(figure, format)]
-    folder = (out.expanduser() if out else paths.exports).absolute()
+    folder = (typed_path(out) if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
     if chosen == "all" and (without := missing_paper_figures(figures)):
         click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
     with _sparing(folder, files, overwrite):
         for _, target in write_figures(drawn, format, folder, size, dpi):
-            click.echo(str(target))
+            echo_path(target)
     ctx.exit(code)
 
 
@@ -180,7 +181,7 @@ def draw_command(
         click.echo(json.dumps({"columns": columns, "rows": rows, **data}))
     elif name and out:
         make_folder(out.absolute())
-        click.echo(str(write_figure(drawn, name, format, out.absolute(), size, dpi)))
+        echo_path(write_figure(drawn, name, format, out.absolute(), size, dpi))
     else:
         raise click.UsageError("give NAME and --out, or --room")
 
@@ -239,7 +240,7 @@ def report_command(ctx: click.Context, study: str, out: Path | None, overwrite: 
     paths = find_study(study)
     snapshot = read_study(paths)
     code = say_damage(snapshot)
-    folder = (out.expanduser() if out else paths.exports / "report").absolute()
+    folder = (typed_path(out) if out else paths.exports / "report").absolute()
     say_left_out(snapshot, exclude_chance)
     figures = figures_of(paths, snapshot, exclude_chance)
     chosen = {name: build for name, build in figures.items() if figure_kind(name) != "embedding"}
@@ -250,5 +251,5 @@ def report_command(ctx: click.Context, study: str, out: Path | None, overwrite: 
         written = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
         written["report.md"] = report(snapshot, images, tables, exclude_chance)
         write_files(folder, ((name, text.encode()) for name, text in written.items()))
-    click.echo(str(folder / "report.md"))
+    echo_path(folder / "report.md")
     ctx.exit(code)

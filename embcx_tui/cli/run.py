@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.analysis.formatting import long_duration
+from embcx_tui.analysis.formatting import long_duration, missing_numbers, missing_pictures
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
 from embcx_tui.store.library import find_study
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
@@ -39,7 +39,7 @@ def requested_settings(study: str, assignments: tuple[str, ...], name: str | Non
     if study in preset_names():
         values = load_preset(study).settings.model_dump(mode="json")
     else:
-        path = Path(study).expanduser()
+        path = typed_path(study)
         if not path.exists() and path.suffix != ".toml" and "/" not in study:
             raise RequestError(
                 f"{safe_text(study, 60)!r} is no preset ({', '.join(preset_names())}) and no file; "
@@ -81,7 +81,7 @@ def run_command(
     """Run STUDY, a preset's name or a TOML file, and follow it.
 
     Ctrl-C stops it cleanly and says how to go on. Exit codes: 0 complete, 1 failed, 2 bad request, 3 partly failed
-    (a network diverged or a layer could not be measured), 4 stopped, 130 stopped by Ctrl-C.
+    (a network diverged, a layer could not be measured, or a method failed on one), 4 stopped, 130 stopped by Ctrl-C.
     """
     _follow_or_detach(ctx, launch.begin(requested_settings(study, assignments, name)), detach, as_json)
 
@@ -105,6 +105,7 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
 def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
     """Follow a study that has begun, or leave it to itself, and end with its exit code."""
     if detach:
+        _print_warnings(paths)
         click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
         ctx.exit(OK)
     code = _follow(paths, quiet=as_json)
@@ -113,6 +114,15 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
 
         print_measurements(read_study(paths))
     ctx.exit(code)
+
+
+def _print_warnings(paths: StudyPaths) -> None:
+    """Print what the worker has warned of since it began: nobody follows it now."""
+    snapshot = StudyReader(paths).poll()
+    since = snapshot.worker.at if snapshot.worker else 0.0
+    for line in snapshot.log:
+        if line.level == "warning" and line.at >= since:
+            say_error(line.text)
 
 
 # How often a study that runs is looked at.
@@ -177,9 +187,8 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
         scores = len(summarise(snapshot))
         console.print(f"complete: {len(snapshot.measured)} embeddings, {scores} means; embcx-tui show {snapshot.id}")
         if snapshot.partly_failed:
-            say_error(
-                f"{len(snapshot.diverged)} networks diverged, {len(snapshot.failed)} layers could not be measured"
-            )
+            kinds = (("numbers", missing_numbers(snapshot)), ("pictures", missing_pictures(snapshot)))
+            say_error("; ".join(f"{what} are missing: {', '.join(words)}" for what, words in kinds if words))
             return PARTLY
         from embcx_tui.cli.studies import say_damage
 
@@ -197,13 +206,14 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
 @click.pass_context
 def open_command(ctx: click.Context, study: str | None) -> NoReturn:
     """Open the application on STUDY: live while it runs, its layers otherwise."""
-    from embcx_tui.tui.terminal import unusable
+    from embcx_tui.tui.terminal import ignore_foreign_settings, unusable
 
     paths = find_study(study) if study else None
     # Said before Textual is imported: a terminal that cannot show it should not wait for it.
     if reason := unusable():
         click.echo(reason, err=True)
         ctx.exit(2)
+    ignore_foreign_settings()
     from embcx_tui.tui.app import run_app
 
     ctx.exit(run_app(paths))

@@ -15,7 +15,16 @@ import click
 
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.forecast import progress
-from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
+from embcx_tui.analysis.formatting import (
+    break_words,
+    effect_words,
+    interval_words,
+    missing_pictures,
+    p_words,
+    runs_words,
+    signed,
+    unscored_layers,
+)
 from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
@@ -25,7 +34,7 @@ from embcx_tui.store.library import created_at, delete_study, find_study, list_s
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
-from embcx_tui.study.naming import architecture_name, dataset_title
+from embcx_tui.study.naming import architecture_name, dataset_title, sample_words
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.text import safe_text
 
@@ -204,7 +213,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}" + f", {DAMAGED}" * bool(snapshot.damage),
         "accuracy on training and test inputs; KL in nats, mean ± sd over runs; "
         f"t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} {sample_words(settings)} per class",
     ]
     groups = by_architecture(summarise_selection(selection))
     if not groups:
@@ -223,8 +232,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
     if degenerate:
         words = "1 degenerate layer is" if degenerate == 1 else f"{degenerate:,} degenerate layers are"
         lines.append(f"{words} left out of the means (show --json lists them)")
-    if snapshot.failed:
-        lines.append(f"{len(snapshot.failed)} layers could not be measured (show --json lists them)")
+    lines += [f"{words} (show --json lists them)" for words in unscored_layers(snapshot) + missing_pictures(snapshot)]
     if selection.words:
         lines.append(selection.words)
     return "\n".join(lines)

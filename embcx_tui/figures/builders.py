@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Selection, flaw_counts, select
 from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -102,12 +102,13 @@ def measure_note(
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
     """Return a sentence on the networks at chance among these, as a list of one or none."""
-    count = sum(one.id in selection.at_chance for one in networks)
-    if not count:
+    flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in selection.at_chance]
+    if not flaws:
         return []
+    kinds = flaw_counts(flaws)
     if selection.exclude_chance:
-        return [f"without {count} of {len(networks)} networks at chance"]
-    return [f"at chance, included: {count} of {len(networks)} networks"]
+        return [f"without {len(flaws)} of {len(networks)} networks at chance ({kinds})"]
+    return [f"at chance, included: {len(flaws)} of {len(networks)} networks ({kinds})"]
 
 
 def how_words(

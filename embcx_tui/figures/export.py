@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import struct
 import textwrap
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, suppress
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from embcx_tui.figures.matplotlib_axes import (
@@ -27,10 +33,24 @@ from embcx_tui.figures.matplotlib_axes import (
     draw_scatter,
     marker,
 )
-from embcx_tui.figures.model import Bars, Curves, Dots, Figure, FigureBuilder, Heat, Panels, Scatter, Single
+from embcx_tui.figures.matplotlib_lines import draw_lines, lines_legend
+from embcx_tui.figures.model import (
+    MOST_RUNS_SHOWN,
+    Bars,
+    Curves,
+    Dots,
+    Figure,
+    FigureBuilder,
+    Heat,
+    Lines,
+    Panels,
+    Scatter,
+    Single,
+)
 from embcx_tui.figures.palette import class_names
 from embcx_tui.figures.serialization import figure_csv
 from embcx_tui.store.files import make_folder, publish, reason_of
+from embcx_tui.store.paths import home
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
 
@@ -159,7 +179,7 @@ def draw_preview(
 
 def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi: int = DEFAULT_DPI) -> bytes:
     """Return `figure` as the bytes of an image `width_in` inches wide (None: what suits it); `dpi` is for PNG."""
-    import matplotlib
+    matplotlib = _load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -170,7 +190,7 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         # A class name in a script the font lacks is drawn as boxes; that is no reason for words on stderr.
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # it wants a Literal of every name
+        matplotlib.rcParams.update(_SETTINGS)
         width = width_in or width_of(figure)
         canvas = Canvas(figsize=(width, _height(figure, width)), dpi=dpi, layout="constrained")
         # Points, as everywhere in print: 2 pt around everything.
@@ -180,6 +200,24 @@ def render(figure: Figure, format: Format, *, width_in: float | None = None, dpi
         buffer = io.BytesIO()
         backend.print_figure(buffer, format=format, dpi=dpi, metadata=_METADATA[format])
         return buffer.getvalue()
+
+
+@cache
+def _load_matplotlib() -> ModuleType:
+    """Import matplotlib as if nobody had set it up: figures have settings of their own.
+
+    A notebook's MPLBACKEND is none for a process outside of it, and a `matplotlibrc` (of this folder, of the user) that
+    cannot be decoded ends the import. matplotlib looks into the current folder first: where it is imported that is the
+    one of its own defaults. It needs a place for its list of fonts, which those without a home have in ours.
+    """
+    os.environ.pop("MPLBACKEND", None)
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
+        os.environ.setdefault("MPLCONFIGDIR", str(home() / ".cache" / "matplotlib"))
+    found = find_spec("matplotlib")
+    if found and found.origin:
+        with suppress(OSError), chdir(Path(found.origin).with_name("mpl-data")):
+            return import_module("matplotlib")
+    return import_module("matplotlib")
 
 
 def _harmless(value: T) -> T:
@@ -197,6 +235,8 @@ def width_of(figure: Figure) -> float:
     """Return one column, or two for what does not read at one."""
     if isinstance(figure, Bars):
         return COLUMN_WIDTH_IN * (1 if sum(len(group.bars) for group in figure.groups) <= 12 else 2)
+    if isinstance(figure, Lines):
+        return COLUMN_WIDTH_IN * (1 if len(figure.groups) <= 4 else 2)
     if isinstance(figure, Heat):
         return COLUMN_WIDTH_IN * (1 if len(figure.columns) <= 8 else 2)
     if isinstance(figure, Panels):
@@ -257,7 +297,8 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         canvas.suptitle("\n".join(_fold(figure.title, width, _TITLE_PT)), fontsize=_TITLE_PT, fontweight="bold")
     columns, rows = _grid(figure)
     scatters = [one for one in figure.figures if isinstance(one, Scatter)]
-    shared = len({one.classes for one in scatters}) == 1 and len(scatters) > 1
+    lines = [one for one in figure.figures if isinstance(one, Lines)]
+    shared = (len({one.classes for one in scatters}) == 1 and len(scatters) > 1) or len(lines) > 1
     for place, one in enumerate(figure.figures):
         axes = canvas.add_subplot(rows, columns, place + 1)
         _draw_one(axes, one, width / columns, legend=not shared)
@@ -265,15 +306,22 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
     top = 1.12 * max((axes.get_ylim()[1] for axes in from_zero), default=1.0)
     for axes in from_zero:  # what is compared has one scale
         axes.set_ylim(0, top)
-    if shared and scatters[0].classes:
-        handles = [marker(place) for place in range(len(scatters[0].classes))]
+    handles: list[Any] = []
+    if shared and lines:
+        handles, names = lines_legend(lines[0])
+    elif shared:
+        handles, names = (
+            [marker(place) for place in range(len(scatters[0].classes))],
+            [*class_names(scatters[0].classes)],
+        )
+    if handles:
         title = canvas.legend(
             handles,
-            class_names(scatters[0].classes),
+            names,
             loc="outside lower center",
             ncols=min(len(handles), 10),
             frameon=False,
-            handletextpad=0.1,
+            handletextpad=0.4 if lines else 0.1,
             columnspacing=1.0,
             title=note,
             title_fontproperties={"size": _NOTE_PT},
@@ -299,6 +347,13 @@ def _caption(figure: Figure) -> str:
             parts.append(f"dot: run {figure.highlight}")
         if any(any(bar.flagged) for bar in bars):
             parts.append("! degenerate, not in the mean")
+    lines = figure.figures[0] if isinstance(figure, Panels) and figure.figures else figure
+    if isinstance(lines, Lines):
+        parts.append("line: mean of the runs")
+        if lines.runs > 1:
+            parts.append("band: lowest to highest run" + ", dots: runs" * (lines.runs <= MOST_RUNS_SHOWN))
+        if any(any(bar.flagged) for group in lines.groups for bar in group.bars):
+            parts.append("! degenerate, not in the mean")
     return " · ".join(filter(None, parts))
 
 
@@ -311,6 +366,8 @@ def _draw_one(axes: Axes, figure: Single, width: float, *, legend: bool = True) 
     """Draw one figure on axes about `width` inches wide."""
     if isinstance(figure, Bars):
         draw_bars(axes, figure)
+    elif isinstance(figure, Lines):
+        draw_lines(axes, figure, legend=legend)
     elif isinstance(figure, Scatter):
         draw_scatter(axes, figure, legend=legend)
     elif isinstance(figure, Dots):

@@ -17,10 +17,10 @@ from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots, Heat, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import METHOD_NAMES, activation_index, hidden_layers, layer_tick, network_name, title_of
 from embcx_tui.study.plan import Network
-from embcx_tui.study.settings import CONTROLS, METHODS, SCORE_METHOD
+from embcx_tui.study.settings import CONTROLS, HELD_OUT, METHODS, SCORE_METHOD
 
 # Colours of the controls, which no activation has.
-_CONTROL_COLOURS = {control: 5 + 2 * index for index, control in enumerate(CONTROLS)}
+_CONTROL_COLOURS = {control: 5 + 2 * index for index, control in enumerate((*CONTROLS, HELD_OUT))}
 _QUALITY_NAMES = {"knn_2d": "k-NN accuracy in 2-D"}
 
 
@@ -72,7 +72,7 @@ def relation_note(one: Relation) -> str:
 def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
     """Return complexity over layers, trained networks against controls: a line per run, a panel per activation."""
     selection = select(snapshot, exclude_chance)
-    controls = snapshot.plan.settings.measure.controls
+    controls = snapshot.plan.settings.controls
     panels = []
     every: list[Network] = []
     for activation in snapshot.plan.settings.networks.activations:

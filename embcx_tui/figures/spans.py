@@ -5,8 +5,12 @@ The first frame needs these; the drawings in `figures.cells` come later.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+
+from rich.cells import cell_len
 
 from embcx_tui.figures.palette import Rgb
 
@@ -18,7 +22,7 @@ _SIGNS = {
     "+": "┌┐└┘╭╮╰╯├┤┬┴┼▒±✓",
     "_": "▁▂",
     "o": "●◐°",
-    ".": "○◌□░",
+    ".": "○◌□░┈",
     "#": "▄▅▆▇█▀▓■",
     ":": "▃",
     ">": "▸→▶",
@@ -32,6 +36,25 @@ _SIGNS = {
     "'": "\u2018\u2019",
 }
 ASCII = {sign: ascii for ascii, signs in _SIGNS.items() for sign in signs}
+
+
+@lru_cache(8192)
+def ascii_of(text: str) -> str:
+    """Return `text` in ASCII, as many cells wide: similar signs, letters without their marks, else `?`."""
+    if text.isascii():
+        return text
+    # "0.63 + 0.01" would be read as a sum.
+    return "".join(_ascii_sign(sign) for sign in text.replace(" ± ", " +-"))
+
+
+def _ascii_sign(sign: str) -> str:
+    if sign.isascii():
+        return sign
+    if "\u2800" < sign <= "\u28ff":  # dots of braille
+        return ":"
+    width = cell_len(sign)
+    similar = ASCII.get(sign) or unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    return similar if len(similar) == width else "?" * width
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ LATEST = "last"
 # A folder that has been created or deleted for this long was left behind by a killed process.
 _LEFT_AFTER_S = 3_600.0
 # Keys that studies begun before there was a choice lack, with what they meant then.
-_LATER_KEYS = {"measure.search": "plain"}
+_LATER_KEYS = {"measure.search": "plain", "data.sample_from": "train", "machine.gpu_path": "fast"}
 
 
 def create_study(settings: StudySettings) -> StudyPaths:

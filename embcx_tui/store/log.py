@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from embcx_tui.study import events
+from embcx_tui.study.naming import method_name
 from embcx_tui.study.plan import Plan
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
@@ -60,7 +61,8 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
         case events.WorkerStarted():
             return "info", f"worker {event.pid} started on {event.host}"
         case events.MachineDescribed():
-            return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}"
+            path = f" ({', '.join(f'{part}: {way}' for part, way in event.path.items())})" if event.path else ""
+            return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}{path}"
         case events.DatasetLoaded():
             return "info", f"{event.dataset}: {event.n_train:,} training and {event.n_test:,} test inputs"
         case events.CohortStarted():
@@ -86,7 +88,9 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
                 score += ", not converged"
             return ("warning" if event.degenerate else "info"), f"{name}: {score}"
         case events.LayerFailed():
-            return "error", f"{event.layer_id} could not be measured by {event.method}: {event.reason}"
+            if event.method != SCORE_METHOD:
+                return "warning", f"{event.layer_id}: no picture by {method_name(event.method)}: {event.reason}"
+            return "error", f"{event.layer_id} could not be measured: {event.reason}"
         case events.Noted():
             return event.level, event.text
         case events.WorkerEnded(outcome="complete"):

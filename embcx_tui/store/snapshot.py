@@ -16,10 +16,11 @@ from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
+from embcx_tui.store.machine_records import machine_differences
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
-from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
@@ -124,6 +125,7 @@ class Snapshot:
     accepted: bool = False
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
+    machines: tuple[events.MachineDescribed, ...] = ()
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -160,10 +162,11 @@ class Snapshot:
         status: Status
         if diverged:
             status = "diverged"
-        elif any(key in self.failed for key in keys):
+        elif any((layer, SCORE_METHOD) in self.failed for layer, _ in keys):
             status = "failed"
         elif trained:
-            status = "measured" if measured == len(keys) else "trained"
+            # Where another method failed, a picture is missing and the score is sound.
+            status = "measured" if all(key in self.measured or key in self.failed for key in keys) else "trained"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         epochs, loss, train, test = 0, None, None, None
@@ -173,7 +176,7 @@ class Snapshot:
         if trained:
             epochs, train, test = trained.epochs, trained.train_accuracy, trained.test_accuracy
         dataset = self.datasets.get(network.dataset)
-        chance = bool(trained) and not network.control and is_at_chance(test, dataset)
+        chance = bool(trained) and network.control in (None, HELD_OUT) and is_at_chance(test, dataset)
         flaw = flaw_at_chance(train, dataset) if chance and dataset else None
         return NetworkState(network, status, epochs, loss, train, test, measured, chance, flaw)
 
@@ -183,17 +186,18 @@ class Snapshot:
 
     def sample(self, network: Network) -> events.SampleDrawn | None:
         """Return the sample that a network's layers are measured on."""
-        return self.samples.get(sample_id(network.dataset, network.run))
+        return self.samples.get(network.sample_id)
 
     @property
     def partly_failed(self) -> bool:
-        """True where a network diverged or a layer could not be measured."""
+        """True where a network diverged, a layer could not be measured, or another method failed on one."""
         return bool(self.diverged or self.failed)
 
     @property
     def resumable(self) -> bool:
         """True where a worker would find something to do."""
-        return self.state in ("queued", "stopped", "failed", "lost") or (self.state == "complete" and bool(self.damage))
+        missing = bool(self.damage or self.failed or self.earlier_failed)
+        return self.state in ("queued", "stopped", "failed", "lost") or (self.state == "complete" and missing)
 
     @cached_property
     def damage(self) -> str:
@@ -220,7 +224,7 @@ class Snapshot:
             yield "its first line"
         for words, found in {
             "datasets": [dataset in self.datasets for dataset in settings.data.datasets],
-            "samples": [sample_id(one.dataset, run) in self.samples for one in plan.cohorts for run in one.runs],
+            "samples": [sample_id(one.dataset, *of) in self.samples for one in plan.cohorts for of in one.samples],
             "networks": [one.id in self.trained for one in plan.networks if one.id not in self.diverged],
             "training curves": [one not in self.torn_curves for cohort in plan.cohorts for one in cohort.networks],
             "embeddings": [(layer.id, method) in final for layer in layers for method in settings.measure.methods],
@@ -337,13 +341,16 @@ class _Draft:
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
-                self._values["machine"] = event
+                known: tuple[events.MachineDescribed, ...] = self._values.get("machines", self._before.machines)
+                if all(machine_differences(one, event) for one in known):
+                    known = (*known, event)
+                self._values.update(machine=event, machines=known)
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():
                 self._values["accepted"] = True
             case events.SampleDrawn():
-                self._mapping("samples")[sample_id(event.dataset, event.run)] = event
+                self._mapping("samples")[sample_id(event.dataset, event.run, event.source)] = event
             case events.CohortStarted():
                 self._start_cohort(event)
             case events.CohortSplit():
@@ -353,11 +360,14 @@ class _Draft:
             case events.CheckpointSaved():
                 self._mapping("checkpoints")[event.cohort] = event
             case events.NetworkDiverged():
-                self._mapping("diverged")[event.network] = event
+                for name in (event.network, f"{event.network}-{HELD_OUT}"):
+                    if name in self._before.plan.network_by_id:
+                        self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
+                self._mapping("earlier_failed").pop((event.layer_id, epoch), None)
             case events.LayerFailed(epoch=int(epoch)):
                 self._mapping("earlier_failed")[event.layer_id, epoch] = event
             case events.LayerMeasured():

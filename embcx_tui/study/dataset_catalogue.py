@@ -23,6 +23,20 @@ class StoredFile:
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    def at(self, folder: Path) -> Path:
+        """Return where the file lies in the data folder: under its own name where it has no other.
+
+        MNIST's files are also passed on with a dot (`train-images.idx3-ubyte`), and a browser may unpack one and leave
+        it the name of the packed file, which its size then tells.
+        """
+        own = folder / self.path
+        if file_exists(own) or "-idx" not in self.name:
+            return own
+        dotted = folder / self.path.replace("-idx", ".idx")
+        unpacked = () if own.suffix == ".gz" else (Path(f"{own}.gz"), Path(f"{dotted}.gz"))
+        found = (dotted, *(path for path in unpacked if file_exists(path) and path.stat().st_size == self.size))
+        return next((path for path in found if file_exists(path)), own)
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
@@ -41,7 +55,7 @@ class DatasetFile:
 
         That is the first complete form, else the first of which a file exists, else the distributed file.
         """
-        forms = [tuple((file, file_exists(folder / file.path)) for file in form) for form in self.forms]
+        forms = [tuple((file, file_exists(file.at(folder))) for file in form) for form in self.forms]
         for enough in (all, any):
             for form in forms:
                 if enough(exists for _, exists in form):
@@ -76,7 +90,9 @@ def absolute_dataset(name: str, base: Path) -> str:
     path = Path(name.removeprefix(FILE_PREFIX))
     with suppress(RuntimeError):  # "~nobody/": there is no such user
         path = path.expanduser()
-    return FILE_PREFIX + str(base.absolute() / path)
+    with suppress(OSError):  # the current folder is gone: a path that is not whole is refused later
+        path = base.absolute() / path
+    return FILE_PREFIX + str(path)
 
 
 def with_absolute_datasets(values: dict[str, Any], base: Path) -> dict[str, Any]:

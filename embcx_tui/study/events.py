@@ -88,7 +88,9 @@ class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
-    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. Of a GPU:
+    `driver`, `capability` (`9.0`) and `uuid`, CUDA's, and `path`, how it computes each part, such as `{"descents":
+    "Triton"}`. `precision` is torch's for products of float32 (`highest`: no TF32). Earlier studies have none of these.
     """
 
     kind: Literal["machine"] = "machine"
@@ -98,6 +100,11 @@ class MachineDescribed(Event):
     versions: dict[str, str]
     calibration: dict[str, float] = {}
     processor: dict[str, str] = {}
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+    precision: str = ""
+    path: dict[str, str] = {}
 
 
 class DatasetLoaded(Event):
@@ -127,11 +134,15 @@ class StudyAccepted(Event):
 
 
 class SampleDrawn(Event):
-    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
+    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features].
+
+    Drawn from the training or the test inputs (`source`), in which `index` counts.
+    """
 
     kind: Literal["sample"] = "sample"
     dataset: str
     run: Count
+    source: Literal["train", "test"] = "train"
     points: Count
     file: SealedFile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -22,12 +23,16 @@ Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
 Search = Literal["annealed", "plain"]
+GpuPath = Literal["fast", "plain"]
 Control = Literal["untrained", "shuffled"]
+SampleFrom = Literal["train", "test", "both"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 METHODS: tuple[Method, ...] = get_args(Method)
 CONTROLS: tuple[Control, ...] = get_args(Control)
+# The trained networks again, measured on test inputs: the control that `data.sample_from = "both"` adds.
+HELD_OUT = "held-out"
 # The method whose exact KL is the complexity of a layer; every study has it.
 SCORE_METHOD: Method = "tsne"
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -94,7 +99,11 @@ class Section(BaseModel):
 
 class DataSettings(Section):
     datasets: Several[Dataset] = Field(default=("mnist",), description="datasets to train on")
-    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="training inputs per class in the sample")
+    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="inputs per class in the sample")
+    sample_from: SampleFrom = Field(
+        default="train",
+        description="inputs of the sample: train, test (never trained on), or both, with test inputs as a control",
+    )
     train_limit: int = Field(default=0, ge=0, le=10_000_000, description="training inputs used; 0: all")
 
 
@@ -135,6 +144,9 @@ class MachineSettings(Section):
         default="auto", description="auto, cpu, cuda or cuda:N"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="the study's seed; every random stream derives from it")
+    gpu_path: GpuPath = Field(
+        default="fast", description="fast: Triton and CUDA graphs where they work; plain: neither, much slower"
+    )
 
 
 class StudySettings(Section):
@@ -152,6 +164,11 @@ class StudySettings(Section):
         """Trained networks asked for (controls not counted)."""
         grid = self.networks
         return len(self.data.datasets) * len(grid.depths) * len(grid.activations) * grid.runs
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The controls that are measured: those of `measure.controls`, then the held-out one where it is asked for."""
+        return (*self.measure.controls, *((HELD_OUT,) if self.data.sample_from == "both" else ()))
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -178,17 +195,23 @@ class StudySettings(Section):
         known = CATALOGUE[dataset]
         used = min(known.n_train, self.data.train_limit or known.n_train)
         # The smallest class of the inputs that are used is at most as large as the average one.
-        per_class = min(known.smallest_class, used // len(known.classes))
-        if self.data.samples_per_class > per_class:
-            raise PydanticCustomError(
-                "data.samples_per_class",
-                "the smallest class of {dataset} has {most}{per_class} training inputs",
-                {
-                    "dataset": dataset,
-                    "most": "at most " if used < known.n_train else "",
-                    "per_class": f"{per_class:,}",
-                },
-            )
+        held = {
+            "training": (min(known.smallest_class, used // len(known.classes)), used == known.n_train),
+            "test": (known.n_test // len(known.classes), False),
+        }
+        for part in {"train": ("training",), "test": ("test",), "both": ("training", "test")}[self.data.sample_from]:
+            per_class, exact = held[part]
+            if self.data.samples_per_class > per_class:
+                raise PydanticCustomError(
+                    "data.samples_per_class",
+                    "the smallest class of {dataset} has {most}{per_class} {part} inputs",
+                    {
+                        "dataset": dataset,
+                        "most": "" if exact else "at most ",
+                        "per_class": f"{per_class:,}",
+                        "part": part,
+                    },
+                )
         if self.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise PydanticCustomError(
                 "measure.perplexity",
@@ -269,20 +292,23 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the tables of a study file, not yet validated; raises RequestError."""
+    where = safe_text(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RequestError(f"{safe_text(path)}: cannot be read (it is not a plain file)")
-        size = status.st_size
-        if size > MAX_STUDY_FILE_BYTES:
-            raise RequestError(f"{safe_text(path)}: {size:,} bytes is no study file (at most {MAX_STUDY_FILE_BYTES:,})")
-        raw = path.read_bytes()
+        # A pipe or a device would keep its reader waiting, unless the shell made it: run <(generate-a-study)
+        if not stat.S_ISREG(path.stat().st_mode) and not str(path).startswith(("/dev/fd/", "/dev/stdin")):
+            raise RequestError(f"{where}: cannot be read (it is not a plain file)")
+        with path.open("rb") as file:
+            raw = file.read(MAX_STUDY_FILE_BYTES + 1)
     except OSError as error:
-        raise RequestError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
+        raise RequestError(f"{where}: cannot be read ({error.strerror})") from None
+    if len(raw) > MAX_STUDY_FILE_BYTES:
+        raise RequestError(f"{where}: a text of more than {MAX_STUDY_FILE_BYTES:,} bytes is no study file")
     try:
-        return parse_toml(raw.decode("utf-8"))
+        return parse_toml(raw.decode("utf-8-sig"))  # Windows' editors begin a text with a mark
     except UnicodeDecodeError:
-        raise RequestError(f"{safe_text(path)}: not UTF-8 text; a study file is TOML") from None
+        raise RequestError(f"{where}: not UTF-8 text; save it as UTF-8 (a study file is TOML)") from None
+    except SettingsError as error:
+        raise RequestError(f"{where}: {error}") from None
 
 
 def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -323,8 +349,21 @@ def parse_typed_value(raw: str, is_list: bool) -> Any:
     except (tomllib.TOMLDecodeError, RecursionError):
         pass
     if is_list:
-        return [parse_typed_value(part.strip(), is_list=False) for part in raw.strip("[]").split(",") if part.strip()]
+        return [parse_typed_value(part, is_list=False) for part in split_list(raw.strip("[]"))]
+    if re.fullmatch(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", raw, re.IGNORECASE):
+        return float(raw)  # .01 and 1., which are no numbers in TOML
     return raw
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of `text` between commas; those in the path of a `file:` dataset divide nothing."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if parts and parts[-1].startswith(FILE_PREFIX) and not parts[-1].endswith(".npz"):
+            parts[-1] += f",{part.rstrip()}"
+        elif part.strip():
+            parts.append(part.strip())
+    return parts
 
 
 def to_toml(settings: StudySettings) -> str:

@@ -13,6 +13,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.color import Color
 from textual.command import CommandList, CommandPalette, Provider
+from textual.driver import Driver
 from textual.events import Event, Paste, Resize
 from textual.filter import LineFilter, Monochrome
 from textual.screen import Screen
@@ -22,6 +23,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
+from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
 from embcx_tui.tui.key_queue import KeyQueue
@@ -130,6 +132,9 @@ class EmbcxApp(App[None]):
             self._line_filters.append(Colourless(lambda: Color.parse(self.current_theme.background or "#000000").rgb))
         if not self.abilities.unicode:
             self._line_filters.append(Asciified())
+
+    def get_driver_class(self) -> type[Driver]:
+        return TerminalDriver
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""

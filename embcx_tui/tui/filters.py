@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from rich.cells import cell_len
 from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from embcx_tui.figures.spans import ASCII
+from embcx_tui.figures.spans import ascii_of
 
 RGB = tuple[int, int, int]
 
@@ -50,25 +48,6 @@ class Colourless(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         behind = self._background()
         return [Segment(text, colourless(style, behind) if style else _PLAIN) for text, style, _ in segments]
-
-
-@lru_cache(8192)
-def ascii_of(text: str) -> str:
-    """Return `text` in ASCII, as many cells wide: similar signs, letters without their marks, else `?`."""
-    if text.isascii():
-        return text
-    # "0.63 + 0.01" would be read as a sum.
-    return "".join(_ascii_sign(sign) for sign in text.replace(" ± ", " +-"))
-
-
-def _ascii_sign(sign: str) -> str:
-    if sign.isascii():
-        return sign
-    if "\u2800" < sign <= "\u28ff":  # dots of braille
-        return ":"
-    width = cell_len(sign)
-    similar = ASCII.get(sign) or unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    return similar if len(similar) == width else "?" * width
 
 
 class Asciified(LineFilter):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from textual.app import App
 
 from embcx_tui.store.paths import StudyPaths, studies_folder
+from embcx_tui.study.dataset_catalogue import file_exists
 from embcx_tui.study.seeds import STUDY_ID
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import preferences, theme
@@ -97,7 +98,7 @@ class Session:
         if not STUDY_ID.fullmatch(self.remembered.study):
             return None
         paths = StudyPaths(studies_folder() / self.remembered.study)
-        return paths if paths.study_file.exists() else None
+        return paths if file_exists(paths.study_file) else None
 
     def recall(self, screen: ModeScreen, study: StudyPaths) -> None:
         """Give a screen what it remembered of `study`: once, with the study's first snapshot."""

@@ -24,9 +24,9 @@ class StudyRow:
     """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
-    `at_chance` count networks, `failed` layers. `settings` is None where the study's file cannot be read; `reason`
-    says why, or why its worker failed. `damage` says what of the study was lost, `resumable` whether
-    a worker would find something to do.
+    `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` which methods failed on how many
+    layers. `settings` is None where the study's file cannot be read; `reason` says why, or why its worker failed.
+    `damage` says what of the study was lost, `resumable` whether a worker would find something to do.
     """
 
     paths: StudyPaths
@@ -43,7 +43,8 @@ class StudyRow:
     scores: tuple[tuple[str, float], ...] = ()
     diverged: int = 0
     at_chance: int = 0
-    failed: int = 0
+    flaws: str = ""
+    failed: tuple[str, ...] = ()
     device: str = ""
     host: str = ""
     reason: str = ""
@@ -54,6 +55,8 @@ class StudyRow:
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     """Return the row of a study; `created` is used where its journal has no time."""
     from embcx_tui.analysis.forecast import progress
+    from embcx_tui.analysis.formatting import missing_pictures, unscored_layers
+    from embcx_tui.analysis.selection import flaw_counts
 
     settings = snapshot.plan.settings
     done = progress(snapshot)
@@ -72,7 +75,8 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         scores=_scores(snapshot),
         diverged=len(snapshot.diverged),
         at_chance=sum(state.at_chance for state in snapshot.networks.values()),
-        failed=len(snapshot.failed),
+        flaws=flaw_counts(state.flaw for state in snapshot.networks.values()),
+        failed=unscored_layers(snapshot) + missing_pictures(snapshot),
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",

@@ -16,10 +16,11 @@ from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, StudyReader
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.dataset_catalogue import file_exists
+from embcx_tui.study.errors import EmbcxError, error_line
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.lru_cache import LruCache
-from embcx_tui.tui.messages import StudiesRead, StudyRead, StudyUnreadable, TelemetryRead
+from embcx_tui.tui.messages import Say, StudiesRead, StudyRead, StudyUnreadable, TelemetryRead
 from embcx_tui.tui.study_row import StudyRow, row_of, unreadable_row
 
 # How often the open study is read: a worker writes one line per epoch, and users notice a second.
@@ -86,7 +87,7 @@ class Readers:
         """Return the reader of a study that is opened. Raises StoreError where there is no such study any more."""
         with self._lock:
             reader = self._opened.pop(paths.id) or self._listed.pop(paths.id, None)
-            reader = reader if reader and paths.study_file.exists() else SharedReader(paths)
+            reader = reader if reader and file_exists(paths.study_file) else SharedReader(paths)
             self._opened[paths.id] = reader
             return reader
 
@@ -184,15 +185,21 @@ class StudyWatcher:
         reader = StudiesReader(self._readers)
         last: tuple[StudyRow, ...] | None = None
         complete = False
+        said = ""
         while True:
             self._wake.clear()
-            steps = await asyncio.to_thread(reader.read)
-            while (step := await asyncio.to_thread(next, steps, None)) is not None:
-                rows, whole = step
-                # While it is read again, a half-read list must not replace a whole one.
-                if (whole or not complete) and (rows != last or whole != complete):
-                    self._post(StudiesRead(rows, whole))
-                    last, complete = rows, complete or whole
+            steps = reader.read()
+            try:
+                while (step := await asyncio.to_thread(next, steps, None)) is not None:
+                    rows, whole = step
+                    # While it is read again, a half-read list must not replace a whole one.
+                    if (whole or not complete) and (rows != last or whole != complete):
+                        self._post(StudiesRead(rows, whole))
+                        last, complete = rows, complete or whole
+            except OSError as error:  # a folder that may not be entered
+                if error_line(error) != said:
+                    said = error_line(error)
+                    self._post(Say(said, "error"))
             await self._sleep(STUDIES_EVERY_S)
 
     async def follow_study(self, paths: StudyPaths) -> None:

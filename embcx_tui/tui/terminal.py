@@ -16,6 +16,10 @@ from typing import NamedTuple
 GRACE_S = 1.2
 # What a shell reports for a process that SIGHUP ended.
 HANGUP_EXIT = 128 + signal.SIGHUP
+# The only variables of Textual that the application follows: others are for those who develop with it, open files or
+# end it where they hold nonsense.
+_FOLLOWED = ("ANIMATIONS", "FPS", "DISABLE_KITTY_KEY", "SMOOTH_SCROLL", "DIM_FACTOR", "COLOR_SYSTEM")
+_COLOUR_SYSTEMS = ("auto", "standard", "256", "truecolor")
 # How often the terminal is checked where the kernel sends no hangup event (macOS sends none for terminals).
 _LOOK_EVERY_MS = 1_000
 
@@ -56,13 +60,27 @@ def colour_depth() -> int:
 
 def unusable() -> str | None:
     """Return one line that says why the application cannot be shown here and what to use; None where it can."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return "embcx-tui: the application needs a terminal; without one use: embcx-tui list, run, show --json"
     term = os.environ.get("TERM", "")
     if term in ("", "dumb", "unknown"):
         said = f"TERM={term}" if term else "TERM is not set"
         return f"embcx-tui: this terminal cannot show the application ({said}); use: embcx-tui list, run, logs -f"
     return None
+
+
+def ignore_foreign_settings() -> None:
+    """Take out of the environment what would mislead Textual; call it before Textual is imported."""
+    for name in [name for name in os.environ if name == "TEXTUAL" or name.startswith("TEXTUAL_")]:
+        if name.removeprefix("TEXTUAL_") not in _FOLLOWED:
+            del os.environ[name]
+    if os.environ.get("TEXTUAL_COLOR_SYSTEM") not in _COLOUR_SYSTEMS:
+        os.environ.pop("TEXTUAL_COLOR_SYSTEM", None)
+    # A terminal knows its size, and tells when it changes. Only where it does not (a serial line) do these say it.
+    with contextlib.suppress(OSError, ValueError):
+        if all(os.get_terminal_size(sys.stdout.fileno())):
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
 
 
 class TerminalWatch:

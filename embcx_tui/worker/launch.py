@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,11 @@ import psutil
 from embcx_tui.store import lock
 from embcx_tui.store.files import make_folder, reason_of
 from embcx_tui.store.library import create_study, delete_study
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, data_folder, home
 from embcx_tui.store.plain_files import open_plain
 from embcx_tui.store.processes import worker_process
 from embcx_tui.store.snapshot import StudyReader, read_study
-from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
+from embcx_tui.study.errors import EmbcxError, RequestError, StoreError, import_failure
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import is_whole
@@ -33,7 +36,11 @@ START_PATIENCE_S = 60.0
 _POLL_S = 0.02
 # The last line of a worker's output is sought in so many bytes.
 _LOG_BYTES = 65_536
+# A process that has ended can have left its standard error to another, which writes nothing more of it.
+_LAST_WORDS_S = 1.0
 _WORKER = "embcx_tui.worker"
+# NVIDIA's driver: CUDA's part, and the one that describes GPUs. Containers may have one alone.
+_DRIVER_LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
 
 # Workers by study folder, kept so that an ended worker is reaped and leaves no zombie while the application runs.
 _started: dict[Path, subprocess.Popen[bytes]] = {}
@@ -42,6 +49,24 @@ _started: dict[Path, subprocess.Popen[bytes]] = {}
 def _command(module: str, *arguments: str) -> list[str]:
     # -P: a file named like one of our modules in the current directory must not be imported instead.
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the numerics process.
+
+    Where this user's home cannot be written (a container, a service) the libraries keep their caches in ours: without
+    the machine code of an earlier process each would compile for half a minute. Likewise where no folder is for
+    temporary files, which torchvision wants when it is imported.
+    """
+    places: dict[str, Path] = {}
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # Path's raises where nobody knows the home
+        places = {"HOME": home(), "EMBCX_HOME": home(), "EMBCX_DATA_DIR": data_folder()}
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        places["TMPDIR"] = home() / "temporary"
+        make_folder(places["TMPDIR"])
+    return {"LOGNAME": "embcx", **os.environ, **{name: str(folder) for name, folder in places.items()}}
 
 
 def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambda paths: None) -> StudyPaths:
@@ -54,12 +79,29 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
     try:
         created(paths)
         await_acceptance(start(paths))
-    except (EmbcxError, KeyboardInterrupt):
+    except (EmbcxError, KeyboardInterrupt) as error:
         _abandon(paths)
+        said = _keep_log(paths, str(error))
         with contextlib.suppress(EmbcxError):
             delete_study(paths)
+        if said != str(error):
+            raise (StoreError if isinstance(error, StoreError) else RequestError)(said) from None
         raise
     return paths
+
+
+def _keep_log(paths: StudyPaths, said: str) -> str:
+    """Keep the log of a study that is deleted again; return what is said of its end, with the place of the log."""
+    kept = home() / "refused" / paths.worker_log.name
+    try:
+        if not paths.worker_log.stat().st_size:
+            return said
+        make_folder(kept.parent)
+        paths.worker_log.replace(kept)
+    except (OSError, StoreError):
+        return said
+    shown = safe_text(kept)
+    return said.replace("worker.log", shown) if "worker.log" in said else f"{said}; {shown} has its output"
 
 
 def _abandon(paths: StudyPaths) -> None:
@@ -123,6 +165,7 @@ def start(paths: StudyPaths) -> StudyReader:
             stderr=log,
             cwd=paths.root,
             start_new_session=True,
+            env=_environment(),
         )
     except OSError as error:
         raise StoreError(f"the worker of study {paths.id} cannot be started ({error.strerror})") from None
@@ -185,12 +228,12 @@ def ask(
     """
     answer: dict[str, Any] = {}
     command = _command(module, *arguments)
-    # A file takes any number of warnings; a full pipe that nobody reads would block the process.
-    with (
-        tempfile.TemporaryFile() as stderr,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr) as process,
-    ):
-        assert process.stdout is not None
+    pipe, last_lines = subprocess.PIPE, deque[bytes](maxlen=5)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=_environment()) as process:
+        assert process.stdout is not None and process.stderr is not None
+        # Read beside: a full pipe that nobody reads would block the process.
+        listener = threading.Thread(target=last_lines.extend, args=(process.stderr,), daemon=True)
+        listener.start()
         try:
             for line in process.stdout:
                 if decoded := _json_object(line):
@@ -201,13 +244,32 @@ def ask(
         except BaseException:
             process.kill()
             raise
-        stderr.seek(0)
-        errors = stderr.read().decode(errors="replace").strip().splitlines()
+        listener.join(_LAST_WORDS_S)
+    errors = b"".join(last_lines).decode(errors="replace").strip().splitlines()
     if "error" in answer:
         raise RequestError(safe_text(answer["error"]))
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer
+
+
+def gpu_problem() -> str:
+    """Return why torch cannot use a GPU that is here, in one line; empty where nothing is amiss.
+
+    Takes seconds where NVIDIA's driver is installed, for torch is asked in the numerics process; none elsewhere. Raises
+    RequestError where that process fails.
+    """
+    if not any(_is_library(name) for name in _DRIVER_LIBRARIES):
+        return ""
+    return str(ask("gpu").get("problem", ""))
+
+
+def _is_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
@@ -219,6 +281,10 @@ def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:
         answer = query(*arguments)
     except EmbcxError as error:
         answer = {"error": str(error)}
+    except Exception as error:
+        if not (broken := import_failure(error)):
+            raise
+        answer = {"error": broken}
     print(json.dumps({**answer, "done": True}), flush=True)
     return 2 if "error" in answer else 0
 

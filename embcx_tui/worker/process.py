@@ -14,13 +14,14 @@ from types import FrameType
 
 import psutil
 
+from embcx_tui.compute.precision import clear_environment
 from embcx_tui.store.files import remove_temporaries
 from embcx_tui.store.library import created_at
 from embcx_tui.store.lock import StudyLock
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, triton_cache
 from embcx_tui.store.processes import boot_id, process_start
 from embcx_tui.store.pulse import Pulse
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import DeviceFailed, EmbcxError, import_failure
 from embcx_tui.study.events import Noted, StudyCreated, WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
@@ -74,12 +75,23 @@ def run_study(root: Path) -> int:
     if not journal.snapshot.created:  # its line was lost
         journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
     with _record_end(journal) as outcome:
+        prepare_environment()
         from embcx_tui.worker.run import compute_study
 
         outcome.extend(compute_study(journal, stop))
     pulse.end()
     code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
+
+
+def prepare_environment() -> None:
+    """Set what libraries read from the environment, before they are loaded: float32 products, Triton's cache.
+
+    A cache of our own: a home that cannot be written or executed from is common where GPUs are, the studies' folder is
+    known to be good.
+    """
+    os.environ.setdefault("TRITON_CACHE_DIR", str(triton_cache()))
+    clear_environment()
 
 
 @contextmanager
@@ -89,7 +101,7 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
     try:
         yield outcome
     except Exception as error:  # the edge of the process: worker.log has the traceback, the journal one line
-        if not isinstance(error, EmbcxError):
+        if not isinstance(error, EmbcxError) or error.__cause__:
             traceback.print_exc()
         outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
@@ -98,15 +110,24 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
 
 
 def failure_reason(error: Exception) -> str:
-    """Return one line for the user on the error that ended a study: a full disk, exhausted memory, or a defect.
+    """Return one line for the user on the error that ended a study: a library that cannot be imported, a full disk,
+    exhausted memory, or a defect.
 
     An EmbcxError (no such device, changed data, a network that exhausts the device's memory alone) says it itself.
     """
+    if isinstance(error, DeviceFailed):
+        return f"{error}; resume goes on from what is saved"
     if isinstance(error, EmbcxError):
         return str(error)
+    if broken := import_failure(error):
+        return f"{broken}; worker.log has the details"
     if isinstance(error, OSError):
         file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
         return f"{error.strerror or error}{file}; resume goes on from the last checkpoint"
     if isinstance(error, MemoryError):
         return "out of memory; resume goes on from the last checkpoint"
-    return f"a defect of embcx-tui ({type(error).__name__}); worker.log has the details"
+    from embcx_tui.compute.device_errors import device_failure, is_device_error  # imports torch
+
+    if is_device_error(error):  # where no guard expected one: a lost device fails anywhere
+        return failure_reason(device_failure("the device", "computing", error))
+    return f"a defect of embcx-tui ({type(error).__name__}: {safe_text(error, 120)}); worker.log has the details"

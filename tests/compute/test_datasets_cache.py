@@ -181,3 +181,30 @@ def test_digits_and_files_do_not_import_torchvision(tmp_path: Path) -> None:
         "sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("dotted", [True, False])
+@pytest.mark.parametrize("form", ["packed", "plain", "plain under the packed name", "mixed"])
+def test_mnist_under_the_names_that_others_give_it(data: Path, cache: Path, form: str, dotted: bool) -> None:
+    wanted = load("mnist", data, cache / "before")
+    for number, path in enumerate(sorted((data / "MNIST" / "raw").iterdir())):
+        plain = form != "packed" and (form != "mixed" or number % 2 == 0)
+        content = gzip.decompress(path.read_bytes()) if plain else path.read_bytes()
+        name = path.name.removesuffix(".gz") if form == "plain" else path.name
+        path.unlink()
+        path.with_name(name.replace("-idx", ".idx") if dotted else name).write_bytes(content)
+    names = sorted(path.name for path in (data / "MNIST" / "raw").iterdir())
+    found = load("mnist", data, cache)
+    for part in ("x_train", "y_train", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(wanted, part))
+    assert all(file.state == "ok" for file in datasets.check("mnist", data).files)
+    assert sorted(path.name for path in (data / "MNIST" / "raw").iterdir()) == names
+
+
+def test_a_damaged_file_under_another_name_is_said_by_that_name(data: Path, cache: Path) -> None:
+    path = data / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    flipped = bytearray(gzip.decompress(path.read_bytes()))
+    flipped[-1] ^= 1
+    path.unlink()
+    path.with_name("t10k-labels.idx1-ubyte").write_bytes(bytes(flipped))
+    assert "t10k-labels.idx1-ubyte is damaged (wrong checksum)" in refusal("mnist", data, cache)

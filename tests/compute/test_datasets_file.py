@@ -124,6 +124,32 @@ def test_labels_become_class_numbers_in_sorted_order(
     np.testing.assert_array_equal(order[found.y_test], kinds)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels"),
+     ("x", "Y", "X_test", "Y_test"), ("X", "labels", "x_test", "test_labels")],
+)  # fmt: skip
+def test_names_that_other_tools_give_are_understood(tmp_path: Path, names: tuple[str, ...]) -> None:
+    arrays: dict[str, ArrayLike] = dict(zip(names, (X, Y, X[:9], Y[:9]), strict=True))
+    found, wanted = loaded(tmp_path, **arrays), loaded(tmp_path, X=X, y=Y, X_test=X[:9], y_test=Y[:9])
+    for part in ("x_train", "y_train", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(wanted, part))
+    # Where our own name is there, another array of a similar meaning is one of the others, which are ignored.
+    if "X" in names or "x" in names:
+        return
+    assert loaded(tmp_path, **{**arrays, "X": X[::-1], "y": Y[::-1]}).y_train[0] == Y[-1]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "?", "i8"])
+def test_one_hot_labels_and_whole_floats_are_classes(tmp_path: Path, dtype: str) -> None:
+    rows = np.eye(4)[Y + 1].astype(dtype)  # a column of its own for a class that never occurs
+    found = loaded(tmp_path, X=X, y=rows, X_test=X[:9], y_test=rows[:9])
+    assert found.classes == ("1", "2", "3")
+    np.testing.assert_array_equal(found.y_train, Y)
+    np.testing.assert_array_equal(found.y_test, Y[:9])
+    assert loaded(tmp_path, X=X, y=Y.astype("f8")).classes == ("0", "1", "2")
+
+
 def test_without_a_test_set_a_tenth_of_each_class_is_set_aside_always_the_same(tmp_path: Path) -> None:
     y = np.repeat(np.arange(4), [9, 10, 25, 400])
     x = np.arange(len(y) * 3, dtype=np.float32).reshape(-1, 3)
@@ -178,22 +204,30 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"X": X}, "there is no array y in it (it holds X)"),
     ({"X": X, "y": Y, "X_test": X}, "there is no array y_test"),
     ({"X": X, "y": Y, "y_test": Y}, "there is no array X_test"),
-    ({"X": X, "y": Y, "x_test": X, "y_test": Y}, "it holds 'x_test'; did you mean 'X_test'?"),
+    ({"X": X, "y": Y, "x_test": X}, "there is no array y_test"),
+    ({"X": X, "y": Y, "x_tests": X}, "it holds 'x_tests'; did you mean 'X_test'?"),
+    ({"x_train": X, "images": X, "y": Y}, "it holds x_train and images, which mean the same; call the one that"),
     ({"X": X, "y": Y, "Xtest": X}, "did you mean 'X_test'?"),
     ({"X": X, "y": Y, "groups": Y}, "did you mean 'group'?"),
     ({"X": X, "y": Y, "group": Y, "house": Y}, "both group and house"),
     ({"X": X, "y": Y, "group": Y[:5]}, "group is [5] of int64; 60 whole numbers"),
     ({"X": X, "y": Y, "group": Y + 0.5}, "group is [60] of float64"),
     ({"X": X, "y": Y, "group": np.zeros(60, int)}, "no inputs can be set aside for testing"),
-    ({"X": X[:6], "y": Y[:6]}, "at most 1 in 10 of each class); add X_test and y_test"),
+    ({"X": X[:6], "y": Y[:6]}, "at most 1 in 10 of each class, and the largest has 2); add X_test and y_test"),
     ({"X": X[0, 0, 0], "y": Y}, "X is [3]; [n, d]"),
     ({"X": X.reshape(60, 5, 2, 2, 3), "y": Y}, "X is [60, 5, 2, 2, 3]"),
     ({"X": X[:0], "y": Y[:0]}, "X holds 0 inputs of 60 values"),
     ({"X": X[:, :0], "y": Y}, "X holds 60 inputs of 0 values"),
     ({"X": np.zeros((2, 300_000), np.uint8), "y": Y[:2]}, "2 inputs of 300,000 values"),
     ({"X": X, "y": Y[:-1]}, "y is [59]; X has 60 inputs"),
-    ({"X": X, "y": np.eye(60)}, "y is [60, 60]"),
-    ({"X": X, "y": Y.astype(float)}, "y is float64; whole numbers or text"),
+    ({"X": X, "y": np.eye(59)}, "y is [59, 59]; X has 60 inputs"),
+    ({"X": X, "y": np.eye(60) + 0.5}, "y is [60, 60] and not one-hot (a single 1 in each row)"),
+    ({"X": X, "y": np.zeros((60, 3))}, "not one-hot"),
+    ({"X": X, "y": 2 * np.eye(3)[Y]}, "not one-hot"),
+    ({"X": X, "y": np.eye(3)[Y] - 1}, "not one-hot"),
+    ({"X": X, "y": Y + 0.5}, "y is float64 with fractions; whole numbers or text"),
+    ({"X": X, "y": np.where(Y, 1.0, np.nan)}, "with fractions"),
+    ({"X": X, "y": Y * 1e300}, "with fractions"),
     ({"X": X, "y": Y.astype("M8[s]")}, "y holds datetime64[s]"),
     ({"X": X * 1j, "y": Y}, "X is complex128; uint8 or floating point"),
     ({"X": X.astype("U3"), "y": Y}, "X is <U3; uint8"),
@@ -203,9 +237,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"X": X, "y": np.zeros(60, int)}, "y has 1 classes (0); 2 to 1,000"),
     ({"X": np.zeros((1_200, 2)), "y": np.arange(1_200)}, "y has 1,200 classes"),
     ({"X": X, "y": np.array(["a", "a\x07", "b"])[Y]}, "two classes are both shown as 'a'"),
-    ({"X": np.where(X > 250, np.nan, X), "y": Y}, "training inputs hold values that are not finite"),
-    ({"X": X * 1e300, "y": Y}, "not finite"),
-    ({"X": X * np.float32(1e36), "y": Y}, "out of range; rescale"),
+    (
+        {"x": np.where(np.arange(60)[:, None] % 20 == 7, np.nan, X[:, 0, 0]), "y": Y},
+        "x holds values that are not finite (NaN, infinite) in 3 of 60 inputs, first in number 7; leave",
+    ),
+    (
+        {"X": X / 255 * 4e300, "y": Y},
+        "values up to 4e+300, out of float32's range; multiply X and X_test by 1e-301",
+    ),
+    (
+        {"X": X / 255 * 2e-200, "y": Y},
+        "values up to 2e-200, out of float32's range; multiply X and X_test by 1e+200",
+    ),
+    ({"X": X * np.float32(1e36), "y": Y}, "out of range; rescale them: subtract 1.2"),
     ({"X": np.ones_like(X), "y": Y}, "all training inputs are the same"),
     ({"X": X, "y": Y, "X_test": X[:, :4], "y_test": Y}, "X is [60, 5, 4, 3], X_test [60, 4, 4, 3]"),
     ({"X": X, "y": Y, "X_test": X / 255, "y_test": Y}, "X is kept as uint8, X_test as float32"),

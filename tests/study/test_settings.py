@@ -152,6 +152,8 @@ def test_a_file_that_is_no_study_file_is_one_clear_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(RequestError, match="cannot be read"):
         read_study_file(tmp_path)
+    with pytest.raises(RequestError, match="cannot be read"):
+        read_study_file(tmp_path / "missing.toml")
 
 
 def test_presets_are_sound_and_the_demo_comes_first() -> None:
@@ -171,3 +173,30 @@ def test_fig2_is_the_papers_figure() -> None:
     assert settings.networks.width == 100
     assert settings.networks.runs == 5
     assert set(settings.networks.activations) == {"logsig", "tanh", "softsign", "relu"}
+
+
+def test_a_mark_before_the_text_is_no_mistake_and_a_mistake_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "windows.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "bom"\n')
+    assert read_study_file(path) == {"name": "bom"}
+    path.write_text("[networks\n")
+    with pytest.raises(RequestError, match=r"windows.toml: not a TOML file: .*line 1"):
+        read_study_file(path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("file:/a,b.npz", ["file:/a,b.npz"]),
+        ("file:/a, b.npz, mnist", ["file:/a, b.npz", "mnist"]),
+        ("digits, file:/a,,b.npz,file:c.npz", ["digits", "file:/a,,b.npz", "file:c.npz"]),
+        ("mnist,svhn,", ["mnist", "svhn"]),
+    ],
+)
+def test_a_comma_in_a_path_divides_nothing(typed: str, wanted: list[str]) -> None:
+    assert apply_overrides({}, [f"data.datasets={typed}"])["data"]["datasets"] == wanted
+
+
+@pytest.mark.parametrize(("typed", "wanted"), [(".01", 0.01), ("1.", 1.0), ("-.5e-3", -0.0005), ("1e-2", 0.01)])
+def test_numbers_as_people_write_them(typed: str, wanted: float) -> None:
+    assert apply_overrides({}, [f"training.learning_rate={typed}"])["training"]["learning_rate"] == wanted

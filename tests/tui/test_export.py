@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from embcx_tui.tui.export import save
+from embcx_tui.tui.export.dialog import SCREEN_TEXT, _ChoiceField
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions
 from embcx_tui.tui.preferences import read_remembered
 from tests.fake_studies import FakeStudy, make_study, settings_of
-from tests.tui.pilot import opened, sees, sees_no, text_of
+from tests.tui.pilot import opened, sees, sees_no, text_of, until
+
+NOT_ROOT = pytest.mark.skipif(os.getuid() == 0, reason="root may enter every folder")
 
 
 @pytest.fixture
@@ -69,6 +73,35 @@ async def test_an_error_is_one_line(study: FakeStudy, monkeypatch: pytest.Monkey
         assert "\x1b" not in text
         await pilot.press("escape")
         await sees_no(pilot, "disk full")
+
+
+@pytest.mark.parametrize("figure", [True, False])
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        ("a" * 300, "File name too long"),
+        ("~nobodyhere/x", "there is no home folder of that name"),
+        pytest.param(
+            "{denied}/x",
+            "Permission denied",
+            marks=pytest.mark.skipif(os.getuid() == 0, reason="root enters all folders"),
+        ),
+    ],
+)
+async def test_a_folder_that_is_none_is_one_line(
+    study: FakeStudy, tmp_path: Path, folder: str, says: str, figure: bool
+) -> None:
+    (tmp_path / "denied").mkdir(mode=0)
+    async with opened(study, "live", expect="Training loss") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Loss and accuracy over epochs")
+        if not figure:
+            pilot.app.screen.query_one("#what", _ChoiceField).select(SCREEN_TEXT)
+        pilot.app.screen.query_one("#folder", Input).value = folder.format(denied=tmp_path / "denied")
+        await pilot.press("enter")
+        await until(pilot, lambda: says in str(pilot.app.screen.query_one("#outcome", Static).content))
+        await pilot.press("escape")
+        await sees_no(pilot, "Save a figure")
 
 
 async def test_nothing_measured_is_nothing_to_save() -> None:

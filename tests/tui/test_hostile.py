@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.figures.spans import Row
+from embcx_tui.figures.spans import Row, ascii_of
 from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.store.snapshot import Snapshot, fold, read_study
 from embcx_tui.study.events import LayerFailed, MachineDescribed, Noted, WorkerEnded, WorkerStarted
 from embcx_tui.tui import session
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.filters import ascii_of
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -65,3 +68,63 @@ def test_the_last_line_of_a_process_that_fails_is_the_reason(monkeypatch: pytest
     answering(monkeypatch, "import sys; sys.stderr.write('warning\\n' * 200_000); sys.exit('no such thing')")
     with pytest.raises(RequestError, match=r"^no such thing$"):
         launch.ask("machine")
+
+
+BROKEN = {
+    "torch": 'raise ImportError("libcudnn.so.9: cannot open shared object file")',
+    "numba": 'raise ImportError("Numba needs NumPy 2.3 or less. Got NumPy 2.4.")',
+    "sklearn": "raise OSError(12, 'Cannot allocate memory')",
+}
+
+
+@pytest.mark.parametrize("library", BROKEN)
+def test_a_library_that_cannot_be_imported_is_named_with_its_reason(
+    library: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken" / library).mkdir(parents=True)
+    (tmp_path / "broken" / library / "__init__.py").write_text(f"{BROKEN[library]}\n")
+    own = str(Path(launch.__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path / "broken"), own, os.environ.get("PYTHONPATH", ""))))
+    reason = BROKEN[library].split("'")[1] if "'" in BROKEN[library] else BROKEN[library].split('"')[1]
+    with pytest.raises(RequestError) as caught:
+        launch.begin(validate(DIGITS))
+    line = str(caught.value)
+    assert library in line and reason in line and "cannot be imported" in line and "\n" not in line
+    assert list_studies() == ()
+    kept = home / "refused" / "worker.log"
+    assert str(kept) in line and "Traceback" in kept.read_text()
+
+
+def test_a_query_names_the_library_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "numba.py").write_text(BROKEN["numba"])
+    own = str(Path(launch.__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), own, os.environ.get("PYTHONPATH", ""))))
+    with pytest.raises(RequestError, match=r"^numba cannot be imported \(Numba needs NumPy 2.3 or less"):
+        launch.ask("embed", "--help", module="embcx_tui.bench")
+
+
+def test_without_a_home_to_write_the_libraries_keep_their_caches_in_ours(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home.parent))
+    assert launch._environment() == {"LOGNAME": "embcx", **os.environ}
+    monkeypatch.setenv("HOME", "/nowhere/at/all")
+    monkeypatch.delenv("LOGNAME", raising=False)
+    monkeypatch.setenv("EMBCX_DATA_DIR", "data")
+    given = launch._environment()
+    assert given["HOME"] == given["EMBCX_HOME"] == str(home) and given["LOGNAME"]
+    assert given["EMBCX_DATA_DIR"] == str(Path("data").absolute())
+
+
+def test_a_machine_without_a_temporary_folder_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nowhere"])
+    answering(monkeypatch, 'import tempfile; print(\'{"x": "%s"}\' % tempfile.gettempdir())')
+    assert launch.ask("machine")["x"] == str(home / "temporary")
+
+
+def test_kernels_are_compiled_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    code = "from embcx_tui.compute.tsne import descent_cpu; print(type(descent_cpu.forces).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "CPUDispatcher\n"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.study.errors import DataError
+from embcx_tui.study.plan import Source
 from embcx_tui.study.text import safe_text
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
@@ -62,9 +63,13 @@ class Dataset:
         centred *= np.float32(1.0 / self.std)
         return centred
 
-    def inputs(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the standardised training inputs [len(indices), features]: layer 0 of a sample."""
-        return self.standardised(self.x_train[indices])
+    def inputs(self, indices: NDArray[np.int64], source: Source = "train") -> NDArray[np.float32]:
+        """Return the standardised inputs [len(indices), features] of `source`: layer 0 of a sample."""
+        return self.standardised(self.labelled(source)[0][indices])
+
+    def labelled(self, source: Source) -> tuple[Inputs, Labels]:
+        """Return the training inputs or the test inputs, raw, with their labels."""
+        return (self.x_train, self.y_train) if source == "train" else (self.x_test, self.y_test)
 
 
 def reason_of(error: object, limit: int = 120) -> str:
@@ -109,7 +114,8 @@ def make_dataset(
     # Training computes (x - mean) / std in float32.
     if not (std > _MIN_STD and std < _MAX_STD and abs(mean) < _MAX_STD):
         raise DataError(
-            f"{safe_text(name)}: training inputs of mean {mean:.3g} ± {std:.3g} are out of range; rescale them"
+            f"{safe_text(name)}: training inputs of mean {mean:.3g} ± {std:.3g} are out of range;"
+            f" rescale them: subtract {mean:.3g} and divide by {std:.3g}, test inputs likewise"
         )
     return Dataset(name, x_train, y_train, x_test, y_test, classes, shape, mean, std, stream_key=name)
 
@@ -129,12 +135,21 @@ def _checked(
         raise DataError(f"{where} inputs {x.shape} and labels {y.shape} do not fit images of {shape}")
     if len(x) != len(y) or not len(x):
         raise DataError(f"{where} has {len(x):,} inputs and {len(y):,} labels")
-    if x.dtype != np.uint8 and not all(np.isfinite(rows).all() for rows in _pieces(x)):
-        raise DataError(f"{where} inputs hold values that are not finite")
+    if x.dtype != np.uint8 and (fault := not_finite(x)):
+        raise DataError(f"{where} inputs hold {fault}")
     if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= len(classes):
         raise DataError(f"{where} labels run from {y.min()} to {y.max()}; 0 to {len(classes) - 1} is needed")
     whole: Inputs = np.ascontiguousarray(x)  # type: ignore[assignment]  # numpy forgets the union
     return whole, y.astype(np.int64)
+
+
+def not_finite(x: Inputs) -> str:
+    """Return how many inputs of `x` [n, features] hold values that are not finite; empty where none does."""
+    finite = np.concatenate([np.isfinite(rows).all(axis=1) for rows in _pieces(x)])
+    if finite.all():
+        return ""
+    counts = f"{(~finite).sum():,} of {len(x):,} inputs, first in number {finite.argmin():,}"
+    return f"values that are not finite (NaN, infinite) in {counts}"
 
 
 def _mean_std(x: Inputs) -> tuple[float, float]:

@@ -77,6 +77,7 @@ class NpzFile:
         except _NONSENSE as error:
             raise DataError(f"{self._where}: not a readable .npz file ({reason_of(error, 100)})") from None
         self._rounding: dict[str, float] = {}
+        self._largest: dict[str, float] = {}
         self._members = {info.filename: info for info in self._zip.infolist()}
         if len(self._members) > _MAX_MEMBERS:
             self._zip.close()
@@ -107,7 +108,7 @@ class NpzFile:
                 raise DataError(
                     f"{self._where}: {name} would take {needed:,} bytes of memory; at most {MAX_ARRAY_BYTES:,}"
                 )
-            flat, self._rounding[name] = _values(stream, header, dtype)
+            flat, self._rounding[name], self._largest[name] = _values(stream, header, dtype)
         if header.fortran:
             return np.ascontiguousarray(flat.reshape(header.shape[::-1]).T)
         return flat.reshape(header.shape)
@@ -115,6 +116,10 @@ class NpzFile:
     def rounding(self, name: str) -> float:
         """Return the root mean square of the rounding error that converting array `name` made; 0 if there was none."""
         return self._rounding.get(name, 0.0)
+
+    def largest(self, name: str) -> float:
+        """Return the largest finite magnitude in array `name` of the file; 0 where no conversion could lose it."""
+        return self._largest.get(name, 0.0)
 
     def _open(self, name: str) -> IO[bytes]:
         info = self._members.get(f"{name}.npy")
@@ -165,18 +170,19 @@ class _Guard:
             raise DataError(f"{self._where}: {self._name} is damaged ({reason_of(error, 100)})") from None
 
 
-def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tuple[NDArray[Any], float]:
+def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tuple[NDArray[Any], float, float]:
     """Read and convert in pieces, so that a float64 array is never in memory whole.
 
-    Return the values, flat, and the root mean square of the conversion's rounding error.
+    Return the values, flat, the root mean square of the conversion's rounding error, and the largest finite magnitude
+    among the values before it (0 where it cannot round).
     """
     flat = np.empty(header.size, dtype)
     rounds = not np.can_cast(header.dtype, dtype)
-    squares = 0.0
+    squares = largest = 0.0
     width = header.dtype.itemsize
     if width == 0:  # text of no characters at all
         flat[:] = ""
-        return flat, 0.0
+        return flat, 0.0, 0.0
     per_chunk = max(_CHUNK_BYTES // width, 1)
     done = 0
     while done < header.size:
@@ -192,10 +198,11 @@ def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tup
             kept[:] = given
             if rounds:
                 squares += float(np.square(np.subtract(kept, given, dtype=np.float64)).sum())
+                largest = max(largest, float(np.abs(given).max(initial=0, where=np.isfinite(given))))
         done += wanted // width
     if stream.read(1):  # also makes zipfile compare its checksum
         raise ValueError(f"it goes on after {header.size:,} values")
-    return flat, math.sqrt(squares / max(header.size, 1))
+    return flat, math.sqrt(squares / max(header.size, 1)), largest
 
 
 def _kind(dtype: np.dtype[Any]) -> str:

@@ -30,6 +30,7 @@ from embcx_tui.study.text import safe_text
 
 _MNIST_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 _IDX_UINT8 = 0x0800  # how an IDX file of unsigned bytes begins; the lowest byte is the number of dimensions
+_IDX_BEGINS = b"\0\0"  # which tells a file that was unpacked under its packed name
 _SVHN_IMAGES_AT_ONCE = 1_000
 _CIFAR_BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _CIFAR_FOLDER = "cifar-10-batches-bin"
@@ -44,8 +45,8 @@ def read_mnist(facts: DatasetFacts, forms: tuple[tuple[Path, ...], ...], cache_d
     ----------
     facts : sizes the files must have.
     forms : paths of the training images and labels and the test images and labels, each an IDX file, plain or gzipped.
-    cache_dir : folder of the unpacked files. torchvision reads plain files from one folder; where any of the four is
-        gzipped, all four are kept in `cache_dir/NAME`, and the folder of `forms` is never written.
+    cache_dir : folder of the unpacked files. torchvision reads plain files of its own names from one folder; where any
+        of the four is none, all four are kept in `cache_dir/NAME`, and the folder of `forms` is never written.
 
     Returns
     -------
@@ -57,8 +58,9 @@ def read_mnist(facts: DatasetFacts, forms: tuple[tuple[Path, ...], ...], cache_d
     DataError : `cache_dir` cannot be written, or torchvision cannot be imported.
     """
     paths = [path for (path,) in forms]
-    if any(path.suffix == ".gz" for path in paths):
-        paths = [_unpack(path, cache_dir, facts.name) for path in paths]
+    names = [part.distributed.name.removesuffix(".gz") for part in facts.files]
+    if [path.name for path in paths] != names:
+        paths = [_unpack(path, cache_dir / facts.name / name) for path, name in zip(paths, names, strict=True)]
     rows, columns, _ = facts.shape
     shapes = ((facts.n_stored, rows, columns), (facts.n_stored,), (facts.n_test, rows, columns), (facts.n_test,))
     for path, shape, (source,) in zip(paths, shapes, forms, strict=True):
@@ -171,17 +173,17 @@ def _idx_fault(path: Path, shape: tuple[int, ...]) -> str:
     return "" if length == size else f"it has {length:,} bytes, not {size:,}"
 
 
-def _unpack(path: Path, cache_dir: Path, name: str) -> Path:
-    """Return the path of `path`'s content, unpacked, in `cache_dir/name`; it is written where it is not there yet."""
-    folder = cache_dir / name
-    target = folder / path.name.removesuffix(".gz")
-    packed = path.suffix == ".gz"
+def _unpack(path: Path, target: Path) -> Path:
+    """Return `target`, which then holds `path`'s content, unpacked; it is written where it is not there yet."""
+    folder = target.parent
     # A random name and a rename: two processes that unpack at once do not meet, and both write the same bytes.
     temporary = folder / f".{target.name}.{secrets.token_hex(6)}.tmp"
     try:
+        with path.open("rb") as source:
+            packed = path.suffix == ".gz" and source.read(len(_IDX_BEGINS)) != _IDX_BEGINS
         if packed and _is_content_of(target, path):
             return target
-        for each in (cache_dir, folder):
+        for each in (folder.parent, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         with gzip.open(path) if packed else path.open("rb") as source:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

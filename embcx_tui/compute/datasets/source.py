@@ -74,7 +74,7 @@ class Source:
         Raises DataError where files are missing or damaged, `cache_dir` cannot be written, or torchvision is broken.
         """
         present = [part.complete_form(data_dir) for part in self.facts.files]
-        forms = tuple(tuple(data_dir / file.path for file in form) for form in present if form)
+        forms = tuple(tuple(file.at(data_dir) for file in form) for form in present if form)
         if len(forms) < len(present):
             missing = [file for part in self.facts.files for file in part.missing(data_dir)]
             raise DataError(
@@ -122,21 +122,21 @@ class Source:
     def _files(self, data_dir: Path) -> list[tuple[Path, FileState, StoredFile]]:
         """Return path, state and description of the files that are read and of those that are missing."""
         return [
-            (data_dir / file.path, "present" if there else "missing", file)
+            (file.at(data_dir), "present" if there else "missing", file)
             for part in self.facts.files
             for file, there in part.locate(data_dir)
         ]
 
     def _wanted(self, part: DatasetFile, data_dir: Path) -> bool:
         form = part.complete_form(data_dir)
-        return form is None or any(compare(data_dir / file.path, file) in DAMAGED for file in form)
+        return form is None or any(compare(file.at(data_dir), file) in DAMAGED for file in form)
 
     def _uncover(self, part: DatasetFile, data_dir: Path) -> None:
         """Remove damaged files that would be read instead of the one just fetched."""
         form = part.complete_form(data_dir)
         while form and part.distributed not in form:
             for file in form:
-                (data_dir / file.path).unlink(missing_ok=True)
+                file.at(data_dir).unlink(missing_ok=True)
             form = part.complete_form(data_dir)
 
     def _hint(self, data_dir: Path) -> str:

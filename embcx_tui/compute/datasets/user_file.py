@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.datasets.dataset import Dataset, Inputs, Labels, make_dataset
+from embcx_tui.compute.datasets.dataset import Dataset, Inputs, Labels, make_dataset, not_finite
 from embcx_tui.compute.datasets.npz import NpzFile
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError
@@ -21,10 +22,20 @@ from embcx_tui.study.text import safe_text
 # `house` is the name in the extract of SVHN on which the paper's figures are tried: crops of one photograph.
 GROUP_NAMES = ("group", "house")
 _NAMES = ("X", "y", "X_test", "y_test", *GROUP_NAMES)
+# What Keras' datasets, scikit-learn's and MedMNIST's call the same arrays, in small letters.
+_ALSO = {
+    "X": ("x", "x_train", "train_images", "images", "data"),
+    "y": ("y", "y_train", "train_labels", "labels", "target"),
+    "X_test": ("x_test", "test_images"),
+    "y_test": ("y_test", "test_labels"),
+}
+# Beyond these a value does not fit float32 with room for differences: a factor brings it back.
+_SMALLEST, _LARGEST = 1e-30, 1e30
 MAX_INPUTS = 10_000_000
 # A colour image of 288×288; the first layer of a network has 100 weights per feature.
 MAX_FEATURES = 250_000
 MAX_CLASSES = 1_000
+_MAX_WHOLE = 2.0**53  # the whole numbers that floating point holds without gaps
 _MAX_CLASS_NAME = 40
 # At most one in so many inputs of each class is set aside, rounded down: a class of 66 keeps 60 for training.
 TEST_SHARE = 10
@@ -44,7 +55,8 @@ def load_user_file(name: str, train_limit: int = 0) -> Dataset:
     """Return the dataset of a `file:PATH.npz`; PATH is absolute.
 
     X is [n, d], [n, rows, columns] or [n, rows, columns, channels]: uint8 stays, other numbers become float32. y [n]
-    is whole numbers or text; its sorted distinct values are the classes. Without X_test and y_test a tenth of each
+    is whole numbers or text, or one-hot rows; its sorted distinct values are the classes. Arrays may have the names
+    that Keras, scikit-learn and MedMNIST give them. Without X_test and y_test a tenth of each
     class is set aside for testing (`select_test_inputs`), each group as a whole. Raises DataError.
     """
     path = Path(name.removeprefix(FILE_PREFIX))
@@ -52,13 +64,15 @@ def load_user_file(name: str, train_limit: int = 0) -> Dataset:
     if not path.is_absolute():
         raise DataError(f"{where}: write the whole path, from / on")
     with NpzFile(path) as file:
-        _refuse_similar_names(file, where)
-        part = _part(file, where, "X", "y")
-        rounding = file.rounding("X")
-        test = _part(file, where, "X_test", "y_test") if {"X_test", "y_test"} & set(file.names) else None
+        names = {name: _name_of(name, file, where) for name in _ALSO}
+        _refuse_similar_names(file, where, names.values())
+        part = _part(file, where, names["X"], names["y"])
+        rounding = file.rounding(names["X"])
+        test_names = names["X_test"], names["y_test"]
+        test = _part(file, where, *test_names) if set(test_names) & set(file.names) else None
         group = None if test else _group(file, where, len(part.y))
     classes, labels = np.unique(part.y, return_inverse=True)
-    names = _class_names(classes, where)
+    class_names = _class_names(classes, where)
     y = labels.reshape(-1).astype(np.int64)
     x = part.x.reshape(len(part.x), -1)
     if test:
@@ -76,10 +90,11 @@ def load_user_file(name: str, train_limit: int = 0) -> Dataset:
         if not chosen.any():
             raise DataError(
                 f"{where}: no inputs can be set aside for testing (at most 1 in {TEST_SHARE} of each class"
-                f"{', groups whole' if group is not None else ''}); add X_test and y_test"
+                f"{', groups whole' if group is not None else ''}, and the largest has {np.bincount(y).max():,});"
+                " add X_test and y_test"
             )
         pairs = (x[~chosen], y[~chosen]), (x[chosen], y[chosen])
-    return make_dataset(name, *pairs, names, _image_shape(part.x.shape), train_limit, rounding)
+    return make_dataset(name, *pairs, class_names, _image_shape(part.x.shape), train_limit, rounding)
 
 
 def select_test_inputs(labels: Labels, group: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
@@ -113,11 +128,20 @@ def select_test_inputs(labels: Labels, group: NDArray[np.integer] | None = None)
     return chosen
 
 
-def _refuse_similar_names(file: NpzFile, where: str) -> None:
+def _name_of(name: str, file: NpzFile, where: str) -> str:
+    """Return what the file calls array `name`: that, or one of its other names; raises DataError for two of them."""
+    others = [] if name in file.names else [other for other in file.names if other.lower() in _ALSO[name]]
+    if len(others) > 1:
+        some = " and ".join(safe_text(other, 40) for other in others)
+        raise DataError(f"{where}: it holds {some}, which mean the same; call the one that counts {name}")
+    return others[0] if others else name
+
+
+def _refuse_similar_names(file: NpzFile, where: str, used: Collection[str]) -> None:
     """Refuse names that nearly match ours: a typing error must not leave out a test set."""
     by_lower = {name.lower().replace("-", "_"): name for name in _NAMES}
     for name in file.names:
-        if name in _NAMES:
+        if name in _NAMES or name in used:
             continue
         near = difflib.get_close_matches(name.lower()[:20], [*by_lower, "xtest", "ytest"], n=1, cutoff=0.8)
         if near:
@@ -143,14 +167,45 @@ def _part(file: NpzFile, where: str, x_name: str, y_name: str) -> _Part:
         )
     if header.dtype.kind not in "biuf":
         raise DataError(f"{where}: {x_name} is {safe_text(header.dtype, 40)}; uint8 or floating point is needed")
-    labels = file.header(y_name)
-    if labels.shape not in ((shape[0],), (shape[0], 1)):
-        raise DataError(f"{where}: {y_name} is {_sizes(labels.shape)}; {x_name} has {shape[0]:,} inputs")
-    if labels.dtype.kind not in "biuSU":
-        raise DataError(f"{where}: {y_name} is {safe_text(labels.dtype, 40)}; whole numbers or text is needed")
-    y = file.read(y_name, labels.dtype).reshape(-1)
     x = file.read(x_name, np.dtype(np.uint8 if header.dtype == np.uint8 else np.float32))
-    return _Part(x, y)
+    _check_range(file, where, x_name, x)
+    return _Part(x, _labels(file, where, x_name, y_name, shape[0]))
+
+
+def _check_range(file: NpzFile, where: str, name: str, x: Inputs) -> None:
+    largest = file.largest(name)
+    if largest > _LARGEST or 0 < largest < _SMALLEST:
+        raise DataError(
+            f"{where}: {name} has values up to {largest:.3g}, out of float32's range; multiply X and X_test by"
+            f" 1e{-round(math.log10(largest)):+03d}"
+        )
+    if x.dtype != np.uint8 and (fault := not_finite(x.reshape(len(x), -1))):
+        raise DataError(f"{where}: {name} holds {fault}; leave them out or fill them in")
+
+
+def _labels(file: NpzFile, where: str, x_name: str, name: str, count: int) -> NDArray[Any]:
+    """Return the labels of `count` inputs [count], whole numbers or text; one-hot rows become columns' numbers."""
+    header = file.header(name)
+    shape, kind = header.shape, header.dtype.kind
+    one_hot = len(shape) == 2 and shape[0] == count and 1 < shape[1] <= MAX_CLASSES and kind in "biuf"
+    if not one_hot and shape not in ((count,), (count, 1)):
+        raise DataError(f"{where}: {name} is {_sizes(shape)}; {x_name} has {count:,} inputs")
+    if kind not in "biufSU":
+        raise DataError(f"{where}: {name} is {safe_text(header.dtype, 40)}; whole numbers or text is needed")
+    y = file.read(name, header.dtype)
+    if one_hot:
+        if not (np.count_nonzero(y, axis=1) == 1).all() or not (y.max(axis=1) == 1).all():
+            raise DataError(
+                f"{where}: {name} is {_sizes(shape)} and not one-hot (a single 1 in each row); one class each is needed"
+            )
+        numbers: NDArray[np.int64] = y.argmax(axis=1)
+        return numbers
+    if kind == "f":
+        whole = y.reshape(-1).astype(np.int64) if np.isfinite(y).all() and (abs(y) < _MAX_WHOLE).all() else None
+        if whole is None or not (whole == y.reshape(-1)).all():
+            raise DataError(f"{where}: {name} is {header.dtype} with fractions; whole numbers or text is needed")
+        return whole
+    return y.reshape(-1)
 
 
 def _group(file: NpzFile, where: str, count: int) -> NDArray[np.int64] | None:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import caching
+from numba.core import caching, config
 
 log = logging.getLogger(__name__)
+
+# Kernels work compiled alone: NUMBA_DISABLE_JIT would run them as Python, for hours.
+config.DISABLE_JIT = 0  # type: ignore[attr-defined]  # made when numba is imported
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -28,9 +31,10 @@ def compiled(fastmath: bool | frozenset[str] = REASSOCIATE, inline: bool = False
     code on disk.
 
     numba keeps it beside the module, or where that folder cannot be written in the user's cache folder
-    (`NUMBA_CACHE_DIR` moves it); where neither can be written, is full or holds damaged files, the kernel is compiled
-    again by each process, which is slower and not an error. `error_model="numpy"`: a check for division by zero in the
-    loop would stop LLVM from vectorising it (1.5 ms instead of 0.2 ms per pass of a descent).
+    (`NUMBA_CACHE_DIR` moves it; where the user's home cannot be written it is in `$EMBCX_HOME`); where neither can be
+    written, is full or holds damaged files, the kernel is compiled again by each process, which is slower and not an
+    error. `error_model="numpy"`: a check for division by zero in the loop would stop LLVM from vectorising it (1.5 ms
+    instead of 0.2 ms per pass of a descent).
 
     `inline` is for helpers whose sums go into a result. A call would otherwise be bound to one of two machine codes,
     the helper's own or its caller's copy, by whether this process compiled or loaded them: P's last bit differed so.

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX, file_exists
-from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_typed_value
+from embcx_tui.study.settings import Section, StudySettings, known_keys, parse_typed_value, split_list
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.widgets.choices import Choices
 
@@ -142,7 +142,7 @@ class FieldRow(Widget):
             return [] if self.field.kind == "list" else None
         if self.field.key == FILES:
             # Paths between commas, not TOML.
-            return [part.strip() for part in text.split(",") if part.strip()]
+            return split_list(text)
         return parse_typed_value(text, is_list=self.field.kind == "list")
 
     def fill(self, value: Any) -> None:

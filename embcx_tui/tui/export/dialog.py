@@ -22,7 +22,7 @@ from embcx_tui.figures.export import FORMATS, MAX_DPI, MIN_DPI, SIZE_WORDS, file
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, error_line
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.export.figure_list import NamedFigures
@@ -229,11 +229,16 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             self._report(f"dpi is a number from {MIN_DPI} to {MAX_DPI}", "-failed")
             self.query_one("#dpi").focus()
             return
-        folder = options.folder_of(self._paths)
-        file = None if self._subject == ALL else folder / self._file_name(options.format)
-        target = file or folder
-        written = [file, file.with_suffix(".csv")] if file else folder.glob(f"*.{options.format}")
-        exists = any(one.exists() for one in written)
+        try:
+            folder = options.folder_of(self._paths)
+            file = None if self._subject == ALL else folder / self._file_name(options.format)
+            target = file or folder
+            written = [file, file.with_suffix(".csv")] if file else folder.glob(f"*.{options.format}")
+            exists = any(one.exists() for one in written)
+        except (EmbcxError, OSError) as error:  # a folder that may not be entered, a name that is too long
+            self._report(error_line(error), "-failed")
+            self.query_one("#folder").focus()
+            return
         if exists and self._warned_of != target:
             self._warned_of = target
             name = safe_text(target.name, 200) if file else f"a .{options.format} in {safe_text(target.name, 200)}"
@@ -286,5 +291,5 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         try:
             await asyncio.to_thread(write)
         except (EmbcxError, OSError) as error:
-            return safe_text(error), False
+            return error_line(error), False
         return safe_text(file, LONGEST_PATH), True

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from embcx_tui.figures.export import DEFAULT_DPI, FORMATS, MAX_DPI, MIN_DPI, SIZE_WORDS
 from embcx_tui.figures.model import Figure
 from embcx_tui.figures.serialization import figure_text
-from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.study.text import safe_text
 
 # Shown whole, since users copy it; only what is no path any more is cut.
@@ -57,8 +57,8 @@ class ExportOptions:
         )
 
     def folder_of(self, paths: StudyPaths) -> Path:
-        """Return the folder that files are written to."""
-        return Path(self.folder).expanduser().absolute() if self.folder else paths.exports
+        """Return the folder that files are written to; raises RequestError where what was typed names none."""
+        return typed_path(self.folder) if self.folder else paths.exports
 
 
 def export_command(

@@ -26,10 +26,10 @@ _KEPT_BYTES = 48 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """The inputs that the layers of a run are measured on, as rows of the training set.
+    """The inputs that the layers of a run are measured on.
 
-    `labels` [n] are classes, `index` [n] indices into the training set. The inputs themselves stay in the cache: they
-    are large.
+    `labels` [n] are classes, `index` [n] indices into the training or the test set (`Network.source`). The inputs
+    themselves stay in the cache: they are large.
     """
 
     sha256: str
@@ -37,7 +37,7 @@ class Sample:
     index: NDArray[np.int64]
 
     def row_of(self, index: int) -> int | None:
-        """Return the row of an input of the training set; None where this sample does not hold it."""
+        """Return the row of the input of that index; None where this sample does not hold it."""
         rows = np.flatnonzero(self.index == index)
         return int(rows[0]) if rows.size else None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embcx_tui.analysis import formatting
-from embcx_tui.analysis.selection import Selection
+from embcx_tui.analysis.selection import Selection, flaw_predicate
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
@@ -36,7 +37,7 @@ def waiting_words(snapshot: Snapshot, network: Network) -> str:
 def trouble_words(snapshot: Snapshot, network: Network, layer: int) -> str:
     """Return what is wrong with a layer, in one line; empty where nothing is."""
     layer_id = network.layer_ids()[layer]
-    failed = next((event for (failed_id, _), event in snapshot.failed.items() if failed_id == layer_id), None)
+    failed = snapshot.failed.get((layer_id, SCORE_METHOD))
     measured = snapshot.layer(network, layer)
     if measured and measured.degenerate:
         return f"degenerate: {measured.duplicates:,} of {measured.points:,} rows are duplicates; not in the mean"
@@ -62,9 +63,11 @@ def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, 
     lines = []
     if diverged := sum(network.id in selection.diverged for network in networks):
         lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
-    if chance := sum(network.id in selection.at_chance for network in networks):
-        words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
-        lines.append(f"{AT_CHANCE_SIGN} {words}")
+    flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in selection.at_chance]
+    if flaws and selection.exclude_chance:
+        lines.append(f"{AT_CHANCE_SIGN} without {len(flaws)} at chance")
+    elif flaws:
+        lines.append(f"{AT_CHANCE_SIGN} {len(flaws)} of {len(networks)} {flaw_predicate(flaws)}")
     return tuple(lines)
 
 

@@ -156,12 +156,10 @@ def _doing(snapshot: Snapshot) -> str:
 
 
 def _losses(snapshot: Snapshot) -> str:
-    parts = [safe_text(f"damaged: {snapshot.damage}", 200)] if snapshot.damage else []
-    if snapshot.diverged:
-        parts.append(f"{formatting.several(len(snapshot.diverged), 'network')} diverged")
-    if snapshot.failed:
-        parts.append(f"{formatting.several(len(snapshot.failed), 'layer')} failed")
-    return ", ".join(parts)
+    words = ", ".join(formatting.missing_numbers(snapshot) + formatting.missing_pictures(snapshot))
+    lost = words.replace("could not be measured", "failed")  # 80 columns have no room for more
+    damage = safe_text(f"damaged: {snapshot.damage}", 200) if snapshot.damage else ""
+    return ", ".join(filter(None, (damage, lost)))
 
 
 def throughput(snapshot: Snapshot) -> tuple[str, ...]:
