@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from statistics import fmean
 from typing import Any
@@ -26,7 +26,7 @@ from embcx_tui.analysis.formatting import (
     unscored_layers,
 )
 from embcx_tui.analysis.json_csv import TABLES
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, table_lines
@@ -115,9 +115,20 @@ def say_damage(snapshot: Snapshot) -> int:
 # How often `logs --follow` looks at the journal.
 _FOLLOW_POLL_S = 0.25
 
-EXCLUDE_CHANCE = click.option(
-    "--exclude-chance", is_flag=True, help="Leave networks that stayed at chance out of means, tests and figures."
-)
+
+def exclude_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that leave networks at chance, or those with one flaw, out of means, tests and figures."""
+    options: tuple[tuple[str, Exclusion, str], ...] = (
+        ("--exclude-chance", True, "Leave networks at chance out of means, tests and figures."),
+        ("--exclude-did-not-train", "did not train", "Leave out those at chance on training inputs too."),
+        ("--exclude-does-not-generalise", "does not generalise", "Leave out those that learnt training inputs alone."),
+    )
+    for name, value, words in reversed(options):
+        option = click.option(
+            name, "exclude_chance", flag_value=value, default=False, type=click.UNPROCESSED, help=words
+        )
+        command = option(command)
+    return command
 
 
 @click.command("show")
@@ -127,10 +138,10 @@ EXCLUDE_CHANCE = click.option(
     "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
 )
 @click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
-@EXCLUDE_CHANCE
+@exclude_options
 @click.pass_context
 def show_command(
-    ctx: click.Context, study: str, as_json: bool, as_csv: bool, table: str | None, exclude_chance: bool
+    ctx: click.Context, study: str, as_json: bool, as_csv: bool, table: str | None, exclude_chance: Exclusion
 ) -> None:
     """Print the measurements of STUDY: KL of each layer, mean ± standard deviation over runs, and the statistics."""
     if as_json and (as_csv or table):
@@ -147,7 +158,7 @@ def show_command(
     ctx.exit(say_damage(snapshot))
 
 
-def print_measurements(snapshot: Snapshot, exclude_chance: bool = False) -> None:
+def print_measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> None:
     """Print the JSON document of `show --json`."""
     from embcx_tui.analysis.json_csv import measurements
 
@@ -205,7 +216,7 @@ def _contents(paths: StudyPaths) -> str:
     return f"{snapshot.name}, {len(snapshot.measured)} embeddings"
 
 
-def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
+def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     """Return tables: KL of each layer of an architecture as mean ± standard deviation over the runs, and statistics."""
     settings = snapshot.plan.settings
     selection = select(snapshot, exclude_chance)
