@@ -128,8 +128,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = BAD_REQUEST
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except BrokenPipeError:
-        code = OK  # the reader (`| head`) has what it wanted
+    except (BrokenPipeError, SystemExit):
+        code = OK  # the reader (`| head`) has what it wanted; click ends with SystemExit for this alone
     except Exception as error:
         code = _say_exception(error)
     _drop_unwritten()
