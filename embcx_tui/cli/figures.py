@@ -15,7 +15,7 @@ import click
 
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import Exclusion, select
-from embcx_tui.cli import echo_path
+from embcx_tui.cli import echo_path, studies_like
 from embcx_tui.cli.studies import exclude_options, say_damage
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
@@ -59,7 +59,7 @@ DPI = click.option(
 
 
 @click.command("export")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option(
     "--figure", "name", default="all", metavar="NAME", show_default=True, help="One figure, or all there are."
 )
@@ -225,7 +225,7 @@ def _sixel(png: bytes, columns: int, rows: int, cell: tuple[int, int]) -> str:
 
 
 @click.command("report")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's exports/report.")
 @OVERWRITE
 @exclude_options

@@ -29,7 +29,7 @@ from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
-from embcx_tui.cli import OK, PARTLY, print_table, say_error, table_lines
+from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like, table_lines
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
@@ -132,7 +132,7 @@ def exclude_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("show")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--json", "as_json", is_flag=True, help="Every network and layer, means and statistics as JSON.")
 @click.option(
     "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
@@ -166,7 +166,7 @@ def print_measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) ->
 
 
 @click.command("logs")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the study ends.")
 def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
@@ -183,7 +183,7 @@ def logs_command(study: str, following: bool) -> None:
 
 
 @click.command("stop")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--now", is_flag=True, help="Do not finish the epoch; its work since the last checkpoint is lost.")
 def stop_command(study: str, now: bool) -> None:
     """Stop STUDY after its epoch and return when it has ended."""
@@ -195,7 +195,7 @@ def stop_command(study: str, now: bool) -> None:
 
 
 @click.command("delete")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete_command(study: str, yes: bool) -> None:
     """Delete STUDY with all its files."""
