@@ -11,10 +11,12 @@ from dataclasses import asdict
 from typing import Any
 
 from embcx_tui.worker.launch import respond
+from embcx_tui.worker.process import prepare_environment
 
 
 def bench(what: str, *options: str) -> dict[str, Any]:
     """Return the result of `bench embed`, `train` or `paper`, printing what is measured now; raises RequestError."""
+    prepare_environment()
     from embcx_tui.bench.embed_bench import EmbedBench
     from embcx_tui.bench.machine import load_average
     from embcx_tui.bench.paper_bench import bench_paper

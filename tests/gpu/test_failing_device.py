@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from embcx_tui.analysis.report import report
 from embcx_tui.store.library import create_study
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.errors import RequestError
@@ -79,6 +80,9 @@ def test_wrong_numbers_of_the_fast_path_are_computed_again_on_the_plain_one(wron
     (text,) = warnings(snapshot)
     assert "computes wrong numbers" in text and "100 times slower" in text
     assert snapshot.machine is not None and snapshot.machine.path["descents"] == "plain torch"
+    page = report(snapshot, {})
+    assert "GPU path | P: plain torch; descents: plain torch; activations: Triton" in page
+    assert "Warnings of the worker" in page and "computes wrong numbers" in page
 
 
 @pytest.mark.parametrize("wrong", [NOT_A_NUMBER, NEGATIVE, A_LITTLE])
