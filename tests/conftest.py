@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from embcx_tui.compute.gpu_path import gpu_path
+
 # The folder that the person running the tests named; the tests themselves get a home of their own.
 _DATA_DIR = os.environ.get("EMBCX_DATA_DIR")
 
@@ -26,6 +28,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("EMBCX_DATA_DIR", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def whole_gpu_path() -> None:
+    """Let no test go on with the steps down of another."""
+    gpu_path.begin()
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ import psutil
 
 from embcx_tui.store import library
 from embcx_tui.store.journal import JournalWriter, seal_line
-from embcx_tui.store.lock import boot_id
 from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.store.paths import StudyPaths, studies_folder
+from embcx_tui.store.processes import boot_id
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import AnyEvent, WorkerEnded, WorkerStarted
 from embcx_tui.study.settings import StudySettings, load_preset, validate

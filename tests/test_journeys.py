@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -200,6 +201,8 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.expect("Layer 3 of 3")
         terminal.settle()
         # A bar: above the number of its layer, on the ground of the chart.
+        terminal.press("b")
+        terminal.expect("0.00▁│")
         column, row = terminal.find("0.00▁│")
         means = re.compile(r"KL +\d\.\d+ +(\d\.\d+)")
         terminal.until(lambda: bool(means.search(terminal.text())), "no means below the bars")
@@ -220,7 +223,7 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         assert point(terminal)
         terminal.press("escape", "escape")
         # A cell of a heat map: another activation, its second layer.
-        terminal.press("b")
+        terminal.press("B", "B", "B")
         terminal.expect("complexity over training")
         column, row = terminal.find("relu   dark")
         assert terminal.screen.display[row + 3][column] == "2"
@@ -238,6 +241,22 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         assert dots, terminal.text()
         terminal.click(*dots[0])
         terminal.until(lambda: "Layer 2 of 3 · relu" not in terminal.text(), "the dot led nowhere")
+
+
+def test_what_is_copied_goes_to_the_terminal_as_osc_52(measured: FakeStudy) -> None:
+    with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
+        terminal.expect("Layer 3 of 3")
+        terminal.press("b", "b", "tab", "y")
+        terminal.expect("Copied “")
+        terminal.settle()
+        copied = terminal.text().partition("Copied “")[2].partition("”")[0]
+        assert base64.b64encode(copied.encode()) in re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)", bytes(terminal.raw))
+        terminal.press("Y")
+        terminal.expect("Copy the table of numbers")
+        terminal.press("enter")
+        terminal.expect("as TSV")
+        sent = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)", bytes(terminal.raw))[-1]
+        assert base64.b64decode(sent).decode().startswith("network\tquantity\tn\tinput\t1\t2\t3\ttest acc.\t")
 
 
 def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: FakeStudy) -> None:

@@ -142,7 +142,7 @@ def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
     hidden = sum(network.depth for network in cohort.networks + cohort.controls)
     again = sum(network.depth for network in cohort.networks if network.control is None) * len(plan.epochs)
     methods = plan.settings.measure.methods
-    return {method: len(cohort.runs) + hidden + (again if method == SCORE_METHOD else 0) for method in methods}
+    return {method: len(cohort.samples) + hidden + (again if method == SCORE_METHOD else 0) for method in methods}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from embcx_tui.analysis.correlation import Relation, relations
-from embcx_tui.analysis.selection import Selection, earlier, other_methods, select
+from embcx_tui.analysis.selection import Exclusion, Selection, earlier, other_methods, select
 from embcx_tui.analysis.statistics import CONFIDENCE
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import NetworkState, Snapshot
-from embcx_tui.study.events import LayerMeasured
+from embcx_tui.study.events import LayerMeasured, MachineDescribed
 from embcx_tui.study.plan import Architecture
 
 Record = dict[str, Any]
@@ -42,24 +42,31 @@ LAYER_KEYS = (
 )
 
 
-def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, Any]:
+def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[str, Any]:
     """Return the JSON document of `show --json`.
 
-    `networks` holds every network, also those left out of `summary` and `statistics`. A network's `layers` are its
-    t-SNE scores; `methods` the embeddings of other methods, which have no KL; `earlier` the scores after earlier
-    epochs.
+    `machine` is the newest, `machines` are all that the study was computed on. `networks` holds every network, also
+    those left out of `summary` and `statistics`. A network's `layers` are its t-SNE scores; `methods` the embeddings of
+    other methods, which have no KL; `earlier` the scores after earlier epochs.
     """
     selection = select(snapshot, exclude_chance)
     return {
         "id": snapshot.id,
         "name": snapshot.name,
         "state": snapshot.state,
+        "damage": snapshot.damage or None,
         "settings": snapshot.plan.settings.model_dump(mode="json"),
-        "machine": snapshot.machine.model_dump(mode="json", exclude={"kind", "at"}) if snapshot.machine else None,
+        "machine": machine_record(snapshot.machine) if snapshot.machine else None,
+        "machines": [machine_record(one) for one in snapshot.machines],
         "networks": network_records(selection),
         "summary": [summary_record(one) for one in summarise_selection(selection)],
         "statistics": statistics_record(selection),
     }
+
+
+def machine_record(machine: MachineDescribed) -> Record:
+    """Return a machine of the journal as the contract has it."""
+    return machine.model_dump(mode="json", exclude={"kind", "at"})
 
 
 def network_records(selection: Selection) -> list[dict[str, Any]]:
@@ -77,6 +84,7 @@ def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
         "activation": network.activation,
         "run": network.run,
         "control": network.control,
+        "sample_from": network.source,
         "status": state.status,
         "at_chance": state.at_chance,
         "flaw": state.flaw,
@@ -108,11 +116,12 @@ def statistics_record(selection: Selection) -> Record:
     snapshot = selection.snapshot
     degenerate = sorted(f"{layer} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate)
     return {
-        "exclude_chance": selection.exclude_chance,
+        "exclude_chance": bool(selection.exclude_chance),
+        "excluded_flaw": selection.exclude_chance if isinstance(selection.exclude_chance, str) else None,
         "confidence": CONFIDENCE,
         "left_out": {
             "diverged": list(selection.diverged),
-            "at_chance": list(selection.at_chance) if selection.exclude_chance else [],
+            "at_chance": list(selection.excluded),
             "degenerate": degenerate,
             "degenerate_networks": sorted(selection.degenerate),
             "failed": sorted(f"{layer} ({method})" for layer, method in snapshot.failed),
@@ -236,7 +245,7 @@ _TABLES: dict[str, Callable[[Selection], str]] = {
 TABLES = tuple(_TABLES)
 
 
-def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: bool = False) -> str:
+def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: Exclusion = False) -> str:
     """Return one table of a study as CSV.
 
     `layers`: one line per measured layer and method with its network's columns, metrics and the embedding's quality.

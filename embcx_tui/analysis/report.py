@@ -9,11 +9,12 @@ from statistics import fmean, stdev
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
-from embcx_tui.analysis.report_method import differences, how_measured
-from embcx_tui.analysis.selection import Selection, select, start_spread
+from embcx_tui.analysis.report_method import differences, how_measured, machine_rows
+from embcx_tui.analysis.selection import Exclusion, Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import Noted
 from embcx_tui.study.naming import architecture_name, full_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.settings import SCORE_METHOD, to_toml
@@ -23,7 +24,7 @@ _MOST_NAMED = 200
 
 
 def report(
-    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: bool = False
+    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: Exclusion = False
 ) -> str:
     """Return the page. `figures`: file names of images beside it, by figure; `tables`: names of CSV files beside it.
 
@@ -71,7 +72,8 @@ def _head(selection: Selection) -> list[str]:
     lines = [f"# Embedding complexity: {escaped(snapshot.name)}", ""]
     if snapshot.state != "complete":
         lines += [f"**This study is not complete: it is {snapshot.state}.** What is missing is named below.", ""]
-    machine = snapshot.machine
+    if snapshot.damage:
+        lines += [f"**This study is damaged: {escaped(snapshot.damage)}.**", ""]
     rows = [
         ("study", f"{snapshot.id}, {snapshot.state}"),
         ("created, last written", f"{_when(snapshot.created)}, {_when(snapshot.updated)}"),
@@ -83,13 +85,7 @@ def _head(selection: Selection) -> list[str]:
             f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
         ),
     ]
-    if machine:
-        rows.append(
-            ("device", f"{escaped(machine.device)}, {machine.cores} cores, {machine.memory / 2**30:.0f} GiB of memory")
-        )
-        if machine.processor:
-            rows.append(("processor", "; ".join(escaped(words) for words in machine.processor.values())))
-        rows.append(("versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    rows += machine_rows(snapshot)
     for name, loaded in snapshot.datasets.items():
         rows.append(
             (
@@ -356,7 +352,9 @@ def _left_out(selection: Selection) -> list[str]:
     unconverged = [
         f"{layer}" for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
     ]
-    chance = "left out, as asked" if selection.exclude_chance else "included"
+    noted = [line for line in snapshot.log if isinstance(line.event, Noted) and line.level != "info"]
+    warnings = dict.fromkeys(line.text for line in noted)
+    chance = selection.how_excluded if selection.exclude_chance else "included"
     lines = ["## What is left out or needs care", ""]
     for title, names in (
         (
@@ -370,13 +368,12 @@ def _left_out(selection: Selection) -> list[str]:
         ("Degenerate layers, whose networks enter no mean", degenerate),
         ("Layers that could not be measured", failed),
         ("Not measured", missing),
+        ("Warnings of the worker", [*warnings]),
         ("t-SNE still moving at its last iteration (KL changed by 1e-4 or more), included", unconverged),
     ):
         more = f", and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
         words = ", ".join(escaped(name) for name in names[:_MOST_NAMED]) or "none"
         lines.append(f"- {escaped(title)}: {words}{more}")
-    if snapshot.damaged:
-        lines.append(f"- Lines of the journal that were damaged and skipped: {snapshot.damaged}")
     return [*lines, ""]
 
 
@@ -389,8 +386,11 @@ def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
     return lines + ([f"Tables beside this page: {', '.join(tables)}.", ""] if tables else [])
 
 
-def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
-    switch = " --exclude-chance" if exclude_chance else ""
+def _repeat(snapshot: Snapshot, exclude_chance: Exclusion) -> list[str]:
+    flaw = "chance" if exclude_chance is True else exclude_chance
+    switch = f" --exclude-{flaw.replace(' ', '-')}" if flaw else ""
+    several = "This study went on on another machine or with other software, all named above: none of them repeats it "
+    mixed = [f"{several}bit for bit.", ""] if len(snapshot.machines) > 1 else []
     return [
         "## To repeat it",
         "",
@@ -402,5 +402,6 @@ def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
         "stands in `layers.csv`. Computed by the same kind of processor with the same versions, the numbers are the "
         "same bit for bit, whatever the number of threads; elsewhere they agree to within the spread between runs.",
         "",
+        *mixed,
         *fenced(to_toml(snapshot.plan.settings), "toml"),
     ]

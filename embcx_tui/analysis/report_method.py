@@ -1,11 +1,18 @@
-"""The parts of a report that say what is measured and how, and what differs from the paper."""
+"""The parts of a report that say what is measured, how and on which machines, and what differs from the paper."""
 
 from __future__ import annotations
 
 from embcx_tui.analysis.markdown import escaped
 from embcx_tui.analysis.selection import Selection
+from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import MachineDescribed
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 
+_SAMPLES = {
+    "train": "training inputs",
+    "test": "test inputs, on which nothing was trained,",
+    "both": "training inputs, and for the held-out controls as many test inputs,",
+}
 _ENGINES = {
     "exact": "the built-in exact engine (all pairs, no approximation)",
     "opentsne": "openTSNE (its points, scored by the same exact sum)",
@@ -35,6 +42,34 @@ _DESCENTS = {
 }
 
 
+def machine_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Return the rows of the machine; of a study that went on elsewhere those of all machines, numbered."""
+    if snapshot.machine is None:
+        return []
+    if len(snapshot.machines) < 2:
+        return _of_machine(snapshot.machine, "")
+    return [row for number, one in enumerate(snapshot.machines, 1) for row in _of_machine(one, f"{number}. ")]
+
+
+def _of_machine(machine: MachineDescribed, number: str) -> list[tuple[str, str]]:
+    known = (
+        ("capability", machine.capability),
+        ("driver", machine.driver),
+        ("UUID", machine.uuid),
+        ("float32 products", machine.precision),
+    )
+    facts = "".join(f", {name} {escaped(value)}" for name, value in known if value)
+    memory = f"{machine.memory / 2**30:.0f} GiB of memory"
+    rows = [(f"{number}device", f"{escaped(machine.device)}, {machine.cores} cores, {memory}{facts}")]
+    if machine.processor:
+        rows.append((f"{number}processor", "; ".join(escaped(words) for words in machine.processor.values())))
+    if machine.path:
+        path = "; ".join(f"{escaped(part)}: {escaped(way)}" for part, way in machine.path.items())
+        rows.append((f"{number}GPU path", path))
+    rows.append((f"{number}versions", ", ".join(f"{escaped(k)} {escaped(v)}" for k, v in machine.versions.items())))
+    return rows
+
+
 def how_measured(selection: Selection) -> list[str]:
     """Return the definitions a reader needs to judge the numbers."""
     settings = selection.snapshot.plan.settings
@@ -52,9 +87,9 @@ def how_measured(selection: Selection) -> list[str]:
         "",
         _CHOICES,
         "",
-        f"For each run {settings.data.samples_per_class} training inputs of every class are drawn "
-        f"(N = {counted} points). Their activations in each layer (layer 0 is the input itself) are embedded in two "
-        f"dimensions by t-SNE, perplexity {measure.perplexity:g}, with {_ENGINES[measure.engine]}; the best of "
+        f"For each run {settings.data.samples_per_class} {_SAMPLES[settings.data.sample_from]} of every class are "
+        f"drawn (N = {counted} points). Their activations in each layer (layer 0 is the input itself) are embedded in "
+        f"two dimensions by t-SNE, perplexity {measure.perplexity:g}, with {_ENGINES[measure.engine]}; the best of "
         f"{measure.restarts} embedding{'s' * (measure.restarts != 1)} counts.",
         "",
         *([_DESCENTS[measure.search], ""] if measure.engine == "exact" else []),
@@ -71,15 +106,11 @@ def how_measured(selection: Selection) -> list[str]:
         "whose loss or weights are no longer finite has *diverged* and is not measured. A network is *at chance* where "
         "its test accuracy is within three standard errors of the share of the largest class: it *did not train* where "
         "its training accuracy is too, else it *does not generalise*; "
-        + ("it is left out here, as asked." if selection.exclude_chance else "it is included here."),
+        + (f"here {selection.how_excluded}." if selection.exclude_chance else "it is included here."),
         "",
         "Controls: *untrained*: the same networks with their initial weights; *shuffled*: trained on labels in random "
-        "order. "
-        + (
-            f"This study has {', '.join(measure.controls)}."
-            if measure.controls
-            else "This study has none."
-        ),
+        "order; *held-out*: the trained networks again, measured on a sample of test inputs. "
+        + (f"This study has {', '.join(settings.controls)}." if settings.controls else "This study has none."),
         "",
         "Statistics: mean, sample standard deviation (n − 1) and 95 % t-interval over runs. The run is the unit: the "
         "change per layer is the mean over runs of each run's least-squares slope, its p an exact sign test of the "

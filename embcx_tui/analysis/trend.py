@@ -67,7 +67,8 @@ class Difference:
     """The mean over `n` runs of a difference of complexities (nats) that is taken within each run, at one layer.
 
     Between layers: KL of the layer less that of the layer before. Between a network and its control: trained less
-    control, which share the sample, the initial weights and the minibatches. `sd` has n − 1 below it; `ci_low`,
+    control, which share the sample, the initial weights and the minibatches (a held-out control: the final weights,
+    but not the sample). `sd` has n − 1 below it; `ci_low`,
     `ci_high` are the 95 % t-interval, for this layer alone; `runs_below` counts the negative differences and `sign_p`
     is the exact one-sided p that so many are.
     """

@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from embcx_tui.bench.results import Clock, FirstCall, Machine
+from embcx_tui.compute import gpus
 from embcx_tui.compute.device import cores, cpu_model
 from embcx_tui.compute.timing import Timing, Value
 from embcx_tui.store.machine_records import numeric_versions
@@ -93,7 +94,7 @@ def describe_machine(device: torch.device) -> Machine:
     gpu = driver = None
     if device.type == "cuda":
         gpu = safe_text(torch.cuda.get_device_name(device), 80)
-        driver = _driver()
+        driver = gpus.nvml_driver_version() or None
         versions["cuda"] = torch.version.cuda
     return {
         "cpu": cpu_model(),
@@ -112,17 +113,6 @@ def describe_machine(device: torch.device) -> Machine:
 def load_average() -> list[float]:
     """Return the load of the last 1, 5 and 15 minutes."""
     return [round(one, 2) for one in os.getloadavg()]
-
-
-def _driver() -> str | None:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        version = pynvml.nvmlSystemGetDriverVersion()
-    except pynvml.NVMLError:
-        return None
-    return safe_text(version.decode() if isinstance(version, bytes) else version, 40)
 
 
 def first_calls(what: str, say: Say) -> FirstCall:

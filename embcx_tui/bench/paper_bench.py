@@ -34,6 +34,7 @@ from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, load_preset
 from embcx_tui.worker.calibrate import noise_dataset, settings_for
 from embcx_tui.worker.journal import Journal
+from embcx_tui.worker.machine import card_words
 from embcx_tui.worker.run import compute_study
 
 DATASETS = ("mnist", "svhn")
@@ -222,7 +223,8 @@ def _cut(settings: StudySettings, runs: int, epochs: int, per_class: int) -> Stu
 
 def breakdown(settings: StudySettings) -> tuple[Timing, list[PartRow]]:
     """Compute a study by the worker's own code, in a temporary folder; return its time and that of its parts."""
-    device = str(choose_device(settings.machine.device))
+    chosen = choose_device(settings.machine.device)
+    device = card_words(chosen) or str(chosen)
     calibration = stored_calibration(device)
     with _temporary_home(), record_parts() as times:
         if calibration:  # or the study would measure this machine first

@@ -157,7 +157,9 @@ def _record_defect() -> str:
 
         path = home() / "defect.log"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        from embcx_tui.store.files import publish
+
+        publish(path, traceback.format_exc().encode("utf-8", "backslashreplace"), follow=True)
     except Exception as error:
         return f"its traceback could not be written down ({error_line(error)})"
     return f"please report it with {safe_text(path)}"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 
 from embcx_tui import __version__
-from embcx_tui.cli import print_table
+from embcx_tui.cli import FAILED, print_table
 from embcx_tui.store.machine_records import NUMERIC_LIBRARIES, library_versions
 from embcx_tui.store.paths import data_folder, home
 from embcx_tui.study.dataset_catalogue import CATALOGUE, missing_files
@@ -41,7 +41,10 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
-    """Check torch, GPU, terminal, data, disk and what logging out does; exit code 3 where something is bad."""
+    """Check torch, GPU, what studies compute with, terminal, data, disk and what logging out does.
+
+    Exit code 1 where something is bad: a study would fail, or compute on the CPU beside a GPU.
+    """
     findings = [*_versions(), *_numerics(), _terminal(), _home(), *_data(), _logout()]
     if as_json:
         click.echo(json.dumps([{"what": f.what, "verdict": f.verdict, "text": f.text} for f in findings], indent=2))
@@ -50,7 +53,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
         rows = ((marks[finding.verdict], finding.what, safe_text(finding.text)) for finding in findings)
         print_table((), rows, left=(0, 1, 2))
     if any(finding.verdict == "bad" for finding in findings):
-        ctx.exit(3)
+        ctx.exit(FAILED)
 
 
 def _versions() -> list[Finding]:
@@ -63,33 +66,19 @@ def _versions() -> list[Finding]:
 
 
 def _numerics() -> list[Finding]:
+    """Return what the numerics process finds of the device and of all that studies use."""
     from embcx_tui.worker.launch import ask
 
+    parts = ["the numerics process"]
+
+    def follow(line: dict[str, Any]) -> None:
+        parts.append(str(line.get("part", parts[-1])))
+
     try:
-        answer: dict[str, Any] = ask("machine")
+        answer = ask("machine-check", on_line=follow)
     except EmbcxError as error:
-        return [Finding("torch", "bad", str(error))]
-    findings = []
-    if "torchvision_error" in answer:
-        findings.append(
-            Finding(
-                "torchvision",
-                "bad",
-                f"does not fit this torch ({answer['torchvision_error']}); reinstall both together: "
-                "pip install --force-reinstall torch torchvision",
-            )
-        )
-    if answer["cuda_available"]:
-        memory = answer["memory"] / _GB
-        findings.append(Finding("device", "ok", f"{answer['device']}: {answer['device_name']}, {memory:.0f} GB"))
-    else:
-        built = f"torch is built for CUDA {answer['cuda']}" if answer["cuda"] else "this torch is built for CPUs alone"
-        findings.append(
-            Finding(
-                "device", "note", f"no GPU that torch can use ({built}); computing on {answer['threads']} CPU threads"
-            )
-        )
-    return findings
+        return [Finding(parts[-1], "bad", f"ends the process in which studies compute: {error}")]
+    return [Finding(found["what"], found["verdict"], found["text"]) for found in answer["findings"]]
 
 
 def _terminal() -> Finding:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
 from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from embcx_tui.analysis.report import report
-from embcx_tui.analysis.selection import select
+from embcx_tui.analysis.selection import Exclusion, select
 from embcx_tui.cli import echo_path
-from embcx_tui.cli.studies import EXCLUDE_CHANCE
+from embcx_tui.cli.studies import exclude_options, say_damage
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
     FORMATS,
@@ -23,6 +25,7 @@ from embcx_tui.figures.export import (
     SIZES,
     Format,
     draw_preview,
+    file_names,
     write_figure,
     write_figures,
     write_files,
@@ -32,8 +35,9 @@ from embcx_tui.figures.model import Figure, FigureBuilder
 from embcx_tui.figures.serialization import figure_of
 from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
-from embcx_tui.store.paths import StudyPaths, typed_path
+from embcx_tui.store.paths import StudyPaths, studies_folder, typed_path
 from embcx_tui.store.snapshot import Snapshot, read_study
+from embcx_tui.store.written_files import not_ours, remember
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text
@@ -45,6 +49,9 @@ SIZE = click.option(
     default="auto",
     show_default=True,
     help="One column, a page's width, a slide, or what suits the figure.",
+)
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="With --out: replace files of the same names that embcx-tui did not write."
 )
 DPI = click.option(
     "--dpi", type=click.IntRange(MIN_DPI, MAX_DPI), default=DEFAULT_DPI, show_default=True, help="For PNG."
@@ -61,31 +68,68 @@ DPI = click.option(
 @DPI
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
 @click.option("--list", "listing", is_flag=True, help="Print the names of the figures of this study and end.")
-@EXCLUDE_CHANCE
+@OVERWRITE
+@exclude_options
+@click.pass_context
 def export_command(
-    study: str, name: str, format: Format, size: str, dpi: int, out: Path | None, listing: bool, exclude_chance: bool
+    ctx: click.Context,
+    study: str,
+    name: str,
+    format: Format,
+    size: str,
+    dpi: int,
+    out: Path | None,
+    listing: bool,
+    overwrite: bool,
+    exclude_chance: Exclusion,
 ) -> None:
     """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
     paths = find_study(study)
     snapshot = read_study(paths)
+    code = say_damage(snapshot)
     figures = figures_of(paths, snapshot, exclude_chance)
     if listing:
         for known in figures:
             click.echo(known)
-        return
+        ctx.exit(code)
     if not figures:
         raise RequestError(f"study {paths.id} has nothing measured yet; there is no figure to draw")
     chosen = name if name == "all" else resolve(figures, name)
     if chosen is None:
         asked = safe_text(name, 60)
         raise RequestError(f"study {paths.id} has no figure {asked!r} ({explain_missing(snapshot, figures, asked)})")
-    folder = typed_path(out) if out else paths.exports
+    drawn = figures if chosen == "all" else {chosen: figures[chosen]}
+    files = [file for figure in drawn for file in file_names(figure, format)]
+    folder = (typed_path(out) if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
     if chosen == "all" and (without := missing_paper_figures(figures)):
         click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
-    drawn = figures if chosen == "all" else {chosen: figures[chosen]}
-    for _, target in write_figures(drawn, format, folder, size, dpi):
-        echo_path(target)
+    with _sparing(folder, files, overwrite):
+        for _, target in write_figures(drawn, format, folder, size, dpi):
+            echo_path(target)
+    ctx.exit(code)
+
+
+@contextlib.contextmanager
+def _sparing(folder: Path, files: Sequence[str], overwrite: bool) -> Iterator[None]:
+    """Let the block write `files` into `folder`; raises RequestError before where one is there that is somebody's own.
+
+    In the folder of a study all files are ours.
+    """
+    targets = [folder / file for file in files]
+    if studies_folder() in folder.parents:
+        yield
+        return
+    taken = [] if overwrite else not_ours(targets)
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise RequestError(
+            f"{safe_text(taken[0])}{more}: already there, and not as embcx-tui wrote it; --overwrite replaces it"
+        )
+    try:
+        yield
+    finally:
+        remember(targets)
 
 
 class Pair(click.ParamType[tuple[int, int]]):
@@ -111,7 +155,7 @@ class Pair(click.ParamType[tuple[int, int]]):
 @SIZE
 @click.option("--study", help="Draw --figure of this study instead of the figure on standard input.")
 @click.option("--figure")
-@EXCLUDE_CHANCE
+@exclude_options
 def draw_command(
     name: str | None,
     out: Path | None,
@@ -123,7 +167,7 @@ def draw_command(
     size: str,
     study: str | None,
     figure: str | None,
-    exclude_chance: bool,
+    exclude_chance: Exclusion,
 ) -> None:
     """Draw a figure for the application: to a file, whose path is printed, or as a preview for its terminal.
 
@@ -142,7 +186,7 @@ def draw_command(
         raise click.UsageError("give NAME and --out, or --room")
 
 
-def _requested_figure(study: str | None, name: str | None, exclude_chance: bool) -> Figure:
+def _requested_figure(study: str | None, name: str | None, exclude_chance: Exclusion) -> Figure:
     if study is None or name is None:
         return figure_of(sys.stdin.read())
     paths = find_study(study)
@@ -152,12 +196,12 @@ def _requested_figure(study: str | None, name: str | None, exclude_chance: bool)
     return figures[name]()
 
 
-def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> dict[str, FigureBuilder]:
+def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: Exclusion) -> dict[str, FigureBuilder]:
     """Return the figures that a study has data for, which read its array files when they are built."""
     return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
 
 
-def say_left_out(snapshot: Snapshot, exclude_chance: bool) -> None:
+def say_left_out(snapshot: Snapshot, exclude_chance: Exclusion) -> None:
     """Say on standard error which networks diverged or are at chance, and whether they were left out."""
     words = select(snapshot, exclude_chance).words
     if words:
@@ -183,8 +227,12 @@ def _sixel(png: bytes, columns: int, rows: int, cell: tuple[int, int]) -> str:
 @click.command("report")
 @click.argument("study")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's exports/report.")
-@EXCLUDE_CHANCE
-def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
+@OVERWRITE
+@exclude_options
+@click.pass_context
+def report_command(
+    ctx: click.Context, study: str, out: Path | None, overwrite: bool, exclude_chance: Exclusion
+) -> None:
     """Write a report of STUDY, one Markdown page with figures and tables beside it, and print its path.
 
     It has every figure except the embeddings of single networks, which `export` draws.
@@ -193,12 +241,17 @@ def report_command(study: str, out: Path | None, exclude_chance: bool) -> None:
 
     paths = find_study(study)
     snapshot = read_study(paths)
-    folder = typed_path(out) if out else paths.exports / "report"
+    code = say_damage(snapshot)
+    folder = (typed_path(out) if out else paths.exports / "report").absolute()
     say_left_out(snapshot, exclude_chance)
     figures = figures_of(paths, snapshot, exclude_chance)
     chosen = {name: build for name, build in figures.items() if figure_kind(name) != "embedding"}
-    images = {name: target.name for name, target in write_figures(chosen, "png", folder)}
-    files = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
-    page = report(snapshot, images, tuple(files), exclude_chance)
-    write_files(folder, ((name, text.encode()) for name, text in {**files, "report.md": page}.items()))
+    tables = tuple(f"{table}.csv" for table in TABLES)
+    files = [*(file for name in chosen for file in file_names(name, "png")), *tables, "report.md"]
+    with _sparing(folder, files, overwrite):
+        images = {name: target.name for name, target in write_figures(chosen, "png", folder)}
+        written = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
+        written["report.md"] = report(snapshot, images, tables, exclude_chance)
+        write_files(folder, ((name, text.encode()) for name, text in written.items()))
     echo_path(folder / "report.md")
+    ctx.exit(code)

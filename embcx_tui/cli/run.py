@@ -19,7 +19,7 @@ from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths, typed_path
-from embcx_tui.store.snapshot import Snapshot, StudyReader
+from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.settings import (
@@ -105,14 +105,24 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
 def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
     """Follow a study that has begun, or leave it to itself, and end with its exit code."""
     if detach:
+        _print_warnings(paths)
         click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
         ctx.exit(OK)
     code = _follow(paths, quiet=as_json)
     if as_json:
         from embcx_tui.cli.studies import print_measurements
 
-        print_measurements(paths)
+        print_measurements(read_study(paths))
     ctx.exit(code)
+
+
+def _print_warnings(paths: StudyPaths) -> None:
+    """Print what the worker has warned of since it began: nobody follows it now."""
+    snapshot = StudyReader(paths).poll()
+    since = snapshot.worker.at if snapshot.worker else 0.0
+    for line in snapshot.log:
+        if line.level == "warning" and line.at >= since:
+            say_error(line.text)
 
 
 # How often a study that runs is looked at.
@@ -180,7 +190,9 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
             kinds = (("numbers", missing_numbers(snapshot)), ("pictures", missing_pictures(snapshot)))
             say_error("; ".join(f"{what} are missing: {', '.join(words)}" for what, words in kinds if words))
             return PARTLY
-        return OK
+        from embcx_tui.cli.studies import say_damage
+
+        return say_damage(snapshot)
     if snapshot.state == "stopped":
         console.print(f"stopped; go on with: embcx-tui resume {snapshot.id}")
         return STOPPED

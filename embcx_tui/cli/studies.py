@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from statistics import fmean
 from typing import Any
@@ -26,29 +26,25 @@ from embcx_tui.analysis.formatting import (
     unscored_layers,
 )
 from embcx_tui.analysis.json_csv import TABLES
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
-from embcx_tui.cli import print_table, table_lines
-from embcx_tui.store.library import delete_study, find_study, list_studies
+from embcx_tui.cli import OK, PARTLY, print_table, say_error, table_lines
+from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
-from embcx_tui.study.naming import architecture_name, dataset_title
+from embcx_tui.study.naming import architecture_name, dataset_title, sample_words
 from embcx_tui.study.plan import Architecture
 from embcx_tui.study.text import safe_text
 
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_command(as_json: bool) -> None:
-    """List the studies, newest first."""
-    rows: list[dict[str, Any]] = []
-    for paths in list_studies():
-        try:
-            rows.append(_row(read_study(paths)))
-        except EmbcxError as error:
-            click.echo(f"embcx-tui: study {paths.id}: {error}", err=True)
+@click.pass_context
+def list_command(ctx: click.Context, as_json: bool) -> None:
+    """List the studies, newest first; exit code 3 where one is damaged."""
+    rows = [list_row(paths) for paths in list_studies()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -58,31 +54,81 @@ def list_command(as_json: bool) -> None:
             [
                 row["id"],
                 row["name"],
-                row["state"],
+                _state_words(row),
                 f"{row['progress']:.0%}",
                 f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
             ]
             for row in rows
         ]
         print_table(["id", "name", "state", "done", "created"], cells, left=(0, 1, 2, 4))
+    damaged = [row for row in rows if row["damage"]]
+    for row in damaged:
+        words = row["damage"]
+        say_error(words if words.startswith("study ") else f"study {row['id']}: {words}")
+    ctx.exit(PARTLY if damaged else OK)
 
 
-def _row(snapshot: Snapshot) -> dict[str, Any]:
+def list_row(paths: StudyPaths) -> dict[str, Any]:
+    """Return what is listed of a study; of one that cannot be read, why."""
+    row = {"id": paths.id, "name": "", "state": DAMAGED, "created": _iso(created_at(paths)), "progress": 0.0}
+    try:
+        snapshot = read_study(paths)
+    except EmbcxError as error:
+        return {**row, "damage": str(error)}
     return {
         "id": snapshot.id,
         "name": snapshot.name,
         "state": snapshot.state,
-        "created": datetime.fromtimestamp(snapshot.created).astimezone().isoformat(timespec="seconds"),
+        "created": _iso(snapshot.created) if snapshot.created else row["created"],
         "progress": round(progress(snapshot).fraction, 4),
+        "damage": damage_words(snapshot) or None,
     }
+
+
+# The state in the list of a study that cannot be read.
+DAMAGED = "damaged"
+
+
+def _state_words(row: dict[str, Any]) -> str:
+    return f"{row['state']}, {DAMAGED}" if row["damage"] and row["state"] != DAMAGED else str(row["state"])
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+
+
+def damage_words(snapshot: Snapshot) -> str:
+    """Return what of a study was lost and how to get it back; empty where nothing was."""
+    if not snapshot.damage:
+        return ""
+    again = "" if snapshot.state == "running" else f"; embcx-tui resume {snapshot.id} makes it again"
+    return f"{DAMAGED}: {snapshot.damage}{again}"
+
+
+def say_damage(snapshot: Snapshot) -> int:
+    """Say on standard error what of a study was lost; return the exit code for that."""
+    if words := damage_words(snapshot):
+        say_error(f"study {snapshot.id}: {words}")
+    return PARTLY if words else OK
 
 
 # How often `logs --follow` looks at the journal.
 _FOLLOW_POLL_S = 0.25
 
-EXCLUDE_CHANCE = click.option(
-    "--exclude-chance", is_flag=True, help="Leave networks that stayed at chance out of means, tests and figures."
-)
+
+def exclude_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that leave networks at chance, or those with one flaw, out of means, tests and figures."""
+    options: tuple[tuple[str, Exclusion, str], ...] = (
+        ("--exclude-chance", True, "Leave networks at chance out of means, tests and figures."),
+        ("--exclude-did-not-train", "did not train", "Leave out those at chance on training inputs too."),
+        ("--exclude-does-not-generalise", "does not generalise", "Leave out those that learnt training inputs alone."),
+    )
+    for name, value, words in reversed(options):
+        option = click.option(
+            name, "exclude_chance", flag_value=value, default=False, type=click.UNPROCESSED, help=words
+        )
+        command = option(command)
+    return command
 
 
 @click.command("show")
@@ -92,27 +138,31 @@ EXCLUDE_CHANCE = click.option(
     "--csv", "as_csv", is_flag=True, help="A table as CSV: one line per measured layer, unless --table names another."
 )
 @click.option("--table", type=click.Choice(TABLES), help="Which table as CSV.  [default: layers]")
-@EXCLUDE_CHANCE
-def show_command(study: str, as_json: bool, as_csv: bool, table: str | None, exclude_chance: bool) -> None:
+@exclude_options
+@click.pass_context
+def show_command(
+    ctx: click.Context, study: str, as_json: bool, as_csv: bool, table: str | None, exclude_chance: Exclusion
+) -> None:
     """Print the measurements of STUDY: KL of each layer, mean ± standard deviation over runs, and the statistics."""
     if as_json and (as_csv or table):
         raise click.UsageError("--json and --csv are two answers; ask for one")
-    paths = find_study(study)
+    snapshot = read_study(find_study(study))
     if as_json:
-        print_measurements(paths, exclude_chance)
+        print_measurements(snapshot, exclude_chance)
     elif as_csv or table:
         from embcx_tui.analysis.json_csv import csv_table
 
-        click.echo(csv_table(read_study(paths), table or TABLES[0], exclude_chance), nl=False)
+        click.echo(csv_table(snapshot, table or TABLES[0], exclude_chance), nl=False)
     else:
-        click.echo(summary_text(read_study(paths), exclude_chance))
+        click.echo(summary_text(snapshot, exclude_chance))
+    ctx.exit(say_damage(snapshot))
 
 
-def print_measurements(paths: StudyPaths, exclude_chance: bool = False) -> None:
+def print_measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> None:
     """Print the JSON document of `show --json`."""
     from embcx_tui.analysis.json_csv import measurements
 
-    click.echo(json.dumps(measurements(read_study(paths), exclude_chance), indent=1, allow_nan=False))
+    click.echo(json.dumps(measurements(snapshot, exclude_chance), indent=1, allow_nan=False))
 
 
 @click.command("logs")
@@ -153,21 +203,28 @@ def delete_command(study: str, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("deleting a study needs your confirmation; where there is no terminal, pass --yes")
-        snapshot = read_study(paths)
-        click.confirm(f"delete study {paths.id} ({snapshot.name}, {len(snapshot.measured)} embeddings)?", abort=True)
+        click.confirm(f"delete study {paths.id} ({_contents(paths)})?", abort=True)
     delete_study(paths)
     click.echo(f"deleted {paths.id}")
 
 
-def summary_text(snapshot: Snapshot, exclude_chance: bool = False) -> str:
+def _contents(paths: StudyPaths) -> str:
+    try:
+        snapshot = read_study(paths)
+    except EmbcxError:
+        return "it cannot be read"
+    return f"{snapshot.name}, {len(snapshot.measured)} embeddings"
+
+
+def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     """Return tables: KL of each layer of an architecture as mean ± standard deviation over the runs, and statistics."""
     settings = snapshot.plan.settings
     selection = select(snapshot, exclude_chance)
     lines = [
-        f"{snapshot.name} ({snapshot.id}): {snapshot.state}",
+        f"{snapshot.name} ({snapshot.id}): {snapshot.state}" + f", {DAMAGED}" * bool(snapshot.damage),
         "accuracy on training and test inputs; KL in nats, mean ± sd over runs; "
         f"t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} inputs per class",
+        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} {sample_words(settings)} per class",
     ]
     groups = by_architecture(summarise_selection(selection))
     if not groups:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import math
 import os
 import platform
@@ -22,47 +21,80 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from embcx_tui.compute import gpus
+from embcx_tui.compute.device_errors import is_out_of_memory, triton_failure
+from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
 from embcx_tui.compute.kernels.llvm_builder import has_avx512
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """A device: `device` as torch writes it, its name, memory in bytes."""
+    """A device: `device` as torch writes it, its name, memory in bytes; of a GPU also the driver's version, the compute
+    capability (`9.0`) and CUDA's UUID, each empty where it is not known.
+    """
 
     device: str
     name: str
     memory_bytes: int
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChoice:
+    """The device of a study. `words`: why this GPU of several. `problem`: why not the GPU that is here."""
+
+    device: torch.device
+    words: str = ""
+    problem: str = ""
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device of `[machine] device`: auto (a GPU where there is one), cpu, cuda, cuda:N.
+    """Return the device of `[machine] device`: see `device_choice`."""
+    return device_choice(wanted).device
 
-    Raises RequestError where that device is not there.
+
+def device_choice(wanted: str) -> DeviceChoice:
+    """Return the device of `[machine] device`, with reasons: cpu, cuda, cuda:N, or auto, which is the freest GPU that
+    torch can use and the CPU where it can use none.
+
+    Raises RequestError where that device is not there or cannot be used, with the remedy.
     """
     if wanted == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        chosen = gpus.automatic()
+        device = torch.device("cpu") if chosen.number is None else torch.device("cuda", chosen.number)
+        return DeviceChoice(device, chosen.words, "" if chosen.trouble.wanted else chosen.trouble.text)
     if wanted == "cpu":
-        return torch.device("cpu")
+        return DeviceChoice(torch.device("cpu"))
     match = re.fullmatch(r"cuda(?::(\d{1,3}))?", wanted)
     if match is None:
         raise RequestError(f"{safe_text(wanted, 60)!r} is not a device (auto, cpu, cuda, cuda:N)")
-    if not torch.cuda.is_available():
-        raise RequestError(f'device = "{wanted}": torch finds no usable GPU here; use "cpu" or "auto"')
+    if not gpus.is_available():
+        reason = gpus.trouble().text or 'torch finds no usable GPU here; use "cpu" or "auto"'
+        raise RequestError(f'device = "{wanted}": {reason}')
     number = int(match[1] or 0)
     if number >= torch.cuda.device_count():
         raise RequestError(f'device = "{wanted}": this machine has {torch.cuda.device_count()} GPU(s), from cuda:0')
-    return torch.device("cuda", number)
+    if reason := gpus.refusal(number):
+        raise RequestError(f'device = "{wanted}": {reason}')
+    return DeviceChoice(torch.device("cuda", number))
 
 
 def describe(device: torch.device) -> DeviceFacts:
-    """Return name and memory of `device`."""
+    """Return what is known of `device`."""
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        return DeviceFacts(str(device), safe_text(properties.name, 80), properties.total_memory)
+        return DeviceFacts(
+            device=str(device),
+            name=safe_text(properties.name, 80),
+            memory_bytes=properties.total_memory,
+            driver=gpus.nvml_driver_version(),
+            capability=f"{properties.major}.{properties.minor}",
+            uuid=gpus.uuid_of(device.index or 0) or "",
+        )
     return DeviceFacts("cpu", f"CPU, {torch.get_num_threads()} threads", psutil.virtual_memory().total)
 
 
@@ -134,22 +166,41 @@ def _quota_of(group: Path) -> float:
     return math.inf
 
 
-@cache
+def is_accelerator(device: torch.device) -> bool:
+    """Return whether `device` computes as a GPU does: all networks and many layers at once.
+
+    True for `cpu:0` too, which no setting can name: the GPU's program on the CPU's tensors, for tests.
+    """
+    return str(device) != "cpu"
+
+
 def triton_kernels(device: torch.device, module: str) -> Any:
     """Return `embcx_tui.compute.<module>`, a module of Triton kernels, where its `probe` compiles and runs them on
-    `device`; None elsewhere: the caller then uses plain torch, which is slower.
+    `device`; None elsewhere, and where the plain path is asked for: the caller then uses plain torch, which is slower.
+
+    A failure is told, with what helps, and remembered; one for lack of memory is tried again by the next call.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not gpu_path.is_fast(module):
         return None
-    try:
-        kernels = importlib.import_module(f"embcx_tui.compute.{module}")
-        kernels.probe(device)
-        # Errors on the device are raised here. Not the whole device: another thread may be capturing a graph on it.
-        torch.cuda.current_stream(device).synchronize()
-    except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none of them
-        log.warning("%s: Triton cannot be used here (%s: %s)", module, type(error).__name__, error)
-        return None
-    return kernels
+    if (device, module) not in _PROBED:
+        try:
+            kernels = importlib.import_module(f"embcx_tui.compute.{module}")
+            kernels.probe(device)
+            # Errors on the device are raised here. Not the whole device: another thread may be capturing a graph on it.
+            torch.cuda.current_stream(device).synchronize()
+        except Exception as error:  # whatever a missing compiler, driver or package raises: plain torch needs none
+            failure = triton_failure(error)
+            if is_out_of_memory(error):
+                gpu_path.tell(f"{device} is short of memory for Triton; plain torch, which is slower, for now")
+            else:
+                gpu_path.step_down(TRITON_PARTS if failure.is_general else (module,), failure.reason, failure.remedy)
+            return None
+        _PROBED[device, module] = kernels
+    return _PROBED[device, module]
+
+
+# Modules of kernels that compiled and ran on a device.
+_PROBED: dict[tuple[torch.device, str], Any] = {}
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:

@@ -12,9 +12,10 @@ import torch
 
 from embcx_tui.compute.datasets.dataset import Dataset
 from embcx_tui.compute.device import cores
+from embcx_tui.compute.device_errors import in_words, is_device_error, is_out_of_memory
 from embcx_tui.compute.training.network import layer_sizes
 from embcx_tui.compute.training.trainer_gpu import EVALUATION_BATCH
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import DeviceFailed, EmbcxError
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import StudySettings
 
@@ -25,15 +26,16 @@ class OutOfMemory(EmbcxError):
 
 @contextmanager
 def memory_guard(what: str) -> Iterator[None]:
-    """Turn every error by which torch and numpy report exhausted memory into OutOfMemory naming `what`."""
+    """Turn every error by which torch, numpy and a device report exhausted memory into OutOfMemory naming `what`, and
+    every other error of a device into DeviceFailed.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise OutOfMemory(f"not enough memory for {what}") from None
-    except RuntimeError as error:
-        # The CPU allocator has no class of its own: "DefaultCPUAllocator: can't allocate memory".
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+    except Exception as error:
+        if is_out_of_memory(error):
             raise OutOfMemory(f"not enough memory for {what}") from None
+        if is_device_error(error):
+            raise DeviceFailed(f"the device failed ({what}): {in_words(error)}") from error
         raise
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Exclusion, Selection, flaw_counts, select
 from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -101,13 +101,16 @@ def measure_note(
 
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
-    """Return a sentence on the networks at chance among these, as a list of one or none."""
-    count = sum(one.id in selection.at_chance for one in networks)
-    if not count:
-        return []
-    if selection.exclude_chance:
-        return [f"without {count} of {len(networks)} networks at chance"]
-    return [f"at chance, included: {count} of {len(networks)} networks"]
+    """Return sentences on the networks at chance among these: those left out, and those included."""
+    parts = []
+    for begin, end, chosen in (
+        ("without", " at chance", selection.excluded),
+        ("at chance, included:", "", set(selection.at_chance) - set(selection.excluded)),
+    ):
+        flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in chosen]
+        if flaws:
+            parts.append(f"{begin} {len(flaws)} of {len(networks)} networks{end} ({flaw_counts(flaws)})")
+    return parts
 
 
 def how_words(
@@ -139,7 +142,7 @@ def layer_bars(
     method: str = SCORE_METHOD,
     highlight: int | None = None,
     chosen_layer: int | None = None,
-    exclude_chance: bool = False,
+    exclude_chance: Exclusion = False,
 ) -> Bars:
     """Return the complexity of the input and every hidden layer of one architecture, one value per run.
 
@@ -165,7 +168,7 @@ def activation_bars(
     depth: int,
     control: str | None = None,
     *,
-    exclude_chance: bool = False,
+    exclude_chance: Exclusion = False,
 ) -> Bars:
     """Return the complexity of all layers for every activation side by side, as in the paper's figures 2 and 4."""
     selection = select(snapshot, exclude_chance)
@@ -192,10 +195,12 @@ def layer_scatter(
     key: str = "",
 ) -> Scatter:
     """Return an embedding: `points` [n, 2], `labels` [n] into `classes`; `shown` [n] isolates, `view` zooms."""
+    with np.errstate(all="ignore"):  # of a file that was edited
+        points, labels = np.asarray(points, dtype=np.float32), np.asarray(labels, dtype=np.int64)
     return Scatter(
         safe_text(title),
-        np.asarray(points, dtype=np.float32).reshape(-1, 2),
-        np.asarray(labels, dtype=np.int64).reshape(-1),
+        points.reshape(-1, 2),
+        labels.reshape(-1),
         tuple(safe_text(name, 40) for name in classes),
         safe_text(note),
         chosen,
@@ -272,6 +277,8 @@ def embedding(
     title = " · ".join(filter(None, [name, score, "degenerate" * measured.degenerate]))
     try:
         points = np.asarray(load(measured.file)["points"])
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise StoreError(f"{measured.file.name}: holds no points in the plane")
     except (StoreError, KeyError) as error:
         return layer_scatter(empty, np.empty(0), classes, title=title, note=safe_text(error, 200))
     labels = _sample_labels(snapshot, network, load)
@@ -284,7 +291,8 @@ def _sample_labels(snapshot: Snapshot, network: Network, load: Load) -> NDArray[
     if sample is None:
         return None
     try:
-        return np.asarray(load(sample.file)["label"], dtype=np.int64)
+        with np.errstate(all="ignore"):
+            return np.asarray(load(sample.file)["label"], dtype=np.int64)
     except (StoreError, KeyError):
         return None
 

@@ -33,10 +33,23 @@ from embcx_tui.figures.matplotlib_axes import (
     draw_scatter,
     marker,
 )
-from embcx_tui.figures.model import Bars, Curves, Dots, Figure, FigureBuilder, Heat, Panels, Scatter, Single
+from embcx_tui.figures.matplotlib_lines import draw_lines, lines_legend
+from embcx_tui.figures.model import (
+    MOST_RUNS_SHOWN,
+    Bars,
+    Curves,
+    Dots,
+    Figure,
+    FigureBuilder,
+    Heat,
+    Lines,
+    Panels,
+    Scatter,
+    Single,
+)
 from embcx_tui.figures.palette import class_names
 from embcx_tui.figures.serialization import figure_csv
-from embcx_tui.store.files import make_folder, publish
+from embcx_tui.store.files import make_folder, publish, reason_of
 from embcx_tui.store.paths import home
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
@@ -107,6 +120,12 @@ def file_name(name: str, format: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.{format}"
 
 
+def file_names(name: str, format: Format) -> tuple[str, str]:
+    """Return the names of a figure's two files: its image and the numbers beside it."""
+    image = file_name(name, format)
+    return image, Path(image).with_suffix(".csv").name
+
+
 def write_figures(
     figures: Mapping[str, FigureBuilder], format: Format, folder: Path, size: str = "auto", dpi: int = DEFAULT_DPI
 ) -> Iterator[tuple[str, Path]]:
@@ -120,19 +139,19 @@ def write_figure(
     figure: Figure, name: str, format: Format, folder: Path, size: str = "auto", dpi: int = DEFAULT_DPI
 ) -> Path:
     """Draw a figure into an existing folder, with a .csv of its numbers beside it; return the path of the image."""
-    target = folder / file_name(name, format)
+    target, numbers = file_names(name, format)
     image = render(figure, format, width_in=WIDTHS_IN[size], dpi=dpi)
-    write_files(folder, ((target.name, image), (target.with_suffix(".csv").name, figure_csv(figure).encode())))
-    return target
+    write_files(folder, ((target, image), (numbers, figure_csv(figure).encode())))
+    return folder / target
 
 
 def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write files (name, content) into `folder`; raises StoreError, whose one line names the file."""
     for name, content in files:
         try:
-            publish(folder / name, content)
+            publish(folder / name, content, follow=True)
         except OSError as error:
-            raise StoreError(f"{safe_text(folder / name)}: cannot be written ({error.strerror})") from None
+            raise StoreError(f"{safe_text(folder / name)}: cannot be written ({reason_of(error)})") from None
 
 
 def draw_preview(
@@ -216,6 +235,8 @@ def width_of(figure: Figure) -> float:
     """Return one column, or two for what does not read at one."""
     if isinstance(figure, Bars):
         return COLUMN_WIDTH_IN * (1 if sum(len(group.bars) for group in figure.groups) <= 12 else 2)
+    if isinstance(figure, Lines):
+        return COLUMN_WIDTH_IN * (1 if len(figure.groups) <= 4 else 2)
     if isinstance(figure, Heat):
         return COLUMN_WIDTH_IN * (1 if len(figure.columns) <= 8 else 2)
     if isinstance(figure, Panels):
@@ -276,7 +297,8 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
         canvas.suptitle("\n".join(_fold(figure.title, width, _TITLE_PT)), fontsize=_TITLE_PT, fontweight="bold")
     columns, rows = _grid(figure)
     scatters = [one for one in figure.figures if isinstance(one, Scatter)]
-    shared = len({one.classes for one in scatters}) == 1 and len(scatters) > 1
+    lines = [one for one in figure.figures if isinstance(one, Lines)]
+    shared = (len({one.classes for one in scatters}) == 1 and len(scatters) > 1) or len(lines) > 1
     for place, one in enumerate(figure.figures):
         axes = canvas.add_subplot(rows, columns, place + 1)
         _draw_one(axes, one, width / columns, legend=not shared)
@@ -284,15 +306,22 @@ def _draw(canvas: Canvas, figure: Figure) -> None:
     top = 1.12 * max((axes.get_ylim()[1] for axes in from_zero), default=1.0)
     for axes in from_zero:  # what is compared has one scale
         axes.set_ylim(0, top)
-    if shared and scatters[0].classes:
-        handles = [marker(place) for place in range(len(scatters[0].classes))]
+    handles: list[Any] = []
+    if shared and lines:
+        handles, names = lines_legend(lines[0])
+    elif shared:
+        handles, names = (
+            [marker(place) for place in range(len(scatters[0].classes))],
+            [*class_names(scatters[0].classes)],
+        )
+    if handles:
         title = canvas.legend(
             handles,
-            class_names(scatters[0].classes),
+            names,
             loc="outside lower center",
             ncols=min(len(handles), 10),
             frameon=False,
-            handletextpad=0.1,
+            handletextpad=0.4 if lines else 0.1,
             columnspacing=1.0,
             title=note,
             title_fontproperties={"size": _NOTE_PT},
@@ -318,6 +347,13 @@ def _caption(figure: Figure) -> str:
             parts.append(f"dot: run {figure.highlight}")
         if any(any(bar.flagged) for bar in bars):
             parts.append("! degenerate, not in the mean")
+    lines = figure.figures[0] if isinstance(figure, Panels) and figure.figures else figure
+    if isinstance(lines, Lines):
+        parts.append("line: mean of the runs")
+        if lines.runs > 1:
+            parts.append("band: lowest to highest run" + ", dots: runs" * (lines.runs <= MOST_RUNS_SHOWN))
+        if any(any(bar.flagged) for group in lines.groups for bar in group.bars):
+            parts.append("! degenerate, not in the mean")
     return " · ".join(filter(None, parts))
 
 
@@ -330,6 +366,8 @@ def _draw_one(axes: Axes, figure: Single, width: float, *, legend: bool = True) 
     """Draw one figure on axes about `width` inches wide."""
     if isinstance(figure, Bars):
         draw_bars(axes, figure)
+    elif isinstance(figure, Lines):
+        draw_lines(axes, figure, legend=legend)
     elif isinstance(figure, Scatter):
         draw_scatter(axes, figure, legend=legend)
     elif isinstance(figure, Dots):

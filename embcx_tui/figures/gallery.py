@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from embcx_tui.analysis.correlation import points
-from embcx_tui.analysis.selection import select
-from embcx_tui.figures import builders, extra_figures, paper_figures
+from embcx_tui.analysis.selection import Exclusion, select
+from embcx_tui.figures import builders, complexity_lines, extra_figures, paper_figures
 from embcx_tui.figures.model import FigureBuilder, Panels
 from embcx_tui.store.snapshot import Quantity, Snapshot
 from embcx_tui.study.events import SealedFile
@@ -34,13 +34,16 @@ class _CachedLabels:
         return self._labels[sealed.sha256]
 
 
-def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool = False) -> dict[str, FigureBuilder]:
+def study_figures(
+    snapshot: Snapshot, load: builders.Load, exclude_chance: Exclusion = False
+) -> dict[str, FigureBuilder]:
     """Return the figures that this study has data for now, by name; each is built when it is called.
 
     First the paper's, `fig1` … `fig8`, with `-DATASET` after it where the dataset is not the paper's. Then for each
-    dataset `accuracy-DATASET`, `training-DATASET`, for each depth `complexity-DATASET-DEPTH[-CONTROL]`,
-    `controls-DATASET-DEPTH`, `epochs-DATASET-DEPTH`, for each activation `methods-DATASET-DEPTH-ACTIVATION`, and for
-    each network `embedding-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`.
+    dataset with several depths `lines-DATASET`, for each `accuracy-DATASET`, `training-DATASET`, for each depth
+    `lines-DATASET-DEPTH`, `complexity-DATASET-DEPTH[-CONTROL]`, `controls-DATASET-DEPTH`, `epochs-DATASET-DEPTH`, for
+    each activation `methods-DATASET-DEPTH-ACTIVATION`, and for each network
+    `embedding-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`.
     """
     load = _CachedLabels(load)
     figures: dict[str, FigureBuilder] = {}
@@ -53,6 +56,10 @@ def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool 
                 figures[name] = partial(paper_figures.build, snapshot, figure, dataset, load, exclude_chance)
     hidden = {one.network for one in snapshot.measured.values() if one.network}
     for dataset in datasets:
+        depths = {network.depth for network in snapshot.plan.networks if network.dataset == dataset}
+        if len(depths) > 1 and any(n.id in hidden for n in snapshot.plan.networks if n.dataset == dataset):
+            name = figure_name("lines", dataset)
+            figures[name] = partial(complexity_lines.dataset_lines, snapshot, dataset, exclude_chance)
         if points(selection, dataset):
             name = figure_name("accuracy", dataset)
             figures[name] = partial(extra_figures.accuracy_dots, snapshot, dataset, exclude_chance)
@@ -70,18 +77,23 @@ def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool 
 
 
 def _depth_figures(
-    snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: bool
+    snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: Exclusion
 ) -> dict[str, FigureBuilder]:
     figures: dict[str, FigureBuilder] = {}
     settings = snapshot.plan.settings
-    known = []
-    for control in (None, *settings.measure.controls):
-        if any(one.id in hidden for one in builders.networks_at(snapshot, dataset, depth, None, control)):
-            known.append(control)
-            name = figure_name("complexity", dataset, depth=depth, control=control)
-            figures[name] = partial(
-                builders.activation_bars, snapshot, dataset, depth, control, exclude_chance=exclude_chance
-            )
+    known = [
+        control
+        for control in (None, *settings.controls)
+        if any(one.id in hidden for one in builders.networks_at(snapshot, dataset, depth, None, control))
+    ]
+    if known:
+        name = figure_name("lines", dataset, depth=depth)
+        figures[name] = partial(complexity_lines.depth_lines, snapshot, dataset, depth, exclude_chance)
+    for control in known:
+        name = figure_name("complexity", dataset, depth=depth, control=control)
+        figures[name] = partial(
+            builders.activation_bars, snapshot, dataset, depth, control, exclude_chance=exclude_chance
+        )
     if None in known and len(known) > 1:
         name = figure_name("controls", dataset, depth=depth)
         figures[name] = partial(extra_figures.control_curves, snapshot, dataset, depth, exclude_chance)
@@ -111,6 +123,7 @@ _ABOUT = {
     "controls": "trained networks against their controls",
     "embedding": "points of all layers",
     "epochs": "complexity over layer and epoch",
+    "lines": "complexity along the layers, trained and controls",
     "methods": "quality of the embedding methods",
     "training": "loss and accuracy over epochs",
 }

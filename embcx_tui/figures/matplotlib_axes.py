@@ -25,7 +25,7 @@ _LETTER = 0.55
 _MARKERS = "osD^vPX*p<>h"
 _MAX_CELLS_WITH_NUMBERS = 220
 # Line style and marker of the first, second, … label.
-_LINE_SIGNS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+LINE_SIGNS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 
 
 def hex_of(rgb: Rgb) -> str:
@@ -204,7 +204,7 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         named.add(key)
         single = np.isfinite(y).sum() == 1
         # Where x has few positions there is room for dashes and markers, which tell lines apart without colour.
-        sign = _LINE_SIGNS[order[line.label] % len(_LINE_SIGNS)] if curves.x_names else ("-", "o")
+        sign = LINE_SIGNS[order[line.label] % len(LINE_SIGNS)] if curves.x_names else ("-", "o")
         axes.plot(
             line.x, y, color=hex_of(colour(line.place)), linewidth=0.9, label=label, solid_capstyle="round",
             linestyle=sign[0], marker=sign[1] if single or curves.x_names else "", markersize=2.5 if single else 1.8,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# So many runs (the paper's number) are drawn one by one; more are a band.
+MOST_RUNS_SHOWN = 5
 # A class of fewer points has no label: it would hide them.
 _LEAST_POINTS = 8
 
@@ -49,11 +51,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarGroup:
-    """Bars that belong together, such as the layers of one architecture; `place` gives its colour."""
+    """Bars that belong together, such as the layers of one architecture; `place` gives its colour.
+
+    `control` says which control the networks are; empty for trained ones.
+    """
 
     label: str
     bars: tuple[Bar, ...]
     place: int = 0
+    control: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,51 @@ class Bars:
     highlight: int | None = None
     chosen: tuple[int, int] | None = None  # (group, bar) that the screen has selected
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Values along the layers: a line per group through the means of its bars, with the runs at each layer.
+
+    `scale` (low, high) is what the y axis has to hold, so that several such figures can have one; None: the values' own
+    range. `highlight` is the (group, run) to draw as a line of its own, `chosen` the (group, layer) that the screen has
+    selected.
+    """
+
+    title: str
+    y_label: str
+    groups: tuple[BarGroup, ...]
+    x_label: str = ""
+    scale: tuple[float, float] | None = None
+    highlight: tuple[int, int] | None = None
+    chosen: tuple[int, int] | None = None
+    note: str = ""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All finite values: of every run, those that enter no mean included."""
+        every = (value for group in self.groups for bar in group.bars for value in bar.values)
+        return tuple(value for value in every if np.isfinite(value))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The controls that groups are, in their order, trained networks (an empty text) first."""
+        return tuple(sorted(dict.fromkeys(group.control for group in self.groups), key=bool))
+
+    @property
+    def runs(self) -> int:
+        """The most values that a layer of a group has."""
+        bars = (bar for group in self.groups for bar in group.bars)
+        return max((int(np.isfinite(bar.values).sum()) for bar in bars), default=0)
+
+    @property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """The last layer with a mean of each group that has one, as (group, layer)."""
+        return tuple(
+            (index, max(means))
+            for index, group in enumerate(self.groups)
+            if (means := [layer for layer, bar in enumerate(group.bars) if bar.mean is not None])
+        )
 
 
 @dataclass(frozen=True)
@@ -195,7 +246,7 @@ class Heat:
         return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 
-Single = Bars | Scatter | Curves | Dots | Heat
+Single = Bars | Lines | Scatter | Curves | Dots | Heat
 
 
 @dataclass(frozen=True)

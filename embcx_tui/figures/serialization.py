@@ -23,13 +23,16 @@ from embcx_tui.figures.model import (
     Dots,
     Figure,
     Heat,
+    Lines,
     Panels,
     Scatter,
     Single,
 )
 from embcx_tui.study.errors import RequestError
 
-_KINDS = {kind.__name__: kind for kind in (Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter)}
+_KINDS = {
+    kind.__name__: kind for kind in (Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Lines, Panels, Scatter)
+}
 # The only types of array in figures; others, such as objects, are refused.
 _ARRAYS = ("float32", "float64", "int64", "bool")
 
@@ -45,7 +48,7 @@ def figure_of(text: str) -> Figure:
         figure = _value(json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         figure = None
-    if not isinstance(figure, (Bars, Curves, Dots, Heat, Panels, Scatter)):
+    if not isinstance(figure, (Bars, Curves, Dots, Heat, Lines, Panels, Scatter)):
         raise RequestError("there is no figure in what was given")
     return figure
 
@@ -78,6 +81,7 @@ def _value(plain: Any) -> Any:
 # The columns of each kind of figure.
 _COLUMNS: dict[type[Single], tuple[str, ...]] = {
     Bars: ("group", "bar", "run", "value", "state", "mean", "sd"),
+    Lines: ("line", "control", "layer", "run", "value", "state", "mean", "sd"),
     Scatter: ("point", "x", "y", "class", "missing"),
     Curves: ("line", "name", "x", "y"),
     Dots: ("group", "mark", "name", "x", "y"),
@@ -105,14 +109,15 @@ def figure_csv(figure: Figure) -> str:
 
 
 def _rows(figure: Single) -> Iterator[Sequence[Any]]:
-    if isinstance(figure, Bars):
+    if isinstance(figure, (Bars, Lines)):
         for group in figure.groups:
+            control = () if isinstance(figure, Bars) else (group.control,)
             for bar in group.bars:
                 flagged = bar.flagged or (False,) * len(bar.values)
                 for run, (value, flag) in enumerate(zip(bar.values, flagged, strict=False)):
                     known = _number(value)
                     state = "degenerate" if flag else "missing" if known is None else "measured"
-                    yield group.label, bar.label, run, known, state, bar.mean, bar.sd
+                    yield group.label, *control, bar.label, run, known, state, bar.mean, bar.sd
     elif isinstance(figure, Scatter):
         whole = figure.shown is None and figure.view is None
         # Points that are not finite are listed too, unless only a part is shown.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 # Beyond these a chart has nothing to say, and differences would overflow.
 LARGEST, SMALLEST = 1e300, 1e-300
@@ -20,6 +21,11 @@ def bounds(values: Iterable[float], *, zero: bool = False) -> tuple[float, float
         half = 0.05 * abs(high) or 0.5
         return (0.0, 1.0) if low == high == 0 else (low if zero and low == 0 else low - half, high + half)
     return low, high
+
+
+def from_zero(low: float, high: float) -> tuple[float, float]:
+    """Return the bounds of an axis of lines: from zero where that is near enough to take little of the height."""
+    return (0.0, high) if 0 < low < 0.1 * high else (low, high)
 
 
 def share(value: float, low: float, high: float) -> float:
@@ -42,25 +48,61 @@ def ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     return tuple(place * size for place in range(first, min(last, first + most + 2) + 1))
 
 
-def row_scale(high: float, rows: int) -> tuple[float, float, int]:
-    """Return (value at the upper edge of `rows` rows above zero, tick step, rows from one tick to the next).
+class RowScale(NamedTuple):
+    """The y axis of a plot of rows: the value at the lower edge of the lowest one, value per row, and the ticks.
 
-    A tick falls on the edge of a row exactly, so that nothing drawn beside it is off by half a row. `high` > 0 fits
-    with at least half a row to spare.
+    A tick is (row, value): it falls on the lower edge of that row exactly, so that nothing drawn beside it is off by
+    half a row. Rows count from the bottom.
     """
+
+    base: float
+    row: float
+    ticks: tuple[tuple[int, float], ...]
+
+    def height(self, value: float) -> float:
+        """Return how many rows above the lowest edge a value is."""
+        return value / self.row - self.base / self.row
+
+
+def row_scale(high: float, rows: int) -> RowScale:
+    """Return the scale of `rows` rows above zero; `high` > 0 fits with at least half a row to spare."""
     needed = high * (1 + 0.5 / rows)
     power = 10.0 ** math.floor(math.log10(needed))
     least = 2 if rows >= 4 else 1
-    best, found = -1.0, (needed, needed * 2, rows + 1)
+    best, (top, step, every) = -1.0, (needed, needed * 2, rows + 1)
     for size in (factor * power * scale for scale in (0.1, 1.0) for factor in (1, 2, 2.5, 5, 10)):
-        every = int(rows * size / needed)
-        if least <= every <= rows and rows // every <= 8:
-            top = rows * size / every
+        count = int(rows * size / needed)
+        if least <= count <= rows and rows // count <= 8:
+            reach = rows * size / count
             # Full use of the height first, then a tick near the tallest bar, then some four ticks.
-            bare = max(high - (rows - 1) // every * size, 0.0) / high
-            score = needed / top - 0.5 * bare - 0.04 * abs(rows // every - 4)
+            bare = max(high - (rows - 1) // count * size, 0.0) / high
+            score = needed / reach - 0.5 * bare - 0.04 * abs(rows // count - 4)
             if score > best:
-                best, found = score, (top, size, every)
+                best, (top, step, every) = score, (reach, size, count)
+    return RowScale(
+        0.0, top / rows, tuple((number * every, number * step) for number in range((rows - 1) // every + 1))
+    )
+
+
+# Steps of ticks, times a power of ten: the ones that read best, and others that may fill the height better.
+_PLAIN, _FACTORS = (1, 2, 5, 10), (1, 2, 2.5, 3, 4, 5, 6, 10)
+
+
+def fitted_row_scale(low: float, high: float, rows: int) -> RowScale:
+    """Return the scale of `rows` rows that hold `low` … `high` (`low` < `high`), an eighth of a row to spare."""
+    span, margin = high - low, 1 / 8
+    power = 10.0 ** math.floor(math.log10(span))
+    best, found = -math.inf, RowScale(low - span / rows, span * (1 + 2 / rows) / rows, ((0, low - span / rows),))
+    for size, plain in ((factor * power * scale, factor in _PLAIN) for scale in (0.1, 1.0) for factor in _FACTORS):
+        for every in range(1 if rows < 4 else 2, rows + 1):
+            row = size / every
+            first = 0 if low == 0 else math.floor(low / row - margin)
+            marks = tuple((at, (first + at) // every * size) for at in range(rows) if (first + at) % every == 0)
+            if high / row + margin > first + rows or not 1 <= len(marks) <= 8:
+                continue
+            score = span / (rows * row) - 0.04 * abs(len(marks) - 4) - 0.3 * (len(marks) == 1) - 0.05 * (not plain)
+            if score > best:
+                best, found = score, RowScale(first * row, row, marks)
     return found
 
 
@@ -93,3 +135,19 @@ def _decimal(value: float, decimals: int, bare: bool) -> str:
         return f"{value:.{decimals}e}"
     text = f"{value:.{decimals}f}"
     return text.replace("0.", ".", 1) if bare and text.startswith(("0.", "-0.")) else text
+
+
+def spread(wanted: Sequence[float], room: float) -> list[float]:
+    """Return places (0 … `room` - 1) for texts one high, at least 1 apart, as near to the `wanted` ones as can be.
+
+    `wanted` ascends, and there are at most `room` of them. Texts that would overlap stand around the mean of their
+    wanted places (isotonic regression by pooling).
+    """
+    blocks: list[tuple[float, int]] = []  # mean offset, texts
+    for index, place in enumerate(wanted):
+        blocks.append((place - index, 1))
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            (upper, more), (lower, count) = blocks.pop(), blocks.pop()
+            blocks.append(((upper * more + lower * count) / (more + count), more + count))
+    offsets = [min(max(offset, 0.0), room - len(wanted)) for offset, count in blocks for _ in range(count)]
+    return [offset + index for index, offset in enumerate(offsets)]

@@ -11,9 +11,12 @@ import io
 import os
 import secrets
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embcx_tui.store.paths import studies_folder
+from embcx_tui.store.plain_files import FILE_MODE, open_folder, read_plain
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.text import safe_text
 
@@ -22,9 +25,15 @@ if TYPE_CHECKING:  # what reads and writes arrays takes 0.3 s to load, which the
 
     from embcx_tui.study.events import SealedFile
 
-FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-_NO_ARRAYS = (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile)
+# Far above what a study writes: the checkpoints of 20,000 networks, and a sample of 50,000 colour images.
+MAX_SEALED_BYTES = 64 << 30
+MAX_ARRAY_BYTES = 8 << 30
+# What numpy and zipfile raise on bytes that are no array file.
+_NO_ARRAYS = (
+    ValueError, OSError, LookupError, EOFError, ArithmeticError, TypeError, AttributeError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -44,45 +53,63 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents, private to the user; raises StoreError with one line."""
+    """Create `folder` and its parents, private to the user; raises StoreError with one line.
+
+    A user's own links are followed; in the folder of a study, which may come from elsewhere, there must be none.
+    """
+    studies = studies_folder()
+    for part in (folder, *folder.parents):
+        if studies in part.parents and part.is_symlink():
+            raise StoreError(f"{safe_text(part)}: a symbolic link in a study's folder is not followed; remove it")
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{safe_text(folder)}: cannot be created ({error.strerror})") from None
 
 
-def publish(path: Path, data: bytes, *, replace: bool = True) -> str:
+def publish(path: Path, data: bytes, *, replace: bool = True, follow: bool = False) -> str:
     """Write `data` to `path` atomically and durably; return the SHA-256 of it, hexadecimal.
 
     A reader sees the old file or the whole new one. With `replace=False` an existing file is an error
-    (FileExistsError). OSError (a full disk, say) leaves nothing behind.
+    (FileExistsError). OSError (a full disk, say) leaves nothing behind. The folder is not reached through a symbolic
+    link unless `follow`; a link in the place of the file is replaced.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = f".{path.name}.{secrets.token_hex(6)}.tmp"
+    folder = open_folder(path.parent, follow=follow)
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE, dir_fd=folder)
         try:
             write_all(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
         if replace:
-            temporary.replace(path)
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
-            os.link(temporary, path)
-            temporary.unlink()
-    except BaseException:
+            os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(temporary, dir_fd=folder)
+        os.fsync(folder)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=folder)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
-    sync_folder(path.parent)
+    finally:
+        os.close(folder)
     return hashlib.sha256(data).hexdigest()
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed writer left half-written in `folder`."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    """Remove what a killed writer left half-written in `folder`; raises OSError where that is a link or missing."""
+    fd = open_folder(folder)
+    try:
+        for name in os.listdir(fd):  # noqa: PTH208  # a path could lead elsewhere by now
+            if name.startswith(".") and name.endswith(".tmp"):
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def write_arrays(folder: Path, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
@@ -103,23 +130,42 @@ def read_arrays(study_folder: Path, sealed: SealedFile) -> dict[str, NDArray[Any
     """Return the arrays of a sealed file; raises StoreError where it is missing or not what the journal announced."""
     import numpy as np
 
-    path = study_folder / sealed.name
+    data = read_sealed(study_folder, sealed)
+    name = safe_text(Path(sealed.name).name)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{safe_text(path.name)}: cannot be read ({error.strerror})") from None
-    if hashlib.sha256(data).hexdigest() != sealed.sha256:
-        raise StoreError(f"{safe_text(path.name)}: damaged (not what the journal announced); resume makes it again")
-    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            if sum(info.file_size for info in members.infolist()) > MAX_ARRAY_BYTES:
+                raise StoreError(f"{name}: its arrays are larger than any of a study")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+            arrays = {key: stored[key] for key in stored.files}
     except _NO_ARRAYS as error:
-        raise StoreError(f"{safe_text(path.name)}: no array file ({safe_text(error, 100)})") from None
+        raise StoreError(f"{name}: no array file ({safe_text(error, 100)})") from None
+    if any(array.dtype.kind not in "biuf" for array in arrays.values()):
+        raise StoreError(f"{name}: holds something else than numbers")
+    return arrays
+
+
+def read_sealed(study_folder: Path, sealed: SealedFile) -> bytes:
+    """Return the bytes of a sealed file; raises StoreError where it is missing or not what the journal announced."""
+    name = safe_text(Path(sealed.name).name)
+    try:
+        data = read_plain(study_folder / sealed.name, MAX_SEALED_BYTES)
+    except (OSError, MemoryError) as error:
+        raise StoreError(f"{name}: cannot be read ({reason_of(error)})") from None
+    if hashlib.sha256(data).hexdigest() != sealed.sha256:
+        raise StoreError(f"{name}: damaged (not what the journal announced); resume makes it again")
+    return data
 
 
 def is_intact(study_folder: Path, sealed: SealedFile) -> bool:
     """Tell whether a sealed file is there with the bytes the journal announced."""
     try:
-        return hashlib.sha256((study_folder / sealed.name).read_bytes()).hexdigest() == sealed.sha256
-    except OSError:
+        read_sealed(study_folder, sealed)
+    except StoreError:
         return False
+    return True
+
+
+def reason_of(error: OSError | MemoryError) -> str:
+    """Return why a file cannot be read or written, as part of a sentence."""
+    return "out of memory" if isinstance(error, MemoryError) else safe_text(error.strerror or error, 100)

@@ -8,44 +8,56 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from embcx_tui.store.files import FILE_MODE, write_all
+from pydantic import ValidationError
+
+from embcx_tui.store.files import reason_of, write_all
+from embcx_tui.store.plain_files import open_plain
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.events import AnyEvent, decode, encode
+from embcx_tui.study.events import AnyEvent, LineDamaged, decode, encode
 from embcx_tui.study.text import safe_text
 
 _SUM_LENGTH = 16
 # The longest line is an epoch of the largest cohort: 20,000 networks × 3 numbers of at most 25 characters.
 MAX_LINE_BYTES = 4_000_000
+# The epochs of 20,000 networks, 10,000 of them, would take more; reading so much takes a minute.
+MAX_JOURNAL_BYTES = 16 << 30
 READ_BYTES = 1 << 20
 
 
-def _checksum(payload: bytes) -> bytes:
+def checksum(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=_SUM_LENGTH // 2).hexdigest().encode()
 
 
 def seal_line(event: AnyEvent) -> bytes:
     """Return the journal line of `event`: checksum, space, JSON, line break."""
     payload = encode(event)
-    return _checksum(payload) + b" " + payload + b"\n"
+    return checksum(payload) + b" " + payload + b"\n"
 
 
-def open_line(line: bytes) -> AnyEvent | None:
-    """Return the event of a line without its line break; None where the checksum or the event is wrong."""
+def open_line(line: bytes) -> AnyEvent | LineDamaged:
+    """Return the event of a line without its line break; LineDamaged where the checksum or the event is wrong."""
     digest, _, payload = line.partition(b" ")
-    if digest != _checksum(payload):
-        return None
+    if digest != checksum(payload):
+        return LineDamaged(reason="its checksum is wrong")
     try:
         return decode(payload)
-    except ValueError:
-        return None  # written by a later version
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"][1:]))
+        reason = f"{where}: {first['msg']}" if where else "of no known kind; perhaps a later version wrote it"
+        return LineDamaged(reason=safe_text(reason, 100))
 
 
 class JournalBatch(NamedTuple):
-    """What one read returned: events, the position of the next read, and the number of damaged lines."""
+    """What one read returned: events, damaged lines in their place, and the position of the next read."""
 
-    events: tuple[AnyEvent, ...]
+    events: tuple[AnyEvent | LineDamaged, ...]
     position: int
-    damaged: int
+
+    @property
+    def damaged(self) -> int:
+        """The number of damaged lines."""
+        return sum(isinstance(event, LineDamaged) for event in self.events)
 
 
 def read_journal(path: Path, position: int = 0) -> JournalBatch:
@@ -53,35 +65,42 @@ def read_journal(path: Path, position: int = 0) -> JournalBatch:
 
     A missing file is an empty journal. A file shorter than `position` is read from its start (it was replaced).
     """
-    events: list[AnyEvent] = []
-    damaged = 0
+    events: list[AnyEvent | LineDamaged] = []
     try:
-        with path.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size < position:
+        fd = open_plain(path)
+        try:
+            size = os.fstat(fd).st_size
+            if size > MAX_JOURNAL_BYTES:
+                raise StoreError(f"{safe_text(path)}: {size:,} bytes are no journal")
+            if size < position:
                 position = 0
-            for line in _lines(file.fileno(), position):
-                event = open_line(line)
-                position += len(line) + 1
-                if event is None:
-                    damaged += 1
-                else:
-                    events.append(event)
+            for line, after in _lines(fd, position):
+                events.append(LineDamaged(reason="it is too long") if line is None else open_line(line))
+                position = after
+        finally:
+            os.close(fd)
     except FileNotFoundError:
-        return JournalBatch((), 0, 0)
+        return JournalBatch((), 0)
     except OSError as error:
-        raise StoreError(f"{safe_text(path)}: cannot be read ({error.strerror})") from None
-    return JournalBatch(tuple(events), position, damaged)
+        raise StoreError(f"{safe_text(path)}: cannot be read ({reason_of(error)})") from None
+    return JournalBatch(tuple(events), position)
 
 
-def _lines(fd: int, position: int) -> Iterator[bytes]:
-    """Yield whole lines, without their line break, from byte `position` on."""
-    rest = b""
-    while chunk := os.pread(fd, READ_BYTES, position):
-        position += len(chunk)
+def _lines(fd: int, position: int) -> Iterator[tuple[bytes | None, int]]:
+    """Yield whole lines from byte `position` on, without their line break, each with the position after it.
+
+    None stands for a line that is too long to be one of a journal: a damaged file must not fill the memory.
+    """
+    rest, end, overlong = b"", position, False
+    while chunk := os.pread(fd, READ_BYTES, end):
+        end += len(chunk)
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        for line in lines:
+            position += len(line) + 1
+            yield None if overlong else line, position
+            overlong = False
         if len(rest) > MAX_LINE_BYTES:
-            return  # not a line of a journal: a damaged file must not fill the memory
+            position, rest, overlong = end, b"", True
 
 
 class JournalWriter:
@@ -93,7 +112,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self._fd = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._end = self._cut_torn_tail()
 
     def _cut_torn_tail(self) -> int:

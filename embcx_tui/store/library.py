@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from embcx_tui import __version__
 from embcx_tui.store import lock
-from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, sync_folder
+from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, reason_of, sync_folder
 from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.study.errors import RequestError, StoreError
-from embcx_tui.study.events import StudyCreated
+from embcx_tui.store.plain_files import FILE_MODE, read_plain
+from embcx_tui.study.errors import RequestError, SettingsError, StoreError
+from embcx_tui.study.events import MOST_TIME, StudyCreated
 from embcx_tui.study.seeds import STUDY_ID, short_hash
-from embcx_tui.study.settings import StudySettings, parse_toml, to_toml, validate
+from embcx_tui.study.settings import (
+    MAX_STUDY_FILE_BYTES,
+    StudySettings,
+    known_keys,
+    parse_toml,
+    to_toml,
+    validate,
+)
 from embcx_tui.study.text import safe_text
 
 LATEST = "last"
 # A folder that has been created or deleted for this long was left behind by a killed process.
 _LEFT_AFTER_S = 3_600.0
+# Keys that studies begun before there was a choice lack, with what they meant then.
+_LATER_KEYS = {"measure.search": "plain", "data.sample_from": "train", "machine.gpu_path": "fast"}
 
 
 def create_study(settings: StudySettings) -> StudyPaths:
@@ -38,13 +51,13 @@ def create_study(settings: StudySettings) -> StudyPaths:
         paths = StudyPaths(draft)
         for folder in (paths.checkpoints, paths.arrays, paths.exports):
             folder.mkdir(mode=FOLDER_MODE)
-        publish(paths.study_file, text.encode())
+        digest = publish(paths.study_file, text.encode())
         writer = JournalWriter(paths.journal)
         try:
-            writer.append(StudyCreated(at=time.time(), id=study_id, version=__version__))
+            writer.append(StudyCreated(at=time.time(), id=study_id, version=__version__, study_file=digest))
         finally:
             writer.close()
-        os.close(os.open(paths.lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(paths.lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
         draft.rename(parent / study_id)
         sync_folder(parent)
     except OSError as error:
@@ -67,24 +80,71 @@ def list_studies() -> tuple[StudyPaths, ...]:
     found: list[tuple[float, StudyPaths]] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for entry in os.scandir(studies_folder()):
-            # A study file is written once, before the folder gets its name: its time is the study's.
-            with contextlib.suppress(OSError):
-                if STUDY_ID.fullmatch(entry.name):
-                    paths = StudyPaths(Path(entry.path))
-                    found.append((paths.study_file.stat().st_mtime, paths))
+            if STUDY_ID.fullmatch(entry.name):
+                paths = StudyPaths(Path(entry.path))
+                if created := created_at(paths):
+                    found.append((created, paths))
     return tuple(paths for _, paths in sorted(found, key=lambda pair: (-pair[0], pair[1].id)))
 
 
+def created_at(paths: StudyPaths) -> float:
+    """Return when a study was created, in seconds since 1970, by its files; 0 where there are none of a study."""
+    # A study file is written once, before the folder gets its name: its time is the study's.
+    for file in (paths.study_file, paths.journal):
+        try:
+            return min(max(file.lstat().st_mtime, 1.0), MOST_TIME)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # a folder that may not be entered: it is listed, and reading it says why
+            return 1.0
+    return 0.0
+
+
 def read_settings(paths: StudyPaths) -> StudySettings:
-    """Return the settings of a study; raises StoreError or SettingsError where its file is damaged."""
+    """Return the settings of a study; raises StoreError where its file is damaged."""
+    return stored_settings(paths)[0]
+
+
+def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
+    """Return the settings of a study and the SHA-256 of its file; raises StoreError where that is damaged.
+
+    The file is complete, unlike one that a user writes: what lacks keys was cut or edited.
+    """
+    _refuse_link(paths)
     try:
-        values = parse_toml(paths.study_file.read_text(encoding="utf-8"))
-        # A study's own file is complete: without the key it was begun before there was a choice, and goes on as it was.
-        if isinstance(measure := values.setdefault("measure", {}), dict):
-            measure.setdefault("search", "plain")
-        return validate(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"study {paths.id}: its study.toml cannot be read ({safe_text(error, 100)})") from None
+        data = read_plain(paths.study_file, MAX_STUDY_FILE_BYTES)
+        values = parse_toml(data.decode("utf-8"))
+        for key, value in _LATER_KEYS.items():
+            section, _, name = key.partition(".")
+            if isinstance(table := values.setdefault(section, {}), dict):
+                table.setdefault(name, value)
+        settings = validate(values)
+    except OSError as error:
+        raise StoreError(f"study {paths.id}: its study.toml cannot be read ({reason_of(error)})") from None
+    except UnicodeDecodeError:
+        raise StoreError(f"study {paths.id}: its study.toml is not UTF-8 text") from None
+    except SettingsError as error:
+        raise StoreError(f"study {paths.id}: its study.toml is damaged ({safe_text(error, 300)})") from None
+    lacking = [key for key in known_keys() if _value(values, key) is None]
+    if lacking:
+        more = f" and {len(lacking) - 3} other keys" if len(lacking) > 3 else ""
+        raise StoreError(f"study {paths.id}: its study.toml lacks {', '.join(lacking[:3])}{more}; it was cut or edited")
+    return settings, hashlib.sha256(data).hexdigest()
+
+
+def _refuse_link(paths: StudyPaths) -> None:
+    """Raise StoreError where a study's folder is a link: its files would lie in somebody else's folder."""
+    if paths.root.is_symlink():
+        raise StoreError(
+            f"study {paths.id}: its folder is a symbolic link, which is not followed; "
+            "for studies on another disk let EMBCX_HOME name it, and remove the link"
+        )
+
+
+def _value(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key; None where there is none."""
+    section, _, name = key.rpartition(".")
+    return (values.get(section, {}) if section else values).get(name)
 
 
 def find_study(wanted: str) -> StudyPaths:
@@ -97,7 +157,8 @@ def find_study(wanted: str) -> StudyPaths:
     if wanted == LATEST:
         if not studies:
             raise RequestError("there are no studies yet; start one with: embcx-tui run demo")
-        return studies[0]
+        # One that cannot be read must not stand in the way of the others.
+        return next((paths for paths in studies if _name(paths) is not None), studies[0])
     matches = [paths for paths in studies if _name(paths) == wanted]
     what = "are called"
     if not matches and wanted:
@@ -120,7 +181,8 @@ def _name(paths: StudyPaths) -> str | None:
 
 def delete_study(paths: StudyPaths) -> None:
     """Delete a study with all its files; raises RequestError while it runs, StoreError where the disk refuses."""
-    if lock.is_held(paths.lock):
+    _refuse_link(paths)
+    if lock.is_running(paths, sure=True):
         raise RequestError(f"study {paths.id} is running; stop it first: embcx-tui stop {paths.id}")
     # Renamed first: a study is either listed whole or not at all.
     trash = paths.root.with_name(f".deleted-{paths.id}")
@@ -128,4 +190,4 @@ def delete_study(paths: StudyPaths) -> None:
         paths.root.rename(trash)
         shutil.rmtree(trash)
     except OSError as error:
-        raise StoreError(f"study {paths.id} cannot be deleted ({error.strerror})") from None
+        raise StoreError(f"study {paths.id} cannot be deleted ({reason_of(error)})") from None

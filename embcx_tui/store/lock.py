@@ -9,22 +9,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import time
 from pathlib import Path
 
-import psutil
-
-from embcx_tui.store.files import FILE_MODE
+from embcx_tui.store import pulse
+from embcx_tui.store.files import reason_of
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.plain_files import open_plain
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.events import WorkerStarted
 from embcx_tui.study.text import safe_text
 
 # A viewer probes with a shared lock for some microseconds; the worker waits longer than that.
 _PATIENCE_S = 2.0
 _BUSY = (errno.EACCES, errno.EAGAIN)
-# A pid whose process started within this many seconds of the time in the journal is the same process.
-_SAME_START_S = 2.0
+# What file systems without locks answer.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 class StudyLock:
@@ -33,15 +32,24 @@ class StudyLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
+        self.refused = False
+        """Whether the file system has no locks: `acquire` then holds none, and the pulse alone tells of the worker."""
 
     def acquire(self) -> bool:
-        """Take the lock; False where another process holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        """Take the lock; False where another process holds it. Raises StoreError where it cannot be opened."""
+        try:
+            fd = open_plain(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise StoreError(f"{safe_text(self._path)}: cannot be opened ({reason_of(error)})") from None
         give_up = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    os.close(fd)
+                    self.refused = True
+                    return True
                 if error.errno not in _BUSY:
                     os.close(fd)
                     raise StoreError(f"{safe_text(self._path)}: cannot be locked ({error.strerror})") from None
@@ -65,7 +73,7 @@ def is_held(path: Path) -> bool:
     Never call it from the process that holds the lock: closing the file here would release it.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_plain(path)
     except OSError:
         return False
     try:
@@ -77,23 +85,10 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def boot_id() -> str:
-    """Return an id of the current boot of this machine."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123  # not a project file
-            return file.read().strip()
-    except OSError:
-        return f"{psutil.boot_time():.0f}"
+def is_running(paths: StudyPaths, *, sure: bool = False) -> bool:
+    """Tell whether a worker of a study runs, by its lock and its pulse.
 
-
-def worker_process(worker: WorkerStarted) -> psutil.Process | None:
-    """Return the running process of a worker on this machine and boot; None where it is gone or elsewhere."""
-    if worker.host != socket.gethostname() or worker.boot_id != boot_id():
-        return None
-    try:
-        process = psutil.Process(worker.pid)
-        if abs(process.create_time() - worker.start_time) > _SAME_START_S or process.status() == psutil.STATUS_ZOMBIE:
-            return None
-    except psutil.Error:
-        return None
-    return process
+    `sure` waits up to 25 s where only a file on a shared disk can tell: before a study is deleted.
+    Never call it from the worker itself.
+    """
+    return is_held(paths.lock) or pulse.lives(paths, sure=sure)

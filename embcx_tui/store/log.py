@@ -61,7 +61,8 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
         case events.WorkerStarted():
             return "info", f"worker {event.pid} started on {event.host}"
         case events.MachineDescribed():
-            return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}"
+            path = f" ({', '.join(f'{part}: {way}' for part, way in event.path.items())})" if event.path else ""
+            return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}{path}"
         case events.DatasetLoaded():
             return "info", f"{event.dataset}: {event.n_train:,} training and {event.n_test:,} test inputs"
         case events.CohortStarted():

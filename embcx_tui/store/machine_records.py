@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,16 +17,21 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from embcx_tui import __version__
-from embcx_tui.store.files import FILE_MODE, make_folder, publish, write_all
+from embcx_tui.store.files import make_folder, publish, write_all
 from embcx_tui.store.paths import home
+from embcx_tui.store.plain_files import open_plain, read_plain
+from embcx_tui.study.events import MachineDescribed, Time
 from embcx_tui.study.text import safe_text
 
 # Counted up when a number of a calibration changes its meaning: entries of another version are measured again.
 _VERSION = 3
 _MAX_BYTES = 1_000_000
+# "auto" names a device, which names a card, which has the numbers.
+_MOST_NAMES = 3
 # An hour of load at 1 Hz; at twice that the older half is dropped, so the file stays below 2 MB.
 KEEP_LINES = 3_600
 _LINE_BYTES = 400
+_MOST_LOAD_BYTES = 8 * KEEP_LINES * _LINE_BYTES
 
 NUMERIC_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
 
@@ -60,29 +66,35 @@ ROUGH = Calibration(
 
 
 def stored_calibration(device: str) -> Calibration | None:
-    """Return the calibration of `device` ("auto", "cpu", "cuda", "cuda:1") on this host; None where there is none.
+    """Return the calibration of `device` on this host; None where there is none.
 
-    "auto" is the device that it meant when something was last measured here.
+    `device` is "cpu", a GPU in the words of `store_calibration`, or what a study file says: "auto", "cuda" and "cuda:1"
+    are what they meant when something was last measured here.
     """
     here = _read_calibrations().get(socket.gethostname())
     if not isinstance(here, dict):
         return None
-    if device == "auto":
-        device = str(here.get("auto", "cpu"))
-    return calibration_of(here.get("cuda:0" if device == "cuda" else device))
+    entry: Any = "cuda:0" if device == "cuda" else device
+    for _ in range(_MOST_NAMES):
+        if not isinstance(entry, str):
+            break
+        entry = here.get(entry)
+    return calibration_of(entry)
 
 
-def store_calibration(device: str, calibration: Calibration, auto: str) -> None:
+def store_calibration(device: str, calibration: Calibration, auto: str, card: str = "") -> None:
     """Store the calibration of `device`, and that "auto" means the device `auto` here: `$EMBCX_HOME/calibration.json`.
 
-    StoreError or OSError where it cannot be written.
+    `card` says in words what a GPU's speed depends on, such as its name and driver: the calibration is the card's, and
+    `device` is its name today. StoreError or OSError where it cannot be written.
     """
     known = _read_calibrations()
     here = known.get(socket.gethostname())
     here = here if isinstance(here, dict) else {}
-    known[socket.gethostname()] = {**here, device: asdict(calibration), "auto": auto}
+    entry = {card: asdict(calibration), device: card} if card else {device: asdict(calibration)}
+    known[socket.gethostname()] = {**here, **entry, "auto": auto}
     make_folder(home())
-    publish(_calibration_file(), json.dumps({"version": _VERSION, "hosts": known}, indent=1).encode())
+    publish(_calibration_file(), json.dumps({"version": _VERSION, "hosts": known}, indent=1).encode(), follow=True)
 
 
 def _calibration_file() -> Path:
@@ -92,9 +104,7 @@ def _calibration_file() -> Path:
 def _read_calibrations() -> dict[str, Any]:
     """Return the entries by host; nothing where the file is missing, damaged or of another version."""
     try:
-        if _calibration_file().stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(_calibration_file().read_bytes())
+        content = json.loads(read_plain(_calibration_file(), _MAX_BYTES, follow=True))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict) or content.get("version") != _VERSION:
@@ -110,20 +120,53 @@ def calibration_of(values: Any) -> Calibration | None:
     return None
 
 
+def machine_differences(before: MachineDescribed, after: MachineDescribed) -> tuple[str, ...]:
+    """Return in words what of two machines, or of their software, may change a number; empty where nothing does.
+
+    Names, versions, processors and the path of a GPU count. Memory, the number of cores and the place of a GPU among
+    its equals do not, nor does what one of the two does not say.
+    """
+    pairs = [
+        ("device", _kind(before.device), _kind(after.device)),
+        *((name, getattr(before, name), getattr(after, name)) for name in ("driver", "capability", "precision")),
+        *((name, old, after.versions.get(name)) for name, old in before.versions.items()),
+        *((name, old, after.processor.get(name)) for name, old in before.processor.items()),
+        *((part, way, after.path.get(part)) for part, way in before.path.items()),
+    ]
+    return tuple(
+        f"{name} {new} instead of {old}" for name, old, new in pairs if name != "python" and old and new and old != new
+    )
+
+
+def _kind(device: str) -> str:
+    """Return what of a machine's `device` decides its numbers: `CPU`, or the name of the GPU."""
+    return "CPU" if device.startswith("cpu") else re.sub(r"^cuda:\d+ \((.*)\)$", r"\1", device)
+
+
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+# Percentages of many cores, degrees and watts are far below; what is beyond comes from a file that was edited.
+_Reading = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown."""
+    """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown.
 
-    at: float
-    cpu_percent: float
-    memory_used: int
-    memory_total: int
+    `gpu_index` is nvidia-smi's number of the GPU, from 0, `gpu_count` how many this machine has.
+    """
+
+    at: Time
+    cpu_percent: _Reading
+    memory_used: _Bytes
+    memory_total: _Bytes
     gpu_name: str | None = None
-    gpu_percent: float | None = None
-    gpu_memory_used: int | None = None
-    gpu_memory_total: int | None = None
-    gpu_temperature: float | None = None
-    gpu_power: float | None = None
+    gpu_percent: _Reading | None = None
+    gpu_memory_used: _Bytes | None = None
+    gpu_memory_total: _Bytes | None = None
+    gpu_temperature: _Reading | None = None
+    gpu_power: _Reading | None = None
+    gpu_index: _Bytes | None = None
+    gpu_count: _Bytes | None = None
 
 
 _CALIBRATION = TypeAdapter(Calibration)
@@ -138,12 +181,12 @@ class TelemetryWriter:
         self._fd = self._open()
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        return open_plain(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def append(self, sample: Telemetry) -> None:
         write_all(self._fd, json.dumps(asdict(sample)).encode() + b"\n")
         if os.fstat(self._fd).st_size > 2 * KEEP_LINES * _LINE_BYTES:
-            kept = self._path.read_bytes()[-KEEP_LINES * _LINE_BYTES :]
+            kept = read_plain(self._path, _MOST_LOAD_BYTES)[-KEEP_LINES * _LINE_BYTES :]
             publish(self._path, kept.partition(b"\n")[2])
             # The new one is opened first: where that fails, the old one stays open.
             old, self._fd = self._fd, self._open()
@@ -156,10 +199,10 @@ class TelemetryWriter:
 def read_telemetry(path: Path, seconds: int = 600) -> tuple[Telemetry, ...]:
     """Return the newest `seconds` samples; unreadable lines are left out."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - seconds * _LINE_BYTES))
-            lines = file.read().splitlines()[-seconds:]
+            lines = file.read(seconds * _LINE_BYTES).splitlines()[-seconds:]
     except OSError:
         return ()
     samples = []

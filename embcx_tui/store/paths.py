@@ -60,6 +60,11 @@ def unpacked_folder() -> Path:
     return home() / "unpacked"
 
 
+def triton_cache() -> Path:
+    """Return the folder of compiled GPU kernels, which can be deleted at any time."""
+    return home() / "cache" / "triton"
+
+
 def preferences_file() -> Path:
     """Return the file of the user's preferences, which may be edited by hand."""
     return home() / "preferences.toml"
@@ -78,6 +83,7 @@ class StudyPaths:
         self.id = root.name
         self.study_file = root / "study.toml"
         self.lock = root / "lock"
+        self.pulse = root / "pulse.json"
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"
         self.arrays = root / "arrays"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.store import lock
+from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
-from embcx_tui.store.library import read_settings
+from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
+from embcx_tui.store.machine_records import machine_differences
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
-from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
@@ -29,10 +31,11 @@ Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`."""
+    """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`. It began after epoch `first`."""
 
     networks: tuple[str, ...]
     epochs: Mapping[int, events.EpochTrained] = field(default_factory=dict)
+    first: int = 0
 
     @cached_property
     def index(self) -> Mapping[str, int]:
@@ -43,6 +46,10 @@ class History:
     def last(self) -> int:
         """The newest epoch trained; 0 before the first."""
         return max(self.epochs, default=0)
+
+    def has_all(self, last: int) -> bool:
+        """Tell whether every epoch up to `last` is recorded."""
+        return all(epoch in self.epochs for epoch in range(self.first + 1, last + 1))
 
     def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
         """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
@@ -118,6 +125,7 @@ class Snapshot:
     accepted: bool = False
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
+    machines: tuple[events.MachineDescribed, ...] = ()
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -130,6 +138,11 @@ class Snapshot:
     earlier_failed: Mapping[EpochKey, events.LayerFailed] = field(default_factory=dict)
     log: tuple[LogLine, ...] = ()
     damaged: int = 0
+    """Lines of the journal that could not be read or contradict the plan."""
+    damage_reason: str = ""
+    """What is wrong with the newest of them."""
+    study_file: str = ""
+    """The SHA-256 of study.toml as it was read, hexadecimal."""
 
     @property
     def name(self) -> str:
@@ -163,7 +176,7 @@ class Snapshot:
         if trained:
             epochs, train, test = trained.epochs, trained.train_accuracy, trained.test_accuracy
         dataset = self.datasets.get(network.dataset)
-        chance = bool(trained) and not network.control and is_at_chance(test, dataset)
+        chance = bool(trained) and network.control in (None, HELD_OUT) and is_at_chance(test, dataset)
         flaw = flaw_at_chance(train, dataset) if chance and dataset else None
         return NetworkState(network, status, epochs, loss, train, test, measured, chance, flaw)
 
@@ -173,21 +186,76 @@ class Snapshot:
 
     def sample(self, network: Network) -> events.SampleDrawn | None:
         """Return the sample that a network's layers are measured on."""
-        return self.samples.get(sample_id(network.dataset, network.run))
+        return self.samples.get(network.sample_id)
 
     @property
     def partly_failed(self) -> bool:
         """True where a network diverged, a layer could not be measured, or another method failed on one."""
         return bool(self.diverged or self.failed)
 
+    @property
+    def resumable(self) -> bool:
+        """True where a worker would find something to do."""
+        missing = bool(self.damage or self.failed or self.earlier_failed)
+        return self.state in ("queued", "stopped", "failed", "lost") or (self.state == "complete" and missing)
 
-def study_state(snapshot: Snapshot, lock_held: bool) -> State:
-    """Return the state of a study whose lock is or is not held: lost where its worker ended without a last line."""
-    if lock_held:
+    @cached_property
+    def damage(self) -> str:
+        """What of the journal was lost since the last worker began, in words; empty where nothing was.
+
+        A worker computes again what was lost before it, so those lines are no damage any more.
+        """
+        parts = []
+        lines = self.damaged - (self.worker.damaged if self.worker else 0)
+        if lines > 0:
+            parts.append(f"{lines:,} damaged line{'s' * (lines > 1)} in its journal ({self.damage_reason})")
+        if self.state == "complete" and (lost := ", ".join(self._lost())):
+            parts.append(f"its journal has lost {lost}")
+        return "; ".join(parts)
+
+    def _lost(self) -> Iterator[str]:
+        """Yield what the journal of a complete study must say and does not, with counts."""
+        plan, settings = self.plan, self.plan.settings
+        layers = [layer for layer in plan.layers if layer.network not in self.diverged]
+        scored = [layer for layer in layers if layer.network and plan.network_by_id[layer.network].control is None]
+        final = self.measured.keys() | self.failed.keys()
+        earlier = self.earlier.keys() | self.earlier_failed.keys()
+        if not self.created:
+            yield "its first line"
+        for words, found in {
+            "datasets": [dataset in self.datasets for dataset in settings.data.datasets],
+            "samples": [sample_id(one.dataset, *of) in self.samples for one in plan.cohorts for of in one.samples],
+            "networks": [one.id in self.trained for one in plan.networks if one.id not in self.diverged],
+            "training curves": [one not in self.torn_curves for cohort in plan.cohorts for one in cohort.networks],
+            "embeddings": [(layer.id, method) in final for layer in layers for method in settings.measure.methods],
+            "scores after earlier epochs": [(layer.id, e) in earlier for layer in scored for e in plan.epochs],
+        }.items():
+            if not all(found):
+                yield f"{found.count(False):,} of {len(found):,} {words}"
+
+    @cached_property
+    def torn_curves(self) -> frozenset[Network]:
+        """Trained networks of which an epoch is not recorded, except diverged ones."""
+        whole = set(self.diverged)
+        for history in self.histories.values():
+            if history.has_all(self.plan.settings.training.epochs):
+                whole.update(history.networks)
+        return frozenset(one for cohort in self.plan.cohorts for one in cohort.networks if one.id not in whole)
+
+
+def study_state(snapshot: Snapshot, running: bool) -> State:
+    """Return the state of a study whose worker runs or does not: lost where it ended without a last line."""
+    if running:
         return "running"
-    if snapshot.worker is None:
+    if snapshot.worker is None and snapshot.ended is None:
         return "queued"
     return "lost" if snapshot.ended is None else snapshot.ended.outcome
+
+
+def empty_snapshot(paths: StudyPaths) -> Snapshot:
+    """Return the snapshot of a study before its first line; raises StoreError where its study.toml cannot be used."""
+    settings, digest = stored_settings(paths)
+    return Snapshot(paths.id, make_plan(settings), study_file=digest)
 
 
 class StudyReader:
@@ -196,23 +264,23 @@ class StudyReader:
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
         self._position = 0
-        self._snapshot = Snapshot(paths.id, make_plan(read_settings(paths)))
+        self._snapshot = empty_snapshot(paths)
 
     def poll(self) -> Snapshot:
         """Read what is new. Raises StoreError where the journal cannot be read."""
         # The lock first: a worker that ends between the two reads wrote its last line before it released the lock.
-        held = lock.is_held(self.paths.lock)
+        running = lock.is_running(self.paths)
         batch = read_journal(self.paths.journal, self._position)
         if batch.position < self._position:
             # The journal is shorter than what was read: its worker cut a torn tail, or it was replaced. Start over.
             self._position = 0
-            self._snapshot = Snapshot(self.paths.id, self._snapshot.plan)
+            self._snapshot = empty_snapshot(self.paths)
             return self.poll()
         self._position = batch.position
         snapshot = fold(self._snapshot, batch.events)
-        state = study_state(snapshot, held)
-        if state != snapshot.state or batch.damaged:
-            snapshot = replace(snapshot, state=state, damaged=snapshot.damaged + batch.damaged)
+        state = study_state(snapshot, running)
+        if state != snapshot.state:
+            snapshot = replace(snapshot, state=state)
         self._snapshot = snapshot
         return snapshot
 
@@ -222,8 +290,11 @@ def read_study(paths: StudyPaths) -> Snapshot:
     return StudyReader(paths).poll()
 
 
-def fold(snapshot: Snapshot, added: Iterable[events.AnyEvent]) -> Snapshot:
-    """Return `snapshot` with the events of `added`. Pure; the same events in any batches give the same snapshot."""
+def fold(snapshot: Snapshot, added: Iterable[events.AnyEvent | events.LineDamaged]) -> Snapshot:
+    """Return `snapshot` with the events of `added`. Pure; the same events in any batches give the same snapshot.
+
+    Events that contradict the plan are left out, and counted as damaged lines.
+    """
     draft = _Draft(snapshot)
     for event in added:
         draft.add(event)
@@ -246,25 +317,40 @@ class _Draft:
             self._mappings[name] = dict(getattr(self._before, name))
         return self._mappings[name]
 
-    def add(self, event: events.AnyEvent) -> None:
+    def _count_damage(self, reason: str) -> None:
+        self._values["damaged"] = self._values.get("damaged", self._before.damaged) + 1
+        self._values["damage_reason"] = reason
+
+    def add(self, event: events.AnyEvent | events.LineDamaged) -> None:
+        if isinstance(event, events.LineDamaged):
+            self._count_damage(event.reason)
+            return
+        if wrong := contradiction(event, self._before.plan, self._networks_of(event)):
+            self._count_damage(f"it speaks of {wrong}")
+            return
         self._values["updated"] = event.at
         if not isinstance(event, BOOKKEEPING):
             self._log.append(LogLine(event, self._before.plan, self._networks_of(event)))
         match event:
             case events.StudyCreated():
                 self._values.update(created=event.at, version=event.version)
+                if event.study_file and event.study_file != self._before.study_file:
+                    self._count_damage("study.toml is not the one that the study was created with")
             case events.WorkerStarted():
                 self._values.update(worker=event, ended=None, accepted=False)
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
-                self._values["machine"] = event
+                known: tuple[events.MachineDescribed, ...] = self._values.get("machines", self._before.machines)
+                if all(machine_differences(one, event) for one in known):
+                    known = (*known, event)
+                self._values.update(machine=event, machines=known)
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():
                 self._values["accepted"] = True
             case events.SampleDrawn():
-                self._mapping("samples")[sample_id(event.dataset, event.run)] = event
+                self._mapping("samples")[sample_id(event.dataset, event.run, event.source)] = event
             case events.CohortStarted():
                 self._start_cohort(event)
             case events.CohortSplit():
@@ -274,11 +360,14 @@ class _Draft:
             case events.CheckpointSaved():
                 self._mapping("checkpoints")[event.cohort] = event
             case events.NetworkDiverged():
-                self._mapping("diverged")[event.network] = event
+                for name in (event.network, f"{event.network}-{HELD_OUT}"):
+                    if name in self._before.plan.network_by_id:
+                        self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
+                self._mapping("earlier_failed").pop((event.layer_id, epoch), None)
             case events.LayerFailed(epoch=int(epoch)):
                 self._mapping("earlier_failed")[event.layer_id, epoch] = event
             case events.LayerMeasured():
@@ -300,16 +389,18 @@ class _Draft:
         # Epochs after the one that it continues from will be trained again and must not count as progress.
         before = known.epochs if known and known.networks == event.networks else {}
         kept = {epoch: trained for epoch, trained in before.items() if epoch <= event.epoch}
-        self._mapping("histories")[event.cohort] = History(event.networks, kept)
+        # A part of a cohort goes on from the checkpoint of the whole; the epochs before that went with it.
+        first = min(known.first, event.epoch) if known and before else event.epoch if "." in event.cohort else 0
+        self._mapping("histories")[event.cohort] = History(event.networks, kept, first)
         self._epochs.pop(event.cohort, None)
 
     def _add_epoch(self, event: events.EpochTrained) -> None:
         known = self._history(event.cohort)
-        if known and len(known.networks) == len(event.loss):
+        if known:
             if event.cohort not in self._epochs:
                 self._epochs[event.cohort] = dict(known.epochs)
             self._epochs[event.cohort][event.epoch] = event
-            self._mapping("histories")[event.cohort] = History(known.networks, self._epochs[event.cohort])
+            self._mapping("histories")[event.cohort] = History(known.networks, self._epochs[event.cohort], known.first)
 
     def done(self) -> Snapshot:
         if not self._values:

@@ -27,6 +27,17 @@ class MeasureError(EmbcxError):
     """One layer cannot be measured; the study goes on."""
 
 
+class DeviceFailed(EmbcxError):
+    """A device, its driver or its compiler failed, or its numbers are wrong: never a property of a layer or a network.
+
+    `passing`: short of memory, which other programs may give back; the same may work at the next try.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One mistake of a study file: the dotted key it concerns (`measure.perplexity`) and what is wrong with it."""

@@ -1,37 +1,51 @@
 """The events that a study's journal consists of: one frozen model per kind of line.
 
 An event says what happened, never what to show. Numbers that are not finite are written as null, since JSON has none.
+A journal may come from elsewhere, so each field has the range in which everything that reads it works.
 """
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
+# Beyond this a number is as good as infinite: sums of squares of larger ones overflow.
+_MOST = 1e100
+
 
 def _finite(value: Any) -> Any:
-    return None if type(value) is float and not isfinite(value) else value
+    return None if type(value) is float and not -_MOST < value < _MOST else value
 
 
 def _all_finite(values: Any) -> Any:
     # One flat pass: a call per number took 60 % of the time to read the journal of 280 networks.
     if isinstance(values, (list, tuple)):
-        return [None if type(value) is float and not isfinite(value) else value for value in values]
+        return [None if type(value) is float and not -_MOST < value < _MOST else value for value in values]
     return values
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_all_finite)]
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_finite)]
+# What a C library takes as a time in any time zone: the years 1653 to 9892.
+MOST_TIME = 2.5e11
+Time = Annotated[float, Field(ge=-1e10, le=MOST_TIME)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+# A method, an engine, a metric: it becomes a column of a table.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
+# The name of a cohort becomes that of its checkpoints: it must not lead out of their folder.
+CohortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
 class Event(BaseModel):
     """What all lines share: `at`, the time it was written, in seconds since 1970 (UTC)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    at: float = 0.0
+    at: Time = 0.0
 
 
 class SealedFile(BaseModel):
@@ -45,37 +59,52 @@ class SealedFile(BaseModel):
 
 
 class StudyCreated(Event):
-    """The first line of a journal."""
+    """The first line of a journal. `study_file` is the SHA-256 of study.toml; earlier studies have none."""
 
     kind: Literal["created"] = "created"
     id: str
     version: str
+    study_file: str = ""
 
 
 class WorkerStarted(Event):
-    """A worker took the lock. `boot_id` and `start_time` distinguish its pid from a reused one."""
+    """A worker took the lock. `boot_id` and `start` distinguish its pid from a reused one.
+
+    `start` is when its process began, on a clock that nobody sets (store.processes.process_start); earlier workers have
+    `start_time` alone, which moves with the clock. `damaged` is the number of damaged lines that the worker found: it
+    computes again what they held.
+    """
 
     kind: Literal["worker-started"] = "worker-started"
-    pid: int
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     start_time: float
     boot_id: str
     host: str
+    start: str = ""
+    damaged: Count = 0
 
 
 class MachineDescribed(Event):
     """What the study is computed on: the device in words, cores, memory in bytes, and versions of the libraries.
 
     `calibration` are the fields of store.calibration.Calibration as they were then; empty where nothing was measured.
-    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS.
+    `processor` is what decides the last bits of numbers computed on the CPU: its model, vectors and BLAS. Of a GPU:
+    `driver`, `capability` (`9.0`) and `uuid`, CUDA's, and `path`, how it computes each part, such as `{"descents":
+    "Triton"}`. `precision` is torch's for products of float32 (`highest`: no TF32). Earlier studies have none of these.
     """
 
     kind: Literal["machine"] = "machine"
     device: str
-    cores: int
-    memory: int
+    cores: Count
+    memory: Count
     versions: dict[str, str]
     calibration: dict[str, float] = {}
     processor: dict[str, str] = {}
+    driver: str = ""
+    capability: str = ""
+    uuid: str = ""
+    precision: str = ""
+    path: dict[str, str] = {}
 
 
 class DatasetLoaded(Event):
@@ -88,12 +117,12 @@ class DatasetLoaded(Event):
 
     kind: Literal["dataset"] = "dataset"
     dataset: str
-    n_train: int
-    n_test: int
-    features: int
+    n_train: Size
+    n_test: Size
+    features: Size
     classes: tuple[str, ...]
-    shape: tuple[int, int, int] | None
-    chance: Number = None
+    shape: tuple[Size, Size, Size] | None
+    chance: Share = None
     digest: str = ""
     stream_key: str = ""
 
@@ -105,12 +134,16 @@ class StudyAccepted(Event):
 
 
 class SampleDrawn(Event):
-    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features]."""
+    """The balanced sample of a run: an array file with `index`, `label` [n] and `input` [n, features].
+
+    Drawn from the training or the test inputs (`source`), in which `index` counts.
+    """
 
     kind: Literal["sample"] = "sample"
     dataset: str
-    run: int
-    points: int
+    run: Count
+    source: Literal["train", "test"] = "train"
+    points: Count
     file: SealedFile
 
 
@@ -118,16 +151,16 @@ class CohortStarted(Event):
     """A cohort starts or continues after `epoch` epochs; later lines give numbers in the order of `networks` (ids)."""
 
     kind: Literal["cohort"] = "cohort"
-    cohort: str
-    networks: tuple[str, ...]
-    epoch: int
+    cohort: CohortName
+    networks: Annotated[tuple[str, ...], Field(min_length=1)]
+    epoch: Count
 
 
 class CohortSplit(Event):
     """A cohort did not fit into the device's memory; its networks continue in smaller ones."""
 
     kind: Literal["cohort-split"] = "cohort-split"
-    cohort: str
+    cohort: CohortName
     into: tuple[str, ...]
 
 
@@ -139,12 +172,12 @@ class EpochTrained(Event):
     """
 
     kind: Literal["epoch"] = "epoch"
-    cohort: str
-    epoch: int
+    cohort: CohortName
+    epoch: Size
     loss: Numbers
     train_accuracy: Numbers
     test_accuracy: Numbers
-    seconds: float
+    seconds: Seconds
 
 
 class NetworkDiverged(Event):
@@ -152,15 +185,15 @@ class NetworkDiverged(Event):
 
     kind: Literal["diverged"] = "diverged"
     network: str
-    epoch: int
+    epoch: Count
 
 
 class CheckpointSaved(Event):
     """Weights and velocities of a cohort after `epoch` epochs."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    cohort: str
-    epoch: int
+    cohort: CohortName
+    epoch: Count
     file: SealedFile
 
 
@@ -172,9 +205,9 @@ class NetworkTrained(Event):
 
     kind: Literal["trained"] = "trained"
     network: str
-    epochs: int
-    train_accuracy: Number
-    test_accuracy: Number
+    epochs: Count
+    train_accuracy: Share
+    test_accuracy: Share
     file: SealedFile
 
 
@@ -190,30 +223,30 @@ class LayerMeasured(Event):
     layer_id: str
     network: str | None
     dataset: str
-    run: int
-    layer: int
-    units: int
-    method: str
-    engine: str
-    perplexity: float
-    points: int
-    seed: int
+    run: Count
+    layer: Count
+    units: Count
+    method: Name
+    engine: Name
+    perplexity: Annotated[float, Field(gt=0, le=1e6)]
+    points: Count
+    seed: Count
     kl: Number
     explained: Number
     degenerate: bool
-    duplicates: int
+    duplicates: Count
     converged: bool
-    iterations: int
+    iterations: Count
     gradient_norm: Number
     relative_change: Number
     restart_kls: Numbers
-    starts: int = 1
+    starts: Count = 1
     start_kls: Numbers = ()
-    seconds: float
+    seconds: Seconds
     file: SealedFile
-    metrics: dict[str, Number] = {}
-    quality: dict[str, Number] = {}
-    epoch: int | None = None
+    metrics: dict[Name, Number] = {}
+    quality: dict[Name, Number] = {}
+    epoch: Count | None = None
 
 
 class LayerFailed(Event):
@@ -222,10 +255,10 @@ class LayerFailed(Event):
     kind: Literal["layer-failed"] = "layer-failed"
     layer_id: str
     network: str | None
-    layer: int
-    method: str
+    layer: Count
+    method: Name
     reason: str
-    epoch: int | None = None
+    epoch: Count | None = None
 
 
 class Noted(Event):
@@ -242,6 +275,13 @@ class WorkerEnded(Event):
     kind: Literal["ended"] = "ended"
     outcome: Literal["complete", "stopped", "failed"]
     reason: str = ""
+
+
+class LineDamaged(Event):
+    """Stands in the place of a journal line that could not be read, or contradicts the plan; it is never written."""
+
+    kind: Literal["damaged"] = "damaged"
+    reason: str
 
 
 AnyEvent = (

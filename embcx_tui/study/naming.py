@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.plan import Architecture, Network, dataset_key
 from embcx_tui.study.seeds import short_hash
-from embcx_tui.study.settings import ACTIVATIONS, Method
+from embcx_tui.study.settings import ACTIVATIONS, Method, StudySettings
 from embcx_tui.study.text import safe_text
 
 METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
@@ -59,6 +59,11 @@ def layer_tick(layer: int) -> str:
 def hidden_layers(count: int) -> str:
     """Return `1 hidden layer`, `5 hidden layers`."""
     return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
+
+
+def sample_words(settings: StudySettings) -> str:
+    """Return which inputs a study's samples hold, so many of which are drawn per class: `test inputs`."""
+    return {"train": "inputs", "test": "test inputs", "both": "training and test inputs"}[settings.data.sample_from]
 
 
 def title_of(dataset: str, *parts: str | None) -> str:

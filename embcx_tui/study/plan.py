@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from embcx_tui.study.dataset_catalogue import facts
 from embcx_tui.study.seeds import short_hash
-from embcx_tui.study.settings import StudySettings
+from embcx_tui.study.settings import HELD_OUT, StudySettings
+
+Source = Literal["train", "test"]
 
 
 def dataset_key(dataset: str) -> str:
@@ -27,14 +29,14 @@ def layer_id(network: str, layer: int) -> str:
     return f"{network}-l{layer}"
 
 
-def input_id(dataset: str, run: int) -> str:
-    """Return the id of layer 0, which all networks of a run share: they see the same sample."""
-    return f"{dataset_key(dataset)}-r{run}-input"
+def input_id(dataset: str, run: int, control: str | None = None) -> str:
+    """Return the id of layer 0, which networks of a run share: they see the same sample, but for held-out controls."""
+    return f"{dataset_key(dataset)}-r{run}-input" + (f"-{control}" if control == HELD_OUT else "")
 
 
-def sample_id(dataset: str, run: int) -> str:
-    """Return the id of the balanced sample of a run."""
-    return f"{dataset_key(dataset)}-r{run}-sample"
+def sample_id(dataset: str, run: int, source: Source = "train") -> str:
+    """Return the id of the balanced sample of a run, drawn from the inputs of `source`."""
+    return f"{dataset_key(dataset)}-r{run}-sample" + ("-test" if source == "test" else "")
 
 
 class Architecture(NamedTuple):
@@ -48,7 +50,7 @@ class Architecture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network: (dataset, depth, activation, run), or a control of it."""
+    """One network: (dataset, depth, activation, run), or a control of it. Its sample is drawn from `source`."""
 
     id: str
     dataset: str
@@ -56,6 +58,21 @@ class Network:
     activation: str
     run: int
     control: str | None
+    source: Source = "train"
+
+    @property
+    def trained_id(self) -> str:
+        """The id of the network whose final weights this one has: a held-out control's sibling, else itself."""
+        return self.id.removesuffix(f"-{HELD_OUT}") if self.control == HELD_OUT else self.id
+
+    @property
+    def sample_id(self) -> str:
+        return sample_id(self.dataset, self.run, self.source)
+
+    @property
+    def input_set(self) -> str:
+        """What the indices of its sample count in: the dataset's name, with ` test` where they are test inputs."""
+        return self.dataset + (" test" if self.source == "test" else "")
 
     @property
     def architecture(self) -> Architecture:
@@ -64,7 +81,7 @@ class Network:
     def layer_ids(self) -> tuple[str, ...]:
         """Return the ids of layers 0 … depth; layer 0 is shared by all networks of the run."""
         hidden = (layer_id(self.id, layer) for layer in range(1, self.depth + 1))
-        return (input_id(self.dataset, self.run), *hidden)
+        return (input_id(self.dataset, self.run, self.control), *hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +93,24 @@ class Layer:
     run: int
     network: str | None
     layer: int
+    source: Source = "train"
+
+    @property
+    def sample_id(self) -> str:
+        return sample_id(self.dataset, self.run, self.source)
+
+    @property
+    def seed_id(self) -> str:
+        """What its seeds are derived from: held-out inputs start as those of a study with test inputs alone."""
+        return self.id.replace(f"-{HELD_OUT}", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """Networks of one dataset trained together, in one batch of matrices, on one device.
 
-    `networks` are those that are trained, controls with shuffled labels after those with true ones; `controls` are the
-    untrained ones, which share their siblings' weights at the start.
+    `networks` are those that are trained, controls with shuffled labels after those with true ones. `controls` are
+    not trained: the untrained ones have their siblings' weights at the start, the held-out ones those at the end.
     """
 
     id: str
@@ -94,6 +121,16 @@ class Cohort:
     @property
     def runs(self) -> tuple[int, ...]:
         return tuple(sorted({network.run for network in self.networks}))
+
+    @property
+    def held_out(self) -> tuple[Network, ...]:
+        """The controls that are trained networks measured on test inputs."""
+        return tuple(network for network in self.controls if network.control == HELD_OUT)
+
+    @property
+    def samples(self) -> tuple[tuple[int, Source], ...]:
+        """The (run, source) of every sample that its networks are measured on."""
+        return tuple(sorted({(network.run, network.source) for network in self.networks + self.controls}))
 
 
 @dataclass(frozen=True)
@@ -116,6 +153,10 @@ class Plan:
     def layers(self) -> tuple[Layer, ...]:
         """Every layer to measure at the end: inputs of a run once, then hidden layers as they are measured."""
         return tuple(layer for cohort in self.cohorts for layer in cohort_layers(cohort))
+
+    @cached_property
+    def layer_by_id(self) -> Mapping[str, Layer]:
+        return {layer.id: layer for layer in self.layers}
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -146,9 +187,12 @@ class Plan:
 
 def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
     """Return what is measured of a cohort: the inputs of its runs, then its networks' hidden layers, controls last."""
-    inputs = [Layer(input_id(cohort.dataset, run), cohort.dataset, run, None, 0) for run in cohort.runs]
+    inputs = dict.fromkeys(
+        Layer(network.layer_ids()[0], network.dataset, network.run, None, 0, network.source)
+        for network in sorted(cohort.networks + cohort.controls, key=lambda one: (one.source == "test", one.run))
+    )
     hidden = [
-        Layer(layer_id(network.id, layer), network.dataset, network.run, network.id, layer)
+        Layer(layer_id(network.id, layer), network.dataset, network.run, network.id, layer, network.source)
         for network in cohort.networks + cohort.controls
         for layer in range(1, network.depth + 1)
     ]
@@ -168,14 +212,18 @@ def _cohort(settings: StudySettings, dataset: str) -> Cohort:
     grid = settings.networks
 
     def networks(control: str | None) -> tuple[Network, ...]:
+        source: Source = "test" if control == HELD_OUT or settings.data.sample_from == "test" else "train"
         return tuple(
-            Network(network_id(dataset, depth, activation, run, control), dataset, depth, activation, run, control)
+            Network(
+                network_id(dataset, depth, activation, run, control), dataset, depth, activation, run, control, source
+            )
             for depth in sorted(grid.depths, reverse=True)
             for activation in grid.activations
             for run in range(grid.runs)
         )
 
-    controls = settings.measure.controls
+    controls = settings.controls
     trained = networks(None) + (networks("shuffled") if "shuffled" in controls else ())
     untrained = networks("untrained") if "untrained" in controls else ()
-    return Cohort(dataset_key(dataset), dataset, trained, untrained)
+    held_out = networks(HELD_OUT) if HELD_OUT in controls else ()
+    return Cohort(dataset_key(dataset), dataset, trained, untrained + held_out)

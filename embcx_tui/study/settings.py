@@ -23,12 +23,16 @@ Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
 Search = Literal["annealed", "plain"]
+GpuPath = Literal["fast", "plain"]
 Control = Literal["untrained", "shuffled"]
+SampleFrom = Literal["train", "test", "both"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 METHODS: tuple[Method, ...] = get_args(Method)
 CONTROLS: tuple[Control, ...] = get_args(Control)
+# The trained networks again, measured on test inputs: the control that `data.sample_from = "both"` adds.
+HELD_OUT = "held-out"
 # The method whose exact KL is the complexity of a layer; every study has it.
 SCORE_METHOD: Method = "tsne"
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -95,7 +99,11 @@ class Section(BaseModel):
 
 class DataSettings(Section):
     datasets: Several[Dataset] = Field(default=("mnist",), description="datasets to train on")
-    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="training inputs per class in the sample")
+    samples_per_class: int = Field(default=100, ge=2, le=5_000, description="inputs per class in the sample")
+    sample_from: SampleFrom = Field(
+        default="train",
+        description="inputs of the sample: train, test (never trained on), or both, with test inputs as a control",
+    )
     train_limit: int = Field(default=0, ge=0, le=10_000_000, description="training inputs used; 0: all")
 
 
@@ -136,6 +144,9 @@ class MachineSettings(Section):
         default="auto", description="auto, cpu, cuda or cuda:N"
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="the study's seed; every random stream derives from it")
+    gpu_path: GpuPath = Field(
+        default="fast", description="fast: Triton and CUDA graphs where they work; plain: neither, much slower"
+    )
 
 
 class StudySettings(Section):
@@ -153,6 +164,11 @@ class StudySettings(Section):
         """Trained networks asked for (controls not counted)."""
         grid = self.networks
         return len(self.data.datasets) * len(grid.depths) * len(grid.activations) * grid.runs
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The controls that are measured: those of `measure.controls`, then the held-out one where it is asked for."""
+        return (*self.measure.controls, *((HELD_OUT,) if self.data.sample_from == "both" else ()))
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -179,17 +195,23 @@ class StudySettings(Section):
         known = CATALOGUE[dataset]
         used = min(known.n_train, self.data.train_limit or known.n_train)
         # The smallest class of the inputs that are used is at most as large as the average one.
-        per_class = min(known.smallest_class, used // len(known.classes))
-        if self.data.samples_per_class > per_class:
-            raise PydanticCustomError(
-                "data.samples_per_class",
-                "the smallest class of {dataset} has {most}{per_class} training inputs",
-                {
-                    "dataset": dataset,
-                    "most": "at most " if used < known.n_train else "",
-                    "per_class": f"{per_class:,}",
-                },
-            )
+        held = {
+            "training": (min(known.smallest_class, used // len(known.classes)), used == known.n_train),
+            "test": (known.n_test // len(known.classes), False),
+        }
+        for part in {"train": ("training",), "test": ("test",), "both": ("training", "test")}[self.data.sample_from]:
+            per_class, exact = held[part]
+            if self.data.samples_per_class > per_class:
+                raise PydanticCustomError(
+                    "data.samples_per_class",
+                    "the smallest class of {dataset} has {most}{per_class} {part} inputs",
+                    {
+                        "dataset": dataset,
+                        "most": "" if exact else "at most ",
+                        "per_class": f"{per_class:,}",
+                        "part": part,
+                    },
+                )
         if self.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             raise PydanticCustomError(
                 "measure.perplexity",
@@ -274,7 +296,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     try:
         # A pipe or a device would keep its reader waiting, unless the shell made it: run <(generate-a-study)
         if not stat.S_ISREG(path.stat().st_mode) and not str(path).startswith(("/dev/fd/", "/dev/stdin")):
-            raise RequestError(f"{where}: cannot be read (not a file)")
+            raise RequestError(f"{where}: cannot be read (it is not a plain file)")
         with path.open("rb") as file:
             raw = file.read(MAX_STUDY_FILE_BYTES + 1)
     except OSError as error:

@@ -26,6 +26,7 @@ HEADINGS = {
     "log-filter": "While filtering the log",
     "log-find": "While finding words",
     "layers": "Layers",
+    "table": "The table of numbers",
     "filter": "While filtering",
     "mode": "Modes",
     "app": "Everywhere",

@@ -163,15 +163,31 @@ LAYERS: list[BindingType] = [
     _extra("layers.pan-up", "shift+up", "pan(0,1)", "Pan up", "Move the view up"),
     _extra("layers.pan-down", "shift+down", "pan(0,-1)", "Pan down", "Move the view down"),
     _key("layers.filter", "slash", "filter", "Filter", "Filter the tree: show only networks with these words"),
-    _key("layers.chart", "b", "chart", "Chart", "Next chart: bars, heat map over epochs, complexity against accuracy"),
+    _key(
+        "layers.chart",
+        "b",
+        "chart(1)",
+        "Chart",
+        "Next or previous chart: lines, bars, table of numbers, heat map over epochs, accuracy",
+        display="b B",
+    ),
+    _extra("layers.chart-back", "B", "chart(-1)", "Previous chart", "Previous chart"),
     _key("layers.method", "t", "method", "Method", "Show another embedding method's points, where measured"),
     _key("layers.chance", "w", "chance", "Chance", "Leave networks at chance out of means and tests, or take them in"),
+    _key("layers.copy", "y", "copy", "Copy", "Copy what is under the cursor: a cell, a name, or what the panel shows"),
+    _extra("layers.copy-table", "Y", "copy_table", "Copy table", "Copy the table of numbers: TSV, Markdown or LaTeX"),
     _key("layers.export", "e", "export", "Export", "Save the figure as PNG, SVG or PDF"),
     _key("layers.panel", "tab", "panel(1)", "Panel", "Next panel: tree, chart, points, numbers"),
     _extra("layers.panel-back", "shift+tab", "panel(-1)", "Previous panel", "Previous panel"),
     _extra("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next network, run by run"),
     _extra("layers.run-back", "left_square_bracket", "network(-1)", "Previous run", "Previous network, run by run"),
     _extra("layers.back", "escape", "back", "Back", "Leave the whole screen or the grid; clear point, marks, filter"),
+]
+
+# While the table of numbers has the focus: the arrows move its cursor.
+LAYERS_TABLE: list[BindingType] = [
+    _key("table.order", "o", "order", "Order", "Order the table by the column under the cursor; again: the other way"),
+    _key("table.show", "enter", "pick", "Show", "Go to the network and the layer under the cursor"),
 ]
 
 LAYERS_FILTER: list[BindingType] = [
@@ -202,14 +218,14 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (LOG, APP),
     (LOG_FILTER,),
     (LOG_FIND,),
-    (LAYERS, APP),
+    (LAYERS_TABLE, LAYERS, APP),
     (WALKING, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
 )
 _TABLES = (
     *(STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
-    *(WALKING, LAYERS, LAYERS_FILTER, EXPORT, DIALOG, APP),
+    *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, DIALOG, APP),
 )
 
 

@@ -122,6 +122,13 @@ class Starting(Message):
 
 
 @dataclass
+class GpuChecked(Message):
+    """Whether torch can use the GPUs here: `problem` is one line on why not, empty where nothing is amiss."""
+
+    problem: str
+
+
+@dataclass
 class StudyGone(Message):
     """A study has been deleted."""
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import preferences_file, state_file
+from embcx_tui.store.plain_files import read_plain
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import Mode
@@ -56,9 +57,7 @@ class Remembered:
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     """Return the content of a TOML file and, where it cannot be read, the reason as part of a sentence."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return {}, "it is too long"
-        return tomllib.loads(path.read_text(encoding="utf-8")), ""
+        return tomllib.loads(read_plain(path, _MOST_BYTES, follow=True).decode("utf-8")), ""
     except FileNotFoundError:
         return {}, ""
     except OSError as error:
@@ -107,10 +106,10 @@ def choose(name: Literal["theme", "notify"], value: str) -> str:
         make_folder(path.parent)
         if damage:
             kept = _keep(path)
-            publish(path, f'{_HEADER}{name} = "{value}"\n'.encode())
+            publish(path, f'{_HEADER}{name} = "{value}"\n'.encode(), follow=True)
             return f"{path.name} could not be read ({damage}); it is kept as {kept.name}"
         text = path.read_text(encoding="utf-8") if values or path.exists() else _HEADER
-        publish(path, _with(text, name, value, values).encode())
+        publish(path, _with(text, name, value, values).encode(), follow=True)
     except (EmbcxError, OSError) as error:
         return f"{path.name} cannot be written: {safe_text(error, 120)}"
     return ""
@@ -174,4 +173,4 @@ def remember(state: Remembered) -> None:
     with contextlib.suppress(EmbcxError, OSError, TypeError, ValueError):
         text = tomli_w.dumps(values)
         make_folder(state_file().parent)
-        publish(state_file(), text.encode())
+        publish(state_file(), text.encode(), follow=True)

@@ -24,8 +24,9 @@ class StudyRow:
     """What the list and its details show of a study. Times are in seconds since 1970, `fraction` is 0 … 1.
 
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
-    `at_chance` count networks; `failed` says which methods failed on how many layers. `settings` is None where the
-    study's file cannot be read; `reason` says why, or why its worker failed.
+    `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` which methods failed on how many
+    layers. `settings` is None where the study's file cannot be read; `reason` says why, or why its worker failed.
+    `damage` says what of the study was lost, `resumable` whether a worker would find something to do.
     """
 
     paths: StudyPaths
@@ -42,16 +43,20 @@ class StudyRow:
     scores: tuple[tuple[str, float], ...] = ()
     diverged: int = 0
     at_chance: int = 0
+    flaws: str = ""
     failed: tuple[str, ...] = ()
     device: str = ""
     host: str = ""
     reason: str = ""
+    damage: str = ""
+    resumable: bool = False
 
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
     """Return the row of a study; `created` is used where its journal has no time."""
     from embcx_tui.analysis.forecast import progress
     from embcx_tui.analysis.formatting import missing_pictures, unscored_layers
+    from embcx_tui.analysis.selection import flaw_counts
 
     settings = snapshot.plan.settings
     done = progress(snapshot)
@@ -70,10 +75,13 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         scores=_scores(snapshot),
         diverged=len(snapshot.diverged),
         at_chance=sum(state.at_chance for state in snapshot.networks.values()),
+        flaws=flaw_counts(state.flaw for state in snapshot.networks.values()),
         failed=unscored_layers(snapshot) + missing_pictures(snapshot),
         device=safe_text(snapshot.machine.device, 80) if snapshot.machine else "",
         host=safe_text(snapshot.worker.host, 60) if snapshot.worker else "",
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",
+        damage=safe_text(snapshot.damage, 300),
+        resumable=snapshot.resumable,
     )
 
 
@@ -128,7 +136,7 @@ STATE_STYLES: dict[RowState, StateStyle] = {
     "complete": StateStyle("✓", "complete", "$text-success"),
     "failed": StateStyle("✗", "failed", "$text-error"),
     "lost": StateStyle("?", "lost", "$text-warning"),
-    "unreadable": StateStyle("!", "unreadable", "$text-error"),
+    "unreadable": StateStyle("!", "damaged", "$text-error"),
 }
 
 # Of networks, not of studies. At chance: trained, and no better than always naming the largest class.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from textual.message import Message
 
 from embcx_tui.store import lock
-from embcx_tui.store.library import list_studies
+from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, StudyReader
@@ -40,18 +40,19 @@ _LISTED_BYTES = 8 << 20
 class _Fingerprint(NamedTuple):
     """Changes whenever a study changes: while it is the same, so is the study's row."""
 
-    held: bool
+    running: bool
     size: int
     modified: float
+    settings_modified: float
 
 
 def _fingerprint(paths: StudyPaths) -> _Fingerprint:
-    held = lock.is_held(paths.lock)
-    try:
-        stat = paths.journal.stat()
-    except OSError:
-        return _Fingerprint(held, -1, 0.0)
-    return _Fingerprint(held, stat.st_size, stat.st_mtime)
+    size, modified = -1, 0.0
+    running = lock.is_running(paths)
+    with contextlib.suppress(OSError):
+        stat = paths.journal.lstat()
+        size, modified = stat.st_size, stat.st_mtime
+    return _Fingerprint(running, size, modified, created_at(paths))
 
 
 class SharedReader(StudyReader):
@@ -148,12 +149,11 @@ class StudiesReader:
         before = self._rows_read.get(paths.id)
         if before and before[0] == fingerprint:
             return
-        created = 0.0
+        created = created_at(paths)
         try:
-            created = paths.study_file.stat().st_mtime
             # A running study keeps its reader; a finished one is read once, and kept to be opened while there is room.
             reader = self._running.pop(paths.id, None) or self._readers.listed(paths)
-            if fingerprint.held:
+            if fingerprint.running:
                 self._running[paths.id] = reader
             row = row_of(paths, reader.poll(), created)
             self._readers.keep(reader)

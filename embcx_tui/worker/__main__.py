@@ -15,6 +15,7 @@ from typing import Any
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE
 from embcx_tui.study.errors import DataError
+from embcx_tui.worker import machine_check
 from embcx_tui.worker.launch import respond
 
 # Least seconds between progress lines: the reader draws no faster.
@@ -57,35 +58,11 @@ def data_fetch(name: str) -> dict[str, Any]:
     return {"name": name, "folder": str(data_folder())}
 
 
-def machine() -> dict[str, Any]:
-    """Return the device that `auto` means here, and the versions that a report needs."""
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        return {"error": f"torch cannot be imported ({error}); install torch and torchvision together"}
-    answer: dict[str, Any] = {
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "cuda_available": torch.cuda.is_available(),
-        "threads": torch.get_num_threads(),
-        "python": sys.version.split()[0],
-    }
-    try:
-        import torchvision
-    except (ImportError, RuntimeError, OSError) as error:
-        answer["torchvision_error"] = str(error).splitlines()[0]
-    else:
-        answer["torchvision"] = torchvision.__version__
-    from embcx_tui.compute.device import choose_device, describe
-
-    facts = describe(choose_device("auto"))
-    return {**answer, "device": facts.device, "device_name": facts.name, "memory": facts.memory_bytes}
-
-
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
-    "machine": machine,
+    "machine-check": machine_check.check,
+    "gpu": machine_check.gpu,
 }
 
 

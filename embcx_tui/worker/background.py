@@ -12,6 +12,8 @@ from typing import Self
 
 import torch
 
+from embcx_tui.compute.device import is_accelerator
+
 
 class ThreadQueue:
     """Runs calls in order in a thread of its own; the error of one is raised by the next `submit` or by `join`.
@@ -48,7 +50,7 @@ def worthwhile(device: torch.device) -> bool:
     A GPU trains while the processors compute metrics, quality numbers and files, and its own descents fill the gaps of
     a training step's small kernels. On a CPU both keep every core busy alone (docs/bench.md has the measurement).
     """
-    return device.type == "cuda"
+    return is_accelerator(device)
 
 
 class BackgroundQueue(ThreadQueue):

@@ -35,6 +35,7 @@ from embcx_tui.study.settings import (
     StudySettings,
     TrainingSettings,
 )
+from embcx_tui.worker.machine import card_words
 
 # (dataset of that size, training inputs, depth, runs, batch): ruled by calls, by arithmetic, by weights, by arithmetic
 # again, and one whose pixels are mostly zero.
@@ -66,7 +67,8 @@ def calibrate(device: torch.device) -> Calibration:
     operation, work, sparse, weight = _training(device)
     embedding, metrics = _embedding(device)
     calibration = Calibration(operation, work, sparse, weight, embedding, metrics, _write(), started)
-    store_calibration(str(device), calibration, str(choose_device("auto")))
+    auto = device if device.type == "cuda" else choose_device("auto")
+    store_calibration(str(device), calibration, card_words(auto) or str(auto), card_words(device))
     return calibration
 
 
@@ -185,7 +187,7 @@ def _write() -> float:
     make_folder(folder)
     try:
         data = bytes(8 * CALIBRATED_POINTS)
-        times = [timed(lambda: publish(folder / "points.npz", data))[1].seconds for _ in range(_FILES)]
+        times = [timed(lambda: publish(folder / "points.npz", data, follow=True))[1].seconds for _ in range(_FILES)]
     finally:
         for path in folder.glob("*"):
             path.unlink()

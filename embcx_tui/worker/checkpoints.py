@@ -16,7 +16,8 @@ from torch import Tensor
 
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining, EpochReport
-from embcx_tui.store.files import is_intact, publish
+from embcx_tui.store.files import publish, read_sealed
+from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import CheckpointSaved, EpochTrained, NetworkDiverged, Noted, SealedFile
 from embcx_tui.worker.background import ThreadQueue
 from embcx_tui.worker.journal import Journal
@@ -97,7 +98,7 @@ def restore(journal: Journal, name: str, training: CohortTraining, measuring: Me
 
     Without a usable checkpoint, or where results of an earlier epoch are missing, `training` stays at its start.
     """
-    saved = None
+    saved, history = None, journal.snapshot.histories.get(name)
     while saved is None and name:
         saved = journal.snapshot.checkpoints.get(name)
         name = name.rpartition(".")[0]
@@ -110,10 +111,11 @@ def restore(journal: Journal, name: str, training: CohortTraining, measuring: Me
     earlier = [task for task in measuring.pending() if task.epoch is not None and task.epoch < saved.epoch]
     if any(task.layer.network in network_ids for task in earlier):
         return  # a result of an earlier epoch was damaged: only training again leads there
-    if is_intact(journal.paths.root, saved.file):
-        try:
-            training.load_state(load_tensors(path.read_bytes()))
-            return
-        except safetensors.SafetensorError:
-            pass
+    if history and not history.has_all(saved.epoch):
+        return  # and a lost epoch is recorded only by training it
+    try:
+        training.load_state(load_tensors(read_sealed(journal.paths.root, saved.file)))
+        return
+    except (StoreError, safetensors.SafetensorError):
+        pass
     journal.append(Noted(level="warning", text=f"checkpoint {path.name} is damaged; training its networks again"))

@@ -7,11 +7,9 @@ import time
 
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.journal import JournalWriter, read_journal
-from embcx_tui.store.library import read_settings
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import Snapshot, fold
+from embcx_tui.store.snapshot import empty_snapshot, fold
 from embcx_tui.study.events import AnyEvent
-from embcx_tui.study.plan import make_plan
 
 
 class Journal:
@@ -19,15 +17,15 @@ class Journal:
 
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
-        self._writer = JournalWriter(paths.journal)
         self._lock = threading.Lock()
-        start = Snapshot(paths.id, make_plan(read_settings(paths)))
+        start = empty_snapshot(paths)
+        self._writer = JournalWriter(paths.journal)
         self.snapshot = fold(start, read_journal(paths.journal).events)
 
     @timed_part("files and journal")
     def append(self, event: AnyEvent) -> None:
-        """Write `event`, stamped with the time; it is durable when this returns. Raises OSError."""
+        """Write `event`, stamped with the time unless it has one; it is durable when this returns. Raises OSError."""
         with self._lock:
-            event = event.model_copy(update={"at": time.time()})
+            event = event.model_copy(update={"at": event.at or time.time()})
             self._writer.append(event)
             self.snapshot = fold(self.snapshot, (event,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -18,22 +19,28 @@ from typing import Any
 import psutil
 
 from embcx_tui.store import lock
-from embcx_tui.store.files import FILE_MODE, make_folder
+from embcx_tui.store.files import make_folder, reason_of
 from embcx_tui.store.library import create_study, delete_study
-from embcx_tui.store.lock import worker_process
 from embcx_tui.store.paths import StudyPaths, data_folder, home
+from embcx_tui.store.plain_files import open_plain
+from embcx_tui.store.processes import worker_process
 from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError, import_failure
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import is_whole
 
-# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one.
-START_PATIENCE_S = 30.0
+# The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one. Where
+# another machine has left its pulse, it watches that for 25 s.
+START_PATIENCE_S = 60.0
 _POLL_S = 0.02
+# The last line of a worker's output is sought in so many bytes.
+_LOG_BYTES = 65_536
 # A process that has ended can have left its standard error to another, which writes nothing more of it.
 _LAST_WORDS_S = 1.0
 _WORKER = "embcx_tui.worker"
+# NVIDIA's driver: CUDA's part, and the one that describes GPUs. Containers may have one alone.
+_DRIVER_LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
 
 # Workers by study folder, kept so that an ended worker is reaped and leaves no zombie while the application runs.
 _started: dict[Path, subprocess.Popen[bytes]] = {}
@@ -126,7 +133,9 @@ def await_acceptance(reader: StudyReader) -> None:
 def _last_line(paths: StudyPaths) -> str:
     """Return the last line of a worker's own output, which may say why it ended."""
     try:
-        lines = paths.worker_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with os.fdopen(open_plain(paths.worker_log), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+            lines = file.read(_LOG_BYTES).decode(errors="replace").strip().splitlines()
     except OSError:
         lines = []
     return safe_text(lines[-1], 200) if lines else "its log is empty (was it out of memory?)"
@@ -137,15 +146,17 @@ def start(paths: StudyPaths) -> StudyReader:
 
     Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
     """
-    if lock.is_held(paths.lock):
+    if lock.is_running(paths):
         raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
     reader = StudyReader(paths)
     if is_whole(paths, reader.poll()):
         raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    for folder in (paths.arrays, paths.checkpoints):
+        make_folder(folder)
     try:
-        log = os.open(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        log = open_plain(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
-        raise StoreError(f"{safe_text(paths.worker_log)}: cannot be written ({error.strerror})") from None
+        raise StoreError(f"{safe_text(paths.worker_log)}: cannot be written ({reason_of(error)})") from None
     try:
         process = subprocess.Popen(
             _command(_WORKER, "study", str(paths.root)),
@@ -183,10 +194,10 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
     Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
     no worker of the study runs on this machine.
     """
-    worker = read_study(paths).worker if lock.is_held(paths.lock) else None
+    worker = read_study(paths).worker if lock.is_running(paths) else None
     process = worker_process(worker) if worker else None
     if process is None:
-        if not lock.is_held(paths.lock):
+        if not lock.is_running(paths):
             raise RequestError(f"study {paths.id} is not running")
         where = f" on {safe_text(worker.host, 60)}" if worker else ""
         raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
@@ -200,7 +211,7 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
     except psutil.Error as error:
         raise RequestError(f"study {paths.id}: its worker cannot be stopped ({safe_text(error, 100)})") from None
     deadline = time.monotonic() + wait_s
-    while lock.is_held(paths.lock):
+    while lock.is_running(paths):
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL_S)
@@ -240,6 +251,25 @@ def ask(
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer
+
+
+def gpu_problem() -> str:
+    """Return why torch cannot use a GPU that is here, in one line; empty where nothing is amiss.
+
+    Takes seconds where NVIDIA's driver is installed, for torch is asked in the numerics process; none elsewhere. Raises
+    RequestError where that process fails.
+    """
+    if not any(_is_library(name) for name in _DRIVER_LIBRARIES):
+        return ""
+    return str(ask("gpu").get("problem", ""))
+
+
+def _is_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def respond(query: Callable[..., dict[str, Any]], *arguments: str) -> int:

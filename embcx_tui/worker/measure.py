@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,29 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute import methods
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import cores, one_blas_thread
-from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
-from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
-from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.training.network import Pass
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
-from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
-from embcx_tui.study.plan import Cohort, Network, dataset_key, sample_id
+from embcx_tui.study.plan import Cohort, Network, dataset_key
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import SCORE_METHOD
-from embcx_tui.study.text import safe_text
+from embcx_tui.study.settings import HELD_OUT
 from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
+from embcx_tui.worker.embed import Job, Result, embed
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
 
-# What a library may raise because of a layer; anything else is a defect of ours and ends the worker with a traceback.
-_FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, MeasureError)
 # Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
 _BATCH = 256
 # Results that wait to be written.
@@ -61,30 +52,6 @@ _WITHOUT_SCORE: dict[str, Any] = {
     "starts": 0,
     "start_kls": (),
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding."""
-
-    task: Task
-    rows: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """The outcome of a job: `points` [n, 2], or `error` as one line. Only t-SNE has a `complexity`."""
-
-    job: Job
-    points: NDArray[np.float32] | None = None
-    complexity: Complexity | None = None
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    quality: dict[str, float | None] = field(default_factory=dict)
-    neighbours: Neighbours | None = None
-    """The 10 nearest rows in the layer of each row, [n, 10]; from t-SNE jobs, where they are defined."""
-    error: str = ""
 
 
 class Measuring:
@@ -109,7 +76,7 @@ class Measuring:
         # Descents fill the device and their threads the cores: one batch of tasks at a time.
         self._batch_lock = threading.Lock()
         self._settings = journal.snapshot.plan.settings
-        self._samples: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def pending(self) -> tuple[Task, ...]:
         """Return the tasks of the cohort that have no sound result yet."""
@@ -122,7 +89,7 @@ class Measuring:
     def meanwhile(self, training: CohortTraining) -> None:
         """Measure the inputs and untrained controls of `training`'s networks, where a second thread can do so."""
         if self._background.possible:
-            self._background.submit(partial(self._final_layers, training, self._controls(training)))
+            self._background.submit(partial(self._final_layers, training, self._untrained(training)))
 
     def after_epoch(self, training: CohortTraining) -> None:
         """Measure the hidden layers of `training`'s networks after its newest epoch, where the plan asks for it."""
@@ -133,11 +100,14 @@ class Measuring:
         self._run(tasks, training)
 
     def at_end(self, training: CohortTraining) -> None:
-        """Measure the layers of `training`'s trained networks, their runs' inputs and their untrained controls."""
+        """Measure the layers of `training`'s trained networks, their runs' inputs and their controls."""
         # No more than one trained cohort waits, so that memory holds two at most.
         self.join()
         trained = [network for network in training.networks if network.id not in self._journal.snapshot.diverged]
-        self._background.submit(partial(self._final_layers, training, (*trained, *self._controls(training))))
+        measurable = {network.id for network in trained}
+        held_out = tuple(one for one in self._cohort.held_out if one.trained_id in measurable)
+        networks = (*trained, *self._untrained(training), *held_out)
+        self._background.submit(partial(self._final_layers, training, networks))
 
     def _final_layers(self, training: CohortTraining, networks: tuple[Network, ...]) -> None:
         """Measure `networks`, with their final weights, and the inputs of `training`'s runs."""
@@ -152,37 +122,47 @@ class Measuring:
         ]
         self._run(tasks, training)
 
-    def _controls(self, training: CohortTraining) -> tuple[Network, ...]:
+    def _untrained(self, training: CohortTraining) -> tuple[Network, ...]:
         """Return the untrained controls that belong to this part of the cohort."""
         siblings = {(network.depth, network.activation, network.run) for network in training.networks}
         return tuple(
-            control for control in self._cohort.controls if (control.depth, control.activation, control.run) in siblings
+            control
+            for control in self._cohort.controls
+            if control.control == "untrained" and (control.depth, control.activation, control.run) in siblings
         )
 
-    def _sample(self, run: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return indices and labels [n] of the run's sample, from the file that the screens read too."""
-        if run not in self._samples:
-            drawn = self._journal.snapshot.samples[sample_id(self._dataset.name, run)]
-            arrays = read_arrays(self._journal.paths.root, drawn.file)
-            self._samples[run] = arrays["index"], arrays["label"]
-        return self._samples[run]
+    def _sample(self, sample_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return indices and labels [n] of a run's sample, from the file that the screens read too."""
+        if sample_id not in self._samples:
+            arrays = read_arrays(self._journal.paths.root, self._journal.snapshot.samples[sample_id].file)
+            self._samples[sample_id] = arrays["index"], arrays["label"]
+        return self._samples[sample_id]
+
+    def _forward(self, training: CohortTraining, network: Network) -> Pass:
+        """Return activations and predictions of `network` on its sample."""
+        inputs = self._dataset.labelled(network.source)[0][self._sample(network.sample_id)[0]]
+        weights_of = replace(network, id=network.trained_id, control=None) if network.control == HELD_OUT else network
+        return training.forward(weights_of, inputs)
 
     def _report_networks(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Record, for every network that has no record yet, the accuracies of its final weights and its predictions."""
         missing = set(unreported_networks(self._journal.paths, self._journal.snapshot, self._cohort))
         new = [network for network in networks if network in missing]
         trained = {network.id for network in training.networks}
-        train = training.train_accuracies() if any(network.id in trained for network in new) else {}
+        train = training.train_accuracies() if any(network.trained_id in trained for network in new) else {}
         test = training.test_accuracies() if train else {}
         # All controls are evaluated, even if only some are new: rounding depends on which networks share a batch, and
         # a resumed study must get the same numbers.
         control = (
-            training.control_accuracies(self._controls(training)) if {network.id for network in new} - trained else {}
+            training.control_accuracies(self._untrained(training))
+            if any(network.trained_id not in trained for network in new)
+            else {}
         )
         for network in new:
-            is_trained = network.id in trained
-            accuracies = (train[network.id], test[network.id]) if is_trained else control[network.id]
-            predicted = training.forward(network, self._dataset.x_train[self._sample(network.run)[0]]).predictions
+            name = network.trained_id
+            is_trained = name in trained
+            accuracies = (train[name], test[name]) if is_trained else control[name]
+            predicted = self._forward(training, network).predictions
             sealed = self._write(f"{network.id}.npz", {"predicted": predicted})
             self._journal.append(
                 NetworkTrained(
@@ -205,7 +185,7 @@ class Measuring:
             engine=settings.engine,
             restarts=settings.restarts,
             schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
-            device=str(training.device) if training.device.type == "cuda" else "cpu",
+            device=str(training.device),
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
@@ -227,14 +207,13 @@ class Measuring:
         hidden: dict[str, tuple[NDArray[np.float32], ...]] = {}
         for task in tasks:
             layer = task.layer
-            index, labels = self._sample(layer.run)
+            index, labels = self._sample(layer.sample_id)
             if layer.network is None:
-                rows = self._dataset.inputs(index)
+                rows = self._dataset.inputs(index, layer.source)
             else:
                 if layer.network not in hidden:
                     # Tasks come network by network: one network's activations are enough to keep.
-                    forward_pass = training.forward(networks[layer.network], self._dataset.x_train[index])
-                    hidden = {layer.network: forward_pass.activations()}
+                    hidden = {layer.network: self._forward(training, networks[layer.network]).activations()}
                 rows = hidden[layer.network][layer.layer - 1]
             yield Job(task, rows, labels, self._seed(task))
 
@@ -242,7 +221,7 @@ class Measuring:
         layer = task.layer
         key = self._dataset.stream_key
         # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
-        name = layer.id if key == layer.dataset else layer.id.removeprefix(dataset_key(layer.dataset))
+        name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
         purpose = f"embedding/{name}/{task.method}"
         return stream_seed(self._settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
 
@@ -285,95 +264,6 @@ class Measuring:
                 **_score_fields(result.complexity),
             )
         )
-
-
-def embed(
-    jobs: Sequence[Job], measurement: Measurement, metrics: Sequence[str], stop: Callable[[], bool]
-) -> Iterator[Result]:
-    """Yield the result of each job, in the order in which they finish; ends early where stop() is true.
-
-    Layers of t-SNE jobs get the chosen `metrics` too; every embedding gets its quality numbers.
-    """
-    scored: list[Job] = []
-    others: list[Job] = []
-    for job in jobs:
-        if not np.isfinite(job.rows).all():
-            yield Result(job, error="its activations are not finite")
-        elif job.task.method == SCORE_METHOD:
-            scored.append(job)
-        else:
-            others.append(job)
-    threads = cores()
-    running: deque[Future[Result]] = deque()
-    # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
-    with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
-        # The metrics of a measured layer are computed beside the descents of the next layers.
-        for result in _score(scored, measurement, stop):
-            if result.complexity is None:
-                yield result
-            else:
-                running.append(pool.submit(_describe, result, metrics))
-            while running and running[0].done():
-                yield running.popleft().result()
-        for job in others:
-            if stop():
-                break
-            running.append(pool.submit(_embed_unscored, job))
-            # No more jobs than cores are under way, so that a stop waits for few.
-            while len(running) > threads or (running and running[0].done()):
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-
-
-def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    """Yield the complexity of every t-SNE job; where a job makes its batch fail, the rest are measured one by one."""
-    remaining = list(jobs)
-    try:
-        for result in _score_batch(jobs, measurement, stop):
-            remaining.remove(result.job)
-            yield result
-    except _FAILURES:
-        for job in remaining:
-            if stop():
-                return
-            try:
-                yield from _score_batch((job,), measurement, stop)
-            except _FAILURES as error:
-                yield Result(job, error=safe_text(error, 200))
-
-
-def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
-    for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
-        yield Result(jobs[index], complexity.points, complexity)
-
-
-def _describe(result: Result, metrics: Sequence[str]) -> Result:
-    """Return a scored result with the metrics of its layer and the quality of its embedding."""
-    job = result.job
-    assert result.points is not None and result.complexity is not None
-    quality: dict[str, float | None] = {}
-    neighbours: Neighbours | None = None
-    if result.complexity.kl is not None:
-        quality, neighbours = _quality(job, result.points)
-    layer_numbers: dict[str, float | None] = {}
-    if metrics:
-        with timed_part("metrics"):
-            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
-    return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
-
-
-def _embed_unscored(job: Job) -> Result:
-    try:
-        points = methods.embed(job.task.method, job.rows, job.seed)
-    except _FAILURES as error:
-        return Result(job, error=safe_text(error, 200))
-    return Result(job, points, quality=_quality(job, points)[0])
-
-
-@timed_part("quality of the plane")
-def _quality(job: Job, points: NDArray[np.float32]) -> tuple[dict[str, float | None], Neighbours | None]:
-    return embedding_quality(job.rows, points, job.labels)
 
 
 def _score_fields(complexity: Complexity | None) -> dict[str, Any]:

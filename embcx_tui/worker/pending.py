@@ -61,22 +61,31 @@ def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -
     )
 
 
+def has_torn_curves(snapshot: Snapshot, cohort: Cohort) -> bool:
+    """Return whether an epoch of a trained network is not recorded: only training the cohort again tells it."""
+    return not snapshot.torn_curves.isdisjoint(cohort.networks)
+
+
 def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
-    """Return whether a study is complete and nothing of it has been lost since: the journal has a line for every task
-    of the plan, and every file has the checksum of its line.
+    """Return whether a study is complete and nothing of it is missing: every task of the plan has a result, and every
+    file has the checksum of its line. Layers that failed are missing: a resumed study tries them again.
     """
-    return snapshot.state == "complete" and all(
-        all(_failed(snapshot, task) for task in pending_tasks(paths, snapshot, cohort))
-        and not unreported_networks(paths, snapshot, cohort)
-        and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, run))) for run in cohort.runs)
-        for cohort in snapshot.plan.cohorts
+    return (
+        snapshot.state == "complete"
+        and not snapshot.damage
+        and all(
+            not pending_tasks(paths, snapshot, cohort)
+            and not unreported_networks(paths, snapshot, cohort)
+            and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
+            for cohort in snapshot.plan.cohorts
+        )
     )
 
 
-def _failed(snapshot: Snapshot, task: Task) -> bool:
-    if task.epoch is None:
-        return (task.layer.id, task.method) in snapshot.failed
-    return (task.layer.id, task.epoch) in snapshot.earlier_failed
+def has_failed_layers(snapshot: Snapshot, cohort: Cohort) -> bool:
+    """Return whether a layer of `cohort` could not be measured, at the end or after an epoch."""
+    failed = {layer for layer, _ in (*snapshot.failed, *snapshot.earlier_failed)}
+    return any(layer.id in failed for layer in cohort_layers(cohort))
 
 
 def _intact(paths: StudyPaths, record: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:

@@ -14,11 +14,15 @@ from types import FrameType
 
 import psutil
 
+from embcx_tui.compute.precision import clear_environment
 from embcx_tui.store.files import remove_temporaries
-from embcx_tui.store.lock import StudyLock, boot_id
-from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError, import_failure
-from embcx_tui.study.events import WorkerEnded, WorkerStarted
+from embcx_tui.store.library import created_at
+from embcx_tui.store.lock import StudyLock
+from embcx_tui.store.paths import StudyPaths, triton_cache
+from embcx_tui.store.processes import boot_id, process_start
+from embcx_tui.store.pulse import Pulse
+from embcx_tui.study.errors import DeviceFailed, EmbcxError, import_failure
+from embcx_tui.study.events import Noted, StudyCreated, WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
 
@@ -51,23 +55,43 @@ def run_study(root: Path) -> int:
     if not lock.acquire():
         print("another worker holds this study's lock", file=sys.stderr)
         return LOCKED
+    worker = WorkerStarted(
+        pid=os.getpid(),
+        start_time=psutil.Process().create_time(),
+        start=process_start(os.getpid()),
+        boot_id=boot_id(),
+        host=socket.gethostname(),
+    )
+    pulse = Pulse(paths, worker)
+    if not pulse.begin(alone=lock.refused):
+        print("another worker is at work on this study, as its pulse.json tells", file=sys.stderr)
+        return LOCKED
     for folder in (paths.root, paths.arrays, paths.checkpoints):
         remove_temporaries(folder)
     journal = Journal(paths)
-    journal.append(
-        WorkerStarted(
-            pid=os.getpid(),
-            start_time=psutil.Process().create_time(),
-            boot_id=boot_id(),
-            host=socket.gethostname(),
-        )
-    )
+    journal.append(worker.model_copy(update={"damaged": journal.snapshot.damaged}))
+    if lock.refused:
+        journal.append(Noted(level="warning", text="this file system has no locks; the pulse of the worker stands in"))
+    if not journal.snapshot.created:  # its line was lost
+        journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
     with _record_end(journal) as outcome:
+        prepare_environment()
         from embcx_tui.worker.run import compute_study
 
         outcome.extend(compute_study(journal, stop))
+    pulse.end()
     code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
+
+
+def prepare_environment() -> None:
+    """Set what libraries read from the environment, before they are loaded: float32 products, Triton's cache.
+
+    A cache of our own: a home that cannot be written or executed from is common where GPUs are, the studies' folder is
+    known to be good.
+    """
+    os.environ.setdefault("TRITON_CACHE_DIR", str(triton_cache()))
+    clear_environment()
 
 
 @contextmanager
@@ -77,7 +101,7 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
     try:
         yield outcome
     except Exception as error:  # the edge of the process: worker.log has the traceback, the journal one line
-        if not isinstance(error, EmbcxError):
+        if not isinstance(error, EmbcxError) or error.__cause__:
             traceback.print_exc()
         outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
@@ -91,6 +115,8 @@ def failure_reason(error: Exception) -> str:
 
     An EmbcxError (no such device, changed data, a network that exhausts the device's memory alone) says it itself.
     """
+    if isinstance(error, DeviceFailed):
+        return f"{error}; resume goes on from what is saved"
     if isinstance(error, EmbcxError):
         return str(error)
     if broken := import_failure(error):
@@ -100,4 +126,8 @@ def failure_reason(error: Exception) -> str:
         return f"{error.strerror or error}{file}; resume goes on from the last checkpoint"
     if isinstance(error, MemoryError):
         return "out of memory; resume goes on from the last checkpoint"
+    from embcx_tui.compute.device_errors import device_failure, is_device_error  # imports torch
+
+    if is_device_error(error):  # where no guard expected one: a lost device fails anywhere
+        return failure_reason(device_failure("the device", "computing", error))
     return f"a defect of embcx-tui ({type(error).__name__}: {safe_text(error, 120)}); worker.log has the details"

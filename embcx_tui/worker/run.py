@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,22 +13,25 @@ import torch
 from embcx_tui.analysis.forecast import forecast
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import choose_device, describe, one_blas_thread, processor
+from embcx_tui.compute.device import device_choice, is_accelerator, one_blas_thread
+from embcx_tui.compute.precision import forbid_tf32
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, write_arrays
-from embcx_tui.store.machine_records import ROUGH, Calibration, numeric_versions, stored_calibration
-from embcx_tui.store.paths import StudyPaths, data_folder, unpacked_folder
+from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
+from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
-from embcx_tui.study.events import DatasetLoaded, MachineDescribed, Noted, SampleDrawn, StudyAccepted
-from embcx_tui.study.plan import Cohort, sample_id
+from embcx_tui.study.events import DatasetLoaded, Noted, SampleDrawn, StudyAccepted
+from embcx_tui.study.plan import Cohort, Source, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.journal import Journal
+from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
 from embcx_tui.worker.measure import Measuring
-from embcx_tui.worker.pending import pending_tasks, unreported_networks
+from embcx_tui.worker.pending import has_failed_layers, has_torn_curves, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
 
@@ -42,14 +44,18 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
-    device = choose_device(journal.snapshot.plan.settings.machine.device)
+    forbid_tf32()
+    choice = device_choice(journal.snapshot.plan.settings.machine.device)
+    device = choice.device
+    follow_gpu_path(journal)
+    tell_choice(journal, choice)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
     _describe(journal, device)
     with (
         one_blas_thread(),
-        telemetry(journal.paths.telemetry, device),
+        telemetry(journal.paths.telemetry, device.index if device.type == "cuda" else None),
         BackgroundQueue(worthwhile(device), device) as background,
     ):
 
@@ -58,7 +64,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
         for cohort in journal.snapshot.plan.cohorts:
             of_cohort = journal.paths, journal.snapshot, cohort
-            if not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort):
+            done = not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort)
+            if done and not has_torn_curves(journal.snapshot, cohort):
                 continue
             dataset = cache.dataset(cohort.dataset)
             measuring = Measuring(journal, cohort, dataset, background, stop)
@@ -66,32 +73,24 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
                 measuring.at_end(training)
             if end_training():
                 break
-            background.submit(partial(_clear_checkpoints, journal.paths, cohort, stop))
+            background.submit(partial(_clear_checkpoints, journal, cohort, stop))
         background.join()
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 
 def _describe(journal: Journal, device: torch.device) -> None:
-    facts = describe(device)
-    versions = numeric_versions()
-    if torch.version.cuda and device.type == "cuda":
-        versions["cuda"] = torch.version.cuda
+    if is_accelerator(device):
+        prepare_device(journal, device)
     calibration = _calibration(journal, device)
-    journal.append(
-        MachineDescribed(
-            device=f"{facts.device} ({facts.name})",
-            cores=os.cpu_count() or 1,
-            memory=facts.memory_bytes,
-            versions=versions,
-            calibration=asdict(calibration) if calibration else {},
-            processor=processor(),
-        )
-    )
+    machine = machine_described(device, calibration)
+    if note := elsewhere(journal.snapshot.machine, machine):
+        journal.append(note)
+    journal.append(machine)
 
 
 def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
     """Return how fast `device` is: as stored, or measured now where the study is long enough."""
-    calibration = stored_calibration(str(device))
+    calibration = stored_calibration(card_words(device) or str(device))
     if calibration or forecast(journal.snapshot.plan, ROUGH).total < CALIBRATE_FROM_S:
         return calibration
     from embcx_tui.worker.calibrate import calibrate
@@ -104,11 +103,13 @@ def _calibration(journal: Journal, device: torch.device) -> Calibration | None:
         return None
 
 
-def _clear_checkpoints(paths: StudyPaths, cohort: Cohort, stop: Callable[[], bool]) -> None:
-    """Remove the checkpoints of a measured cohort, unless its measurement was stopped: the paper's take 1.5 GB."""
-    if stop():
+def _clear_checkpoints(journal: Journal, cohort: Cohort, stop: Callable[[], bool]) -> None:
+    """Remove the checkpoints of a measured cohort, the paper's take 1.5 GB; unless its measurement was stopped, or a
+    layer failed, which a resumed study tries again.
+    """
+    if stop() or has_failed_layers(journal.snapshot, cohort):
         return
-    for path in paths.checkpoints.glob(f"{cohort.id}.*"):
+    for path in journal.paths.checkpoints.glob(f"{cohort.id}.*"):
         path.unlink(missing_ok=True)
 
 
@@ -167,8 +168,8 @@ class DatasetCache:
                         chance=float(np.bincount(dataset.y_test).max()) / len(dataset.y_test),
                     )
                 )
-            for run in cohort.runs:
-                self._draw(dataset, run)
+            for run, source in cohort.samples:
+                self._draw(dataset, run, source)
         self._journal.append(StudyAccepted())
 
     def _check_points(self, dataset: Dataset) -> None:
@@ -187,13 +188,14 @@ class DatasetCache:
                 f"{points} points of a sample ({len(dataset.classes)} classes); {remedy}"
             )
 
-    def _draw(self, dataset: Dataset, run: int) -> None:
-        name = sample_id(dataset.name, run)
-        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run)
+    def _draw(self, dataset: Dataset, run: int, source: Source) -> None:
+        name = sample_id(dataset.name, run, source)
+        index = run_sample(dataset, self._settings.data.samples_per_class, self._settings.machine.seed, run, source)
         drawn = self._journal.snapshot.samples.get(name)
         if drawn and is_intact(self._journal.paths.root, drawn.file):
             return
-        arrays = {"index": index, "label": dataset.y_train[index], "input": dataset.x_train[index]}
+        inputs, labels = dataset.labelled(source)
+        arrays = {"index": index, "label": labels[index], "input": inputs[index]}
         with timed_part("files and journal"):
             sealed = write_arrays(self._journal.paths.arrays, f"{name}.npz", arrays)
-        self._journal.append(SampleDrawn(dataset=dataset.name, run=run, points=len(index), file=sealed))
+        self._journal.append(SampleDrawn(dataset=dataset.name, run=run, source=source, points=len(index), file=sealed))

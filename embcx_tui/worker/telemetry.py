@@ -5,23 +5,25 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+from embcx_tui.compute import gpus, nvml
 from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.study.text import safe_text
 
 _INTERVAL_S = 1.0
+# Readings older than this many intervals are not the load of now: the driver hangs.
+_STALE = 5
 
 
 @contextlib.contextmanager
-def telemetry(path: Path, device: torch.device) -> Iterator[None]:
-    """Write a sample per second to `path` while the block runs, with the load of `device` where it is a GPU."""
-    gpu = device.index or 0 if device.type == "cuda" else None
+def telemetry(path: Path, gpu: int | None) -> Iterator[None]:
+    """Write a sample per second to `path` while the block runs, with the load of torch's GPU number `gpu`, if any."""
     stop = threading.Event()
     thread = threading.Thread(target=_watch, args=(path, gpu, stop), name="telemetry", daemon=True)
     thread.start()
@@ -37,54 +39,64 @@ def _watch(path: Path, gpu: int | None, stop: threading.Event) -> None:
         writer = TelemetryWriter(path)
     except OSError:
         return  # load is a comfort: a study goes on without it
-    read_gpu = _gpu_reader(gpu)
+    readings = None if gpu is None else GpuReadings(gpu, stop)
     psutil.cpu_percent()  # the first call only sets the starting point
     try:
         while not stop.wait(_INTERVAL_S):
             memory = psutil.virtual_memory()
             used = memory.total - memory.available
-            writer.append(Telemetry(time.time(), psutil.cpu_percent(), used, memory.total, **read_gpu()))
+            newest = readings.newest() if readings else {}
+            writer.append(Telemetry(time.time(), psutil.cpu_percent(), used, memory.total, **newest))
     except OSError:
         return  # a full disk: the study will say so itself
     finally:
         writer.close()
 
 
-def _gpu_reader(gpu: int | None) -> Callable[[], dict[str, Any]]:
-    """Return a function that reads the GPU's state; one that reads nothing without NVIDIA's driver."""
-    if gpu is None:
-        return dict
-    import pynvml
+class GpuReadings:
+    """Reads a GPU's load in a thread of its own: a driver that hangs holds up nothing, the host's load least of all."""
 
-    try:
-        pynvml.nvmlInit()
-        handle = _handle(pynvml, gpu)
-        name = pynvml.nvmlDeviceGetName(handle)
-    except pynvml.NVMLError:
-        return dict
-    name = safe_text(name.decode() if isinstance(name, bytes) else name, 80)
+    def __init__(self, gpu: int, stop: threading.Event) -> None:
+        self._gpu = gpu
+        self._stop = stop
+        self._at = 0.0
+        self._card: dict[str, Any] = {}
+        self._load: dict[str, Any] = {}
+        self.thread = threading.Thread(target=self._read, name="gpu-telemetry", daemon=True)
+        self.thread.start()
 
-    def read() -> dict[str, Any]:
-        values: dict[str, Any] = {"gpu_name": name}
-        # Each on its own: a card without a power sensor still has a temperature.
-        for key, get in (
-            ("gpu_percent", lambda: float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
-            ("gpu_memory_used", lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)),
-            ("gpu_memory_total", lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)),
-            ("gpu_temperature", lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
-            ("gpu_power", lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-        ):
-            with contextlib.suppress(pynvml.NVMLError):
-                values[key] = get()
-        return values
+    def newest(self) -> dict[str, Any]:
+        """Return the newest readings as fields of `Telemetry`; without the load where the driver hangs."""
+        fresh = time.monotonic() - self._at <= _STALE * _INTERVAL_S
+        return {**self._card, **(self._load if fresh else {})}
 
-    return read
+    def _read(self) -> None:
+        self._card = {"gpu_name": _name(self._gpu)}
+        if nvml.connect():
+            return
+        handle = nvml.handle_of(gpus.uuid_of(self._gpu))
+        # A slice is named as such by the driver, as the whole card by torch.
+        self._card = {
+            "gpu_name": (nvml.name_of(handle) if handle else "") or _name(self._gpu),
+            "gpu_index": nvml.index_of(handle),
+            "gpu_count": nvml.count() or None,
+        }
+        while handle is not None:
+            load = nvml.load_of(handle)
+            self._load = {
+                "gpu_percent": load.percent,
+                "gpu_memory_used": load.memory_used,
+                "gpu_memory_total": load.memory_total,
+                "gpu_temperature": load.temperature,
+                "gpu_power": load.power,
+            }
+            self._at = time.monotonic()
+            if self._stop.wait(_INTERVAL_S):
+                return
 
 
-def _handle(pynvml: Any, gpu: int) -> Any:
-    """Return NVML's handle of torch's device `gpu`, by UUID: torch counts only what CUDA_VISIBLE_DEVICES shows."""
-    uuid = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)  # torch 2.6 and later
-    if uuid is not None:
-        with contextlib.suppress(pynvml.NVMLError):
-            return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
-    return pynvml.nvmlDeviceGetHandleByIndex(gpu)
+def _name(gpu: int) -> str:
+    """Return torch's name of its GPU; its number where it gives none."""
+    with contextlib.suppress(RuntimeError):
+        return safe_text(torch.cuda.get_device_properties(gpu).name, 80) or f"cuda:{gpu}"
+    return f"cuda:{gpu}"

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 import torch
 
 from embcx_tui.compute.datasets import Dataset
+from embcx_tui.compute.device_errors import without_frames
+from embcx_tui.compute.gpu_path import TRAINING_PARTS, gpu_path
 from embcx_tui.compute.memory import OutOfMemory, free_bytes, split
 from embcx_tui.compute.training.cohort import CohortTraining
+from embcx_tui.study.errors import DeviceFailed
 from embcx_tui.study.events import CohortSplit, CohortStarted
 from embcx_tui.study.plan import Cohort, Network
 from embcx_tui.worker.checkpoints import CheckpointWriter, restore
@@ -29,14 +32,20 @@ def train_cohort(
 ) -> Iterator[CohortTraining]:
     """Train the networks of `cohort` and yield the finished training, whole or, where memory is short, in parts.
 
-    Ends early once `stop` is true, with the training saved.
+    Ends early once `stop` is true, with the training saved. Where the device fails, the networks are trained once more
+    from their newest checkpoint, on its plain path; raises DeviceFailed where that fails too.
     """
     waiting = _parts_that_fit(journal, cohort, dataset, device)
+    failed: set[str] = set()
     while waiting and not stop():
         name, networks = waiting.pop(0)
+        failure: DeviceFailed | None = None
         try:
-            training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
-            _train(journal, name, training, measuring, stop)
+            training = _train(journal, name, networks, dataset, device, measuring, stop)
+        except DeviceFailed as error:
+            if name in failed:
+                raise
+            failure = without_frames(error)
         except OutOfMemory:
             # Measurements in the background hold memory too, above all those of this cohort.
             measuring.join()
@@ -48,6 +57,10 @@ def train_cohort(
                 yield training
                 if waiting:  # parts are as large as memory allows: one at a time
                     measuring.join()
+        if failure:
+            failed.add(name)
+            waiting.insert(0, (name, networks))
+            gpu_path.step_down(TRAINING_PARTS, f"{failure}; once more on the plain path")
 
 
 def _parts_that_fit(
@@ -85,11 +98,14 @@ def _halve(journal: Journal, name: str, networks: tuple[Network, ...]) -> list[t
 def _train(
     journal: Journal,
     name: str,
-    training: CohortTraining,
+    networks: tuple[Network, ...],
+    dataset: Dataset,
+    device: torch.device,
     measuring: Measuring,
     stop: Callable[[], bool],
-) -> None:
-    """Train one cohort to its last epoch or until `stop`; it is saved at the end in both cases."""
+) -> CohortTraining:
+    """Train one cohort to its last epoch or until `stop` and return it; it is saved at the end in both cases."""
+    training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
     plan = journal.snapshot.plan
     epochs = plan.settings.training.epochs
     restore(journal, name, training, measuring)
@@ -111,3 +127,4 @@ def _train(
                 writer.save()
         writer.save()
         writer.join()
+    return training

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.lock import StudyLock
-from embcx_tui.store.lock import boot_id
+from embcx_tui.store.processes import boot_id
 from embcx_tui.study.events import WorkerEnded, WorkerStarted
 import socket
 root = Path(sys.argv[1])

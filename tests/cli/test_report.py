@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -58,6 +63,48 @@ def test_the_page_holds_all_and_links_only_what_is_there(tmp_path: Path) -> None
     again = tmp_path / "again"
     assert write(again) == page
     assert "at chance, left out, as asked: mnist-d5-relu-r0" in write(again, "--exclude-chance")
+
+
+def run_there(home: Path, folder: Path, *command: str) -> str:
+    """Run `embcx-tui` in a process of its own with its own home and folder; its standard output."""
+    environment = {**os.environ, "EMBCX_HOME": str(home)}
+    words = [sys.executable, "-m", "embcx_tui", *command]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_study_is_repeated_from_its_report_alone(tmp_path: Path) -> None:
+    first, second, page_at = tmp_path / "first", tmp_path / "second", tmp_path / "page"
+    asked = {
+        "data.datasets": "digits",
+        "data.samples_per_class": "12",
+        "data.sample_from": "both",
+        "networks.depths": "2",
+        "networks.activations": "tanh,relu",
+        "networks.runs": "2",
+        "networks.width": "16",
+        "training.epochs": "3",
+        "measure.perplexity": "10",
+        "machine.seed": "7",
+    }
+    run_there(first, tmp_path, "run", "demo", *(f"--set={key}={value}" for key, value in asked.items()))
+    run_there(first, tmp_path, "report", "last", "--out", str(page_at))
+    page = (page_at / "report.md").read_text(encoding="utf-8")
+    # From here on nothing but the page is used.
+    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (study,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "study.toml").write_text(study, encoding="utf-8")
+    for line in commands.strip().splitlines():
+        program, *words = shlex.split(line)
+        assert program == "embcx-tui"
+        run_there(second, folder, *words)
+    told = [json.loads(run_there(home, tmp_path, "show", "last", "--json")) for home in (first, second)]
+    for key in ("networks", "summary", "statistics"):
+        assert told[0][key] == told[1][key]
+    assert len(told[1]["networks"]) == 12 and all(len(network["layers"]) == 3 for network in told[1]["networks"])
 
 
 def test_text_from_outside_cannot_write_into_the_page() -> None:

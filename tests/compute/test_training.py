@@ -511,7 +511,7 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     for name in ("Stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, lambda device: stream)
+        monkeypatch.setattr(torch.cuda, name, lambda device, priority=0: stream)
     monkeypatch.setattr(torch.cuda, "stream", nullcontext)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", graph)
     monkeypatch.setattr(torch.cuda, "graph", capture)

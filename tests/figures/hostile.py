@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.model import (
+    Bar,
+    BarGroup,
+    Bars,
+    Curve,
+    Curves,
+    DotGroup,
+    Dots,
+    Figure,
+    Heat,
+    Lines,
+    Panels,
+    Scatter,
+)
 
 NAN, INF = float("nan"), float("inf")
 TEXTS = (
@@ -42,6 +57,16 @@ def bars(seed: int) -> Bars:
         groups.append(BarGroup(TEXTS[rng.integers(len(TEXTS))], tuple(made), group * 7))
     title, label, note = (TEXTS[rng.integers(len(TEXTS))] for _ in range(3))
     return Bars(title, label, tuple(groups), "layer", int(rng.integers(-1, 6)), (0, int(rng.integers(0, 9))), note)
+
+
+def lines(seed: int) -> Lines:
+    rng = np.random.default_rng(seed)
+    one = bars(seed)
+    groups = tuple(replace(group, control=TEXTS[rng.integers(3)]) for group in one.groups)
+    scale = (None, (0.0, 0.0), (-1e308, 1e308))[rng.integers(3)]
+    layers = [(place, int(rng.integers(0, 9))) for place in range(len(groups))]
+    highlight, chosen = (layers[0], layers[-1]) if layers and rng.integers(2) else (None, None)
+    return Lines(one.title, one.y_label, groups, "layer", scale, highlight, chosen, one.note)
 
 
 def scatter(seed: int) -> Scatter:
@@ -91,7 +116,7 @@ def heat(seed: int) -> Heat:
     )
 
 
-KINDS = (bars, scatter, curves, dots, heat)
+KINDS = (bars, lines, scatter, curves, dots, heat)
 
 
 def figure(seed: int) -> Figure:

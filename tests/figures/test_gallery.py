@@ -44,16 +44,17 @@ def panels(study: SmallStudy, name: str, exclude_chance: bool = False) -> Panels
 def test_a_study_names_the_figures_it_can_serve_and_all_of_them_build() -> None:
     study = small_study.write()
     figures = gallery.study_figures(study.snapshot, study.load)
-    assert list(figures)[:6] == [
+    assert list(figures)[:7] == [
         "fig2",
         "accuracy-mnist",
+        "lines-mnist-5",
         "complexity-mnist-5",
         "complexity-mnist-5-untrained",
         "controls-mnist-5",
         "training-mnist",
     ]
     assert "embedding-mnist-5-relu-run0" in figures and "embedding-mnist-5-logsig-run2-untrained" in figures
-    assert len(figures) == 6 + 12
+    assert len(figures) == 7 + 12
     for make in figures.values():
         assert figure_csv(make()).count("\n") > 1
     assert len(bars(study, "fig2").groups) == 2

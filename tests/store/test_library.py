@@ -17,7 +17,7 @@ from embcx_tui.store.library import create_study, delete_study, find_study, list
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import read_study
-from embcx_tui.study.errors import RequestError, SettingsError, StoreError
+from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.settings import StudySettings, load_preset, validate
 
 
@@ -98,7 +98,7 @@ def test_a_study_file_without_the_search_keeps_the_plain_one_and_a_new_one_has_t
 def test_a_study_file_whose_tables_are_none_is_one_line(text: str) -> None:
     paths = make("x")
     paths.study_file.write_text(text, encoding="utf-8")
-    with pytest.raises(SettingsError, match="measure"):
+    with pytest.raises(StoreError, match=f"study {paths.id}: its study.toml is damaged .measure"):
         read_settings(paths)
 
 

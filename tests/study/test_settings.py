@@ -152,6 +152,8 @@ def test_a_file_that_is_no_study_file_is_one_clear_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(RequestError, match="cannot be read"):
         read_study_file(tmp_path)
+    with pytest.raises(RequestError, match="cannot be read"):
+        read_study_file(tmp_path / "missing.toml")
 
 
 def test_presets_are_sound_and_the_demo_comes_first() -> None:

@@ -238,3 +238,55 @@ async def test_a_loaded_files_paths_begin_at_its_folder(tmp_path: Path) -> None:
         field = pilot.app.screen.query_one(f"#{editor_id('data.files')}", Input)
         await until(pilot, lambda: field.value == f"file:{tmp_path / 'own.npz'}")
         assert "mistake" not in cost_of(pilot)
+
+
+PROBLEM = "NVIDIA H100 is here, driver 550.54 (CUDA 12.4), but this torch needs CUDA 13.0: update the driver"
+
+
+async def test_a_gpu_that_cannot_be_used_is_told_and_hours_beside_it_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[StudyPaths] = []
+    monkeypatch.setattr(launch, "gpu_problem", lambda: PROBLEM)
+    monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await sees(pilot, "! NVIDIA H100 is here, driver 550.54 (CUDA 12.4), but this torch needs CUDA 13.0")
+        await _long(pilot)
+        await until(pilot, lambda: " h " in cost_of(pilot))
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Compute on the CPU?", "takes about")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Compute on the CPU?" not in text_of(pilot))
+        assert not list_studies() and not started
+        await pilot.press("ctrl+r")
+        await sees(pilot, "Compute on the CPU?")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
+    assert read_settings(started[0]).machine.device == "auto"
+
+
+async def _long(pilot: AppPilot) -> None:
+    """Make the form's study one of hours."""
+    await _type(pilot, "training.epochs", "10000")
+    await _type(pilot, "networks.runs", "50")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+async def test_a_short_study_and_one_that_wants_the_cpu_begin_unasked(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[StudyPaths] = []
+    monkeypatch.setattr(launch, "gpu_problem", lambda: PROBLEM)
+    monkeypatch.setattr(launch, "start", started.append)
+    monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await _open_form(pilot)
+        await sees(pilot, "! NVIDIA H100 is here")
+        if device == "cpu":
+            await _long(pilot)
+            await _type(pilot, "machine.device", device)
+            await until(pilot, lambda: "NVIDIA H100" not in text_of(pilot))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: started and app_of(pilot).current_mode == "live")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.figures.model import Bars, Dots, Figure, Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Figure, Lines, Panels, Scatter
 from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.export.dialog import ExportDialog
@@ -134,10 +134,21 @@ async def test_marked_networks_are_saved_side_by_side(study: FakeStudy, tmp_path
         ids = "digits-d3-tanh-r0_digits-d3-relu-r0"
         assert (found["points shown"].name, found["chart shown"].name) == (
             f"embedding-{ids}-layer3",
-            f"complexity-{ids}",
+            f"lines-{ids}",
         )
+        lines = found["chart shown"].figure
+        assert isinstance(lines, Lines) and lines.chosen is None and "esc" not in lines.note
+        await pilot.press("b")
+        await sees(pilot, "2 marked networks")
+        found = await shown(pilot)
+        assert found["chart shown"].name == f"complexity-{ids}"
         chart = found["chart shown"].figure
-        assert isinstance(chart, Bars) and chart.chosen is None and "esc" not in chart.note
+        assert (
+            isinstance(chart, Bars)
+            and chart.groups == lines.groups
+            and chart.chosen is None
+            and "esc" not in chart.note
+        )
         assert chart.title == "digits · 3 hidden layers · run 0"
         image, rows = await saved(study, found["chart shown"], tmp_path, "pdf")
         assert image.startswith(b"%PDF") and {row["group"] for row in rows} == {"tanh", "relu"} and len(rows) == 8
@@ -145,7 +156,7 @@ async def test_marked_networks_are_saved_side_by_side(study: FakeStudy, tmp_path
 
 async def test_the_run_of_the_tree_has_its_dot(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("right_square_bracket")
+        await pilot.press("b", "right_square_bracket")
         await sees(pilot, "● run 0")
         bars = (await shown(pilot))["chart shown"]
         assert bars.name == "complexity-digits-3-tanh"
@@ -157,7 +168,7 @@ async def test_epochs_and_accuracy_are_saved_as_the_chart(tmp_path: Path) -> Non
     study = make_study(small(measure__epochs=[1, 2]))
     study.measure_after(1, 2)
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
-        await pilot.press("b")
+        await pilot.press("B", "B")
         await sees(pilot, "complexity over training")
         assert (await shown(pilot))["chart shown"].name == "epochs-digits-3-tanh"
         await pilot.press("b")
@@ -172,7 +183,12 @@ async def test_without_networks_at_chance_name_note_and_named_figures_say_so(tmp
     study = make_study(small(), at_chance=("digits-d3-tanh-r1",))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("w")
-        await sees(pilot, "without 1 of 2 networks at chance")
+        await sees(pilot, "means and tests without 1 network at chance")
+        lines = (await shown(pilot))["chart shown"]
+        assert lines.name == "lines-digits-3-without-chance"
+        assert "without 1 of 8 networks at chance" in lines.figure.note
+        await pilot.press("b")
+        await sees(pilot, "one translucent bar per run")
         bars = (await shown(pilot))["chart shown"]
         assert bars.name == "complexity-digits-3-tanh-without-chance"
         assert "without 1 of 2 networks at chance" in bars.figure.note
@@ -201,7 +217,7 @@ async def test_epochs_with_all_networks_left_out_say_so(size: tuple[int, int]) -
     study = make_study(small(measure__epochs=[1, 2]), at_chance=every)
     study.measure_after(1, 2)
     async with opened(study, "layers", size, expect="10-NN ") as pilot:
-        await pilot.press("b")
+        await pilot.press("B", "B")
         text = await sees(pilot, "complexity over training")
         assert "left out" not in text
         await pilot.press("w")

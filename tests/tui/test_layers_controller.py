@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.model import Bars, Panels, Scatter
+from embcx_tui.figures.model import Bars, Lines, Panels, Scatter
 from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.charts import ChartRequest
@@ -135,8 +135,11 @@ def test_two_marked_networks_are_compared_until_undone(controller: LayersControl
     figure = panels_of(controller)
     assert figure.title == "Layer 3 · 2 marked" and figure.chosen == 1
     assert [panel.title.partition(" · ")[0] for panel in figure.figures] == ["tanh", "relu"]
+    lines = controller.chart()
+    assert isinstance(lines, Lines) and lines.chosen == (1, 3)
+    controller.next_chart()
     bars = controller.chart()
-    assert isinstance(bars, Bars) and bars.chosen == (1, 3)
+    assert isinstance(bars, Bars) and bars.chosen == (1, 3) and bars.groups == lines.groups
     controller.toggle_compared()
     assert controller.selection.is_single and len(controller.selection.compared) == 1
     assert controller.undo() and not controller.selection.compared and not controller.undo()
@@ -159,11 +162,17 @@ def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersContr
 def test_charts_that_a_study_lacks_are_passed_over() -> None:
     study = make_study(small(measure__epochs=[1, 3]))
     controller = browse(study)
+    assert isinstance(controller.chart(), Lines)
+    controller.next_chart()
+    assert isinstance(controller.chart(), Bars)
     controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "accuracy"
     controller.next_chart()
-    assert isinstance(controller.chart(), Bars)
+    assert isinstance(controller.chart(), Lines)
+    controller.next_chart(-1)
+    controller.next_chart(-1)
+    assert isinstance(controller.chart(), Bars), "the other way round"
     study.measure_after(1, 3)
     controller.snapshot = read_study(study.paths)
     controller.next_chart()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from embcx_tui.figures.model import Bars, Dots, Panels, Scatter
+from embcx_tui.figures.model import Dots, Lines, Panels, Scatter
 from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import LayerMeasured
@@ -80,8 +80,8 @@ async def test_space_marks_networks_and_two_are_compared() -> None:
         await sees(pilot, "relu ✓1", "2 marked networks", "Layer 3 · 2 marked")
         one, other = panels(pilot)
         assert one.chosen is not None and one.chosen == other.chosen
-        bars = pilot.app.screen.query_one("#bars", Canvas).figure
-        assert isinstance(bars, Bars) and [group.label for group in bars.groups] == ["tanh", "relu"]
+        lines = pilot.app.screen.query_one("#bars", Canvas).figure
+        assert isinstance(lines, Lines) and [group.label for group in lines.groups] == ["tanh", "relu"]
         await pilot.press("left")
         await sees(pilot, "Layer 2 · 2 marked")
         await pilot.press("escape", "escape")  # the point, then the marks
@@ -145,11 +145,13 @@ async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
     study = make_study(small(measure__epochs=[1, 3]))
     study.measure_after(1, 3)
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("b")
+        await pilot.press("B", "B")
         await sees(pilot, "complexity over training", "1.400", "1.200", "epoch (across)")
         await pilot.press("b")
         await sees(pilot, "complexity against accuracy · ρ =")
         assert isinstance(pilot.app.screen.query_one("#bars", Canvas).figure, Dots)
+        await pilot.press("b")
+        await sees(pilot, "± sd of 2 runs (dots)")
         await pilot.press("b")
         await sees(pilot, "one translucent bar per run")
 

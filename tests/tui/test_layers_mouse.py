@@ -133,6 +133,8 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
 
 async def test_a_click_on_a_bar_goes_to_its_layer() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("b")
+        await sees(pilot, "one translucent bar per run")
         await click_bar(pilot, 0, 1)
         await sees(pilot, "Layer 1 of 3 · tanh, run 0")
         await click_bar(pilot, 0, 0)
@@ -187,7 +189,7 @@ async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int]) -> None:
     async with opened(study_over_epochs(), "layers", size, expect="10-NN ") as pilot:
-        await pilot.press("b")
+        await pilot.press("B", "B")
         await sees(pilot, "complexity over training")
         canvas = pilot.app.screen.query_one("#bars", Canvas)
         assert await click_row(pilot, canvas, 0, 2)
@@ -202,7 +204,7 @@ async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int
 
 async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
     async with opened(study_over_epochs(), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("b", "tab", "z")
+        await pilot.press("B", "B", "tab", "z")
         await sees(pilot, "complexity over training", "relu")
         canvas = pilot.app.screen.query_one("#bars", Canvas)
         assert isinstance(canvas.figure, Panels) and len(canvas.figure.figures) == 4
@@ -222,7 +224,7 @@ async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch:
         monkeypatch.setenv("NO_COLOR", "1")
     study = make_study(small(networks__depths=[2, 3]))
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("b")
+        await pilot.press("B")
         await sees(pilot, "complexity against accuracy")
         canvas = pilot.app.screen.query_one("#bars", Canvas)
         assert isinstance(canvas.figure, Dots)

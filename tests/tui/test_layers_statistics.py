@@ -83,6 +83,19 @@ def break_the_trend(study: FakeStudy) -> None:
     )
 
 
+def mean_difference(snapshot: Snapshot, one: tuple[int, str | None], less: tuple[int, str | None]) -> str:
+    """Return the mean over tanh's runs of the KL of one (layer, control) less that of another."""
+
+    def scores(layer: int, control: str | None) -> list[float]:
+        networks = [n for n in snapshot.plan.networks if (n.activation, n.control) == ("tanh", control)]
+        found = [snapshot.layer(network, layer) for network in sorted(networks, key=lambda network: network.run)]
+        return [measured.kl for measured in found if measured and measured.kl is not None]
+
+    pairs = list(zip(scores(*one), scores(*less), strict=True))
+    assert len(pairs) == 5
+    return signed(sum(a - b for a, b in pairs) / 5, 3, plus=True)
+
+
 def per_layer(trend: Trend) -> str:
     return signed(trend.slope, 3, plus=True)
 
@@ -108,6 +121,8 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
             await says(pilot, "p, sign test", "0.031")
             await says(pilot, "effect", effect_words(falls))
             await says(pilot, "p, Page", p_words(falls.p_value))
+            await says(pilot, "layer 2", mean_difference(snapshot, (3, None), (2, None)))
+            await says(pilot, "untrained", mean_difference(snapshot, (3, None), (3, "untrained")))
         await pilot.press("right_square_bracket", *["right_square_bracket"] * 10)
         await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0")
         await says(pilot, "per layer", per_layer(rises))
@@ -176,7 +191,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
         await says(pilot, "≈ did not train, in means", "")
         await says(pilot, "≈ 2 of 5 at chance", "")
-        await sees(pilot, "at chance, included: 2 of 5 networks")
+        await sees(pilot, "at chance, included: 3 of 20 networks")
         await pilot.press("right_square_bracket")
         await sees(pilot, "≈ run 0 chance", "● run 1", "≈ run 2 chance")
         await pilot.press(*["right_square_bracket"] * 9)
@@ -209,7 +224,7 @@ async def test_w_leaves_networks_at_chance_out_of_every_mean_and_says_so(size: t
         await says(pilot, "95 % CI", interval_words(without))
         await says(pilot, "per layer", per_layer(trend))
         # The chart's mean is the same one.
-        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if " mean " in one)
+        assert f"{without.kl_mean:.3f}" in next(one for one in text_of(pilot).splitlines() if "━ tanh" in one)
         assert screen.controller.selection.exclude_chance
         # Also where a figure has the whole screen.
         await pilot.press("z")
@@ -223,14 +238,14 @@ async def test_the_switch_reaches_the_accuracy_chart_and_a_depth_of_activations(
     study = make_study(five_runs(), at_chance=AT_CHANCE)
     found = measurements(read_study(study.paths), exclude_chance=True)["statistics"]["accuracy"][0]
     async with opened(study, "layers", (200, 60), expect="Layer 3 of 3 · tanh, run 0") as pilot:
-        await pilot.press("w", "b")
+        await pilot.press("w", "B")
         await sees(
             pilot,
             f"ρ = {found['rho']:.2f}".replace("-", "−"),
             "without 3 of 10 networks at chance",
             "(7 networks, 2 architectures",
         )
-        await pilot.press("b", "up")
+        await pilot.press("b", "b", "up")
         await sees(pilot, "digits · 3 hidden layers  ", "without 3 of 10 networks at chance")
 
 

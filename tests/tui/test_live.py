@@ -128,6 +128,23 @@ async def test_nothing_the_machine_says_is_cut(size: tuple[int, int], name: str)
         assert "90.0 of 128 GiB" in text and "history: 10 min until 3 h ago" in text
 
 
+@pytest.mark.parametrize(
+    ("index", "count", "words"),
+    [(4, 8, "GPU 5 of 8 (nvidia-smi's 4)"), (0, 1, ""), (None, 8, ""), (None, None, "")],
+)
+async def test_the_machine_panel_says_which_gpu_of_several_and_n_a_for_what_is_not_known(
+    index: int | None, count: int | None, words: str
+) -> None:
+    study = make_study(small(), "stopped", arrays=False)
+    writer = TelemetryWriter(study.paths.telemetry)
+    sample = Telemetry(START, 50.0, 90 << 30, 128 << 30, "NVIDIA A100", gpu_index=index, gpu_count=count)
+    writer.append(sample)
+    writer.close()
+    async with opened(study, "live", (120, 40), expect="r resumes") as pilot:
+        text = await sees(pilot, "NVIDIA A100", "n/a")
+        assert words in text and ("nvidia-smi" in text) is bool(words)
+
+
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
     snapshot = Snapshot("k7m2x9q4fa", make_plan(small()), "running")
     assert state_words(snapshot) == "running: getting ready"

@@ -157,6 +157,14 @@ SCENES: dict[str, Scene] = {
     "layers of a depth": Scene(
         complete_study, "layers", _IN_LAYERS, ("up",), ("3 hidden layers", "first break", "← → Layer  ↑ ↓ Network")
     ),
+    "bars": Scene(complete_study, "layers", _IN_LAYERS, ("down", "b"), ("tip: the mean",), counts=True),
+    "table": Scene(complete_study, "layers", _IN_LAYERS, ("b", "b", "tab", "left"), ("relu untrained",), counts=True),
+    "copy the table": Scene(
+        complete_study, "layers", _IN_LAYERS, ("Y",), ("Copy the table of numbers", "Markdown", "LaTeX")
+    ),
+    "layers of a dataset": Scene(
+        complete_study, "layers", _IN_LAYERS, ("up", "up"), ("3 hidden layers", "╌ untrained")
+    ),
     "layers of a flawed study": Scene(
         flawed_study, "layers", _IN_LAYERS, ("w",), ("without 1 network at chance",), counts=True
     ),
@@ -169,17 +177,17 @@ SCENES: dict[str, Scene] = {
         ("[logsig · KL 0.636]", "tanh · KL 0.520", "softsign · KL 0.497", "relu · KL 0.390"),
     ),
     "compare": Scene(complete_study, "layers", _IN_LAYERS, ("space", "down", "space"), ("2 marked",)),
-    "epochs": Scene(study_over_epochs, "layers", _IN_LAYERS, ("b",), ("complexity over training",)),
+    "epochs": Scene(study_over_epochs, "layers", _IN_LAYERS, ("B", "B"), ("complexity over training",)),
     "epochs on the whole screen": Scene(
         study_over_epochs,
         "layers",
         _IN_LAYERS,
-        ("b", "tab", "z"),
+        ("B", "B", "tab", "z"),
         ("complexity over training", "[logsig]", "softsign", "relu", "1.40", "0.37"),
     ),
-    "accuracy": Scene(complete_study, "layers", _IN_LAYERS, ("b",), ("ρ = ",)),
+    "accuracy": Scene(complete_study, "layers", _IN_LAYERS, ("B",), ("ρ = ",)),
     "accuracy on the whole screen": Scene(
-        complete_study, "layers", _IN_LAYERS, ("b", "tab", "z"), ("ρ = ", "hidden layers")
+        complete_study, "layers", _IN_LAYERS, ("B", "tab", "z"), ("ρ = ", "hidden layers")
     ),
     "filter": Scene(
         complete_study, "layers", _IN_LAYERS, ("slash", *_TYPED), ("4 of 16 networks", "enter Keep  esc Clear")
@@ -209,6 +217,8 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "machine": ("80x24",),
     "stop": ("80x24",),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
+    "bars": ("80x24", "120x40", "16 colours", "no colour"),
+    "table": ("80x24", "120x40", "no colour"),
     "layers of a flawed study": ("80x24", "no colour"),
     "grid": ("80x24", "120x40", "no colour"),
     "compare": ("80x24", "120x40", "no colour"),

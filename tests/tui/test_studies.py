@@ -7,9 +7,11 @@ import threading
 import pytest
 
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.errors import StoreError
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.help import HelpScreen
+from embcx_tui.tui.live.header import next_words, state_words
 from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.widgets.dialogs import Ask
 from embcx_tui.worker import launch
@@ -181,10 +183,27 @@ async def test_a_damaged_study_is_listed_with_its_reason() -> None:
     study.paths.study_file.write_text("networks = 3")
     async with make_app().run_test(size=(120, 40)) as pilot:
         await listed(pilot)
-        assert "! unreadable" in text_of(pilot)
+        assert "! damaged" in text_of(pilot)
         assert "networks" in text_of(pilot)
         await pilot.press("enter")
         assert app_of(pilot).current_mode == "studies"
+
+
+async def test_a_study_that_has_lost_a_line_says_so_and_can_be_resumed() -> None:
+    study = make_study(SMALL, "complete", arrays=False)
+    whole = study.paths.journal.read_bytes().splitlines(keepends=True)
+    study.paths.journal.write_bytes(b"".join(line for line in whole if b'"trained"' not in line))
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        text = " ".join(text_of(pilot).split())
+        assert "! damaged" in text and "✓ complete" in text
+        assert "its journal has lost" in text and "r makes it again" in text
+        assert pilot.app.screen.check_action("resume", ())
+        await pilot.press("enter", "v")
+        await pilot.pause()
+    snapshot = read_study(study.paths)
+    assert state_words(snapshot).startswith("complete, but damaged: its journal has lost")
+    assert next_words(snapshot, str) == "live.resume resumes"
 
 
 HOSTILE = "\x1b]0;owned\x07[bold red]x[/] \x1b[31m\u202ename[/nope"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.study.errors import DataError
+from embcx_tui.study.plan import Source
 from embcx_tui.study.text import safe_text
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
@@ -62,9 +63,13 @@ class Dataset:
         centred *= np.float32(1.0 / self.std)
         return centred
 
-    def inputs(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the standardised training inputs [len(indices), features]: layer 0 of a sample."""
-        return self.standardised(self.x_train[indices])
+    def inputs(self, indices: NDArray[np.int64], source: Source = "train") -> NDArray[np.float32]:
+        """Return the standardised inputs [len(indices), features] of `source`: layer 0 of a sample."""
+        return self.standardised(self.labelled(source)[0][indices])
+
+    def labelled(self, source: Source) -> tuple[Inputs, Labels]:
+        """Return the training inputs or the test inputs, raw, with their labels."""
+        return (self.x_train, self.y_train) if source == "train" else (self.x_test, self.y_test)
 
 
 def reason_of(error: object, limit: int = 120) -> str:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.datasets.dataset import Dataset, Inputs
-from embcx_tui.compute.device import one_blas_thread
+from embcx_tui.compute.device import is_accelerator, one_blas_thread
+from embcx_tui.compute.device_errors import device_guard
 from embcx_tui.compute.memory import memory_guard
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
@@ -97,7 +98,7 @@ class CohortTraining:
             self._data = DeviceData(train, labels.to(device))
             self._y_test = torch.from_numpy(dataset.y_test).to(device)
             self._sizes = sizes
-            self.trainers = _trainers(self.networks, label_rows, sizes, settings, self._data)
+            self.trainers = _trainers(self.networks, label_rows, sizes, settings, self._data, device)
             self._trainer_of: dict[str, tuple[Trainer, int]] = {}
             for trainer in self.trainers:
                 for index, network in enumerate(trainer.networks):
@@ -280,7 +281,7 @@ class CohortTraining:
         """
         with memory_guard(f"evaluating {len(controls)} untrained networks"), torch.no_grad():
             true_labels = dict.fromkeys((network.id for network in controls), 0)
-            trainers = _trainers(controls, true_labels, self._sizes, self.settings, self._data)
+            trainers = _trainers(controls, true_labels, self._sizes, self.settings, self._data, self.device)
             for trainer in trainers:
                 for index, network in enumerate(trainer.networks):
                     trainer.set_weights(index, self.weights(network))
@@ -299,11 +300,12 @@ class CohortTraining:
         Names are `<network id>/<parameter>` and `.../velocity`: networks may be in other cohorts at resumption.
         """
         state = {"epoch": torch.tensor([self.epochs_done])}
-        for name, (trainer, index) in self._trainer_of.items():
-            state[f"{name}/diverged"] = torch.tensor([self._diverged[name]])
-            for part, parameter, velocity in trainer.named_parameters(index):
-                state[f"{name}/{part}"] = _copy(parameter)
-                state[f"{name}/{part}/velocity"] = _copy(velocity)
+        with device_guard(self.device, "copying weights"):
+            for name, (trainer, index) in self._trainer_of.items():
+                state[f"{name}/diverged"] = torch.tensor([self._diverged[name]])
+                for part, parameter, velocity in trainer.named_parameters(index):
+                    state[f"{name}/{part}"] = _copy(parameter)
+                    state[f"{name}/{part}/velocity"] = _copy(velocity)
         return state
 
     @torch.no_grad()
@@ -329,8 +331,9 @@ class CohortTraining:
             for part, parameter, velocity in trainer.named_parameters(index):
                 take(f"{name}/{part}", parameter, tuple(parameter.shape), torch.float32)
                 take(f"{name}/{part}/velocity", velocity, tuple(velocity.shape), torch.float32)
-        for target, value in copies:
-            target.copy_(value)
+        with device_guard(self.device, "loading weights"):
+            for target, value in copies:
+                target.copy_(value)
         self.epochs_done = epoch
         self._diverged = diverged
         for name, (trainer, index) in self._trainer_of.items():
@@ -359,12 +362,13 @@ def _trainers(
     sizes: NetworkSizes,
     settings: StudySettings,
     data: DeviceData,
+    device: torch.device,
 ) -> list[Trainer]:
     """Return the trainers of `networks`: on a GPU one for all of them, on a CPU one per network.
 
     A core that trains one network for some steps has it in its cache, and waits for no other at a barrier.
     """
-    if not is_batched(data.inputs.x.device):
+    if not is_batched(device):
         single = [
             NetworkTrainer(network, label_rows[network.id], sizes, settings.training, data) for network in networks
         ]
@@ -377,7 +381,7 @@ def _trainers(
 
 def is_batched(device: torch.device) -> bool:
     """Return whether all networks take each step together on `device`."""
-    return device.type == "cuda"
+    return is_accelerator(device)
 
 
 @contextmanager

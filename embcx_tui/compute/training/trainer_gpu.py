@@ -13,6 +13,7 @@ A step is a program: a list of calls on buffers that keep their addresses, recor
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.device_errors import in_words, is_out_of_memory
+from embcx_tui.compute.gpu_path import ACTIVATIONS, GRAPHS, gpu_path
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import activate_, backpropagate_
 from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
@@ -34,6 +37,8 @@ EVALUATION_BATCH = 1_000
 # Steps taken before a CUDA graph is captured, so that libraries have allocated their workspaces.
 _GRAPH_WARMUP = 3
 _CAPTURING = threading.Lock()
+# Streams of captures, by device, whose trainers are gone.
+_FREE_STREAMS: dict[str, list[torch.cuda.Stream]] = {}
 
 
 class Workspace:
@@ -117,7 +122,8 @@ class BatchedTrainer(Trainer):
         ]
         self._slices = [_activation_slices(networks[:count]) for count in self.counts]
         self.uses_graphs = self.device.type == "cuda"
-        self._kernels = triton_kernels(self.device, "training.kernels_gpu")
+        self._stream: torch.cuda.Stream | None = None
+        self._kernels = triton_kernels(self.device, ACTIVATIONS)
         if self._kernels:
             activations = [network.activation for network in networks]
             self._codes = self._kernels.activation_codes(activations, self.device)
@@ -186,36 +192,68 @@ class BatchedTrainer(Trainer):
 
     def _run(self, workspace: Workspace) -> None:
         """Run a program, on a GPU as a CUDA graph captured at the first call: a hundred kernels cost one launch."""
-        if not self.uses_graphs:
-            workspace.run()
-            return
-        if workspace.graph is None:
+        if workspace.graph is None and self.uses_graphs and gpu_path.is_fast(GRAPHS):
             with _CAPTURING:  # torch synchronises the whole device when a capture begins, which another forbids
-                workspace.graph = self._capture(workspace)
-        workspace.graph.replay()
+                workspace.graph = self._captured(workspace)
+        if workspace.graph and gpu_path.is_fast(GRAPHS):
+            workspace.graph.replay()
+        else:
+            workspace.run()
+
+    def _captured(self, workspace: Workspace) -> torch.cuda.CUDAGraph | None:
+        """Return a program as a CUDA graph; None where that cannot be made: the same calls one by one need none."""
+        try:
+            return self._capture(workspace)
+        except Exception as error:  # whatever forbids a warm-up, a capture or an instantiation; told, with its reason
+            if is_out_of_memory(error):
+                self.uses_graphs = False  # the next trainer may have more
+                gpu_path.tell(
+                    f"{self.device} is short of memory for CUDA graphs; training call by call, which is slower"
+                )
+            else:
+                reason = f"CUDA graphs fail on {self.device} ({type(error).__name__}: {in_words(error)})"
+                gpu_path.step_down((GRAPHS,), reason)
+        return None
 
     def _capture(self, workspace: Workspace) -> torch.cuda.CUDAGraph:
         """Return a program as a CUDA graph; the effects of the warm-up on its inputs and on the training are undone.
 
-        Warm-up and capture share a stream, so that cuBLAS has its workspace for that stream before the capture; the
-        stream is on this device (torch's own is on the one that captured first). thread_local: another thread may embed
-        layers meanwhile, and with the default an allocation there would break the capture, or be refused.
+        Warm-up and capture share a stream, so that cuBLAS has its workspace for that stream before the capture.
+        thread_local: another thread may embed layers meanwhile, and with the default an allocation there would break
+        the capture, or be refused.
         """
         kept = [workspace.inputs, self.parameters, self.velocities, self.loss, self.correct]
         before = [each.clone() for each in kept]
         current = torch.cuda.current_stream(self.device)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch gives it no types
+        stream = self._capture_stream()
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            for _ in range(_GRAPH_WARMUP):
+        try:
+            try:
+                with torch.cuda.stream(stream):
+                    for _ in range(_GRAPH_WARMUP):
+                        workspace.run()
+            finally:
+                current.wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 workspace.run()
-        current.wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            workspace.run()
-        for each, value in zip(kept, before, strict=True):
-            each.copy_(value)
+        finally:
+            for each, value in zip(kept, before, strict=True):
+                each.copy_(value)
         return graph
+
+    def _capture_stream(self) -> torch.cuda.Stream:
+        """Return the stream of this trainer's captures, for its life; then the next trainer's may have it.
+
+        One per living trainer: cuBLAS keeps a workspace per stream, which graphs that run at the same time must not
+        share. From torch's pool of high priority, so never that of the embeddings, whose launches a capture would
+        swallow; torch instantiates graphs with the priority of their capture, so steps go before embeddings.
+        """
+        if self._stream is None:
+            free = _FREE_STREAMS.setdefault(str(self.device), [])
+            self._stream = free.pop() if free else torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # torch gives it no types
+            weakref.finalize(self, free.append, self._stream).atexit = False
+        return self._stream
 
     def _workspace(self, batch: int, training: bool) -> Workspace:
         key = batch, training

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embcx_tui.compute.device import triton_kernels
+from embcx_tui.compute.gpu_path import AFFINITIES
 from embcx_tui.compute.memory import free_bytes
 from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo, affinity_info
@@ -33,7 +34,7 @@ class AffinityKernels(Protocol):
 
 def affinity_kernels(device: torch.device) -> AffinityKernels:
     """Return the Triton kernels where they compile and run on `device`, else those in plain torch."""
-    kernels: AffinityKernels = triton_kernels(device, "tsne.affinities_triton") or kernels_torch
+    kernels: AffinityKernels = triton_kernels(device, AFFINITIES) or kernels_torch
     return kernels
 
 

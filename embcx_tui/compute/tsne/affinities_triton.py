@@ -112,7 +112,8 @@ def symmetrise_kernel(joint, parts, n, tiles, SIDE: tl.constexpr):  # type: igno
         mirrored = tl.load(mirror, mask=inside_mirror, other=0.0)
         p = (tl.load(at, mask=inside, other=0.0) + tl.trans(mirrored)) / (2 * n).to(tl.float64)
         tl.store(at, p, mask=inside)
-        tl.store(mirror, tl.trans(p), mask=inside_mirror)
+        # A tile on the diagonal is its own mirror image, and symmetric: written once, as rows.
+        tl.store(mirror, tl.trans(p), mask=inside_mirror & (left > top))
         entropy = -tl.sum(tl.sum(p * tl.log(tl.where(p > 0.0, p, 1.0)), axis=1), axis=0)
         tl.store(part, tl.where(left > top, 2.0, 1.0) * entropy)
 

@@ -43,7 +43,7 @@ def measure(
     ------
     ValueError: before anything is computed, for activations that are not finite, a perplexity that does not fit the
         number of rows, and more rows than the engine takes.
-    MeasureError: while iterating, where the memory of a GPU does not hold one layer.
+    DeviceFailed: while iterating, for every error of a GPU, and where its memory does not hold one layer.
     """
     if len(seeds) != len(layers):
         raise ValueError(f"{len(layers)} layers need as many seeds, not {len(seeds)}")

@@ -11,10 +11,9 @@ One iteration, from the outside in: `measure_batches`, `measure_batch` (one batc
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol, TypeVar
@@ -26,6 +25,8 @@ from torch import Tensor
 
 from embcx_tui.compute.array_types import Float32Array
 from embcx_tui.compute.device import cores, triton_kernels
+from embcx_tui.compute.device_errors import device_guard, is_out_of_memory
+from embcx_tui.compute.gpu_path import DESCENTS, gpu_path
 from embcx_tui.compute.memory import free_bytes
 from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
@@ -33,9 +34,7 @@ from embcx_tui.compute.tsne.affinities_gpu import AffinityKernels, affinities, a
 from embcx_tui.compute.tsne.gradient_descent import DescentResult, Phase, Schedule, Stopped, never
 from embcx_tui.compute.tsne.initialization import initial_points
 from embcx_tui.compute.tsne.result import Complexity, Measurement
-from embcx_tui.study.errors import MeasureError
-
-log = logging.getLogger(__name__)
+from embcx_tui.study.errors import DeviceFailed
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class DescentKernels(Protocol):
 
 def descent_kernels(device: torch.device) -> DescentKernels:
     """Return the Triton kernels where they compile and run on `device`, else those in plain torch."""
-    kernels: DescentKernels = triton_kernels(device, "tsne.descent_triton") or kernels_torch
+    kernels: DescentKernels = triton_kernels(device, DESCENTS) or kernels_torch
     return kernels
 
 
@@ -82,8 +81,8 @@ def measure_batches(
     """Yield what `complexity.measure` yields, for layers that it has checked, in batches as large as half of the
     device's free memory holds.
 
-    Layers of one number of rows share a batch. Where the memory is short all the same, the batch is halved;
-    MeasureError where it does not hold one layer.
+    Layers of one number of rows share a batch. Where the memory is short all the same, the batch is halved. Raises
+    DeviceFailed where it does not hold one layer, and for every error of the device.
     """
     device = torch.device(measurement.device)
     return _on_own_stream(_measure_in_batches(layers, seeds, measurement, device, should_stop), device)
@@ -110,15 +109,21 @@ def _measure_in_batches(
                     yield batch[position], complexity
             except Stopped:
                 return
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 if size == 1:
-                    raise MeasureError(f"the device's memory does not hold the pairs of {n} rows") from None
+                    text = f"{device} has not enough memory for one layer of {n:,} rows (do other programs fill it?)"
+                    raise DeviceFailed(text, passing=True) from None
             else:
                 continue
             # Not in the handler: the error's traceback holds what the failed batch had allocated.
             size = max(1, min(size, len(batch)) // 2)
             torch.cuda.empty_cache()
-            log.warning("device memory is short: %d layers of %d rows at a time", size, n)
+            gpu_path.tell(
+                f"{device} is short of memory: embedding {size} layers of {n:,} rows at a time, which takes longer "
+                "(do other programs fill it?)"
+            )
 
 
 def batch_size(device: torch.device, n: int) -> int:
@@ -391,17 +396,18 @@ def _initial_points(
 
 
 def _on_own_stream(results: Iterator[T], device: torch.device) -> Generator[T, None, None]:
-    """Yield `results`, computed on the stream of all embeddings where `device` is a GPU."""
-    if device.type != "cuda":
-        yield from results
-        return
-    stream = own_stream(device)
+    """Yield `results`, computed on the stream of all embeddings where `device` is a GPU; its errors as DeviceFailed."""
     while True:
-        with torch.cuda.stream(stream):  # not around the yield: the stream is the thread's, and so the consumer's too
+        # Not around the yield: the stream is the thread's, and so the consumer's too.
+        with device_guard(device, "embedding layers"), _stream_context(device):
             result = next(results, None)
         if result is None:
             return
         yield result
+
+
+def _stream_context(device: torch.device) -> AbstractContextManager[object]:
+    return torch.cuda.stream(own_stream(device)) if device.type == "cuda" else nullcontext()
 
 
 @cache

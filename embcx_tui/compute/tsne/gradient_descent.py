@@ -39,8 +39,8 @@ class Search:
     """How the start of a descent is found: groups of starts, of which the best go on, until the best is found twice.
 
     Which minimum a descent ends in is decided while P is exaggerated, and the KL divergence soon tells which is low.
-    One group is the default: a second one, where its two best disagree, costs a fifth more iterations and leaves the
-    noise of most layers as it is (docs/embedding-engine.md).
+    One group is the default: more of them cost a third more time each and leave the noise of most layers as it is
+    (docs/embedding-engine.md).
     """
 
     starts: int = 4

@@ -11,6 +11,7 @@ from embcx_tui.figures.cells.hit_testing import (
     next_in_direction,
     part_at,
 )
+from embcx_tui.figures.cells.layer_lines import line_at
 from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
 
@@ -22,6 +23,7 @@ __all__ = [
     "draw",
     "draw_text",
     "heat_row",
+    "line_at",
     "locate",
     "nearest_cell",
     "next_in_direction",

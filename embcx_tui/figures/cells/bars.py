@@ -1,11 +1,8 @@
 """The paper's bars in terminal cells: one translucent rectangle per run, a bold mean, numbers below.
 
-plotext paints the bars, the axis and its ticks. Two things of its own are not used, since they are half a row off:
-
-- Its axis lines and tick marks stand in the middle of a cell, and zero is the lower edge of the lowest. They are drawn
-  as plotext blocks and points of ▔, │ and ▁, which stand exactly where their value is.
-- `figure.bar` fills the whole cell that a value lies in: `figure.bar([1, 2], [1.1, 1.9])` on four rows of 0 … 4 gives
-  two bars of one height. Here the cell with a bar's upper edge is a mark of its own, one of ▁ … ▇ in two colours.
+plotext paints the bars, the axis (`value_axis`) and its ticks. Its own `figure.bar` is not used: it fills the whole
+cell that a value lies in, so that `figure.bar([1, 2], [1.1, 1.9])` on four rows of 0 … 4 gives two bars of one height.
+Here the cell with a bar's upper edge is a mark of its own, one of ▁ … ▇ in two colours.
 
 plotext also leaves out, without a word, labels on the x axis that would touch; ours are cut (input: inp, in, i), and
 the selected one is marked.
@@ -24,6 +21,7 @@ import numpy as np
 from embcx_tui.figures import ticks
 from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Block, Chart, Mark, render
+from embcx_tui.figures.cells.value_axis import value_axis
 from embcx_tui.figures.model import Bar, BarGroup, Bars
 from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
 from embcx_tui.figures.spans import Look, Style
@@ -165,44 +163,29 @@ def _plot(bars: Bars, width: int, height: int, look: Look) -> Cells:
     cells, layout = Cells(width, height, look), layout_of(bars, width, height)
     assert layout is not None
     frame, columns = layout.frame, layout.columns
-    top, step, every = ticks.row_scale(layout.high, layout.rows)
+    scale = ticks.row_scale(layout.high, layout.rows)
+    top = scale.row * layout.rows
     stacks = [
         _Stack(bar, _Brush(look, colour(group.place), len(bar.values)), layout.rows, top) for group, bar in _flat(bars)
     ]
-    chart = _chart(layout, stacks, width, (top, step, every), look)
+    chart = _chart(layout, stacks, width, scale, look)
     cells.paste(render(chart, width, layout.rows + ("axis" in frame.rows), look), 0, frame.top)
     for start, stack in zip(columns.starts, stacks, strict=False):
         _draw_signs(cells, stack, start + columns.bar // 2, frame, bars.highlight)
     return cells
 
 
-def _chart(layout: Layout, stacks: list[_Stack], width: int, scale: tuple[float, float, int], look: Look) -> Chart:
-    """Return what plotext draws: x in cells from the column of the tick marks, y in the bars' unit."""
-    (top, step, every), columns, rows = scale, layout.columns, layout.rows
-    row_value, left = top / rows, columns.axis - 1
-    foot = "axis" in layout.frame.rows
-
-    def middle(row: int) -> float:
-        return (row + 0.5) * row_value
-
-    line = look.secondary
-    blocks: list[Block] = [(1.5, middle(rows - 1), 1, rows, Mark("│", line))]
-    if foot:
-        blocks.append((0.5, middle(-1), min(columns.end, width) - left, 1, Mark("▔", line)))
+def _chart(layout: Layout, stacks: list[_Stack], width: int, scale: ticks.RowScale, look: Look) -> Chart:
+    """Return what plotext draws: x in cells from the column of the tick marks, y in rows from the bottom."""
+    columns, rows, left = layout.columns, layout.rows, layout.columns.axis - 1
+    foot = min(columns.end, width) - left if "axis" in layout.frame.rows else 0
+    axis = value_axis(scale, rows, left, foot, look.secondary)
+    blocks: list[Block] = list(axis.blocks)
     for start, stack in zip(columns.starts, stacks, strict=False):
         blocks += [
-            (start - left + 0.5, middle(high), columns.bar, high - low + 1, mark) for low, high, mark in stack.pieces()
+            (start - left + 0.5, high + 0.5, columns.bar, high - low + 1, mark) for low, high, mark in stack.pieces()
         ]
-    marks = tuple(number * step for number in range((rows - 1) // every + 1))
-    labels = ticks.tick_labels(marks) if len(marks) > 1 else ("0",)
-    # A label stands on its line: the lower edge of its row is its value.
-    at = tuple(middle(number * every) for number in range(len(marks)))
-    return Chart(
-        Axis((0.0, float(width - left)), edges=True),
-        Axis((-row_value * foot, top), at, tuple(text[:left].rjust(left) for text in labels), edges=True),
-        blocks,
-        points=[(0.5, y, Mark("▁", line)) for y in at],
-    )
+    return Chart(Axis((0.0, float(width - left)), edges=True), axis.axis, blocks, points=axis.points)
 
 
 @dataclass(frozen=True, slots=True)

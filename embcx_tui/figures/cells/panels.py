@@ -8,16 +8,17 @@ from typing import Literal
 import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
-from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
+from embcx_tui.figures.cells.canvas import Cells, Frame, draw_legend, frame_of
 from embcx_tui.figures.cells.heat import draw_heat
+from embcx_tui.figures.cells.layer_lines import draw_lines, legend_entries
 from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
-from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Panels, Scatter, Single
+from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Lines, Panels, Scatter, Single
 from embcx_tui.figures.palette import Rgb, quantise
 from embcx_tui.figures.spans import Look, Row, Span
 
-# Below this a panel shows nothing that can be read.
-_LEAST_PANEL = (14, 6)
+# Below this a panel shows nothing that can be read; one of lines shows at least whether they fall.
+_LEAST_PANEL, _LEAST_LINES = (14, 6), (12, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,8 @@ def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> t
 def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:
     if isinstance(figure, Bars):
         return draw_bars(figure, width, height, look)
+    if isinstance(figure, Lines):
+        return draw_lines(figure, width, height, look, legend=legend)
     if isinstance(figure, Scatter):
         return draw_scatter(figure, width, height, look, legend=legend)
     if isinstance(figure, Curves):
@@ -65,15 +68,18 @@ def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool 
 
 def _grid_of(panels: Panels, width: int, height: int) -> tuple[Frame, tuple[Part, ...]]:
     """Return how `panels` stand on `width` × `height` cells; no parts if they are too small to be read."""
-    classes = _shared_classes(panels)
-    frame = frame_of(height, (("title", panels.title, 7), ("classes", classes, 10), ("note", panels.note, 13)))
+    lines = all(isinstance(one, Lines) for one in panels.figures)
+    least = _LEAST_LINES if lines else _LEAST_PANEL
+    shared = lines or bool(_shared_classes(panels))
+    legend = ("classes", shared, 8 if lines else 10)
+    frame = frame_of(height, (("title", panels.title, 7), legend, ("note", panels.note, 13)))
     room = frame.bottom - frame.top
-    columns = max(min(panels.columns, len(panels.figures), (width + 1) // (_LEAST_PANEL[0] + 1)), 1)
-    rows = max(min(-(-len(panels.figures) // columns), room // _LEAST_PANEL[1]), 1)
+    columns = max(min(panels.columns, len(panels.figures), (width + 1) // (least[0] + 1)), 1)
+    rows = max(min(-(-len(panels.figures) // columns), room // least[1]), 1)
     wide, high = (width - (columns - 1)) // columns, room // rows
-    if wide < _LEAST_PANEL[0] or high < _LEAST_PANEL[1]:
+    if wide < least[0] or high < least[1]:
         return frame, ()
-    shared = "classes" in frame.rows
+    shared = lines or "classes" in frame.rows
     parts = (
         Part(index, one, index % columns * (wide + 1), frame.top + index // columns * high, wide, high, not shared)
         for index, one in enumerate(panels.figures[: rows * columns])
@@ -111,8 +117,11 @@ def _draw_panels(panels: Panels, width: int, height: int, look: Look) -> Cells:
     left_out = count - len(parts)
     frame.draw(cells, panels.title, f"{left_out} of {count} panels do not fit" if left_out else "", note=panels.note)
     if "classes" in frame.rows:
-        classes = _shared_classes(panels)
-        draw_class_legend(cells, frame.rows["classes"], classes, [1] * len(classes))
+        classes, first = _shared_classes(panels), panels.figures[0]
+        if isinstance(first, Lines):
+            draw_legend(cells, frame.rows["classes"], legend_entries(first, look))
+        else:
+            draw_class_legend(cells, frame.rows["classes"], classes, [1] * len(classes))
     return cells
 
 

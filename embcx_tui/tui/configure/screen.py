@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from errno import EISDIR
 from pathlib import Path
@@ -20,13 +21,13 @@ from embcx_tui.analysis.forecast import forecast, sizes
 from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
 from embcx_tui.store.paths import typed_path
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
-from embcx_tui.study.errors import RequestError, SettingsError
+from embcx_tui.study.errors import EmbcxError, RequestError, SettingsError
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, load_preset, preset_names, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
-from embcx_tui.tui.messages import CreateStudy, Mode, ReuseStudy, Say
+from embcx_tui.tui.messages import CreateStudy, GpuChecked, Mode, ReuseStudy, Say
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
@@ -34,6 +35,8 @@ from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
 
 # The form begins with the quickest study there is.
 FIRST_PRESET = "demo"
+# A study this long is not begun on the CPU beside a GPU without a question.
+ASK_FROM_S = 1_800.0
 
 
 class Form(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -56,6 +59,8 @@ class ConfigureScreen(ModeScreen):
         self._settings: StudySettings | None = None
         self._mistakes: dict[str, str] = {}
         self._calibration: Calibration | None = None
+        self._gpu_problem = ""
+        self._seconds = 0.0
 
     def compose_body(self) -> ComposeResult:
         with Form(id="form"):
@@ -68,15 +73,42 @@ class ConfigureScreen(ModeScreen):
                     row = FieldRow(field)
                     self._fields[field.key] = row
                     yield row
+        yield Static(id="gpu")
         yield Static(id="cost")
 
     def on_mount(self) -> None:
+        # A thread of its own, not of a pool: leaving must not wait for torch.
+        threading.Thread(target=self._check_gpu, name="gpu-check", daemon=True).start()
         self._fill(load_preset(FIRST_PRESET).settings.model_dump(mode="json"))
         self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
-        if self._settings and stored_calibration(self._settings.machine.device) != self._calibration:
+        if self._settings and stored_calibration(self._device) != self._calibration:
             self._show_cost()
+
+    # The GPU
+
+    def _check_gpu(self) -> None:
+        from embcx_tui.worker.launch import gpu_problem
+
+        try:
+            problem = gpu_problem()
+        except (EmbcxError, OSError):
+            return  # a study will say why it cannot begin, and doctor which library fails
+        if problem:
+            self.post_message(GpuChecked(safe_text(problem)))
+
+    @on(GpuChecked)
+    def gpu_checked(self, event: GpuChecked) -> None:
+        self._gpu_problem = event.problem
+        self.query_one("#gpu", Static).update(Content(f"! {event.problem}"))
+        self._show_cost()
+
+    @property
+    def _device(self) -> str:
+        """The device of the form as far as it is known: `auto` is the CPU where no GPU can be used."""
+        device = self._settings.machine.device if self._settings else "auto"
+        return "cpu" if self._gpu_problem and device == "auto" else device
 
     # Filling
 
@@ -137,8 +169,9 @@ class ConfigureScreen(ModeScreen):
                 f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
             )
         else:
-            self._calibration = stored_calibration(self._settings.machine.device)
+            self._calibration = stored_calibration(self._device)
             cost = estimate(self._settings, self._calibration or ROUGH)
+            self._seconds = cost.seconds
             controls = f" + {formatting.several(cost.controls, 'control')}" if cost.controls else ""
             where = "on this machine" if self._calibration else "on two CPU cores"
             text = Content.assemble(
@@ -151,6 +184,8 @@ class ConfigureScreen(ModeScreen):
                 (f" {where}", "$text-muted"),
             )
         self.query_one("#cost", Static).update(text)
+        wanted = self._settings is None or self._settings.machine.device != "cpu"
+        self.query_one("#gpu", Static).set_class(bool(self._gpu_problem) and wanted, "-shown")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("start", "save"):
@@ -165,8 +200,26 @@ class ConfigureScreen(ModeScreen):
         self.set_focus(None)
 
     def action_start(self) -> None:
-        if self._settings:
-            self.post_message(CreateStudy(self._settings))
+        settings = self._settings
+        if settings is None:
+            return
+        if not self._gpu_problem or settings.machine.device != "auto" or self._seconds < ASK_FROM_S:
+            self.post_message(CreateStudy(settings))
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "start":
+                self.post_message(CreateStudy(settings))
+
+        self.app.push_screen(
+            Ask(
+                "Compute on the CPU?",
+                f"{self._gpu_problem}. On the CPU this study takes about {formatting.duration(self._seconds)}.",
+                (Answer("back", "Go back"), Answer("start", "Compute on the CPU")),
+                cancel=None,
+            ),
+            answered,
+        )
 
     def action_save(self) -> None:
         if self._settings is None:
@@ -189,7 +242,7 @@ class ConfigureScreen(ModeScreen):
         try:
             if path.exists() and not path.is_file():
                 raise IsADirectoryError(EISDIR, "it is a folder or a device; give the name of a file")
-            publish(path, text.encode(), replace=replace)
+            publish(path, text.encode(), replace=replace, follow=True)
         except FileExistsError:
             self.app.push_screen(
                 Ask(

@@ -233,7 +233,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             folder = options.folder_of(self._paths)
             file = None if self._subject == ALL else folder / self._file_name(options.format)
             target = file or folder
-            exists = file.exists() if file else any(folder.glob(f"*.{options.format}"))
+            written = [file, file.with_suffix(".csv")] if file else folder.glob(f"*.{options.format}")
+            exists = any(one.exists() for one in written)
         except (EmbcxError, OSError) as error:  # a folder that may not be entered, a name that is too long
             self._report(error_line(error), "-failed")
             self.query_one("#folder").focus()
@@ -285,7 +286,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
 
         def write() -> None:
             make_folder(file.parent)
-            publish(file, text.encode())
+            publish(file, text.encode(), follow=True)
 
         try:
             await asyncio.to_thread(write)

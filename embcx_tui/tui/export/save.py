@@ -70,7 +70,8 @@ def export_command(
     `ExportFigure` is read from standard input and drawn as it is.
     """
     if isinstance(figure, str):
-        what: tuple[str, ...] = ("export", paths.id, "--figure", figure)
+        # The window asks before it replaces a file.
+        what: tuple[str, ...] = ("export", paths.id, "--figure", figure, "--overwrite")
         what += ("--exclude-chance",) if exclude_chance else ()
     else:
         what = ("draw", figure.name)
@@ -110,7 +111,8 @@ async def export(
     The file's path and True, or one line that says what went wrong and False.
     """
     code, out, error = await run_drawing(export_command(paths, figure, options, exclude_chance), figure)
-    if code == 0 and (path := _last_line(out)):
+    # 3: drawn, but something of the study was lost, as the screens say.
+    if code in (0, 3) and (path := _last_line(out)):
         return safe_text(path, LONGEST_PATH), True
     return safe_text(error or f"the drawing process ended with code {code} and no message"), False
 

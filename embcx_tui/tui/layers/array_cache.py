@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import SealedFile
 from embcx_tui.tui.lru_cache import LruCache
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 Arrays = Mapping[str, NDArray[Any]]
 
 # 1,000 points with their neighbours are 28 kB, a sample of 32 × 32 colour images is 3 MB: room for all layers of a
@@ -25,10 +26,10 @@ _KEPT_BYTES = 48 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """The inputs that the layers of a run are measured on, as rows of the training set.
+    """The inputs that the layers of a run are measured on.
 
-    `labels` [n] are classes, `index` [n] indices into the training set. The inputs themselves stay in the cache: they
-    are large.
+    `labels` [n] are classes, `index` [n] indices into the training or the test set (`Network.source`). The inputs
+    themselves stay in the cache: they are large.
     """
 
     sha256: str
@@ -36,7 +37,7 @@ class Sample:
     index: NDArray[np.int64]
 
     def row_of(self, index: int) -> int | None:
-        """Return the row of an input of the training set; None where this sample does not hold it."""
+        """Return the row of the input of that index; None where this sample does not hold it."""
         rows = np.flatnonzero(self.index == index)
         return int(rows[0]) if rows.size else None
 
@@ -81,7 +82,7 @@ class ArrayCache:
         points = arrays.get("points")
         if points is None or points.ndim != 2 or points.shape[1] != 2:
             return f"{file.name}: holds no points in the plane"
-        return points.astype(np.float32, copy=False)
+        return _cast(points, np.float32)
 
     def neighbours(self, file: SealedFile, n: int) -> NDArray[np.unsignedinteger[Any]] | None:
         """Return the rows [n, k] nearest to each of `n` rows in the layer; None where the file has no such array."""
@@ -101,7 +102,7 @@ class ArrayCache:
         n = len(labels)
         if index is None or index.shape != (n,):
             index = np.arange(n)
-        return Sample(file.sha256, labels.astype(np.int64), index.astype(np.int64))
+        return Sample(file.sha256, _cast(labels, np.int64), _cast(index, np.int64))
 
     def inputs(self, file: SealedFile) -> NDArray[Any] | None:
         """Return the inputs [n, d] in a sample's file; None where it is not read (any more) or stores none."""
@@ -111,7 +112,13 @@ class ArrayCache:
     def predicted(self, file: SealedFile, n: int) -> NDArray[np.int64] | None:
         """Return the classes [n] that a network predicts for its sample; None where they are not known."""
         predicted = self._array(file, "predicted")
-        return None if predicted is None or predicted.shape != (n,) else predicted.astype(np.int64)
+        return None if predicted is None or predicted.shape != (n,) else _cast(predicted, np.int64)
+
+
+def _cast(array: NDArray[Any], dtype: type[Scalar]) -> NDArray[Scalar]:
+    """Return an array as another type; a warning of numbers that it does not hold would be painted over the screen."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, copy=False)
 
 
 def _size(arrays: Arrays | str) -> int:

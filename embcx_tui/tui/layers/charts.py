@@ -1,4 +1,4 @@
-"""The charts of the layer browser: bars over layers, heat maps over epochs, complexity against accuracy."""
+"""The charts of the layer browser: lines and bars along the layers, heat maps over epochs, accuracy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
 from embcx_tui.figures.cells import parts
-from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Panels
+from embcx_tui.figures.complexity_lines import dataset_lines, depth_lines
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Lines, Panels
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import activation_index, layer_tick, network_name, short_labels
 from embcx_tui.study.plan import Network
@@ -26,7 +27,7 @@ NARROW_TITLE = "test accuracy against last layer's KL"
 
 def available_charts(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
     """Return the charts that this study has now for a network's architecture."""
-    charts: list[Chart] = ["bars"]
+    charts: list[Chart] = ["lines", "bars", "table"]
     if any(event.dataset == network.dataset for event in snapshot.earlier.values()):
         charts.append("epochs")
     if any(event.dataset == network.dataset and event.layer for event in snapshot.measured.values()):
@@ -55,6 +56,59 @@ def node_bars(snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer
     )
 
 
+class SelectionCharts:
+    """Builds the lines and bars of what is selected.
+
+    Lines of one depth or dataset are kept for their snapshot, since keys select in them.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Snapshot, tuple[object, ...], Lines | Panels] | None = None
+
+    def get(self, snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer) -> Bars | Lines | Panels:
+        """Return the lines or bars of the compared networks, else of the selected node."""
+        bars = selection.chart == "bars"
+        if len(selection.compared) > 1:
+            return (compared_bars if bars else compared_lines)(snapshot, selection.compared, shown)
+        return node_bars(snapshot, selection, shown) if bars else self._node_lines(snapshot, selection, shown)
+
+    def _node_lines(self, snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer) -> Lines | Panels:
+        """Return all lines of the selected node's depth, or those of all depths where a dataset is selected."""
+        network, node = shown.network, selection.node
+        depths = sorted(snapshot.plan.settings.networks.depths)
+        several = node is not None and node.depth is None and len(depths) > 1
+        key = (network.dataset, None if several else network.depth, selection.exclude_chance)
+        if self._kept is None or self._kept[0] is not snapshot or self._kept[1] != key:
+            if several:
+                figure: Lines | Panels = dataset_lines(snapshot, network.dataset, selection.exclude_chance)
+            else:
+                figure = depth_lines(snapshot, network.dataset, network.depth, selection.exclude_chance)
+            self._kept = snapshot, key, figure
+        figure = self._kept[2]
+        if isinstance(figure, Lines):
+            return _marked(figure, shown, node.run if node else None)
+        at = depths.index(network.depth)
+        panels = [one for one in figure.figures if isinstance(one, Lines)]
+        panels[at] = _marked(panels[at], shown, None)
+        return replace(figure, figures=tuple(panels), chosen=at)
+
+
+def _marked(lines: Lines, shown: NetworkLayer, run: int | None) -> Lines:
+    """Return lines with the selected network and layer marked, its `run` as a line of its own."""
+    network, layer = shown
+    names = [(group.label, group.control) for group in lines.groups]
+    group = names.index((network.activation, network.control or ""))
+    return replace(lines, chosen=(group, layer), highlight=None if run is None else (group, run))
+
+
+def compared_lines(snapshot: Snapshot, networks: Sequence[Network], shown: NetworkLayer) -> Lines:
+    """Return single networks as lines on one axis."""
+    bars = compared_bars(snapshot, networks, shown)
+    groups = zip(bars.groups, networks, strict=True)
+    controls = tuple(replace(group, control=network.control or "") for group, network in groups)
+    return Lines(bars.title, bars.y_label, controls, bars.x_label, chosen=bars.chosen, note=bars.note)
+
+
 def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: NetworkLayer) -> Bars:
     """Return the bars of single networks side by side, one group for each."""
     names = short_labels(networks)
@@ -75,13 +129,13 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
 
 
 def flaws(snapshot: Snapshot, networks: Sequence[Network]) -> list[str]:
-    """Return words on which of the compared networks are at chance and which diverged."""
+    """Return words on which of the compared networks did not train, do not generalise or diverged."""
     named = list(zip(short_labels(networks), (snapshot.networks[network.id] for network in networks), strict=True))
-    at_chance = [name for name, state in named if state.at_chance]
-    diverged = [name for name, state in named if state.status == "diverged"]
-    return [
-        f"{flaw}: {', '.join(names)}" for flaw, names in (("at chance", at_chance), ("diverged", diverged)) if names
-    ]
+    found: dict[str, list[str]] = {}
+    for name, state in named:
+        if flaw := "diverged" if state.status == "diverged" else state.flaw:
+            found.setdefault(flaw, []).append(name)
+    return [f"{flaw}: {', '.join(names)}" for flaw, names in found.items()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from embcx_tui.figures.model import Bars
+from embcx_tui.figures.model import BarGroup, Bars, Lines, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import method_name, network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
-from embcx_tui.tui.layers.charts import ChartRequest, available_charts, compared_bars, node_bars
+from embcx_tui.tui.layers.charts import ChartRequest, SelectionCharts, available_charts
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding, embedding_files
 from embcx_tui.tui.layers.point_facts import ChosenPoint, chosen_point
 from embcx_tui.tui.layers.scatter_cache import LoadRequest, ScatterCache, ScatterResult, adjacent_layers, layer_grid
@@ -60,6 +60,7 @@ class LayersController:
         """Whether arrows move from point to point instead of through layers and networks."""
         self.filter_words: tuple[str, ...] = ()
         self._tree: StudyTree | None = None
+        self._charts = SelectionCharts()
         self._first_panel = 0
         self._followed: tuple[str, ...] = ()
 
@@ -149,10 +150,10 @@ class LayersController:
         """Leave networks at chance out of every mean and test, or include them again."""
         self._set(replace(self.selection, exclude_chance=not self.selection.exclude_chance))
 
-    def next_chart(self) -> None:
-        """Show the next chart that this study has."""
+    def next_chart(self, by: int = 1) -> None:
+        """Show the next chart that this study has, or with -1 the one before."""
         if self.snapshot and (network := self.network):
-            charts = available_charts(self.snapshot, network)
+            charts = available_charts(self.snapshot, network)[::by]
             self._set(replace(self.selection, chart=_after(charts, self.selection.chart)))
 
     def next_grid(self) -> None:
@@ -247,7 +248,7 @@ class LayersController:
         """The points that keys act on; None while there are none."""
         if (active := self.active_layer) is None or (embedding := self.embedding(active[1])) is None:
             return None
-        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.dataset))
+        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.input_set))
 
     def enter_point_mode(self) -> bool:
         """Let arrows move from point to point; False where there are no points."""
@@ -265,7 +266,7 @@ class LayersController:
     def choose_point(self, target: NetworkLayer, row: int) -> None:
         """Choose a point, which then is in sight."""
         if embedding := self.embedding(target):
-            point = target.network.dataset, int(embedding.sample.index[row])
+            point = target.network.input_set, int(embedding.sample.index[row])
             viewport = self.selection.viewport.follow(*embedding.position(row))
             self._set(replace(self.selection, point=point, viewport=viewport))
 
@@ -322,6 +323,19 @@ class LayersController:
             other = NodeKey(network.dataset, network.depth, activation, control=node.control)
         return self.select(other, layer)
 
+    def pick_line(self, group: BarGroup, place: int, layer: int, panel: int | None) -> NodeKey | None:
+        """Go to the layer of the mean that was clicked: of `group`, at this `place` in its chart or depth's `panel`."""
+        node, network, compared = self.selection.node, self.network, self.selection.compared
+        if self.snapshot is None or network is None or node is None:
+            return None
+        if len(compared) > 1:
+            return self.pick_bar(place, layer)
+        depth = network.depth if panel is None else sorted(self.snapshot.plan.settings.networks.depths)[panel]
+        control = group.control or None
+        if (network.depth, network.activation, network.control) == (depth, group.label, control):
+            return self.select(None, layer)
+        return self.select(NodeKey(network.dataset, depth, group.label, control=control), layer)
+
     def pick_heat_row(self, layer: int, panel: int | None) -> NodeKey | None:
         """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map."""
         if self.snapshot is None or (network := self.network) is None:
@@ -341,17 +355,15 @@ class LayersController:
 
     # What is shown
 
-    def chart(self) -> Bars | ChartRequest | None:
-        """Return the bars of the selection, or the request for a chart of the whole study."""
+    def chart(self) -> Bars | Lines | Panels | ChartRequest | None:
+        """Return the lines or bars of the selection, or the request for a chart of the whole study."""
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         if self.selection.chart not in available_charts(self.snapshot, shown.network):
-            self.selection = replace(self.selection, chart="bars")
-        if self.selection.chart != "bars":
+            self.selection = replace(self.selection, chart="lines")
+        if self.selection.chart not in ("lines", "bars", "table"):
             return ChartRequest(self.selection.chart, self.snapshot, shown.network, self.selection.exclude_chance)
-        if len(self.selection.compared) > 1:
-            return compared_bars(self.snapshot, self.selection.compared, shown)
-        return node_bars(self.snapshot, self.selection, shown)
+        return self._charts.get(self.snapshot, self.selection, shown)
 
     def scatter(self, size: tuple[int, int], screen_width: int) -> ScatterResult | None:
         """Return the points of the selection for a panel of `size`; None where nothing is selected."""

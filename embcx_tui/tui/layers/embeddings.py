@@ -180,8 +180,9 @@ def _nearest(plane: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 def nearest_to(rows: NDArray[np.generic], row: int, k: int) -> tuple[int, ...]:
     """Return the `k` rows nearest to `row` among `rows` [n, d], nearest first, without itself."""
     # No copy of all rows in between: colour images are 3 MB, and this is done at every step from point to point.
-    offsets = np.subtract(rows, rows[row], dtype=np.float32)
-    distances = np.einsum("ij,ij->i", offsets, offsets)
+    with np.errstate(all="ignore"):
+        offsets = np.subtract(rows, rows[row], dtype=np.float32)
+        distances = np.einsum("ij,ij->i", offsets, offsets)
     distances[row] = np.inf
     order = np.argsort(np.where(np.isfinite(distances), distances, np.inf), kind="stable")
     return tuple(int(other) for other in order[:k] if np.isfinite(distances[other]))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from embcx_tui.analysis.selection import select
 from embcx_tui.figures.builders import how_words
-from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Lines, Panels, Scatter
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import (
     common_title,
@@ -24,22 +24,24 @@ from embcx_tui.study.naming import (
     network_figure_name,
     title_of,
 )
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Network, Source
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, flaws
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
 from embcx_tui.tui.layers.scatter_cache import ScatterResult, layer_grid
-from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
+from embcx_tui.tui.layers.selection import Chart, LayerSelection, NetworkLayer
 
 _MOST_COLUMNS = 4
 _ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 _ACCURACY = "test accuracy"
 
 
-def nearest_figure(network: Network, chart: bool) -> str:
-    """Return the name of the study's figure nearest to what is shown, to the chart or to the points of `network`."""
+def nearest_figure(network: Network, chart: Chart | None) -> str:
+    """Return the name of the study's figure nearest to the `chart` shown of `network`, or to its points (None)."""
+    if chart == "lines":
+        return figure_name("lines", network.dataset, depth=network.depth)
     if chart:
         return figure_name("complexity", network.dataset, depth=network.depth, control=network.control)
     return network_figure_name("embedding", network)
@@ -92,13 +94,24 @@ def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection
     """Return the chart `figure` of the upper panel; its name and note say where networks at chance are left out."""
     compared, endings = selection.compared, ("without-chance",) if selection.exclude_chance else ()
     dataset, depth, activation, control = network.architecture
-    if isinstance(figure, Bars):
+    if isinstance(figure, (Bars, Lines)):
         figure = replace(figure, chosen=None)
+        kind = "complexity" if isinstance(figure, Bars) else "lines"
         if len(compared) > 1:
             words = [*flaws(snapshot, compared), NO_MEAN, how_words(select(snapshot), compared, runs=False)]
             figure = replace(figure, title=common_title(compared), note=" · ".join(filter(None, words)))
-            name = comparison_name("complexity", compared)
+            name = comparison_name(kind, compared)
             return ExportFigure(name, f"complexity of {len(compared)} networks", figure)
+    if selection.chart == "lines":
+        several = isinstance(figure, Panels)
+        if isinstance(figure, Panels):
+            panels = (replace(one, chosen=None) for one in figure.figures if isinstance(one, Lines))
+            figure = replace(figure, figures=tuple(panels), chosen=None)
+        elif isinstance(figure, Lines):
+            figure = replace(figure, highlight=None)
+        name = figure_name("lines", dataset, depth=None if several else depth, endings=endings)
+        return ExportFigure(name, f"lines of {'all depths' if several else hidden_layers(depth)}", figure)
+    if isinstance(figure, Bars):
         all_activations = selection.node is not None and selection.node.activation is None
         title = f"complexity of {'all activations' if all_activations else f'{activation}, {hidden_layers(depth)}'}"
         name = figure_name(
@@ -150,7 +163,7 @@ def points_figure(
     if accuracy is not None:
         parts.append(f"{VOTERS}-NN accuracy in the plane {100 * accuracy:.1f} %")
     if figure.chosen is not None and visible[figure.chosen]:
-        parts.append(_ring(figure, embedding, figure.chosen))
+        parts.append(_ring(figure, embedding, figure.chosen, network.source))
     figure = replace(figure, title=title, note=" · ".join(filter(None, parts)))
     if layer == 0:
         name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_endings(selection)))
@@ -219,12 +232,13 @@ def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbe
     return parts
 
 
-def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int) -> str:
+def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int, source: Source) -> str:
     def class_name(label: int) -> str:
         return figure.classes[label] if 0 <= label < len(figure.classes) else str(label)
 
     sample, predicted = embedding.sample, embedding.predicted
-    words = f"ring: training input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
+    part = "training" if source == "train" else "test"
+    words = f"ring: {part} input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
     return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
 
 

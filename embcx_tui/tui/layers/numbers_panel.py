@@ -141,6 +141,7 @@ class _Page:
         for name, accuracy in (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy)):
             self._add(name, "–" if accuracy is None else f"{accuracy:.4f}")
         if self._tall:
+            self._differences()
             self._trend(short=False)
         if measured and self._tall:
             self._metrics(measured)
@@ -181,6 +182,18 @@ class _Page:
             self._add("95 % CI", _COUNTING)
         for words in runs_words(selection, networks) if len(networks) > 1 else ():
             self._warn(words)
+
+    def _differences(self) -> None:
+        """Show how the layer differs, within runs, from the layer before and from the network's controls."""
+        shown = self._shown
+        key = shown.network.architecture, shown.layer
+        found = shown.statistics.differences.get(key, ()) if shown.statistics else ()
+        if found:
+            self._heading("KL less that of, by run")
+        for name, one in found:
+            self._add(name, signed(one.difference, 3, plus=True))
+            if one.ci_low is not None:
+                self._add("  95 % CI", interval_words(one.ci_low, one.ci_high))
 
     def _trend(self, *, short: bool) -> None:
         """Show whether the runs of this architecture fall from layer to layer, or why that is not known."""

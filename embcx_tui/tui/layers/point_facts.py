@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
+from embcx_tui.study.plan import Source
 from embcx_tui.tui.layers.embeddings import (
     NEIGHBOURS,
     AlignedEmbedding,
@@ -35,6 +36,7 @@ class ChosenPoint:
     row : its row in `embedding` and in `inputs` [n, d], which are None while they are not read
     shape : rows, columns and channels of an input that is an image
     similar : the rows nearest to it as inputs; empty where they are not known or are those of `embedding` itself
+    source : the inputs of which it is one
     """
 
     embedding: AlignedEmbedding
@@ -43,6 +45,7 @@ class ChosenPoint:
     shape: tuple[int, int, int] | None = None
     inputs: NDArray[Any] | None = None
     similar: tuple[int, ...] = ()
+    source: Source = "train"
 
 
 def chosen_point(
@@ -59,7 +62,7 @@ def chosen_point(
         return None, ()
     if isinstance(embedding, str):
         return "No points here.\nThe point stays chosen: , and . go to other layers.", ()
-    row, sample = selection.row(embedding, network.dataset), snapshot.sample(network)
+    row, sample = selection.row(embedding, network.input_set), snapshot.sample(network)
     if row is None and selection.point:
         words = f"Run {network.run} is measured on other inputs; arrows choose one of them."
         return f"Not in this sample.\n{words}", ()
@@ -71,7 +74,7 @@ def chosen_point(
     known = layer == 0 and embedding.neighbours is not None
     similar = () if known or inputs is None else embeddings.similar_inputs(embedding.sample, inputs, row)
     classes, shape = (loaded.classes, loaded.shape) if loaded else ((), None)
-    return ChosenPoint(embedding, row, classes, shape, inputs, similar), missing
+    return ChosenPoint(embedding, row, classes, shape, inputs, similar, network.source), missing
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class PointFacts:
     """Images of the first of `layer`."""
     values: int
     """How many numbers the input is made of."""
+    source: Source
 
 
 def point_facts(point: ChosenPoint) -> PointFacts:
@@ -117,6 +121,7 @@ def point_facts(point: ChosenPoint) -> PointFacts:
         None if inputs is None else image_of(inputs, row, point.shape),
         tuple(image for image in images if image is not None),
         0 if inputs is None else inputs.shape[1],
+        point.source,
     )
 
 

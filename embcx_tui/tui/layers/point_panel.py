@@ -94,7 +94,8 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
     else:
         right = facts.predicted == facts.label
         head.append(class_row("taken for", facts.predicted, " ✓" if right else " ✗", not right))
-    head.append((span(f"{'training':<10}", ink.muted), span(f"input {facts.index:,}")))
+    word = "training" if facts.source == "train" else "test"
+    head.append((span(f"{word:<10}", ink.muted), span(f"input {facts.index:,}")))
     if facts.image is None and facts.values:
         head.append((span(f"{'no image':<10}", ink.muted), span(f"{facts.values:,} values")))
     kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)

@@ -223,7 +223,7 @@ class ScatterCache:
         title: str,
         note: str,
     ) -> Scatter:
-        row = selection.row(embedding, network.dataset)
+        row = selection.row(embedding, network.input_set)
         key = (embedding.key, selection.class_index, selection.misclassified, selection.viewport.rect, row, title, note)
         if isinstance(kept := self._figures.get(key), Scatter):
             return kept

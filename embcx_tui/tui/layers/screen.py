@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from textual import on
@@ -17,18 +16,20 @@ from textual.widget import Widget
 from textual.widgets import Static, Tree
 
 from embcx_tui.analysis.selection import select
-from embcx_tui.figures.model import Bars, Dots, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.events import SealedFile
 from embcx_tui.tui import keys
 from embcx_tui.tui.export.dialog import ExportDialog
-from embcx_tui.tui.layers.charts import StudyCharts
+from embcx_tui.tui.layers.charts import ChartRequest, StudyCharts
 from embcx_tui.tui.layers.controller import LayersController
+from embcx_tui.tui.layers.copying import ask_to_copy_table, text_under_cursor
 from embcx_tui.tui.layers.export_figures import figures_shown, nearest_figure
 from embcx_tui.tui.layers.numbers_panel import LayerNumbers, NumbersPanel
+from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
 from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.scatter_cache import ScatterLoader
+from embcx_tui.tui.layers.selecting import SelectingScreen
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
@@ -41,21 +42,12 @@ from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
+# The panels that can have the whole screen.
+_ZOOMED = (Canvas, NumbersTable)
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
-def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
-    """Return an action of the screen that is a method of its controller."""
-
-    # With the signature of the method: Textual passes as many parameters as that has.
-    @wraps(method)
-    def action(screen: LayersScreen, *parameters: int) -> None:
-        method(screen.controller, *parameters)
-
-    return action
-
-
-class LayersScreen(ModeScreen):
+class LayersScreen(SelectingScreen):
     """Shows what `controller` has selected of the open study; the application sets `snapshot` and `paths`."""
 
     MODE: ClassVar[Mode] = "layers"
@@ -66,9 +58,9 @@ class LayersScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self.controller = LayersController(self._controller_changed)
-        self._panels = ScreenPanels(self, ("tree", "bars", "scatter", "numbers"))
+        self._panels = ScreenPanels(self, ("tree", "bars", "table", "scatter", "numbers"))
         self._charts = StudyCharts(self._show_chart)
-        self._statistics = StudyStatistics(self._show_numbers)
+        self._statistics = StudyStatistics(self._show_statistics)
         self._loader: ScatterLoader | None = None
         self._statistics_timer: Timer | None = None
         self._reading_timer: Timer | None = None
@@ -81,6 +73,7 @@ class LayersScreen(ModeScreen):
             yield PointPanel(id="point-left")
             yield LayersTree(id="tree")
             yield Canvas(id="bars")
+            yield NumbersTable(id="table")
             yield PointPanel(id="point")
             yield NumbersPanel(id="numbers")
             yield PointsCanvas(id="scatter")
@@ -88,12 +81,8 @@ class LayersScreen(ModeScreen):
         yield FilterLine(id="filter")
 
     @property
-    def _tree(self) -> LayersTree:
-        return self.query_one(LayersTree)
-
-    @property
-    def _chart(self) -> Canvas:
-        return self.query_one("#bars", Canvas)
+    def _table(self) -> NumbersTable:
+        return self.query_one(NumbersTable)
 
     @property
     def _scatter(self) -> PointsCanvas:
@@ -145,10 +134,6 @@ class LayersScreen(ModeScreen):
             self._tree.show(tree, controller.snapshot, controller.selection.compared)
             line.show_count(len(tree.leaves), len(controller.snapshot.plan.networks))
 
-    def _move_cursor(self, node: NodeKey | None) -> None:
-        if node:
-            self._tree.select(node)
-
     def _controller_changed(self) -> None:
         if self.controller.point_mode != self._point_mode_shown:
             self._point_mode_shown = self.controller.point_mode
@@ -177,15 +162,31 @@ class LayersScreen(ModeScreen):
         canvas, snapshot, shown = self._chart, self.controller.snapshot, self.controller.shown
         if snapshot is None or shown is None or (chart := self.controller.chart()) is None:
             return
-        if not snapshot.measured:
+        selection = self.controller.selection
+        self._swap(selection.chart == "table" and bool(snapshot.measured))
+        if self.has_class("-table"):
+            statistics = self._statistics.get(snapshot, selection.exclude_chance)
+            self._table.show_selection(snapshot, selection, shown, statistics.trends if statistics else None)
+        elif not snapshot.measured:
             canvas.show(None, nothing_yet(snapshot))
-        elif isinstance(chart, Bars):
+        elif not isinstance(chart, ChartRequest):
             canvas.show(chart)
         else:
             figure = self._charts.get(chart, shown, canvas.content_size)
             canvas.show(figure, "" if figure else "Counting …")
             if self._charts.submit(chart):
                 self.run_worker(self._charts.run(), group="chart")
+
+    def _swap(self, table: bool) -> None:
+        """Let the table take the chart's place, its focus and the whole screen if it has that, or the other way."""
+        if table == self.has_class("-table"):
+            return
+        self.set_class(table, "-table")
+        new, old = (self._table, self._chart) if table else (self._chart, self._table)
+        if self._panels.zoomed and old.has_class("-alone"):
+            self._panels.zoom(new)
+        if old.has_focus:
+            new.focus()
 
     def _show_scatter(self) -> None:
         canvas = self._scatter
@@ -243,23 +244,17 @@ class LayersScreen(ModeScreen):
         if snapshot.measured and self._statistics.submit(snapshot, selection.exclude_chance):
             self._statistics_timer = self.set_timer(_STATISTICS_AFTER_S, self._compute_statistics)
 
+    def _show_statistics(self) -> None:
+        """Show what has just been computed."""
+        self._show_numbers()
+        if self.has_class("-table"):
+            self._show_chart()
+
     def _compute_statistics(self) -> None:
         if self._statistics.ready:
             self.run_worker(self._statistics.run(), group="statistics")
 
     # Selecting
-
-    action_flip = _controller_action(LayersController.move_layer)
-    action_turn = action_flip  # the keys of point mode, in which the arrows move from point to point
-    action_chance = _controller_action(LayersController.toggle_chance)
-    action_chart = _controller_action(LayersController.next_chart)
-    action_grid = _controller_action(LayersController.next_grid)
-    action_isolate = _controller_action(LayersController.isolate_class)
-    action_missed = _controller_action(LayersController.toggle_misclassified)
-    action_all = _controller_action(LayersController.show_all_points)
-    action_magnify = _controller_action(LayersController.zoom)
-    action_pan = _controller_action(LayersController.pan)
-    action_fit = _controller_action(LayersController.fit)
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[NodeKey]) -> None:
         # Of several nodes that the cursor has passed, only the one where it stands now counts.
@@ -329,14 +324,16 @@ class LayersScreen(ModeScreen):
 
     def action_panel(self, by: int) -> None:
         zoomed = self._panels.zoomed
-        among = [panel for panel in self._panels.all if (isinstance(panel, Canvas) if zoomed else panel.display)]
+        hidden = self._chart if self.has_class("-table") else self._table
+        panels = (panel for panel in self._panels.all if panel is not hidden)
+        among = [panel for panel in panels if (isinstance(panel, _ZOOMED) if zoomed else panel.display)]
         self._focus(self._panels.next(by, among))
 
     def action_zoom(self) -> None:
         if self._panels.zoomed:
             self._panels.unzoom()
             return
-        panel = self.focused if isinstance(self.focused, Canvas) else self._scatter
+        panel = self.focused if isinstance(self.focused, _ZOOMED) else self._scatter
         self._panels.zoom(panel)
         panel.focus()
 
@@ -378,22 +375,22 @@ class LayersScreen(ModeScreen):
         if self.controller.point_mode:
             self._focus(self._scatter)
 
-    @on(Canvas.BarPicked)
-    def _bar_picked(self, event: Canvas.BarPicked) -> None:
-        self._move_cursor(self.controller.pick_bar(event.group, event.bar))
+    # Copying and export
 
-    @on(Canvas.RowPicked)
-    def _row_picked(self, event: Canvas.RowPicked) -> None:
-        figure = self._chart.figure
-        several = isinstance(figure, Panels) and len(figure.figures) > 1
-        self._move_cursor(self.controller.pick_heat_row(event.row, event.place if several else None))
+    def action_copy(self) -> None:
+        """Copy what is under the cursor; the terminal puts it into the clipboard (OSC 52), over SSH too."""
+        if copied := text_under_cursor(self.focused, self.controller):
+            self.app.copy_to_clipboard(copied.text)
+            self.post_message(Say(f"Copied {copied.words}"))
 
-    @on(Canvas.DotPicked)
-    def _dot_picked(self, event: Canvas.DotPicked) -> None:
-        if isinstance(figure := self._chart.figure, Dots):
-            self._move_cursor(self.controller.pick_dot(figure.groups[event.group].names[event.dot]))
-
-    # Export
+    def action_copy_table(self) -> None:
+        snapshot, shown, selection = self.controller.snapshot, self.controller.shown, self.controller.selection
+        if snapshot is None or shown is None or not snapshot.measured:
+            self.post_message(Say("No layer is measured yet: there is no table to copy", "warning"))
+            return
+        statistics = self._statistics.get(snapshot, selection.exclude_chance)
+        trends = statistics.trends if statistics else None
+        ask_to_copy_table(self.app, self._table.table_of(snapshot, selection, shown, trends))
 
     async def action_export(self) -> None:
         """Ask how to save what is shown, the chart or the points, or a figure of the whole study."""
@@ -401,8 +398,11 @@ class LayersScreen(ModeScreen):
         if snapshot is None or network is None or self.paths is None or not snapshot.measured:
             self.post_message(Say("No layer is measured yet: there is no figure to save", "warning"))
             return
-        chart_first = self._chart.has_focus
-        figures = await figures_shown(self.controller, self._chart.figure, self._scatter.target, chart_first)
-        name = nearest_figure(network, chart_first)
-        exclude_chance = self.controller.selection.exclude_chance
+        chart_first, chart = self._chart.has_focus, None if self.has_class("-table") else self._chart.figure
+        figures = await figures_shown(self.controller, chart, self._scatter.target, chart_first)
+        selection = self.controller.selection
+        name, exclude_chance = (
+            nearest_figure(network, selection.chart if chart_first else None),
+            selection.exclude_chance,
+        )
         self.app.push_screen(ExportDialog(self.paths, snapshot, name, figures, exclude_chance))

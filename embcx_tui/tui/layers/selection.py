@@ -15,7 +15,7 @@ from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.viewport import Viewport
 
-Chart = Literal["bars", "epochs", "accuracy"]
+Chart = Literal["lines", "bars", "table", "epochs", "accuracy"]
 Grid = Literal["layers", "activations"]
 
 
@@ -106,7 +106,7 @@ def _branches(plan: Plan) -> Iterator[Branch]:
         for depth in sorted(settings.networks.depths):
             controls = (
                 Branch(control, NodeKey(dataset, depth, control=control), _activations(plan, dataset, depth, control))
-                for control in settings.measure.controls
+                for control in settings.controls
             )
             label = "1 layer" if depth == 1 else f"{depth} layers"
             under = (*_activations(plan, dataset, depth, None), *controls)
@@ -136,7 +136,7 @@ class LayerSelection:
     compared: tuple[Network, ...] = ()
     """Marked networks, in the order of marking; two or more are compared."""
     grid: Grid | None = None
-    chart: Chart = "bars"
+    chart: Chart = "lines"
     exclude_chance: bool = False
     """Whether networks at chance are left out of every mean and test."""
     method: str = SCORE_METHOD
@@ -145,7 +145,7 @@ class LayerSelection:
     misclassified: bool = False
     """Whether only points that the network misclassifies are shown."""
     point: tuple[str, int] | None = None
-    """The chosen point: its dataset, and its index in the training set."""
+    """The chosen point: the set that its index counts in (`Network.input_set`), and the index."""
     viewport: Viewport = field(default_factory=Viewport)
 
     @property
@@ -162,9 +162,9 @@ class LayerSelection:
             mask = embedding.misclassified if mask is None else mask & embedding.misclassified
         return mask
 
-    def row(self, embedding: AlignedEmbedding, dataset: str) -> int | None:
+    def row(self, embedding: AlignedEmbedding, input_set: str) -> int | None:
         """Return the row of the chosen point; None where none is chosen or this run's sample does not hold it."""
-        if self.point is None or self.point[0] != dataset:
+        if self.point is None or self.point[0] != input_set:
             return None
         return embedding.sample.row_of(self.point[1])
 
@@ -189,7 +189,7 @@ class LayerSelection:
         return LayerSelection(
             node=next((node for node in tree.nodes if asdict(node) == fields), None),
             layer=layer if isinstance(layer, int) and layer >= 0 else None,
-            chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "bars"),
+            chart=next((chart for chart in get_args(Chart) if chart == values.get("chart")), "lines"),
             exclude_chance=values.get("without_chance") is True,
             method=method if method in METHODS else SCORE_METHOD,
             class_index=class_index if isinstance(class_index, int) and 0 <= class_index < 10 else None,

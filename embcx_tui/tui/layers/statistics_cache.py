@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from embcx_tui.analysis.selection import select
+from embcx_tui.analysis.selection import Selection, select
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
-from embcx_tui.analysis.trend import Trend, trends
+from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import layer_name
 from embcx_tui.study.plan import Architecture
 from embcx_tui.tui.latest_request import LatestRequest
 
@@ -23,6 +24,9 @@ class RunStatistics:
     basis: Basis
     trends: Mapping[Architecture, Trend]
     layers: Mapping[tuple[Architecture, int], LayerSummary]
+    differences: Mapping[tuple[Architecture, int], Sequence[tuple[str, Difference]]]
+    """By architecture and layer: the differences from the layer before and from each control, with what each is from.
+    """
 
 
 def compute_statistics(snapshot: Snapshot, exclude_chance: bool) -> RunStatistics:
@@ -32,7 +36,18 @@ def compute_statistics(snapshot: Snapshot, exclude_chance: bool) -> RunStatistic
         _basis(snapshot),
         {trend.architecture: trend for trend in trends(selection)},
         {(summary.architecture, summary.layer): summary for summary in summarise_selection(selection)},
+        _differences(selection),
     )
+
+
+def _differences(selection: Selection) -> dict[tuple[Architecture, int], list[tuple[str, Difference]]]:
+    found: dict[tuple[Architecture, int], list[tuple[str, Difference]]] = {}
+    for one in layer_differences(selection):
+        found[one.architecture, one.layer] = [(layer_name(one.layer - 1), one)]
+    for one in control_differences(selection):
+        trained = one.architecture._replace(control=None)
+        found.setdefault((trained, one.layer), []).append((one.architecture.control or "", one))
+    return found
 
 
 def _basis(snapshot: Snapshot) -> Basis:

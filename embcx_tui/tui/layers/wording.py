@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embcx_tui.analysis import formatting
-from embcx_tui.analysis.selection import Selection
+from embcx_tui.analysis.selection import Selection, flaw_predicate
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
@@ -63,9 +63,11 @@ def runs_words(selection: Selection, networks: Sequence[Network]) -> tuple[str, 
     lines = []
     if diverged := sum(network.id in selection.diverged for network in networks):
         lines.append(f"{DIVERGED_SIGN} {diverged} of {len(networks)} runs diverged")
-    if chance := sum(network.id in selection.at_chance for network in networks):
-        words = f"without {chance} at chance" if selection.exclude_chance else f"{chance} of {len(networks)} at chance"
-        lines.append(f"{AT_CHANCE_SIGN} {words}")
+    flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in selection.at_chance]
+    if flaws and selection.exclude_chance:
+        lines.append(f"{AT_CHANCE_SIGN} without {len(flaws)} at chance")
+    elif flaws:
+        lines.append(f"{AT_CHANCE_SIGN} {len(flaws)} of {len(networks)} {flaw_predicate(flaws)}")
     return tuple(lines)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.selection import flaw_predicate
 from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.model import Curve, Curves
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -42,8 +43,8 @@ def curves(snapshot: Snapshot, marked: Sequence[str], chosen: str | None, quanti
 
 def _counted(snapshot: Snapshot) -> str:
     """Return in words how many networks at chance the means contain, and how many diverged ones."""
-    chance = sum(state.at_chance for state in snapshot.networks.values())
-    parts = [f"{chance:,} at chance"] if chance else []
+    flaws = [state.flaw for state in snapshot.networks.values() if state.at_chance and not state.network.control]
+    parts = [f"{len(flaws):,} {flaw_predicate(flaws)}"] if flaws else []
     # These have no numbers after the epoch in which they diverged.
     parts += [f"{len(snapshot.diverged):,} diverged"] if snapshot.diverged else []
     return f" ({', '.join(parts)})" if parts else ""

@@ -99,7 +99,7 @@ def state_words(snapshot: Snapshot) -> str:
         case "stopped":
             return "stopped; nothing is lost"
         case "complete":
-            return f"complete, but {_losses(snapshot)}" if snapshot.partly_failed else "complete"
+            return f"complete, but {losses}" if (losses := _losses(snapshot)) else "complete"
         case "failed":
             reason = safe_text(snapshot.ended.reason, 200) if snapshot.ended else ""
             return f"failed: {reason}" if reason else "failed"
@@ -122,7 +122,7 @@ def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
             if snapshot.measured:
                 return f"{key('mode.layers')} browses what is measured"
             return f"{key('live.stop')} stops after this epoch"
-        case "complete":
+        case "complete" if not snapshot.damage:
             return f"press {key('mode.layers')} for the layers"
         case _:
             return f"{key('live.resume')} resumes"
@@ -137,7 +137,7 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
         "$text-warning": ink.warning,
         "$text-error": ink.error,
     }
-    if snapshot.state == "complete" and snapshot.partly_failed:
+    if snapshot.state == "complete" and _losses(snapshot):
         return ink.warning
     return named.get(STATE_STYLES[snapshot.state].colour, ink.text)
 
@@ -157,7 +157,9 @@ def _doing(snapshot: Snapshot) -> str:
 
 def _losses(snapshot: Snapshot) -> str:
     words = ", ".join(formatting.missing_numbers(snapshot) + formatting.missing_pictures(snapshot))
-    return words.replace("could not be measured", "failed")  # 80 columns have no room for more
+    lost = words.replace("could not be measured", "failed")  # 80 columns have no room for more
+    damage = safe_text(f"damaged: {snapshot.damage}", 200) if snapshot.damage else ""
+    return ", ".join(filter(None, (damage, lost)))
 
 
 def throughput(snapshot: Snapshot) -> tuple[str, ...]:

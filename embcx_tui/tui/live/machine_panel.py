@@ -54,8 +54,7 @@ class MachinePanel(LineWidget, can_focus=True):
             return (*_heading("Machine", f"  {machine}", width, ink), *speed_rows, (span(words, ink.muted),))
         now = self._telemetry[-1]
         name = safe_text(now.gpu_name, 60) if now.gpu_name else machine
-        host = "  no GPU: host load" if not now.gpu_name and snapshot.state == "running" else ""
-        rows = [*_heading(name, host, width, ink), *speed_rows]
+        rows = [*_heading(name, _place(now, snapshot.state == "running"), width, ink), *speed_rows]
         readings = _readings(now)
         tall = width < _WIDE and height > len(rows) + 2 * len(readings)
         for label, value, reading, top in readings:
@@ -81,6 +80,15 @@ def _heading(name: str, remark: str, width: int, ink: Ink) -> tuple[Row, ...]:
     if cell_len(lines[-1]) + cell_len(remark) <= width:
         return (*rows[:-1], (*rows[-1], span(remark, ink.muted)))
     return (*rows, *((span(str(line).rstrip(), ink.muted),) for line in Content(remark.strip()).wrap(width)))
+
+
+def _place(now: Telemetry, running: bool) -> str:
+    """Return the remark beside the machine's name: which GPU of several it is, or that there is none."""
+    if not now.gpu_name:
+        return "  no GPU: host load" if running else ""
+    if now.gpu_index is None or now.gpu_count is None or now.gpu_count < 2:
+        return ""
+    return f"  GPU {now.gpu_index + 1} of {now.gpu_count} (nvidia-smi's {now.gpu_index})"
 
 
 def _readings(now: Telemetry) -> list[tuple[str, str, Reading, float | None]]:
@@ -126,10 +134,10 @@ def history(telemetry: Sequence[Telemetry], reading: Reading, top: float | None,
 
 
 def _with_unit(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:.0f} {unit}"
+    return "n/a" if value is None else f"{value:.0f} {unit}"
 
 
 def _memory(used: int | None, total: int | None) -> str:
     if used is None or not total:
-        return "unknown"
+        return "n/a"
     return f"{used / _GIB:.1f} of {total / _GIB:.0f} GiB"

@@ -8,6 +8,7 @@ from embcx_tui.figures.palette import Rgb
 from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.naming import dataset_title
+from embcx_tui.study.settings import HELD_OUT
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, STATUS_SIGNS
 from embcx_tui.tui.widgets.line_widget import Ink
@@ -168,7 +169,7 @@ class NetworksTable(Table[NetworkState]):
 
 
 def _is_trained(state: NetworkState) -> bool:
-    return state.network.control != "untrained"
+    return state.network.control not in ("untrained", HELD_OUT)
 
 
 def _dataset(state: NetworkState, width: int, ink: Ink) -> Row:
@@ -176,14 +177,15 @@ def _dataset(state: NetworkState, width: int, ink: Ink) -> Row:
 
 
 def _status(state: NetworkState, width: int, ink: Ink) -> Row:
-    return (Span(status_words(state), status_colour(state, ink)),)
+    return (Span(status_words(state, width), status_colour(state, ink)),)
 
 
-def status_words(state: NetworkState) -> str:
+def status_words(state: NetworkState, width: int) -> str:
     """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
     depth = state.network.depth
     if state.at_chance and state.status in ("trained", "measured"):
-        return f"{AT_CHANCE_SIGN} at chance"
+        words = f"{AT_CHANCE_SIGN} {state.flaw or 'at chance'}"
+        return words if len(words) <= width else f"{AT_CHANCE_SIGN} at chance"
     if state.status == "trained":
         return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
     return f"{STATUS_SIGNS[state.status]} {state.status}"

@@ -338,8 +338,7 @@ class LiveScreen(ModeScreen):
         if action == "stop":
             return bool(snapshot and snapshot.state == "running")
         if action == "resume":
-            resting = snapshot and snapshot.state in ("queued", "stopped", "failed", "lost")
-            return bool(resting and not self.starting)
+            return bool(snapshot and snapshot.resumable and not self.starting)
         return True
 
     def action_resume(self) -> None:

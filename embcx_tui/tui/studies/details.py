@@ -59,11 +59,16 @@ def _stage(row: StudyRow) -> str:
 def _trouble(row: StudyRow) -> list[Content]:
     """Return the warnings about a study's numbers, each with its sign."""
     parts = []
+    if row.damage:
+        parts.append(Content.styled(f"! damaged: {row.damage}", "$text-error"))
+        if row.resumable:
+            parts.append(Content.assemble(_key("r"), " makes it again"))
     if row.diverged:
         words = f"{DIVERGED_SIGN} {formatting.several(row.diverged, 'network')} diverged, excluded from means"
         parts.append(Content.styled(words, "$text-error"))
     if row.at_chance:
-        words = f"{AT_CHANCE_SIGN} {formatting.several(row.at_chance, 'network')} at chance, in the means above"
+        kinds = f": {row.flaws}" if row.flaws else ""
+        words = f"{AT_CHANCE_SIGN} {formatting.several(row.at_chance, 'network')} at chance, in the means above{kinds}"
         parts.append(Content.styled(words, "$text-warning"))
     return parts + [Content.styled(f"! {words}", "$text-error") for words in row.failed]
 
@@ -94,6 +99,8 @@ def _flow(parts: list[Content], width: int) -> Iterator[Content]:
 def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
     if settings:
+        from embcx_tui.study.naming import sample_words  # pydantic, which came with the settings
+
         yield "last KL", _scores(row)
         if trouble := _trouble(row):
             yield "trouble", trouble
@@ -102,14 +109,14 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         runs = formatting.several(grid.runs, "run")
         datasets, activations = ", ".join(settings.data.datasets), ", ".join(grid.activations)
         yield "networks", _listed(datasets, depths, f"width {grid.width}", activations, runs)
-        controls = (f"{row.networks:,} {control}" for control in measure.controls)
+        controls = (f"{row.networks:,} {control}" for control in settings.controls)
         embeddings = formatting.several(row.embeddings, "embedding")
         yield "in all", _listed(formatting.several(row.networks, "network"), *controls, embeddings)
         rates = f"rate {training.learning_rate:g}", f"momentum {training.momentum:g}"
         epochs = formatting.several(training.epochs, "epoch")
         yield "training", _listed(epochs, f"batch {training.batch_size}", *rates)
         engine, perplexity = f"engine {measure.engine}", f"perplexity {measure.perplexity:g}"
-        points = f"{settings.data.samples_per_class} points per class"
+        points = f"{settings.data.samples_per_class} {sample_words(settings)} per class"
         yield "measure", _listed(", ".join(measure.methods), engine, perplexity, points)
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
     yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))

@@ -46,7 +46,6 @@ EMPTY = Content.assemble(
 )
 # The states of a study in which each action is shown and works.
 _ALLOWED = {
-    "resume": ("queued", "stopped", "failed", "lost"),
     "stop": ("running",),
     "delete": ("queued", "stopped", "complete", "failed", "lost", "unreadable"),
     "reuse": ("queued", "running", "stopped", "complete", "failed", "lost"),
@@ -128,6 +127,8 @@ class StudiesScreen(ModeScreen):
         row = self._row
         if action == "demo":
             return True
+        if action == "resume":
+            return row is not None and row.resumable
         return True if allowed is None else row is not None and row.state in allowed
 
     @on(StudyTable.Entered)

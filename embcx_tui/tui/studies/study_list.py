@@ -35,7 +35,7 @@ def _name(row: StudyRow, width: int, ink: Ink) -> Row:
 
 
 def _state(row: StudyRow, width: int, ink: Ink) -> Row:
-    style = STATE_STYLES[row.state]
+    style = STATE_STYLES["unreadable" if row.damage else row.state]
     return (Span(f"{style.sign} {style.word}", ink.colour(style.colour)),)
 
 

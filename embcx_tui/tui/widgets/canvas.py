@@ -22,13 +22,14 @@ from embcx_tui.figures.cells import (
     dot_cells,
     draw,
     heat_row,
+    line_at,
     locate,
     nearest_cell,
     next_in_direction,
     part_at,
     parts,
 )
-from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Panels, Scatter
+from embcx_tui.figures.model import Bars, Dots, Figure, Heat, Lines, Panels, Scatter
 from embcx_tui.figures.spans import Look, Row
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, ink_of, span
 
@@ -57,6 +58,13 @@ class Canvas(LineWidget, can_focus=True):
 
         def __init__(self, group: int, bar: int) -> None:
             self.group, self.bar = group, bar
+            super().__init__()
+
+    class LinePicked(Message):
+        """A value on a line was clicked: the panel it is in (0 where there is one figure), its group and layer."""
+
+        def __init__(self, place: int, group: int, layer: int) -> None:
+            self.place, self.group, self.layer = place, group, layer
             super().__init__()
 
     class Sized(Message):
@@ -134,9 +142,15 @@ class Canvas(LineWidget, can_focus=True):
             near = nearest_cell(cells, column, row, _NEAR_CLICK)
             return None if near is None else self.DotPicked(*owners[near])
         part = part_at(figure, width, height, column, row) if figure else None
-        if part is None or not isinstance(part.figure, Heat):
+        if part is None:
             return None
         inside = column - part.column, row - part.row
+        if isinstance(part.figure, Lines):
+            look = ink_of(self.app).look
+            value = line_at(part.figure, part.width, part.height, *inside, look, part.legend)
+            return self.LinePicked(part.place, *value) if value else None
+        if not isinstance(part.figure, Heat):
+            return None
         line = heat_row(part.figure, part.width, part.height, *inside, ink_of(self.app).look)
         return None if line is None else self.RowPicked(part.place, line)
 

@@ -1,0 +1,86 @@
+"""The keys and clicks of the layer browser that do nothing but change what is selected, by way of its controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from textual import on
+
+from embcx_tui.figures.model import Dots, Lines, Panels
+from embcx_tui.tui.layers.controller import LayersController
+from embcx_tui.tui.layers.numbers_table import NumbersTable
+from embcx_tui.tui.layers.selection import NodeKey
+from embcx_tui.tui.layers.tree import LayersTree
+from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.widgets.canvas import Canvas
+
+
+def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
+    """Return an action of the screen that is a method of its controller."""
+
+    # With the signature of the method: Textual passes as many parameters as that has.
+    @wraps(method)
+    def action(screen: SelectingScreen, *parameters: Any) -> None:
+        method(screen.controller, *parameters)
+
+    return action
+
+
+class SelectingScreen(ModeScreen):
+    """A screen with the tree and the chart of the layer browser, whose tree follows what is picked in the chart."""
+
+    controller: LayersController
+
+    @property
+    def _tree(self) -> LayersTree:
+        return self.query_one(LayersTree)
+
+    @property
+    def _chart(self) -> Canvas:
+        return self.query_one("#bars", Canvas)
+
+    def _move_cursor(self, node: NodeKey | None) -> None:
+        if node:
+            self._tree.select(node)
+
+    action_flip = _controller_action(LayersController.move_layer)
+    action_turn = action_flip  # the keys of point mode, in which the arrows move from point to point
+    action_chance = _controller_action(LayersController.toggle_chance)
+    action_chart = _controller_action(LayersController.next_chart)
+    action_grid = _controller_action(LayersController.next_grid)
+    action_isolate = _controller_action(LayersController.isolate_class)
+    action_missed = _controller_action(LayersController.toggle_misclassified)
+    action_all = _controller_action(LayersController.show_all_points)
+    action_magnify = _controller_action(LayersController.zoom)
+    action_pan = _controller_action(LayersController.pan)
+    action_fit = _controller_action(LayersController.fit)
+
+    @on(Canvas.BarPicked)
+    def _bar_picked(self, event: Canvas.BarPicked) -> None:
+        self._move_cursor(self.controller.pick_bar(event.group, event.bar))
+
+    @on(Canvas.LinePicked)
+    def _line_picked(self, event: Canvas.LinePicked) -> None:
+        figure = self._chart.figure
+        panel = event.place if isinstance(figure, Panels) else None
+        lines = figure.figures[event.place] if isinstance(figure, Panels) else figure
+        if isinstance(lines, Lines):
+            self._move_cursor(self.controller.pick_line(lines.groups[event.group], event.group, event.layer, panel))
+
+    @on(Canvas.RowPicked)
+    def _row_picked(self, event: Canvas.RowPicked) -> None:
+        figure = self._chart.figure
+        several = isinstance(figure, Panels) and len(figure.figures) > 1
+        self._move_cursor(self.controller.pick_heat_row(event.row, event.place if several else None))
+
+    @on(Canvas.DotPicked)
+    def _dot_picked(self, event: Canvas.DotPicked) -> None:
+        if isinstance(figure := self._chart.figure, Dots):
+            self._move_cursor(self.controller.pick_dot(figure.groups[event.group].names[event.dot]))
+
+    @on(NumbersTable.Picked)
+    def _cell_picked(self, event: NumbersTable.Picked) -> None:
+        dataset, depth, activation, control = event.architecture
+        self._move_cursor(self.controller.select(NodeKey(dataset, depth, activation, control=control), event.layer))

@@ -1,0 +1,117 @@
+"""Where locks are refused or local a worker's pulse tells that it runs, whatever clock and host name say."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from embcx_tui.store import lock, pulse
+from embcx_tui.store.library import create_study, delete_study
+from embcx_tui.store.lock import StudyLock
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.processes import boot_id, process_start, worker_process
+from embcx_tui.store.snapshot import read_study
+from embcx_tui.study.errors import RequestError
+from embcx_tui.study.events import WorkerStarted
+from embcx_tui.study.settings import load_preset
+
+
+def worker_of(pid: int, **changes: object) -> WorkerStarted:
+    known = {
+        "pid": pid,
+        "start_time": psutil.Process(pid).create_time(),
+        "start": process_start(pid),
+        "boot_id": boot_id(),
+        "host": socket.gethostname(),
+    }
+    return WorkerStarted.model_validate({**known, **changes})
+
+
+@pytest.fixture
+def paths() -> StudyPaths:
+    return create_study(load_preset("demo").settings)
+
+
+def beat(paths: StudyPaths, worker: WorkerStarted) -> None:
+    paths.pulse.write_text(json.dumps(worker.model_dump(mode="json")))
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_the_pulse_of_a_process_here_tells(paths: StudyPaths) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        beat(paths, worker_of(process.pid))
+        assert lock.is_running(paths) and read_study(paths).state == "running"
+        with pytest.raises(RequestError, match="is running"):
+            delete_study(paths)
+        second = StudyLock(paths.lock)
+        assert second.acquire() and second.refused
+        assert not pulse.Pulse(paths, worker_of(os.getpid())).begin(alone=True), "nor does a second worker start"
+        process.kill()
+        process.wait()
+    assert not lock.is_running(paths)
+    delete_study(paths)
+
+
+def test_neither_the_clock_nor_the_name_of_the_host_make_a_worker_one_of_another_machine() -> None:
+    here = worker_of(os.getpid())
+    assert worker_process(here.model_copy(update={"host": "laptop-cafe"})) is not None
+    assert worker_process(here.model_copy(update={"start_time": here.start_time + 5})) is not None
+    assert worker_process(here.model_copy(update={"start": str(int(here.start) + 1)})) is None, "the pid was reused"
+    assert worker_process(here.model_copy(update={"boot_id": "another"})) is None
+    # Studies of earlier versions have the time alone.
+    earlier = here.model_copy(update={"start": ""})
+    assert worker_process(earlier) is not None
+    assert worker_process(earlier.model_copy(update={"start_time": here.start_time + 5})) is None
+
+
+def test_another_machines_pulse_is_believed_while_its_file_changes(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "WATCH_S", 3.0)
+    beat(paths, worker_of(os.getpid(), boot_id="another", host="node17"))
+    assert lock.is_running(paths), "it was written just now"
+    then = time.time() - 300  # a clock that goes wrong by minutes, or a worker that was killed
+    os.utime(paths.pulse, (then, then))
+    assert not lock.is_running(paths)
+    assert not lock.is_running(paths, sure=True), "nothing changes while it is watched"
+    beats = threading.Timer(0.7, os.utime, (paths.pulse, (then + 10, then + 10)))
+    beats.start()
+    assert lock.is_running(paths, sure=True), "a file that changes is written by somebody, whatever the clocks say"
+    beats.join()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b"x" * 20_000, b'{"pid": 1e300}'])
+def test_a_damaged_pulse_is_none(paths: StudyPaths, content: bytes) -> None:
+    paths.pulse.write_bytes(content)
+    assert not lock.is_running(paths, sure=True)
+
+
+def test_a_pulse_is_kept_up_and_removed_at_the_end(paths: StudyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "PULSE_S", 0.05)
+    beating = pulse.Pulse(paths, worker_of(os.getpid()))
+    assert beating.begin(alone=True) and lock.is_running(paths)
+    counts: set[int] = set()
+    give_up = time.monotonic() + 60
+    while len(counts) < 3 and time.monotonic() < give_up:
+        counts.add(json.loads(paths.pulse.read_bytes())["count"])
+    assert len(counts) >= 3
+    beating.end()
+    assert not paths.pulse.exists() and not lock.is_running(paths)
