@@ -33,7 +33,7 @@ _COMMANDS = {
     "run": ("run", "Run a study: a preset's name or a TOML file."),
     "resume": ("run", "Go on with a study that was stopped or lost."),
     "list": ("studies", "Studies with their state."),
-    "show": ("studies", "The measurements of a study."),
+    "show": ("show", "The measurements of a study."),
     "logs": ("studies", "The log of a study."),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost."),
     "delete": ("studies", "Delete a study with all its files."),

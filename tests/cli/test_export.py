@@ -77,9 +77,7 @@ def test_show_says_what_is_left_out_and_counts_accordingly(study: SmallStudy) ->
         ("--exclude-did-not-train", {3}, []),
     ):
         document = json.loads(embcx("show", "last", "--json", more).stdout)
-        assert n == {
-            one["n"] for one in document["summary"] if one["activation"] == "relu" and one["control"] is None
-        }
+        assert n == {one["n"] for one in document["summary"] if one["activation"] == "relu" and one["control"] is None}
         assert document["statistics"]["left_out"]["at_chance"] == left_out
         assert document["statistics"]["excluded_flaw"] == more.removeprefix("--exclude-").replace("-", " ")
     assert kept["statistics"]["excluded_flaw"] is without["statistics"]["excluded_flaw"] is None

@@ -148,7 +148,9 @@ def test_a_method_that_fails_costs_a_picture_and_no_number() -> None:
     trained = NetworkTrained(network=RELU, epochs=3, train_accuracy=1.0, test_accuracy=1.0, file=FILE)
     scores = [measured(layer, RELU if number else None, number) for number, layer in enumerate(layers)]
     lost = [
-        LayerFailed(layer_id=layer, network=RELU, layer=number, method="isomap", reason="in 4 parts")
+        LayerFailed(
+            layer_id=layer, network=RELU if number else None, layer=number, method="isomap", reason="in 4 parts"
+        )
         for number, layer in enumerate(layers)
     ]
     assert fold(empty, [trained, *scores, *lost[:2]]).networks[RELU].status == "trained", "one picture is to come"
