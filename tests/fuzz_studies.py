@@ -24,7 +24,8 @@ from embcx_tui.analysis.json_csv import TABLES, csv_table, measurements
 from embcx_tui.analysis.layer_table import FORMATS, layer_table, table_text
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import select
-from embcx_tui.cli.studies import list_row, summary_text
+from embcx_tui.cli.show import summary_text
+from embcx_tui.cli.studies import list_row
 from embcx_tui.figures.cells import draw
 from embcx_tui.figures.gallery import study_figures
 from embcx_tui.figures.serialization import figure_csv

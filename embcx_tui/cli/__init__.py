@@ -33,7 +33,7 @@ _COMMANDS = {
     "run": ("run", "Run a study: a preset's name or a TOML file.", "run fig2 --set networks.runs=2 --detach"),
     "resume": ("run", "Go on with a study that was stopped or lost.", "resume last"),
     "list": ("studies", "Studies with their state.", "list --json"),
-    "show": ("studies", "The measurements of a study.", "show last --table summary > summary.csv"),
+    "show": ("show", "The measurements of a study.", "show last --table summary > summary.csv"),
     "logs": ("studies", "The log of a study.", "logs last --follow"),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
     "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),

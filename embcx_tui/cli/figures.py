@@ -16,7 +16,8 @@ import click
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import Exclusion, select
 from embcx_tui.cli import echo_path, studies_like
-from embcx_tui.cli.studies import exclude_options, say_damage
+from embcx_tui.cli.show import exclude_options
+from embcx_tui.cli.studies import say_damage
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
     FORMATS,

@@ -117,7 +117,7 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
         ctx.exit(OK)
     code = _follow(paths, quiet=as_json)
     if as_json:
-        from embcx_tui.cli.studies import print_measurements
+        from embcx_tui.cli.show import print_measurements
 
         print_measurements(read_study(paths))
     ctx.exit(code)
