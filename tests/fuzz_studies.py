@@ -21,8 +21,11 @@ from unittest.mock import patch
 import numpy as np
 
 from embcx_tui.analysis.json_csv import TABLES, csv_table, measurements
+from embcx_tui.analysis.layer_table import FORMATS, layer_table, table_text
 from embcx_tui.analysis.report import report
-from embcx_tui.cli.studies import list_row, summary_text
+from embcx_tui.analysis.selection import select
+from embcx_tui.cli.show import summary_text
+from embcx_tui.cli.studies import list_row
 from embcx_tui.figures.cells import draw
 from embcx_tui.figures.gallery import study_figures
 from embcx_tui.figures.serialization import figure_csv
@@ -198,6 +201,9 @@ class Fuzz:
             summary_text(snapshot, exclude_chance)
             json.dumps(measurements(snapshot, exclude_chance), allow_nan=False)
             report(snapshot, {}, (), exclude_chance)
+            numbers = layer_table(select(snapshot, exclude_chance), "digits", None, None)
+            for format in FORMATS:
+                assert "\x1b" not in table_text(numbers, format)
             for table in TABLES:
                 assert "\x1b" not in csv_table(snapshot, table, exclude_chance)
 

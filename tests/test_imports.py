@@ -33,7 +33,7 @@ def loaded(code: str) -> set[str]:
 TERMINAL_PROCESS = (
     "tui.app, tui.studies.screen, tui.configure.screen, tui.live.screen, tui.layers.screen, tui.export.dialog, "
     "figures.builders, figures.cells, analysis.summary, analysis.forecast, worker.launch, "
-    "cli.run, cli.studies, cli.data, cli.doctor, cli.figures"
+    "cli.run, cli.studies, cli.show, cli.data, cli.doctor, cli.figures"
 )
 
 
@@ -69,3 +69,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_list_of_studies_waits_for_no_arrays_and_help_for_no_settings() -> None:
+    assert not loaded("import embcx_tui.cli.studies") & {"numpy", "scipy", "rich", "textual"}
+    assert not loaded("import embcx_tui.cli") & {"numpy", "pydantic", "rich", "platformdirs", "psutil"}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from embcx_tui.analysis.correlation import Relation, relations
-from embcx_tui.analysis.selection import Selection, earlier, other_methods, select
+from embcx_tui.analysis.selection import Exclusion, Selection, earlier, other_methods, select
 from embcx_tui.analysis.statistics import CONFIDENCE
 from embcx_tui.analysis.summary import LayerSummary, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
@@ -42,7 +42,7 @@ LAYER_KEYS = (
 )
 
 
-def measurements(snapshot: Snapshot, exclude_chance: bool = False) -> dict[str, Any]:
+def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[str, Any]:
     """Return the JSON document of `show --json`.
 
     `machine` is the newest, `machines` are all that the study was computed on. `networks` holds every network, also
@@ -116,11 +116,12 @@ def statistics_record(selection: Selection) -> Record:
     snapshot = selection.snapshot
     degenerate = sorted(f"{layer} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate)
     return {
-        "exclude_chance": selection.exclude_chance,
+        "exclude_chance": bool(selection.exclude_chance),
+        "excluded_flaw": selection.exclude_chance if isinstance(selection.exclude_chance, str) else None,
         "confidence": CONFIDENCE,
         "left_out": {
             "diverged": list(selection.diverged),
-            "at_chance": list(selection.at_chance) if selection.exclude_chance else [],
+            "at_chance": list(selection.excluded),
             "degenerate": degenerate,
             "degenerate_networks": sorted(selection.degenerate),
             "failed": sorted(f"{layer} ({method})" for layer, method in snapshot.failed),
@@ -244,7 +245,7 @@ _TABLES: dict[str, Callable[[Selection], str]] = {
 TABLES = tuple(_TABLES)
 
 
-def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: bool = False) -> str:
+def csv_table(snapshot: Snapshot, table: str = "layers", exclude_chance: Exclusion = False) -> str:
     """Return one table of a study as CSV.
 
     `layers`: one line per measured layer and method with its network's columns, metrics and the embedding's quality.

@@ -10,7 +10,7 @@ from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
 from embcx_tui.analysis.report_method import differences, how_measured, machine_rows
-from embcx_tui.analysis.selection import Selection, select, start_spread
+from embcx_tui.analysis.selection import Exclusion, Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
 from embcx_tui.store.snapshot import Snapshot
@@ -24,7 +24,7 @@ _MOST_NAMED = 200
 
 
 def report(
-    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: bool = False
+    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: Exclusion = False
 ) -> str:
     """Return the page. `figures`: file names of images beside it, by figure; `tables`: names of CSV files beside it.
 
@@ -354,7 +354,7 @@ def _left_out(selection: Selection) -> list[str]:
     ]
     noted = [line for line in snapshot.log if isinstance(line.event, Noted) and line.level != "info"]
     warnings = dict.fromkeys(line.text for line in noted)
-    chance = "left out, as asked" if selection.exclude_chance else "included"
+    chance = selection.how_excluded if selection.exclude_chance else "included"
     lines = ["## What is left out or needs care", ""]
     for title, names in (
         (
@@ -386,8 +386,9 @@ def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
     return lines + ([f"Tables beside this page: {', '.join(tables)}.", ""] if tables else [])
 
 
-def _repeat(snapshot: Snapshot, exclude_chance: bool) -> list[str]:
-    switch = " --exclude-chance" if exclude_chance else ""
+def _repeat(snapshot: Snapshot, exclude_chance: Exclusion) -> list[str]:
+    flaw = "chance" if exclude_chance is True else exclude_chance
+    switch = f" --exclude-{flaw.replace(' ', '-')}" if flaw else ""
     several = "This study went on on another machine or with other software, all named above: none of them repeats it "
     mixed = [f"{several}bit for bit.", ""] if len(snapshot.machines) > 1 else []
     return [

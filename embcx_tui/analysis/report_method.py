@@ -106,7 +106,7 @@ def how_measured(selection: Selection) -> list[str]:
         "whose loss or weights are no longer finite has *diverged* and is not measured. A network is *at chance* where "
         "its test accuracy is within three standard errors of the share of the largest class: it *did not train* where "
         "its training accuracy is too, else it *does not generalise*; "
-        + ("it is left out here, as asked." if selection.exclude_chance else "it is included here."),
+        + (f"here {selection.how_excluded}." if selection.exclude_chance else "it is included here."),
         "",
         "Controls: *untrained*: the same networks with their initial weights; *shuffled*: trained on labels in random "
         "order; *held-out*: the trained networks again, measured on a sample of test inputs. "

@@ -11,20 +11,23 @@ from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.plan import Architecture, Network
 from embcx_tui.study.settings import SCORE_METHOD
 
+# Which networks at chance are left out: none, all, or those with one flaw.
+Exclusion = bool | Flaw
+
 
 @dataclass(frozen=True)
 class Selection:
     """A snapshot and the rule by which its networks enter means, tests and figures.
 
     Diverged networks never enter. Networks at chance (trained on true labels, yet no better on the test set than its
-    largest class) enter unless `exclude_chance`; `at_chance` names them either way. Both kinds are `left_out` of
-    figures too. Networks with a degenerate layer (`degenerate`) are drawn, and flagged, but count nowhere. A network
-    enters whole or not at all: its run's input (layer 0) does not enter its architecture's mean either, so that the
-    layers of a mean always belong to the same networks.
+    largest class) enter unless `exclude_chance` says otherwise; `at_chance` names them either way. Both kinds are
+    `left_out` of figures too. Networks with a degenerate layer (`degenerate`) are drawn, and flagged, but count
+    nowhere. A network enters whole or not at all: its run's input (layer 0) does not enter its architecture's mean
+    either, so that the layers of a mean always belong to the same networks.
     """
 
     snapshot: Snapshot
-    exclude_chance: bool
+    exclude_chance: Exclusion
     diverged: tuple[str, ...]
     degenerate: frozenset[str]
     at_chance: tuple[str, ...]
@@ -68,6 +71,20 @@ class Selection:
         return flaw_counts(self.snapshot.networks[name].flaw for name in self.at_chance)
 
     @property
+    def excluded(self) -> tuple[str, ...]:
+        """The networks at chance that are left out, as asked."""
+        return tuple(name for name in self.at_chance if name in self.left_out)
+
+    @property
+    def how_excluded(self) -> str:
+        """What becomes of the networks at chance, in words."""
+        if not self.exclude_chance:
+            return "included; --exclude-chance leaves them out"
+        if self.exclude_chance is True:
+            return "left out, as asked"
+        return f"those that {_PLURAL.get(self.exclude_chance, self.exclude_chance)} left out, as asked"
+
+    @property
     def words(self) -> str:
         """Which networks are left out or at chance, in one line; empty where there are none."""
         parts = []
@@ -76,8 +93,7 @@ class Selection:
         if self.degenerate:
             parts.append(f"{_networks(len(self.degenerate))} with a degenerate layer (in no mean)")
         if self.at_chance:
-            how = "left out, as asked" if self.exclude_chance else "included; --exclude-chance leaves them out"
-            parts.append(f"{_networks(len(self.at_chance))} at chance: {self.flaw_words} ({how})")
+            parts.append(f"{_networks(len(self.at_chance))} at chance: {self.flaw_words} ({self.how_excluded})")
         elif self.exclude_chance:
             parts.append("no network at chance to leave out")
         return "; ".join(parts)
@@ -103,7 +119,7 @@ def _networks(count: int) -> str:
     return f"{count} network{'s' * (count != 1)}"
 
 
-def select(snapshot: Snapshot, exclude_chance: bool = False) -> Selection:
+def select(snapshot: Snapshot, exclude_chance: Exclusion = False) -> Selection:
     """Return the selection of a snapshot; the one switch is whether networks at chance are left out."""
     diverged = tuple(network.id for network in snapshot.plan.networks if network.id in snapshot.diverged)
     degenerate = frozenset(
@@ -112,7 +128,8 @@ def select(snapshot: Snapshot, exclude_chance: bool = False) -> Selection:
         if network.id not in snapshot.diverged and degenerate_layers(snapshot, network)
     )
     at_chance = tuple(name for name, state in snapshot.networks.items() if state.at_chance and name not in diverged)
-    left_out = frozenset(diverged) | (frozenset(at_chance) if exclude_chance else frozenset())
+    excluded = (name for name in at_chance if exclude_chance in (True, snapshot.networks[name].flaw))
+    left_out = frozenset(diverged) | frozenset(excluded)
     return Selection(snapshot, exclude_chance, diverged, degenerate, at_chance, left_out)
 
 

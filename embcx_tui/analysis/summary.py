@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from embcx_tui.analysis.selection import Selection, degenerate_layers, select
+from embcx_tui.analysis.selection import Exclusion, Selection, degenerate_layers, select
 from embcx_tui.analysis.statistics import t_interval
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Architecture, Network
@@ -54,7 +54,7 @@ class LayerSummary:
         return t_interval(self.kl_mean, self.kl_sd, self.n)
 
 
-def summarise(snapshot: Snapshot, exclude_chance: bool = False) -> tuple[LayerSummary, ...]:
+def summarise(snapshot: Snapshot, exclude_chance: Exclusion = False) -> tuple[LayerSummary, ...]:
     """Return a summary of every layer of every architecture that has a measurement, in the plan's order."""
     return summarise_selection(select(snapshot, exclude_chance))
 

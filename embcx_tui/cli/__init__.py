@@ -26,23 +26,27 @@ from embcx_tui.study.text import safe_text
 OK, FAILED, BAD_REQUEST, PARTLY, STOPPED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
 
 
-# Module and short help of each command, so that --help imports none of them; a command without help is not listed.
+# Module, short help and an example of each command, so that --help imports none; one without help is not listed.
 _COMMANDS = {
-    "open": ("run", "Open the application on one study (reattach)."),
-    "presets": ("run", "The ready-made studies."),
-    "run": ("run", "Run a study: a preset's name or a TOML file."),
-    "resume": ("run", "Go on with a study that was stopped or lost."),
-    "list": ("studies", "Studies with their state."),
-    "show": ("studies", "The measurements of a study."),
-    "logs": ("studies", "The log of a study."),
-    "stop": ("studies", "Stop a study after its epoch; nothing is lost."),
-    "delete": ("studies", "Delete a study with all its files."),
-    "export": ("figures", "Draw a study's figures as PNG, SVG or PDF."),
-    "draw": ("figures", ""),  # for the application
-    "report": ("figures", "Write a study as one Markdown page with figures and tables."),
-    "data": ("data", "Datasets: what is there, fetch, check."),
-    "doctor": ("doctor", "What this machine has, and what is missing."),
-    "bench": ("bench", "How fast this machine is, beside the best of the libraries."),
+    "open": ("run", "Open the application on one study (reattach).", "open last"),
+    "presets": ("run", "The ready-made studies.", "presets --json"),
+    "run": ("run", "Run a study: a preset's name or a TOML file.", "run fig2 --set networks.runs=2 --detach"),
+    "resume": ("run", "Go on with a study that was stopped or lost.", "resume last"),
+    "list": ("studies", "Studies with their state.", "list --json"),
+    "show": ("show", "The measurements of a study.", "show last --table summary > summary.csv"),
+    "logs": ("studies", "The log of a study.", "logs last --follow"),
+    "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
+    "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),
+    "export": ("figures", "Draw a study's figures as PNG, SVG or PDF.", "export last --figure fig2 --format pdf"),
+    "draw": ("figures", "", "draw"),  # for the application
+    "report": (
+        "figures",
+        "Write a study as one Markdown page with figures and tables.",
+        "report last --out report",
+    ),
+    "data": ("data", "Datasets: what is there, fetch, check.", "data fetch mnist"),
+    "doctor": ("doctor", "What this machine has, and what is missing.", "doctor"),
+    "bench": ("bench", "How fast this machine is, beside the best of the libraries.", "bench embed --json"),
 }
 # Wide enough that no table wraps where its text goes to a file or a pipe.
 _UNLIMITED_WIDTH = 100_000
@@ -52,7 +56,7 @@ class LazyGroup(click.Group):
     """A group whose commands live in modules of this package, imported when they are named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, (_, summary) in _COMMANDS.items() if summary]
+        return [name for name, (_, summary, _) in _COMMANDS.items() if summary]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
@@ -61,6 +65,7 @@ class LazyGroup(click.Group):
 
         command = getattr(import_module(f"embcx_tui.cli.{_COMMANDS[cmd_name][0]}"), f"{cmd_name}_command")
         assert isinstance(command, click.Command)
+        command.epilog = f"Example: embcx-tui {_COMMANDS[cmd_name][2]}"
         return command
 
     def resolve_command(
@@ -98,6 +103,18 @@ def cli(ctx: click.Context) -> None:
         ctx.invoke(command, study=None)
 
 
+def studies_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete STUDY for the shell: `last`, and the ids and names of studies."""
+    from embcx_tui.store.library import LATEST, list_studies, read_settings
+
+    found = [LATEST]
+    for paths in list_studies():
+        found.append(paths.id)
+        with suppress(EmbcxError):
+            found.append(read_settings(paths).name)
+    return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
+
+
 def say_error(text: str) -> None:
     with suppress(OSError):  # nobody listens; the exit code says it too
         click.echo(f"embcx-tui: {text}", err=True)
@@ -110,6 +127,9 @@ def echo_path(path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run a command and end the process; every error is one line on standard error."""
+    if sys.platform == "win32":
+        say_error("embcx-tui runs on Linux and macOS; on Windows use it inside WSL")
+        sys.exit(BAD_REQUEST)
     os.umask(0o077)
     _settle_surroundings()
     try:
@@ -128,8 +148,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = BAD_REQUEST
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except BrokenPipeError:
-        code = OK  # the reader (`| head`) has what it wanted
+    except (BrokenPipeError, SystemExit):
+        code = OK  # the reader (`| head`) has what it wanted; click ends with SystemExit for this alone
     except Exception as error:
         code = _say_exception(error)
     _drop_unwritten()

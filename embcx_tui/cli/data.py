@@ -21,7 +21,7 @@ def data_command() -> None:
     """Datasets in $EMBCX_DATA_DIR (torchvision's layout): list, fetch, check."""
 
 
-@data_command.command("list")
+@data_command.command("list", epilog="Example: embcx-tui data list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_command(as_json: bool) -> None:
     """List the datasets and which of their files are missing."""
@@ -63,7 +63,7 @@ def _some_files(files: list[str]) -> str:
     return ", ".join(files) if len(files) <= 2 else f"{len(files)} files of {files[0].rpartition('/')[0]}"
 
 
-@data_command.command("fetch")
+@data_command.command("fetch", epilog="Example: embcx-tui data fetch mnist")
 @click.argument("name")
 @click.option("--offline", is_flag=True, help="Only say what is missing, where it belongs and where it comes from.")
 @click.pass_context
@@ -106,7 +106,7 @@ def _say_missing(facts: DatasetFacts) -> int:
     return PARTLY
 
 
-@data_command.command("check")
+@data_command.command("check", epilog="Example: embcx-tui data check mnist")
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context

@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from embcx_tui.analysis.report import report
-from embcx_tui.analysis.selection import select
-from embcx_tui.cli import echo_path
-from embcx_tui.cli.studies import EXCLUDE_CHANCE, say_damage
+from embcx_tui.analysis.selection import Exclusion, select
+from embcx_tui.cli import echo_path, studies_like
+from embcx_tui.cli.show import exclude_options
+from embcx_tui.cli.studies import say_damage
 from embcx_tui.figures.export import (
     DEFAULT_DPI,
     FORMATS,
@@ -59,7 +60,7 @@ DPI = click.option(
 
 
 @click.command("export")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option(
     "--figure", "name", default="all", metavar="NAME", show_default=True, help="One figure, or all there are."
 )
@@ -69,7 +70,7 @@ DPI = click.option(
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
 @click.option("--list", "listing", is_flag=True, help="Print the names of the figures of this study and end.")
 @OVERWRITE
-@EXCLUDE_CHANCE
+@exclude_options
 @click.pass_context
 def export_command(
     ctx: click.Context,
@@ -81,7 +82,7 @@ def export_command(
     out: Path | None,
     listing: bool,
     overwrite: bool,
-    exclude_chance: bool,
+    exclude_chance: Exclusion,
 ) -> None:
     """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
     paths = find_study(study)
@@ -155,7 +156,7 @@ class Pair(click.ParamType[tuple[int, int]]):
 @SIZE
 @click.option("--study", help="Draw --figure of this study instead of the figure on standard input.")
 @click.option("--figure")
-@EXCLUDE_CHANCE
+@exclude_options
 def draw_command(
     name: str | None,
     out: Path | None,
@@ -167,7 +168,7 @@ def draw_command(
     size: str,
     study: str | None,
     figure: str | None,
-    exclude_chance: bool,
+    exclude_chance: Exclusion,
 ) -> None:
     """Draw a figure for the application: to a file, whose path is printed, or as a preview for its terminal.
 
@@ -186,7 +187,7 @@ def draw_command(
         raise click.UsageError("give NAME and --out, or --room")
 
 
-def _requested_figure(study: str | None, name: str | None, exclude_chance: bool) -> Figure:
+def _requested_figure(study: str | None, name: str | None, exclude_chance: Exclusion) -> Figure:
     if study is None or name is None:
         return figure_of(sys.stdin.read())
     paths = find_study(study)
@@ -196,12 +197,12 @@ def _requested_figure(study: str | None, name: str | None, exclude_chance: bool)
     return figures[name]()
 
 
-def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool) -> dict[str, FigureBuilder]:
+def figures_of(paths: StudyPaths, snapshot: Snapshot, exclude_chance: Exclusion) -> dict[str, FigureBuilder]:
     """Return the figures that a study has data for, which read its array files when they are built."""
     return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
 
 
-def say_left_out(snapshot: Snapshot, exclude_chance: bool) -> None:
+def say_left_out(snapshot: Snapshot, exclude_chance: Exclusion) -> None:
     """Say on standard error which networks diverged or are at chance, and whether they were left out."""
     words = select(snapshot, exclude_chance).words
     if words:
@@ -225,12 +226,14 @@ def _sixel(png: bytes, columns: int, rows: int, cell: tuple[int, int]) -> str:
 
 
 @click.command("report")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's exports/report.")
 @OVERWRITE
-@EXCLUDE_CHANCE
+@exclude_options
 @click.pass_context
-def report_command(ctx: click.Context, study: str, out: Path | None, overwrite: bool, exclude_chance: bool) -> None:
+def report_command(
+    ctx: click.Context, study: str, out: Path | None, overwrite: bool, exclude_chance: Exclusion
+) -> None:
     """Write a report of STUDY, one Markdown page with figures and tables beside it, and print its path.
 
     It has every figure except the embeddings of single networks, which `export` draws.

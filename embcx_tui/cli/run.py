@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
@@ -16,7 +17,7 @@ from rich.text import Text
 from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import long_duration, missing_numbers, missing_pictures
 from embcx_tui.analysis.summary import summarise
-from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error
+from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error, studies_like
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
@@ -66,8 +67,14 @@ def presets_command(as_json: bool) -> None:
     print_table((), ((preset.name, preset.about) for preset in presets), left=(0, 1))
 
 
+def _presets_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the STUDY of `run` for the shell: a preset, or a file."""
+    found = [CompletionItem(name) for name in preset_names() if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 @click.command("run")
-@click.argument("study")
+@click.argument("study", shell_complete=_presets_like)
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a key of the study file; repeatable."
 )
@@ -87,7 +94,7 @@ def run_command(
 
 
 @click.command("resume")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
 @click.pass_context
@@ -110,7 +117,7 @@ def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_js
         ctx.exit(OK)
     code = _follow(paths, quiet=as_json)
     if as_json:
-        from embcx_tui.cli.studies import print_measurements
+        from embcx_tui.cli.show import print_measurements
 
         print_measurements(read_study(paths))
     ctx.exit(code)
@@ -202,7 +209,7 @@ def _verdict(snapshot: Snapshot, console: Console) -> int:
 
 
 @click.command("open")
-@click.argument("study")
+@click.argument("study", shell_complete=studies_like)
 @click.pass_context
 def open_command(ctx: click.Context, study: str | None) -> NoReturn:
     """Open the application on STUDY: live while it runs, its layers otherwise."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.analysis.selection import Selection, flaw_counts, select
+from embcx_tui.analysis.selection import Exclusion, Selection, flaw_counts, select
 from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -101,14 +101,16 @@ def measure_note(
 
 
 def chance_words(selection: Selection, networks: Sequence[Network]) -> list[str]:
-    """Return a sentence on the networks at chance among these, as a list of one or none."""
-    flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in selection.at_chance]
-    if not flaws:
-        return []
-    kinds = flaw_counts(flaws)
-    if selection.exclude_chance:
-        return [f"without {len(flaws)} of {len(networks)} networks at chance ({kinds})"]
-    return [f"at chance, included: {len(flaws)} of {len(networks)} networks ({kinds})"]
+    """Return sentences on the networks at chance among these: those left out, and those included."""
+    parts = []
+    for begin, end, chosen in (
+        ("without", " at chance", selection.excluded),
+        ("at chance, included:", "", set(selection.at_chance) - set(selection.excluded)),
+    ):
+        flaws = [selection.snapshot.networks[one.id].flaw for one in networks if one.id in chosen]
+        if flaws:
+            parts.append(f"{begin} {len(flaws)} of {len(networks)} networks{end} ({flaw_counts(flaws)})")
+    return parts
 
 
 def how_words(
@@ -140,7 +142,7 @@ def layer_bars(
     method: str = SCORE_METHOD,
     highlight: int | None = None,
     chosen_layer: int | None = None,
-    exclude_chance: bool = False,
+    exclude_chance: Exclusion = False,
 ) -> Bars:
     """Return the complexity of the input and every hidden layer of one architecture, one value per run.
 
@@ -166,7 +168,7 @@ def activation_bars(
     depth: int,
     control: str | None = None,
     *,
-    exclude_chance: bool = False,
+    exclude_chance: Exclusion = False,
 ) -> Bars:
     """Return the complexity of all layers for every activation side by side, as in the paper's figures 2 and 4."""
     selection = select(snapshot, exclude_chance)

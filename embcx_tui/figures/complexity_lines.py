@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.figures import builders, ticks
 from embcx_tui.figures.model import BarGroup, Lines, Panels
 from embcx_tui.store.snapshot import Snapshot
@@ -12,7 +12,7 @@ from embcx_tui.study.naming import hidden_layers, title_of
 from embcx_tui.study.plan import Network
 
 
-def depth_lines(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Lines:
+def depth_lines(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exclusion = False) -> Lines:
     """Return the complexity along the layers of all networks of a depth: a line per activation and control."""
     selection = select(snapshot, exclude_chance)
     groups, networks = _groups(selection, dataset, depth)
@@ -20,7 +20,7 @@ def depth_lines(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bo
     return Lines(title_of(dataset, hidden_layers(depth)), builders.COMPLEXITY, groups, "layer", note=note)
 
 
-def dataset_lines(snapshot: Snapshot, dataset: str, exclude_chance: bool = False) -> Panels:
+def dataset_lines(snapshot: Snapshot, dataset: str, exclude_chance: Exclusion = False) -> Panels:
     """Return `depth_lines` of every depth of a dataset, which all have one y axis."""
     selection = select(snapshot, exclude_chance)
     every: list[Network] = []

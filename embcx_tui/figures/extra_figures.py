@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.analysis.correlation import Relation, points, relations
 from embcx_tui.analysis.formatting import signed
-from embcx_tui.analysis.selection import Selection, earlier, select
+from embcx_tui.analysis.selection import Exclusion, Selection, earlier, select
 from embcx_tui.analysis.summary import quality_means
 from embcx_tui.figures import builders
 from embcx_tui.figures.builders import missing, missing_words
@@ -24,7 +24,7 @@ _CONTROL_COLOURS = {control: 5 + 2 * index for index, control in enumerate((*CON
 _QUALITY_NAMES = {"knn_2d": "k-NN accuracy in 2-D"}
 
 
-def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False) -> Dots:
+def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: Exclusion = False) -> Dots:
     """Return the last hidden layer's complexity against test accuracy, one dot per trained network of `dataset`."""
     selection = select(snapshot, exclude_chance)
     found = points(selection, dataset)
@@ -48,7 +48,7 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: bool = False
     networks = [n for n in snapshot.plan.networks if n.dataset == dataset and n.control is None]
     parts = [relation_note(one)] if one else []
     parts += ["CI: bootstrap of architectures and runs"] if one and one.rho_low is not None else []
-    asked_out = sum(one.id in selection.at_chance for one in networks) if selection.exclude_chance else 0
+    asked_out = sum(one.id in selection.excluded for one in networks)
     without = len(networks) - asked_out - len(found)
     parts += [f"{without} of {len(networks)} networks without a sound score"] if without else []
     parts += builders.chance_words(selection, networks)
@@ -69,7 +69,7 @@ def relation_note(one: Relation) -> str:
     return f"Spearman's ρ = {signed(one.rho)}; {interval} ({counts}{within})"
 
 
-def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
+def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exclusion = False) -> Panels:
     """Return complexity over layers, trained networks against controls: a line per run, a panel per activation."""
     selection = select(snapshot, exclude_chance)
     controls = snapshot.plan.settings.controls
@@ -107,7 +107,7 @@ def has_epochs(snapshot: Snapshot, dataset: str, depth: int) -> bool:
     return any(earlier(snapshot, one) for one in builders.networks_at(snapshot, dataset, depth))
 
 
-def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: bool = False) -> Panels:
+def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exclusion = False) -> Panels:
     """Return complexity over layer × epoch, the mean over runs: one panel per activation, all with one scale.
 
     Epoch 0 is the untrained control where that was measured (the same weights), the last epoch the final score. The
@@ -219,7 +219,7 @@ def has_methods(snapshot: Snapshot, dataset: str, depth: int, activation: str) -
 
 
 def method_tables(
-    snapshot: Snapshot, dataset: str, depth: int, activation: str, exclude_chance: bool = False
+    snapshot: Snapshot, dataset: str, depth: int, activation: str, exclude_chance: Exclusion = False
 ) -> Panels:
     """Return the quality of the embeddings as tables, methods × layers, mean over runs: a panel per measure."""
     selection = select(snapshot, exclude_chance)

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from embcx_tui.analysis.correlation import points
-from embcx_tui.analysis.selection import select
+from embcx_tui.analysis.selection import Exclusion, select
 from embcx_tui.figures import builders, complexity_lines, extra_figures, paper_figures
 from embcx_tui.figures.model import FigureBuilder, Panels
 from embcx_tui.store.snapshot import Quantity, Snapshot
@@ -34,7 +34,9 @@ class _CachedLabels:
         return self._labels[sealed.sha256]
 
 
-def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool = False) -> dict[str, FigureBuilder]:
+def study_figures(
+    snapshot: Snapshot, load: builders.Load, exclude_chance: Exclusion = False
+) -> dict[str, FigureBuilder]:
     """Return the figures that this study has data for now, by name; each is built when it is called.
 
     First the paper's, `fig1` … `fig8`, with `-DATASET` after it where the dataset is not the paper's. Then for each
@@ -75,7 +77,7 @@ def study_figures(snapshot: Snapshot, load: builders.Load, exclude_chance: bool 
 
 
 def _depth_figures(
-    snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: bool
+    snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: Exclusion
 ) -> dict[str, FigureBuilder]:
     figures: dict[str, FigureBuilder] = {}
     settings = snapshot.plan.settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from embcx_tui.analysis.selection import Selection, select
+from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.figures import builders
 from embcx_tui.figures.builders import missing, missing_words
 from embcx_tui.figures.model import Bars, Figure, Panels
@@ -91,7 +91,9 @@ def _networks(selection: Selection, figure: PaperFigure, dataset: str) -> list[N
     ]
 
 
-def build(snapshot: Snapshot, figure: PaperFigure, dataset: str, load: builders.Load, exclude_chance: bool) -> Figure:
+def build(
+    snapshot: Snapshot, figure: PaperFigure, dataset: str, load: builders.Load, exclude_chance: Exclusion
+) -> Figure:
     """Return `figure` with the data of `dataset`; its note says what differs from the paper."""
     selection = select(snapshot, exclude_chance)
     return _BUILDERS[figure.number](selection, figure, dataset, load)

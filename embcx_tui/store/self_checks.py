@@ -10,6 +10,7 @@ from typing import Any
 
 from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import home
+from embcx_tui.store.plain_files import read_plain
 
 # Counted up when the checks change: what passed earlier ones is checked again.
 _VERSION = 1
@@ -43,9 +44,7 @@ def _file() -> Path:
 def _read() -> dict[str, Any]:
     """Return the entries by host; nothing where the file is missing, damaged or of another version."""
     try:
-        if _file().stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(_file().read_bytes())
+        content = json.loads(read_plain(_file(), _MAX_BYTES, follow=True))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict) or content.get("version") != _VERSION:

@@ -6,10 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from embcx_tui.store import lock
 from embcx_tui.store.contradictions import contradiction
@@ -21,6 +18,10 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
 from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
+
+if TYPE_CHECKING:  # 0.1 s to import, which a list of studies does not wait for
+    import numpy as np
+    from numpy.typing import NDArray
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
@@ -53,6 +54,8 @@ class History:
 
     def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
         """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
+        import numpy as np
+
         index = self.index[network]
         values = np.full(self.last, np.nan)
         for epoch, event in self.epochs.items():

@@ -70,7 +70,7 @@ class StudyCreated(Event):
 class WorkerStarted(Event):
     """A worker took the lock. `boot_id` and `start` distinguish its pid from a reused one.
 
-    `start` is when its process began, on a clock that nobody sets (store.lock.process_start); earlier workers have
+    `start` is when its process began, on a clock that nobody sets (store.processes.process_start); earlier workers have
     `start_time` alone, which moves with the clock. `damaged` is the number of damaged lines that the worker found: it
     computes again what they held.
     """

@@ -55,7 +55,7 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
     _describe(journal, device)
     with (
         one_blas_thread(),
-        telemetry(journal.paths.telemetry, device.index),
+        telemetry(journal.paths.telemetry, device.index if device.type == "cuda" else None),
         BackgroundQueue(worthwhile(device), device) as background,
     ):
 

@@ -6,16 +6,22 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from embcx_tui.cli import main
+from embcx_tui.cli import cli, main
+from embcx_tui.store.library import create_study
+from embcx_tui.study.settings import validate
 
 SMALL = """
 name = "small"
@@ -252,3 +258,40 @@ def test_real_mnist_is_checked_and_a_flipped_byte_is_found(mnist: Path, tmp_path
     bad = embcx("data", "check", "mnist", EMBCX_DATA_DIR=str(tmp_path / "data"))
     assert bad.returncode == 3
     assert "wrong checksum" in bad.stdout
+
+
+def test_every_help_has_an_example_of_its_own_command() -> None:
+    for name in cli.list_commands(click.Context(cli)):
+        done = CliRunner().invoke(cli, [name, "--help"])
+        (example,) = re.findall(r"Example: embcx-tui (.*)", done.output)
+        words = shlex.split(example.partition(">")[0])
+        assert words[0] == name
+        # What it shows is understood: its options are the command's.
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        command.make_parser(click.Context(command)).parse_args(words[1:])
+    for name in ("list", "fetch", "check"):
+        assert f"Example: embcx-tui data {name}" in CliRunner().invoke(cli, ["data", name, "--help"]).output
+
+
+def completed(words: str, home: Path) -> list[str]:
+    """Return what a shell would offer for the last of `words`."""
+    environment = {
+        **os.environ,
+        "EMBCX_HOME": str(home),
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+        "_EMBCX_TUI_COMPLETE": "bash_complete",
+    }
+    command = [sys.executable, "-m", "embcx_tui"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+def test_the_shell_completes_commands_presets_and_studies(home: Path) -> None:
+    paths = create_study(validate({"name": "mine alone"}))
+    assert completed("embcx-tui re", home) == ["resume", "report"]
+    assert completed("embcx-tui run fig", home) == [f"fig{number}" for number in range(1, 9)]
+    assert completed("embcx-tui show la", home) == ["last"]
+    assert completed("embcx-tui show mi", home) == ["mine alone"]
+    assert completed(f"embcx-tui resume {paths.id[:6]}", home) == [paths.id]

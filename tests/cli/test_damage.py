@@ -14,11 +14,12 @@ from click.testing import CliRunner, Result
 
 from embcx_tui.cli import PARTLY, cli
 from embcx_tui.store.journal import checksum, open_line
-from embcx_tui.store.library import list_studies
+from embcx_tui.store.library import create_study, list_studies
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.events import LineDamaged
+from embcx_tui.study.settings import load_preset
 from tests.fuzz_studies import SOURCE, Fuzz, sealed
 from tests.worker.test_worker import run_to_the_end
 
@@ -200,6 +201,17 @@ def test_an_edited_study_file_is_said(home: Path) -> None:
     snapshot = read_study(paths)
     assert "networks" in snapshot.damage and not snapshot.histories
     assert call("list").exit_code == PARTLY
+
+
+def test_an_edit_that_contradicts_nothing_is_said_too() -> None:
+    paths = create_study(load_preset("demo").settings)
+    text = paths.study_file.read_text(encoding="utf-8")
+    assert call("list").exit_code == 0
+    paths.study_file.write_text(text.replace("momentum = 0.9", "momentum = 0.8"), encoding="utf-8")
+    assert "study.toml is not the one" in read_study(paths).damage
+    assert call("list").exit_code == PARTLY
+    paths.study_file.write_text(text, encoding="utf-8")
+    assert call("list").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_show_says_what_is_left_out_and_counts_accordingly(study: SmallStudy) ->
     assert not kept["statistics"]["exclude_chance"] and without["statistics"]["exclude_chance"]
     assert [one["id"] for one in without["networks"] if one["left_out"]] == ["mnist-d5-logsig-r2", "mnist-d5-relu-r1"]
     assert len(kept["networks"]) == len(without["networks"]) == 12
+    # The one at chance has learnt its training inputs.
+    for more, n, left_out in (
+        ("--exclude-does-not-generalise", {2}, ["mnist-d5-relu-r1"]),
+        ("--exclude-did-not-train", {3}, []),
+    ):
+        document = json.loads(embcx("show", "last", "--json", more).stdout)
+        assert n == {one["n"] for one in document["summary"] if one["activation"] == "relu" and one["control"] is None}
+        assert document["statistics"]["left_out"]["at_chance"] == left_out
+        assert document["statistics"]["excluded_flaw"] == more.removeprefix("--exclude-").replace("-", " ")
+    assert kept["statistics"]["excluded_flaw"] is without["statistics"]["excluded_flaw"] is None
     text = embcx("show", "last", "--exclude-chance").stdout
     assert "1 network at chance: 1 does not generalise (left out, as asked)" in text and "does it fall" in text
     assert (

@@ -12,6 +12,7 @@ from embcx_tui.cli import cli
 from embcx_tui.cli.run import requested_settings
 from embcx_tui.store import written_files
 from embcx_tui.store.machine_records import stored_calibration
+from embcx_tui.store.self_checks import has_passed
 from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.tui.preferences import Preferences, Remembered, read_preferences, read_remembered
 from tests import small_study
@@ -110,9 +111,9 @@ def test_exports_that_are_a_link_are_not_written_through(link: str, tmp_path: Pa
 
 def test_a_fifo_in_place_of_a_file_of_the_home_blocks_nothing(home: Path) -> None:
     home.mkdir()
-    for name in ("calibration.json", "preferences.toml", "state.toml", "study.toml"):
+    for name in ("calibration.json", "devices.json", "preferences.toml", "state.toml", "study.toml"):
         os.mkfifo(home / name)
-    assert stored_calibration("cpu") is None
+    assert stored_calibration("cpu") is None and not has_passed({})
     preferences, said = read_preferences()
     assert preferences == Preferences() and "not a plain file" in said[0]
     assert read_remembered() == Remembered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from embcx_tui.cli.studies import summary_text
+from embcx_tui.cli.show import summary_text
 from tests import small_study
 
 ACTIVATIONS = ("logsig", "relu")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from embcx_tui.worker import launch
 from tests.cli.test_commands import embcx, refused
 from tests.gpu.fake_driver import build, environment
 
@@ -75,3 +79,18 @@ def test_hidden_on_purpose_it_is_no_fault(old_driver: dict[str, str]) -> None:
 def test_without_gpus_an_installed_driver_is_no_fault(old_driver: dict[str, str]) -> None:
     _, device = device_of(**{**old_driver, "FAKE_GPUS": "0"})
     assert device["verdict"] == "note" and "no GPU that torch can use" in device["text"]
+
+
+def test_the_form_learns_it_from_a_process_of_its_own(old_driver: dict[str, str]) -> None:
+    code = "from embcx_tui.worker.launch import gpu_problem; print(gpu_problem())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | old_driver, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("2 × NVIDIA H100 80GB HBM3 is here") and "update the driver" in done.stdout
+
+
+def test_without_a_driver_the_form_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(launch, "_DRIVER_LIBRARIES", ("libno-such-driver.so.1",))
+    monkeypatch.setattr(launch, "ask", lambda *words: asked.append(words))
+    assert launch.gpu_problem() == "" and asked == []

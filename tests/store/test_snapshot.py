@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from embcx_tui.analysis.formatting import missing_numbers, missing_pictures
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.study.events import (
     AnyEvent,
@@ -138,3 +139,25 @@ def test_a_layer_that_is_measured_after_all_is_no_longer_failed() -> None:
     snapshot = fold(EMPTY, [failed, measured(f"{RELU}-l1", RELU, 1)])
     assert not snapshot.failed
     assert (f"{RELU}-l1", "tsne") in snapshot.measured
+
+
+def test_a_method_that_fails_costs_a_picture_and_no_number() -> None:
+    wanted = {"data": {"datasets": ["digits"]}, "networks": GRID, "measure": {"methods": ["tsne", "isomap"]}}
+    empty = Snapshot("0123456789", make_plan(validate(wanted)))
+    layers = ("digits-r0-input", f"{RELU}-l1", f"{RELU}-l2")
+    trained = NetworkTrained(network=RELU, epochs=3, train_accuracy=1.0, test_accuracy=1.0, file=FILE)
+    scores = [measured(layer, RELU if number else None, number) for number, layer in enumerate(layers)]
+    lost = [
+        LayerFailed(
+            layer_id=layer, network=RELU if number else None, layer=number, method="isomap", reason="in 4 parts"
+        )
+        for number, layer in enumerate(layers)
+    ]
+    assert fold(empty, [trained, *scores, *lost[:2]]).networks[RELU].status == "trained", "one picture is to come"
+    snapshot = fold(empty, [trained, *scores, *lost])
+    assert snapshot.networks[RELU].status == "measured" and snapshot.partly_failed
+    assert missing_numbers(snapshot) == () and missing_pictures(snapshot) == ("Isomap failed on 3 layers",)
+    assert "no picture by Isomap: in 4 parts" in snapshot.log[-1].text and snapshot.log[-1].level == "warning"
+    unscored = fold(snapshot, [lost[1].model_copy(update={"method": "tsne"})])
+    assert unscored.networks[RELU].status == "failed"
+    assert missing_numbers(unscored) == ("1 layer could not be measured",)

@@ -247,3 +247,14 @@ async def test_diverged_networks_and_those_at_chance_are_counted_in_the_list_and
         await sees(pilot, "✗ 1 network diverged, excluded from means")
         await sees(pilot, "≈ 2 networks at chance, in the means above")
         await sees(pilot, "! 1 layer could not be measured")
+
+
+async def test_a_folder_of_studies_that_may_not_be_entered_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied() -> None:
+        raise PermissionError(13, "Permission denied", "/root/studies")
+
+    monkeypatch.setattr("embcx_tui.tui.study_watcher.list_studies", denied)
+    async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "/root/studies: Permission denied" in notifications(pilot))
+        await pilot.press("c")
+        await sees(pilot, "start from")

@@ -287,7 +287,7 @@ def _key(lines: Lines, width: int, look: Look) -> str:
 def _runs_key(lines: Lines, width: int) -> str:
     """Return what the runs are drawn as and what stands behind a mean, in at most `width` cells."""
     runs = lines.runs
-    what = "dots" if runs <= MOST_RUNS_SHOWN else "bars: lowest to highest"
+    what = "dots" if runs <= MOST_RUNS_SHOWN else "range"
     texts = (f"± sd of {runs} runs ({what})", f"{runs} runs ({what})", f"{what}: runs", "")
     return next(text for text in texts if len(text) <= width) if runs > 1 else ""
 
