@@ -144,7 +144,7 @@ def _follow(paths: StudyPaths, *, quiet: bool) -> int:
         snapshot = _watch(reader, console, quiet)
     except KeyboardInterrupt:
         return interrupted(paths, console)
-    return _verdict(snapshot, console)
+    return verdict(snapshot, console)
 
 
 def _watch(reader: StudyReader, console: Console, quiet: bool) -> Snapshot:
@@ -189,7 +189,8 @@ def interrupted(paths: StudyPaths, console: Console) -> int:
     return INTERRUPTED
 
 
-def _verdict(snapshot: Snapshot, console: Console) -> int:
+def verdict(snapshot: Snapshot, console: Console) -> int:
+    """Say what became of a study that has ended, and return the exit code."""
     if snapshot.state == "complete":
         scores = len(summarise(snapshot))
         console.print(f"complete: {len(snapshot.measured)} embeddings, {scores} means; embcx-tui show {snapshot.id}")

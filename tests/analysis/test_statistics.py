@@ -26,7 +26,7 @@ from embcx_tui.analysis.statistics import (
 )
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.analysis.trend import Trend, control_differences, first_break, layer_differences, trends
-from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.store.snapshot import Snapshot, is_at_chance
 from tests import small_study
 from tests.small_study import complexity
 
@@ -280,6 +280,15 @@ def test_a_network_that_did_not_train_is_told_from_one_that_does_not_generalise(
     states = replace(snapshot, trained=trained).networks
     assert [states[name].flaw for name in names] == ["did not train", "does not generalise", "did not train"]
     assert states["mnist-d5-relu-r2"].flaw is None and not states["mnist-d5-relu-r2"].at_chance
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.1, 1_000), (0.1135, 10_000), (0.5, 104)])
+def test_a_network_is_at_chance_within_three_standard_errors_of_the_largest_class(share: float, n: int) -> None:
+    data = next(iter(small_study.write().snapshot.datasets.values())).model_copy(update={"chance": share, "n_test": n})
+    bound = share + 3 * math.sqrt(share * (1 - share) / n)
+    assert is_at_chance(bound - 1e-9, data) and not is_at_chance(bound + 1e-9, data)
+    assert is_at_chance(0.0, data) and not is_at_chance(None, data)
+    assert not is_at_chance(0.0, data.model_copy(update={"chance": None}))
 
 
 def test_networks_at_chance_enter_unless_asked_otherwise_and_are_named_either_way() -> None:

@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from embcx_tui.cli import INTERRUPTED, cli, run
+from embcx_tui.cli import INTERRUPTED, OK, PARTLY, cli, run
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import launch
+from tests.fake_studies import make_study, settings_of
 
 # Holds the lock as a worker does, and ends some time after it was asked to; says how often it was.
 SLOW = """
@@ -51,6 +52,22 @@ def test_ctrl_c_asks_once_and_waits() -> None:
         assert run.interrupted(paths, Console(stderr=True)) == INTERRUPTED
     ended = read_study(paths).ended
     assert ended and ended.reason == "asked 1 times"
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "words"),
+    [
+        ({}, OK, ""),
+        ({"diverged": ["digits-d3-relu-r1"]}, PARTLY, "numbers are missing: 1 network diverged"),
+        ({"broken": ["digits-d3-tanh-r0-l2"]}, PARTLY, "numbers are missing: 1 layer could not be measured"),
+    ],
+)
+def test_following_ends_with_what_became_of_the_study(
+    left: dict[str, list[str]], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make_study(settings_of(networks__runs=2, training__epochs=2), "complete", arrays=False, **left)  # type: ignore[arg-type]
+    assert run.verdict(read_study(study.paths), Console(quiet=True)) == code
+    assert words in capsys.readouterr().err
 
 
 def test_a_second_ctrl_c_leaves_it_to_stop_alone(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 
 from embcx_tui.figures.export import render
-from embcx_tui.figures.model import Panels
-from embcx_tui.figures.serialization import figure_of, figure_text
+from embcx_tui.figures.model import Panels, Scatter
+from embcx_tui.figures.serialization import figure_csv, figure_of, figure_text
 from embcx_tui.study.errors import RequestError
 from tests.figures import hostile
 from tests.figures.test_image import FIGURES
@@ -49,3 +51,15 @@ def test_what_is_no_figure_is_refused() -> None:
     for text in ("", "{", "[]", '{"is": "Path"}', '{"is": "Bar"}', '{"is": "Panels", "what": 1}', json.dumps(bad)):
         with pytest.raises(RequestError):
             figure_of(text)
+
+
+def test_points_in_a_csv_are_numbered_as_in_the_sample() -> None:
+    """`point` is a row of the sample's arrays, from 0; whatever is hidden, the others keep their numbers."""
+    points = np.array([[0.5, -1.0], [2.0, 3.0], [4.0, 5.0]], dtype=np.float32)
+    labels = np.array([1, 0, 1])
+    whole = Scatter("layer 1", points, labels, ("zero", "one"))
+    rows = list(csv.DictReader(io.StringIO(figure_csv(whole))))
+    assert [row["point"] for row in rows] == ["0", "1", "2"]
+    assert [(float(row["x"]), float(row["y"])) for row in rows] == [tuple(map(float, point)) for point in points]
+    part = replace(whole, shown=np.array([True, False, True]))
+    assert [row["point"] for row in csv.DictReader(io.StringIO(figure_csv(part)))] == ["0", "2"]

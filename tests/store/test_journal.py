@@ -147,3 +147,22 @@ def test_events_survive_json_and_numbers_that_are_not_finite_become_null() -> No
         cohort="c", epoch=1, loss=(0.1 + 0.2,), train_accuracy=(1 / 3,), test_accuracy=(1e-17,), seconds=0
     )
     assert decode(encode(exact)) == exact
+
+
+def test_a_line_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path)
+    synced: list[int] = []
+    sync = os.fsync
+
+    def fsync(fd: int) -> None:
+        sync(fd)
+        if os.fstat(fd).st_ino == path.stat().st_ino:
+            synced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for number in range(3):
+        writer.append(note(f"line {number}"))
+        # The whole file, and after the line was written.
+        assert synced[-1] == path.stat().st_size and len(synced) == number + 1
+    writer.close()

@@ -349,3 +349,18 @@ def test_damaged_data_is_refused_before_anything_is_made(
         launch.begin(validate({"data": {"datasets": ["mnist"]}}))
     assert "\n" not in str(caught.value)
     assert list_studies() == ()
+
+
+def test_what_a_worker_writes_is_for_its_user_alone() -> None:
+    before = os.umask(0)  # a worker has its own, whatever the shell's is
+    try:
+        paths = create_study(small(epochs=1))
+        snapshot = run_to_the_end(paths)
+    finally:
+        os.umask(before)
+    assert snapshot.state == "complete"
+    written = [path for path in paths.root.rglob("*") if path.is_file()]
+    assert {"journal.jsonl", "telemetry.jsonl", "worker.log"} <= {path.name for path in written} and len(written) > 20
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+    folders = [paths.root, *(path for path in paths.root.rglob("*") if path.is_dir())]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
