@@ -51,7 +51,8 @@ _GRADIENT_TOLERANCE = 5e-5
 # Rows of whole descents at most: on a CPU core one of 1,000 takes some 0.3 s.
 _DESCENT_ROWS = 1_000
 _DESCENT_LAYERS = 4
-_WIDEST, _LARGEST_BATCH = 512, 1_000
+# Above these the reference in float64 would take the CPU more than seconds.
+_WIDEST, _LARGEST_BATCH, _MOST_FEATURES = 512, 1_000, 10_000
 _CLASSES = tuple("0123456789")
 
 
@@ -133,12 +134,12 @@ def _checks(device: torch.device, sizes: Sizes) -> Iterator[_Check]:
         if n in points:
             yield _Check(f"iterations on {n:,} rows", partial(_iterations, device, n, perplexity), (DESCENTS,))
             yield _Check(f"score of {n:,} rows", partial(_score, device, n, perplexity), (DESCENTS,))
-    n = min(points[-1], _DESCENT_ROWS)
+    n = min(points[-1], _DESCENT_ROWS)  # the perplexity fits the study's samples, so perhaps not this many rows
     measurement = Measurement(perplexity=min(sizes.perplexity, n / 4), device=str(device))
     embedding = DESCENTS, AFFINITIES
     yield _Check("whole descents", partial(_descents, n, measurement), embedding)
     yield _Check("a layer alone and in company", partial(_company, n, measurement), embedding)
-    for features in sorted(set(sizes.features)):
+    for features in sorted({min(each, _MOST_FEATURES) for each in sizes.features}):
         gradients = partial(_gradients, device, features, sizes)
         yield _Check(f"gradients on {features:,} inputs", gradients, (ACTIVATIONS, GRAPHS))
     if device.type == "cuda" and gpu_path.is_fast(GRAPHS):
@@ -303,7 +304,7 @@ def _reference(
 
 def _graphs(device: torch.device, sizes: Sizes) -> tuple[bool, str]:
     """Compare an epoch and its test as captured graphs, twice, with the same calls one by one."""
-    features = min(sizes.features)
+    features = min(*sizes.features, _MOST_FEATURES)
     cohorts = [_cohort(device, features, sizes)[0] for _ in range(3)]
     for trainer in cohorts[0].trainers:
         assert isinstance(trainer, BatchedTrainer)

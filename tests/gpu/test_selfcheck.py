@@ -19,6 +19,7 @@ from embcx_tui.compute.training import trainer_gpu
 from embcx_tui.compute.tsne import affinities_gpu, descent_gpu, kernels_torch
 from embcx_tui.study.errors import RequestError
 from embcx_tui.worker import gpu
+from tests import small_study
 
 STAND_IN = torch.device("cpu", 0)
 SMALL = Sizes(points=(60,), perplexity=10.0, features=(20,), width=8, batch_size=10)
@@ -119,6 +120,16 @@ def test_a_device_without_memory_for_a_check_is_not_refused_for_it(
     outcomes = self_check(STAND_IN, SMALL)
     assert [outcome.name for outcome in outcomes if not outcome.was_made] == ["gradients on 20 inputs"]
     assert told == []
+
+
+def test_the_sizes_of_a_study_are_checked_where_its_device_computes_them() -> None:
+    study = small_study.write()
+    sizes = gpu._sizes(study.snapshot)
+    settings = study.snapshot.plan.settings
+    assert sizes == Sizes((120,), settings.measure.perplexity, (4,), settings.networks.width, 100)
+    sample = next(iter(study.snapshot.samples.values()))
+    large = {"of openTSNE": sample.model_copy(update={"points": 20_000})}
+    assert gpu._sizes(replace(study.snapshot, samples=large)).points == Sizes().points
 
 
 def test_what_has_passed_is_checked_again_in_other_circumstances_alone(
