@@ -170,7 +170,7 @@ async def test_what_no_figure_is_called_saves_nothing(study: FakeStudy, monkeypa
         assert not asked and "No figure matches" in text_of(pilot)
         for _ in "zebra":
             await pilot.press("backspace")
-        await sees(pilot, "training-digits ")
+        await sees(pilot, "lines-digits-3 ")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
