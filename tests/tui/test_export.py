@@ -52,14 +52,14 @@ async def test_e_saves_the_points_on_the_screen(study: FakeStudy, monkeypatch: p
         await sees_no(pilot, "Saved:")
 
 
-async def test_the_focused_bars_are_saved_as_svg(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_focused_chart_is_saved_as_svg(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('/somewhere/bars.svg')")
     async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
         await pilot.press("tab", "e")
         await sees(pilot, "Save a figure")
         await pilot.press("right", "enter")
         await sees(pilot, "Saved: /somewhere/bars.svg")
-        assert asked == [("complexity-digits-3-relu", "svg")]
+        assert asked == [("lines-digits-3", "svg")]
 
 
 async def test_an_error_is_one_line(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ async def test_what_no_figure_is_called_saves_nothing(study: FakeStudy, monkeypa
         assert not asked and "No figure matches" in text_of(pilot)
         for _ in "zebra":
             await pilot.press("backspace")
-        await sees(pilot, "training-digits ")
+        await sees(pilot, "lines-digits-3 ")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

@@ -38,13 +38,13 @@ async def test_without_a_study_it_says_what_to_press() -> None:
         await sees_no(pilot, "No study is open.")
 
 
-async def test_a_measured_study_shows_tree_bars_points_and_numbers() -> None:
+async def test_a_measured_study_shows_tree_lines_points_and_numbers() -> None:
     study = make_study(small())
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
         text = text_of(pilot)
         for words in ("digits", "3 layers", "tanh", "relu", "untrained"):
             assert words in text
-        assert "digits · 3 hidden layers · tanh" in text
+        assert "digits · 3 hidden layers" in text and "▸━ tanh" in text
         snapshot = read_study(study.paths)
         measured = snapshot.measured["digits-d3-tanh-r0-l3", "tsne"]
         assert measured.kl is not None and f"{measured.kl:.4f}" in text
@@ -69,27 +69,27 @@ async def test_left_and_right_flip_through_the_layers_and_stop_at_the_ends() -> 
 async def test_down_walks_the_tree_and_keeps_the_layer() -> None:
     async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("left", "down")
-        await sees(pilot, "digits · 3 hidden layers · relu", "Layer 2 of 3 · relu, run 0")
+        await sees(pilot, "▸━ relu", "Layer 2 of 3 · relu, run 0")
         # The same from another panel: arrows always walk the tree.
         await pilot.press("tab", "up")
-        await sees(pilot, "digits · 3 hidden layers · tanh", "Layer 2 of 3 · tanh, run 0")
+        await sees(pilot, "▸━ tanh", "Layer 2 of 3 · tanh, run 0")
 
 
 async def test_brackets_go_from_network_to_network_and_into_the_untrained_ones() -> None:
     async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("right_square_bracket")
-        await sees(pilot, "● run 0", "tanh, run 0")
+        await sees(pilot, "tanh, run 0")
         await pilot.press("right_square_bracket")
         await sees(pilot, "Layer 3 of 3 · tanh, run 1")
         await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
-        await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0", "3 hidden layers · tanh · untrained")
+        await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0", "▸╌ tanh")
         await pilot.press("left_square_bracket")
         await sees(pilot, "Layer 3 of 3 · relu, run 1")
 
 
 async def test_a_depth_shows_its_activations_side_by_side() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
-        await pilot.press("up")
+        await pilot.press("b", "up")
         text = await sees(pilot, "digits · 3 hidden layers  ")
         below = text.splitlines()[8:16]
         assert any("tanh" in line and "relu" in line for line in below)
@@ -113,11 +113,11 @@ async def test_z_gives_a_figure_the_whole_screen_and_back() -> None:
     async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("z")
         text = await sees_no(pilot, "converged")
-        assert "Layer 3 of 3" in text and "untrained" not in text
+        assert "Layer 3 of 3" in text and "▾ digits" not in text
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
         await pilot.press("tab")
-        await sees(pilot, "digits · 3 hidden layers · tanh", "one translucent bar per run (2)")
+        await sees(pilot, "digits · 3 hidden layers", "± sd of 2 runs (dots)")
         await pilot.press("escape")
         await sees(pilot, "converged", "untrained")
 
@@ -132,9 +132,9 @@ async def test_selection_survives_new_results() -> None:
     study = make_study(small(), "running", epochs=6, measured=3)
     async with opened(study, "layers", expect="digits") as pilot:
         await pilot.press("down", "left", "left")
-        await sees(pilot, "digits · 3 hidden layers · relu", "Layer 1 of 3", "not measured yet")
+        await sees(pilot, "digits · 3 hidden layers", "Layer 1 of 3", "not measured yet")
         study.append(*[e for e in study.events(epochs=6) if e.kind == "measured"])
-        await sees(pilot, "digits · 3 hidden layers · relu", "Layer 1 of 3 · relu, run 0")
+        await sees(pilot, "▸━ relu", "Layer 1 of 3 · relu, run 0")
 
 
 async def test_a_diverged_network_and_a_failed_layer_say_what_happened() -> None:

@@ -134,3 +134,14 @@ async def test_before_the_first_layer_there_is_no_table_to_copy() -> None:
     async with opened(None, "layers", expect="No study is open.") as pilot:
         await pilot.press("b", "b", "Y", "y", "o")
         assert pilot.app.clipboard == ""
+
+
+async def test_the_order_stays_with_its_column_when_another_table_has_it_elsewhere() -> None:
+    async with opened(make_study(small(networks__depths=[2, 3])), "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("b", "b", "tab", "o")
+        await sees(pilot, "▴2")
+        await pilot.press("shift+tab", "up", "up")
+        await sees(pilot, "2×", "3×", "▴2")
+        values = [row.cells[5].number for row in table_in(pilot).table.rows if row.quantity == KL]
+        known = [value for value in values if value is not None]
+        assert len(known) == 8 and known == sorted(known)

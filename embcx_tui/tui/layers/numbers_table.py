@@ -49,7 +49,7 @@ class NumbersTable(Table[Line]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._table = LayerTable((), ())
-        self._order: tuple[int, bool] | None = None
+        self._order: tuple[str, bool] | None = None
         self._shown: tuple[int, ...] = ()
         self._kept: tuple[Snapshot, object, tuple[object, ...], LayerTable] | None = None
         self.column = 0
@@ -73,9 +73,13 @@ class NumbersTable(Table[Line]):
             table = layer_table(select(snapshot, selection.exclude_chance), network.dataset, depth, trends)
             self._kept = snapshot, trends, key, table
         table = self._kept[3]
-        if self._order and self._order[0] < len(table.columns):
-            return table.sorted(*self._order)
-        return table
+        return self._ordered(table)
+
+    def _ordered(self, table: LayerTable) -> LayerTable:
+        """Return the table in the user's order; a table that lacks its column stays as it is."""
+        if self._order is None or self._order[0] not in table.columns:
+            return table
+        return table.sorted(table.columns.index(self._order[0]), self._order[1])
 
     def show_selection(
         self,
@@ -89,9 +93,8 @@ class NumbersTable(Table[Line]):
 
     def show(self, table: LayerTable, architecture: Architecture, layer: int) -> None:
         """Show a table, its cursor on a layer's complexity unless the table has the focus."""
-        if table.columns != self._table.columns:
-            self._order, self.column = None, 0
         self._table = table
+        self.column = min(self.column, len(table.columns) - 1)
         self.set_items(_lines(table))
         if not self.has_focus:
             self.column = _LAYERS_FROM + layer
@@ -124,8 +127,9 @@ class NumbersTable(Table[Line]):
     def action_order(self) -> None:
         """Order the rows by the cursor's column, and the second time the other way round."""
         if self.items:
-            self._order = (self.column, self._order == (self.column, False))
-            self._table = self._table.sorted(*self._order)
+            name = self._table.columns[self.column]
+            self._order = (name, self._order == (name, False))
+            self._table = self._ordered(self._table)
             self.set_items(_lines(self._table))
             self.scroll_to_pointer()
 
@@ -165,8 +169,9 @@ class NumbersTable(Table[Line]):
         return Span("", None, ink.cursor if here and self.has_focus else None)
 
     def title(self, column: Column[Line]) -> str:
-        ordered = self._order is not None and column.title == self._table.columns[self._order[0]]
-        return f"{('▴', '▾')[self._order[1]] if ordered and self._order else ''}{column.title}"
+        if self._order is None or column.title != self._order[0]:
+            return column.title
+        return f"{'▾' if self._order[1] else '▴'}{column.title}"
 
     def _all_columns(self) -> list[int]:
         """Return the columns that are shown: headings stand for that of the quantities."""
