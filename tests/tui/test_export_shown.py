@@ -208,7 +208,7 @@ async def test_a_saved_comparison_says_who_is_at_chance_and_who_diverged() -> No
         await pilot.press("space", "down", "space")
         await sees(pilot, "2 marked networks")
         note = (await shown(pilot))["chart shown"].figure.note
-        assert note.startswith("at chance: tanh · diverged: relu · one run each") and "esc" not in note
+        assert note.startswith("did not train: tanh · diverged: relu · one run each") and "esc" not in note
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

@@ -88,20 +88,29 @@ async def test_the_input_tells_its_neighbours_once() -> None:
         await sees_no(pilot, "near as inputs")
 
 
-@pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none", "a word"])
+@pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none"])
 async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str) -> None:
     study = make_study(small())
     event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
     arrays = read_arrays(study.paths.root, event.file)
     near = arrays.pop("neighbours")
     if stored != "nothing":
-        wrong = {"too few rows": near[:-1], "rows that are none": near + np.uint16(200), "a word": np.array("near")}
+        wrong = {"too few rows": near[:-1], "rows that are none": near + np.uint16(200)}
         arrays["neighbours"] = wrong[stored]
     study.append(event.model_copy(update={"file": write_arrays(study.paths.arrays, event.file.name[7:], arrays)}))
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "near in the plane", "near as inputs")
         assert "near in the layer" not in text_of(pilot)
+
+
+async def test_a_file_with_words_among_its_arrays_says_so_in_place_of_the_points() -> None:
+    study = make_study(small())
+    event = read_study(study.paths).measured["digits-d3-tanh-r0-l3", "tsne"]
+    arrays = read_arrays(study.paths.root, event.file) | {"neighbours": np.array("near")}
+    study.append(event.model_copy(update={"file": write_arrays(study.paths.arrays, event.file.name[7:], arrays)}))
+    async with opened(study, "layers", (120, 40), expect="layer 3 of 3") as pilot:
+        await sees(pilot, "holds something else than")
 
 
 async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:

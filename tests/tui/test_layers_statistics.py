@@ -190,7 +190,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
         await says(pilot, "≈ did not train, in means", "")
-        await says(pilot, "≈ 2 of 5 at chance", "")
+        await says(pilot, "≈ 2 of 5 did not train", "")
         await sees(pilot, "at chance, included: 3 of 20 networks")
         await pilot.press("right_square_bracket")
         await sees(pilot, "≈ run 0 chance", "● run 1", "≈ run 2 chance")
@@ -275,4 +275,4 @@ async def test_marked_networks_say_which_of_them_are_at_chance() -> None:
     study = make_study(five_runs(), at_chance=AT_CHANCE)
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await pilot.press("space", "down", "space")
-        await sees(pilot, "2 marked networks", "at chance: tanh")
+        await sees(pilot, "2 marked networks", "did not train: tanh")

@@ -331,10 +331,10 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
 async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(small(), arrays=False, at_chance=["digits-d2-relu-r1"], diverged=["digits-d2-tanh-r0"])
     async with opened(study, "live", expect="Training loss") as pilot:
-        await sees(pilot, "Training loss, mean of 2 runs (1 at chance, 1 diverged)")
+        await sees(pilot, "Training loss, mean of 2 runs (1 did not train, 1 diverged)")
         await pilot.press("space")
         await sees(pilot, "Training loss of the marked networks")
-        await sees_no(pilot, "(1 at chance")
+        await sees_no(pilot, "(1 did not train")
 
 
 async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:
