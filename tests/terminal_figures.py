@@ -150,7 +150,7 @@ def opening(home: Path, size: tuple[int, int]) -> None:
                 _, last = terminal.wait_for_answer(20)
                 assert last is not None, terminal.text()
             times.append((last or pressed) - pressed)
-            assert "embedding complexity" in terminal.text(), terminal.text()
+            assert "KL (nats)" in terminal.text(), terminal.text()
     say("opening 280 networks × 100 epochs, to its last byte", f"median {statistics.median(times):.2f} s")
 
 
@@ -169,7 +169,7 @@ def opening_at_once(home: Path, size: tuple[int, int]) -> None:
             terminal.write(KEYS["down"] * (large - pointer) + KEYS["enter"])
             first: float | None = None
             last: float | None = None
-            while "embedding complexity" not in terminal.text():
+            while "KL (nats)" not in terminal.text():
                 come, last = terminal.wait_for_answer(20)
                 first = first or come
                 assert last is not None, terminal.text()
@@ -188,7 +188,7 @@ def keys(home: Path, size: tuple[int, int], animate: bool) -> None:
         say("Studies, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
         terminal.send("q")
     with application(home, size, animate, "open", LARGE) as terminal:
-        terminal.expect("embedding complexity", 20)
+        terminal.expect("KL (nats)", 20)
         terminal.settle()
         terminal.press("home", *["down"] * 12, *["left"] * 7)
         assert "7 hidden layers" in terminal.text(), terminal.text()

@@ -40,7 +40,7 @@ async def test_no_screen_and_no_window_lets_all_styles_be_read_again(monkeypatch
         monkeypatch.setattr(Stylesheet, "reparse", lambda self: again.append(app.current_mode))
         monkeypatch.setattr(App, "refresh_css", lambda self, animate=True: again.append(app.current_mode))
         await pilot.press("enter")
-        await sees(pilot, "embedding complexity")
+        await sees(pilot, "KL (nats)")
         await pilot.press("e")
         await sees(pilot, "PNG")
         await pilot.press("escape", "v")
