@@ -154,11 +154,11 @@ async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> N
     ("typed", "loading", "saving"),
     [
         ("~nobodyhere/x.toml", "there is no home folder of that name", "there is no home folder of that name"),
-        ("/", "not a file", "it is a folder or a device"),
-        ("..", "not a file", "it is a folder or a device"),
+        ("/", "not a plain file", "it is a folder or a device"),
+        ("..", "not a plain file", "it is a folder or a device"),
         (f"/tmp/{'a' * 300}.toml", "File name too long", "File name too long"),
-        ("/dev/null", "not a file", "it is a folder or a device"),
-        ("{pipe}", "not a file", "it is a folder or a device"),
+        ("/dev/null", "not a plain file", "it is a folder or a device"),
+        ("{pipe}", "not a plain file", "it is a folder or a device"),
     ],
 )
 async def test_a_path_that_is_none_is_one_line(typed: str, loading: str, saving: str, tmp_path: Path) -> None:

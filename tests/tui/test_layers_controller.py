@@ -166,15 +166,18 @@ def test_charts_that_a_study_lacks_are_passed_over() -> None:
     controller.next_chart()
     assert isinstance(controller.chart(), Bars)
     controller.next_chart()
+    assert controller.selection.chart == "table"
+    controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "accuracy"
     controller.next_chart()
     assert isinstance(controller.chart(), Lines)
-    controller.next_chart(-1)
-    controller.next_chart(-1)
+    for _ in range(3):
+        controller.next_chart(-1)
     assert isinstance(controller.chart(), Bars), "the other way round"
     study.measure_after(1, 3)
     controller.snapshot = read_study(study.paths)
+    controller.next_chart()
     controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "epochs"

@@ -133,7 +133,7 @@ SCENES: dict[str, Scene] = {
         (),
         ("the worker ended without a word 10 min ago", "r resumes", "■ stopped", "r Resume"),
     ),
-    "flawed": Scene(flawed_study, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "at chance")),
+    "flawed": Scene(flawed_study, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "did not train")),
     "log": Scene(flawed_study, "live", _WITH_CURVES, ("f",), ("! failed", "89 lines  stays here: f follows")),
     "log filter": Scene(
         flawed_study,
