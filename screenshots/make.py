@@ -174,12 +174,13 @@ def main(study: str) -> None:
         terminal.press("end", *["right"] * 5)
         time.sleep(3)
         shoot(terminal, "layers-80x24")
-    with Terminal((*PROGRAM, "run", "demo", "--detach"), 80, 24) as terminal:
+    with Terminal((*PROGRAM, "run", "fig2", "--set", "networks.runs=2", "--detach"), 80, 24) as terminal:
         terminal.wait(60)
     with Terminal((*PROGRAM, "open", "last"), 120, 40) as terminal:
-        terminal.expect("epoch", 60)
-        time.sleep(4)
+        terminal.expect("mnist, epoch 12", 300)
         shoot(terminal, "live")
+    with Terminal((*PROGRAM, "stop", "last", "--now"), 80, 24) as terminal:
+        terminal.wait(60)
 
 
 if __name__ == "__main__":

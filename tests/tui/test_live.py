@@ -457,4 +457,13 @@ def test_the_throughput_is_that_of_the_newest_events() -> None:
     snapshot = read_study(study.paths)
     inputs = snapshot.datasets["digits"].n_train
     assert throughput(snapshot) == (f"{short(inputs * 4)} samples/s",)
+    done = read_study(make_study(small(), "running", study_id="b3d5f7h9k1", arrays=False, epochs=8, measured=8).paths)
+    layers = list(done.measured.items())
+    for ends, words in (
+        ([0.0, 0.003], ()),  # two that two cores ended together
+        ([0.0, 0.1, 0.2, 0.3, 0.4], ()),
+        ([0.0, 0.5, 1.0, 1.5, 2.0], ("2.0 embeddings/s",)),
+    ):
+        measured = {key: one.model_copy(update={"at": at}) for at, (key, one) in zip(ends, layers, strict=False)}
+        assert throughput(replace(done, measured=measured, histories={})) == words
     assert [short(value) for value in (0.42, 8.13, 950.2, 41_230, 1_240_000)] == ["0.42", "8.1", "950", "41 k", "1.2 M"]

@@ -18,6 +18,7 @@ from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, row_widt
 _LEAST_BAR = 12
 # Only the newest epochs of the newest cohort, and the newest layers, count: older ones ran beside other work.
 _EPOCHS, _LAYERS = 10, 50
+_LEAST_LAYERS, _LEAST_S = 5, 1.0
 STARTING = "starting: the worker takes a few seconds"
 
 
@@ -192,7 +193,8 @@ def _samples(snapshot: Snapshot) -> float | None:
 
 def _embeddings(snapshot: Snapshot) -> float | None:
     finished = sorted(event.at for event in snapshot.measured.values())[-_LAYERS:]
-    if len(finished) < 2 or finished[-1] <= finished[0]:
+    # Layers are embedded side by side and end in bursts: the gap between two of them says nothing of the speed.
+    if len(finished) < _LEAST_LAYERS or finished[-1] - finished[0] < _LEAST_S:
         return None
     return (len(finished) - 1) / (finished[-1] - finished[0])
 
