@@ -194,7 +194,8 @@ def keys(home: Path, size: tuple[int, int], animate: bool) -> None:
         assert "7 hidden layers" in terminal.text(), terminal.text()
         for key, words in (("right", "there"), ("left", "back"), ("right", "there again")):
             report(f"Layers, layer by layer {words}", terminal.latency(*[key] * 7))
-        report("Layers, tree", terminal.latency(*["down"] * 10, *["up"] * 10))
+        # Up first: the end of the tree is two lines below, where a key changes nothing and has no answer.
+        report("Layers, tree", terminal.latency(*["up"] * 10, *["down"] * 10))
         report("Layers, misclassified", terminal.latency(*["m"] * 20))
         report("Layers, grid", terminal.latency(*["g"] * 12))
         terminal.press("p")
