@@ -17,8 +17,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from embcx_tui import __version__
-from embcx_tui.store.files import make_folder, publish, write_all
-from embcx_tui.store.paths import home
+from embcx_tui.store.files import publish, write_all
+from embcx_tui.store.home_records import read_by_host, write_by_host
 from embcx_tui.store.plain_files import open_plain, read_plain
 from embcx_tui.study.events import MachineDescribed, Time
 from embcx_tui.study.text import safe_text
@@ -26,6 +26,7 @@ from embcx_tui.study.text import safe_text
 # Counted up when a number of a calibration changes its meaning: entries of another version are measured again.
 _VERSION = 3
 _MAX_BYTES = 1_000_000
+_FILE = "calibration.json"
 # "auto" names a device, which names a card, which has the numbers.
 _MOST_NAMES = 3
 # An hour of load at 1 Hz; at twice that the older half is dropped, so the file stays below 2 MB.
@@ -93,24 +94,12 @@ def store_calibration(device: str, calibration: Calibration, auto: str, card: st
     here = here if isinstance(here, dict) else {}
     entry = {card: asdict(calibration), device: card} if card else {device: asdict(calibration)}
     known[socket.gethostname()] = {**here, **entry, "auto": auto}
-    make_folder(home())
-    publish(_calibration_file(), json.dumps({"version": _VERSION, "hosts": known}, indent=1).encode(), follow=True)
-
-
-def _calibration_file() -> Path:
-    return home() / "calibration.json"
+    write_by_host(_FILE, _VERSION, known)
 
 
 def _read_calibrations() -> dict[str, Any]:
-    """Return the entries by host; nothing where the file is missing, damaged or of another version."""
-    try:
-        content = json.loads(read_plain(_calibration_file(), _MAX_BYTES, follow=True))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict) or content.get("version") != _VERSION:
-        return {}
-    hosts = content.get("hosts")
-    return {safe_text(host, 200): entry for host, entry in hosts.items()} if isinstance(hosts, dict) else {}
+    """Return the entries by host."""
+    return {safe_text(host, 200): entry for host, entry in read_by_host(_FILE, _VERSION, _MAX_BYTES).items()}
 
 
 def calibration_of(values: Any) -> Calibration | None:

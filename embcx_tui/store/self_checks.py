@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from embcx_tui.store.files import make_folder, publish
-from embcx_tui.store.paths import home
-from embcx_tui.store.plain_files import read_plain
+from embcx_tui.store.home_records import read_by_host, write_by_host
 
+_FILE = "devices.json"
 # Counted up when the checks change: what passed earlier ones is checked again.
 _VERSION = 1
 _MAX_BYTES = 1_000_000
@@ -26,28 +23,11 @@ def has_passed(circumstances: Mapping[str, str]) -> bool:
 
 def store_passed(circumstances: Mapping[str, str]) -> None:
     """Record that a device has passed; raises StoreError or OSError where the file cannot be written."""
-    hosts = _read()
+    hosts = read_by_host(_FILE, _VERSION, _MAX_BYTES)
     hosts[socket.gethostname()] = [*_passed(), dict(circumstances)][-_KEPT:]
-    make_folder(home())
-    publish(_file(), json.dumps({"version": _VERSION, "hosts": hosts}, indent=1).encode(), follow=True)
+    write_by_host(_FILE, _VERSION, hosts)
 
 
 def _passed() -> list[Any]:
-    here = _read().get(socket.gethostname())
+    here = read_by_host(_FILE, _VERSION, _MAX_BYTES).get(socket.gethostname())
     return here if isinstance(here, list) else []
-
-
-def _file() -> Path:
-    return home() / "devices.json"
-
-
-def _read() -> dict[str, Any]:
-    """Return the entries by host; nothing where the file is missing, damaged or of another version."""
-    try:
-        content = json.loads(read_plain(_file(), _MAX_BYTES, follow=True))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict) or content.get("version") != _VERSION:
-        return {}
-    hosts = content.get("hosts")
-    return hosts if isinstance(hosts, dict) else {}

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from embcx_tui.store.files import make_folder, publish
-from embcx_tui.store.paths import home
+from embcx_tui.store.home_records import read_record, write_record
 from embcx_tui.store.plain_files import read_plain
 
 # Files named by newer commands push out the oldest: some 100 exports of the whole paper.
 _MOST_FILES = 20_000
 _MOST_BYTES = 50_000_000
+_FILE = "written.json"
 
 
 def not_ours(files: Iterable[Path]) -> list[Path]:
@@ -36,20 +35,11 @@ def remember(files: Iterable[Path]) -> None:
     kept = {name: digest for name, digest in _known().items() if name not in new}
     newest = list({**kept, **new}.items())[-_MOST_FILES:]
     with contextlib.suppress(OSError):
-        make_folder(home())
-        publish(_record(), json.dumps(dict(newest), indent=0).encode(), follow=True)
-
-
-def _record() -> Path:
-    return home() / "written.json"
+        write_record(_FILE, dict(newest), indent=0)
 
 
 def _known() -> dict[str, str]:
-    try:
-        content = json.loads(read_plain(_record(), _MOST_BYTES, follow=True))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_record(_FILE, _MOST_BYTES)
 
 
 def _key(file: Path) -> str:

@@ -73,7 +73,8 @@ def test_a_users_file_in_a_new_folder_stays(tmp_path: Path) -> None:
 def test_a_fifo_in_the_folder_blocks_nothing(tmp_path: Path) -> None:
     small_study.write(small_study.settings(runs=1, depths=[2]))
     os.mkfifo(tmp_path / "report.md")
-    refused(call("report", "last", "--out", str(tmp_path)))
+    assert "report.md: already there" in refused(call("report", "last", "--out", str(tmp_path)))
+    assert (tmp_path / "report.md").is_fifo()
 
 
 def test_a_record_that_cannot_be_read_or_written_makes_all_files_somebodys_own(home: Path, tmp_path: Path) -> None:
