@@ -27,8 +27,10 @@ def test_a_progress_line_is_full_only_at_the_end_and_begins_with_the_first_resul
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "1 s"), (40, "40 s"), (56, "56 s"), (58, "1 min"), (150, "2 min"), (3_400, "57 min"), (3_500, "1 h")]
-    + [(7_300, "2 h"), (47 * 3_600, "47 h"), (49 * 3_600, "2 d"), (30 * 86_400, "30 d")],
+    [
+        *((0.2, "1 s"), (40, "40 s"), (56, "56 s"), (58, "1 min"), (150, "2 min"), (3_400, "57 min"), (3_500, "1 h")),
+        *((7_300, "2 h"), (47 * 3_600, "47 h"), (49 * 3_600, "2 d"), (30 * 86_400, "30 d")),
+    ],
 )
 def test_lengths_of_time_are_short(seconds: float, words: str) -> None:
     assert formatting.duration(seconds) == words

@@ -46,7 +46,7 @@ def test_a_text_that_is_gone_or_stands_twice_is_said() -> None:
     fault = Fault("wrong-sign", "embcx_tui/x.py", "a < b", "a > b", ("tests/test_x.py",), "Wrong.")
     assert fault.put_into("return a < b") == "return a > b"
     for text in ("return a <= b", "a < b or a < b"):
-        with pytest.raises(ValueError, match="wrong-sign: its old text stands in embcx_tui/x.py [02] times"):
+        with pytest.raises(ValueError, match=r"wrong-sign: its old text stands in embcx_tui/x\.py [02] times"):
             fault.put_into(text)
 
 
@@ -94,7 +94,7 @@ def test_a_fault_is_taken_out_again_and_nothing_compiled_of_it_is_left(small_pro
             kernels.append(folder)
             raise KeyError
         assert path.read_text() == before and path.stat().st_mtime_ns == times[0]
-    # Faults of one length are told apart by their times, kernels by their folders; full seconds are what bytecode keeps.
+    # Faults of one length are told apart by their times, of which bytecode keeps full seconds; kernels by folders.
     assert len({time // 10**9 for time in times}) == 3
     assert kernels[0] != kernels[1] and not any(folder.exists() for folder in kernels)
 

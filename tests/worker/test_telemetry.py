@@ -75,8 +75,13 @@ def test_a_full_disk_ends_the_sampling_and_nothing_else(
         written.append(sample)
 
     close = TelemetryWriter.close
+
+    def note_close(self: TelemetryWriter) -> None:
+        closed.append(None)
+        close(self)
+
     monkeypatch.setattr(TelemetryWriter, "append", append)
-    monkeypatch.setattr(TelemetryWriter, "close", lambda self: (closed.append(None), close(self))[1])
+    monkeypatch.setattr(TelemetryWriter, "close", note_close)
     done = False
     with telemetry(tmp_path / "telemetry.jsonl", None):
         until(lambda: not sampling())
