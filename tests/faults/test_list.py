@@ -99,11 +99,13 @@ def test_a_fault_is_taken_out_again_and_nothing_compiled_of_it_is_left(small_pro
     assert kernels[0] != kernels[1] and not any(folder.exists() for folder in kernels)
 
 
-def test_each_fault_is_really_run(small_project: TreeCopy) -> None:
+def test_each_fault_is_really_run(small_project: TreeCopy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # or there would be nothing to be taken for the fault
     assert small_project.run(("tests/test_sums.py",), 600).verdict == "not noticed"
     for new in ("a - b", "a * b"):
         outcome = small_project.notices(_fault(new), 600)
         assert (outcome.verdict, outcome.by) == ("noticed", "tests/test_sums.py::test_total"), outcome.output
+    assert list(small_project.root.rglob("sums.*.pyc"))
     assert small_project.notices(_fault("b + a"), 600).verdict == "not noticed"
     assert small_project.notices(_fault("a +"), 600).verdict == "broken"
     with pytest.raises(RuntimeError, match="tests would not run on the copy"):

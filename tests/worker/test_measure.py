@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,8 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import StudySettings, validate
 from tests.compute.affinity_reference import opentsne_joint_probabilities
 from tests.compute.reference_mlp import reference_network, reference_train
-from tests.worker.test_worker import run_to_the_end
+from tests.fake_studies import settings_of
+from tests.worker.test_worker import EAGER, run_to_the_end
 
 
 def test_layers_by_tsne_keep_their_neighbours_at_the_last_epoch() -> None:
@@ -47,6 +50,36 @@ def test_layers_by_tsne_keep_their_neighbours_at_the_last_epoch() -> None:
     theirs, _ = NearestNeighbors(n_neighbors=10).fit(rows).kneighbors()
     assert near.shape == (100, 10) and (near != np.arange(100)[:, None]).all()
     assert np.allclose(np.linalg.norm(rows[near] - rows[:, None], axis=2), theirs)
+
+
+# A worker that is slow to publish a file, and says whether each line's file is there when the line is written.
+WATCHED = EAGER.replace(
+    "from embcx_tui.worker.process",
+    """
+import time
+from embcx_tui.store import files
+from embcx_tui.worker.journal import Journal
+publish, append = files.publish, Journal.append
+def publish_slowly(path, data, **how):
+    time.sleep(0.1)
+    return publish(path, data, **how)
+files.publish = checkpoints.publish = publish_slowly
+def append_and_look(journal, event):
+    if file := getattr(event, "file", None):
+        print(event.kind, files.is_intact(journal.paths.root, file), flush=True)
+    append(journal, event)
+Journal.append = append_and_look
+from embcx_tui.worker.process""",
+)
+
+
+def test_no_line_names_a_file_that_is_not_there_yet() -> None:
+    paths = create_study(settings_of(networks__activations=["relu"], networks__depths=[1], networks__runs=1))
+    worker = subprocess.run([sys.executable, "-c", WATCHED, str(paths.root)], stdout=subprocess.PIPE, text=True)
+    assert worker.returncode == 0
+    said = [line.split() for line in worker.stdout.splitlines()]
+    assert {kind for kind, _ in said} == {"sample", "checkpoint", "trained", "measured"}
+    assert {intact for _, intact in said} == {"True"}, said
 
 
 PERPLEXITY = 10.0
