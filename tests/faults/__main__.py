@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for fault in faults:  # before minutes are spent
             fault.put_into((PROJECT / fault.file).read_text(encoding="utf-8"))
-        with tempfile.TemporaryDirectory(prefix="embcx-faults-") as folder:
+        with tempfile.TemporaryDirectory(prefix="embcx-tests-faults-") as folder:
             return _try_all(faults, Path(folder), max(asked.jobs, 1), checked=not asked.unchecked, said=asked.output)
     except (ValueError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
