@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from embcx_tui.compute.datasets import Dataset, make_dataset
 from embcx_tui.compute.training import cohort
 from embcx_tui.compute.training.trainer import minibatch_order
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import validate
+from tests.compute.reference_mlp import reference_network
 
 N = 400
 
@@ -61,3 +63,25 @@ def test_labels_are_permuted_once_per_run() -> None:
     for place, one in enumerate(every):
         for other in every[:place]:
             assert 0.28 < (one == other).mean() < 0.48
+
+
+def test_accuracies_of_shuffled_controls_are_those_on_true_labels() -> None:
+    """By the same networks in plain PyTorch, on all training and on all test inputs."""
+    data = dataset()
+    settings = validate(
+        {
+            "data": {"datasets": ["mnist"]},
+            "networks": {"depths": [1], "activations": ["tanh"], "runs": 2, "width": 6},
+            "measure": {"controls": ["shuffled"]},
+        }
+    )
+    networks = make_plan(settings).cohorts[0].networks
+    training = cohort.CohortTraining(networks, data, settings, torch.device("cpu"))
+    training.epoch()
+    found = training.train_accuracies(), training.test_accuracies()
+    for network in networks:
+        model = reference_network(training.weights(network), torch.float64)
+        for accuracies, x, y in zip(found, (data.x_train, data.x_test), (data.y_train, data.y_test), strict=True):
+            rows = torch.from_numpy((x.astype(np.float64) - data.mean) / data.std)
+            right = (model(rows).argmax(1).numpy() == y).mean()
+            assert abs(accuracies[network.id] - right) < 1.5 / len(y), network.id

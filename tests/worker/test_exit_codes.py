@@ -14,6 +14,8 @@ from embcx_tui.store.snapshot import read_study
 from tests.fake_studies import settings_of
 from tests.worker.test_worker import EAGER, PATIENCE_S, STRUCK
 
+# A worker that is asked to stop after its first epoch, long before a checkpoint is due.
+ASKED = STRUCK.replace("checkpoints.CHECKPOINT_S = 0.0\n", "").replace("checkpoints.CHECKPOINT_SHARE = 1e9\n", "")
 # A worker whose disk is full from the second epoch on.
 FULL = EAGER.replace(
     "from embcx_tui.worker.process",
@@ -35,7 +37,7 @@ from embcx_tui.worker.process""",
         (0, EAGER, (), "complete", ""),
         (1, FULL, (), "failed", "No space left on device; resume goes on from the last checkpoint"),
         (2, EAGER, (), "failed", "mnist is not complete"),
-        (3, STRUCK, ("SIGTERM", "after", "epoch", "1"), "stopped", "when asked"),
+        (3, ASKED, ("SIGTERM", "after", "epoch", "1"), "stopped", "when asked"),
     ],
 )
 def test_an_end_has_its_code_and_its_word(
@@ -51,6 +53,8 @@ def test_an_end_has_its_code_and_its_word(
     assert snapshot.ended and snapshot.ended.outcome == outcome == snapshot.state
     assert snapshot.ended.reason.startswith(reason) and snapshot.accepted == (code != 2)
     assert len(snapshot.checkpoints) == (code != 2)
+    if code == 3:  # nothing of the training is lost
+        assert snapshot.checkpoints["digits"].epoch == snapshot.histories["digits"].last == 1
 
 
 def test_a_second_worker_leaves_at_once_and_writes_nothing() -> None:

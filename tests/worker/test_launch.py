@@ -103,6 +103,16 @@ def test_a_query_names_the_library_too(tmp_path: Path, monkeypatch: pytest.Monke
         launch.ask("embed", "--help", module="embcx_tui.bench")
 
 
+def test_modules_of_the_users_folder_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch", "numpy", "json", "embcx_tui"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user was run')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(launch.__file__).parents[2]))
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    (digits,) = launch.ask("data-check", "digits")["datasets"]
+    assert digits["name"] == "digits"
+
+
 def test_without_a_home_to_write_the_libraries_keep_their_caches_in_ours(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
