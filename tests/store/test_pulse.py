@@ -70,6 +70,29 @@ def test_without_locks_the_pulse_of_a_process_here_tells(paths: StudyPaths) -> N
     delete_study(paths)
 
 
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_workers_that_begin_at_once_the_one_whose_pulse_is_replaced_leaves(
+    links: bool, paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems have neither locks nor hard links: both have then found no pulse, and written theirs."""
+    if not links:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        monkeypatch.setattr(os, "link", refuse)
+    ours, parent = worker_of(os.getpid()), worker_of(os.getppid())
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: beat(paths, parent))
+        assert not pulse.Pulse(paths, ours).begin(alone=True)
+    assert pulse.read(paths) == parent, "that of the worker that goes on"
+    paths.pulse.unlink()
+    alone = pulse.Pulse(paths, ours)
+    assert alone.begin(alone=True) and pulse.read(paths) == ours
+    alone.end()
+
+
 def test_neither_the_clock_nor_the_name_of_the_host_make_a_worker_one_of_another_machine() -> None:
     here = worker_of(os.getpid())
     assert worker_process(here.model_copy(update={"host": "laptop-cafe"})) is not None
