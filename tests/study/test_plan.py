@@ -69,3 +69,46 @@ def test_seeds_are_keyed_by_everything_that_makes_a_stream() -> None:
 def test_the_id_of_a_file_dataset_holds_nothing_of_its_path() -> None:
     name = network_id("file:../../x;rm -rf.npz", 1, "relu", 0)
     assert "/" not in name and "rm" not in name and name.startswith("file-")
+
+
+def test_earlier_epochs_are_those_before_the_last_and_0_where_nothing_else_is_the_same() -> None:
+    def epochs(asked: list[int], controls: list[str]) -> tuple[tuple[int, ...], int]:
+        plan = make_plan(
+            validate(
+                {
+                    "data": {"datasets": ["digits"]},
+                    "networks": {"depths": [2], "activations": ["relu"], "runs": 2},
+                    "training": {"epochs": 3},
+                    "measure": {"epochs": asked, "controls": controls},
+                }
+            )
+        )
+        return plan.epochs, plan.embeddings
+
+    # Two inputs and four hidden layers at the end, and the hidden ones again after each earlier epoch.
+    assert epochs([], []) == ((), 6)
+    assert epochs([2, 1], []) == ((1, 2), 6 + 8)
+    assert epochs([3], []) == ((), 6), "the last epoch is measured anyway"
+    assert epochs([0, 3, 1], []) == ((0, 1), 6 + 8)
+    # The untrained controls are the networks at epoch 0, and are not measured over training.
+    assert epochs([0, 3, 1], ["untrained"]) == ((1,), 10 + 4)
+    assert epochs([0, 1], ["shuffled"]) == ((0, 1), 10 + 8)
+
+
+def test_samples_are_drawn_from_the_inputs_that_are_asked_for() -> None:
+    def sources(sample_from: str) -> tuple[set[tuple[str | None, str]], set[tuple[int, str]]]:
+        plan = make_plan(
+            validate(
+                {
+                    "data": {"datasets": ["digits"], "samples_per_class": 20, "sample_from": sample_from},
+                    "networks": {"depths": [1], "activations": ["relu"], "runs": 1},
+                    "measure": {"perplexity": 20},
+                }
+            )
+        )
+        return {(network.control, network.source) for network in plan.networks}, set(plan.cohorts[0].samples)
+
+    assert sources("train") == ({(None, "train"), ("untrained", "train")}, {(0, "train")})
+    assert sources("test") == ({(None, "test"), ("untrained", "test")}, {(0, "test")})
+    both = {(None, "train"), ("untrained", "train"), ("held-out", "test")}
+    assert sources("both") == (both, {(0, "train"), (0, "test")})
