@@ -314,6 +314,15 @@ def test_crafted_files_take_no_memory_and_run_nothing(tmp_path: Path) -> None:
     for header in ("{", "(" * 100, "{'descr': __import__('os'), 'shape': (1,), 'fortran_order': False}", "[]", "{}"):
         assert "X is damaged" in reason(npy(header))
     assert "none of numpy's" in reason(npy(good, bytes(240)), zipfile.ZIP_LZMA)
+    # A directory that claims 50 MB of what are 368 bytes, as the header does: nothing is set aside for it.
+    large = npy(good.replace("(60, 4)", "(60, 800000)"), bytes(240))
+    reason(large)
+    whole, claimed = path.read_bytes(), struct.pack("<L", 48_000_128)
+    at = whole.rindex(b"PK\x01\x02", 0, whole.rindex(b"y.npy"))
+    at = whole.rindex(b"PK\x01\x02", 0, at) + 24
+    assert whole[at : at + 4] == struct.pack("<L", len(large)), "the uncompressed size in the central directory"
+    path.write_bytes(whole[:at] + claimed + whole[at + 4 :])
+    assert "cannot unpack to 48,000,128" in refused(f"file:{path}")
     # 100 million zeros as the largest promise that is kept: refused by its shape before it is read.
     bomb = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 100000000), }", bytes(100_000_000))
     assert "1 inputs of 100,000,000 values" in reason(bomb)

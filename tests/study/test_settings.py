@@ -50,6 +50,15 @@ def test_a_perplexity_that_fits_no_sample_is_refused(perplexity: float) -> None:
     assert list(mistakes({"measure": {"perplexity": perplexity}})) == ["measure.perplexity"]
 
 
+def test_a_perplexity_of_exactly_a_third_of_the_points_is_refused() -> None:
+    """As t-SNE refuses it, which would be after hours of training: 90 points have a perplexity below 30."""
+    data = {"datasets": ["digits"], "samples_per_class": 9}
+    assert validate({"data": data, "measure": {"perplexity": 29.999}}).measure.perplexity == 29.999
+    for perplexity in (30, 30.0):
+        with pytest.raises(SettingsError, match=r"measure\.perplexity: must be below 30 \(a third of the 90 points"):
+            validate({"data": data, "measure": {"perplexity": perplexity}})
+
+
 def test_the_largest_perplexity_that_fits_is_accepted() -> None:
     assert validate({"measure": {"perplexity": 333.0}}).measure.perplexity == 333.0
 
