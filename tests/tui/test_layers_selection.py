@@ -75,6 +75,20 @@ def test_a_point_has_the_facts_of_its_input() -> None:
     ]
 
 
+def test_neighbours_say_which_of_them_the_other_space_keeps() -> None:
+    """Thirty points on a line, of which the layer has the first two and the last beside each other."""
+    line = np.stack([np.arange(30.0), np.zeros(30)], axis=1).astype(np.float32)
+    labels = np.arange(30) % 10
+    near = np.tile(np.array([1, 29], dtype=np.uint16), (30, 1))
+    embedding = AlignedEmbedding(("y",), line, Sample("v", labels, np.arange(30)), None, near)
+    facts = point_facts(ChosenPoint(embedding, 0, similar=(2, 28)))
+    assert facts.plane == tuple((label, label == 1) for label in (1, 2, 3, 4, 5, 6, 7, 8, 9, 0))
+    assert facts.layer == ((1, True), (9, False)) and facts.similar == ((2, True), (8, False))
+    # What is near in the layer is not known of earlier studies: then nothing of the plane is called lost.
+    earlier = point_facts(ChosenPoint(replace(embedding, neighbours=None), 0))
+    assert earlier.layer == () and all(kept for _, kept in earlier.plane) and len(earlier.plane) == 10
+
+
 @pytest.mark.parametrize(
     ("value", "rect"),
     [
