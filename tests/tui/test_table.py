@@ -7,7 +7,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from embcx_tui.figures.spans import Row, Span
-from embcx_tui.tui.widgets.line_widget import Ink
+from embcx_tui.tui.widgets.line_widget import Ink, ink_of
 from embcx_tui.tui.widgets.table import Column, Table, fit_columns
 
 
@@ -76,6 +76,36 @@ async def test_the_pointer_stays_on_its_item_and_only_its_lines_are_sent(monkeyp
         table.go_to(4)
         assert {region.y for region in regions} == {4, 5}
         assert sum(region.area for region in regions) == 2
+
+
+async def test_the_line_under_the_pointer_is_on_the_screen_and_the_last_line_at_its_foot() -> None:
+    app = NamesApp()
+    async with app.run_test(size=(30, 11)) as pilot:
+        table = app.query_one(Names)
+        table.focus()
+        table.set_items(tuple(f"n{n}" for n in range(50)))
+        await pilot.pause()
+
+        def shown() -> list[str]:
+            lines = ("".join(span.text for span in row) for row in table.paint(30, 11, ink_of(app))[1:])
+            return [line.strip("> ").split()[0] for line in lines if line.strip()]
+
+        assert table.body_height == 10
+        for key, item in (
+            *((("down",), f"n{n}") for n in range(1, 25)),
+            (("pagedown",), "n33"), (("end",), "n49"), (("down",), "n49"), (("up",), "n48"),
+            (("pageup", "pageup"), "n30"), (("home",), "n0"), (("up",), "n0"),
+        ):  # fmt: skip
+            await pilot.press(*key)
+            lines = shown()
+            assert table.current == item and item in lines, (key, lines)
+            assert len(lines) == 10, "no line of the panel is empty while there are others"
+        # By the wheel, or by whatever asks for lines that there are not.
+        for top in (41, 10_000):
+            table.scroll_lines(top)
+            assert table.top == 40 and shown()[-1] == "n49" and len(shown()) == 10
+        table.scroll_lines(-3)
+        assert table.top == 0 and shown()[0] == "n0"
 
 
 async def test_the_scroll_bar_is_dragged_and_moves_no_pointer() -> None:

@@ -39,6 +39,7 @@ from embcx_tui.worker.process""",
         (2, EAGER, (), "failed", "mnist is not complete"),
         (3, ASKED, ("SIGTERM", "after", "epoch", "1"), "stopped", "when asked"),
     ],
+    ids=["complete", "failed", "refused", "stopped"],
 )
 def test_an_end_has_its_code_and_its_word(
     code: int, script: str, words: tuple[str, ...], outcome: str, reason: str

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +17,7 @@ from embcx_tui.study.events import LayerFailed
 from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import calibrate, run
 from embcx_tui.worker.journal import Journal
+from tests.worker.test_worker import EAGER
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: out of memory"), MemoryError(), OSError(28, "full")])
@@ -59,3 +63,31 @@ def test_checkpoints_stay_while_something_may_go_on_from_them(failed: bool, stop
     run._clear_checkpoints(journal, cohort, lambda: stopped)
     assert [(journal.paths.checkpoints / name).exists() for name in names] == [kept, kept]
     assert other.exists(), "of another dataset"
+
+
+# A worker in which a library makes a file and a folder of its own, as caches and logs are.
+WITH_A_CACHE = EAGER.replace(
+    "from embcx_tui.worker.process",
+    """
+from embcx_tui.worker.journal import Journal
+append = Journal.append
+def append_and_cache(journal, event):
+    append(journal, event)
+    if event.kind == "accepted":
+        (journal.paths.root / "cache").mkdir()
+        (journal.paths.root / "cache" / "file").write_text("of a library")
+        raise OSError(28, "that is all")
+Journal.append = append_and_cache
+from embcx_tui.worker.process""",
+)
+
+
+def test_what_a_library_writes_in_a_worker_is_for_its_user_alone_too() -> None:
+    paths = create_study(load_preset("demo").settings)
+    before = os.umask(0)  # the shell's
+    try:
+        subprocess.run([sys.executable, "-c", WITH_A_CACHE, str(paths.root)], check=False, capture_output=True)
+    finally:
+        os.umask(before)
+    made = paths.root / "cache"
+    assert made.stat().st_mode & 0o777 == 0o700 and (made / "file").stat().st_mode & 0o777 == 0o600
