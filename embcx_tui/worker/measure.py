@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.datasets import Dataset
-from embcx_tui.compute.device import is_accelerator
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
@@ -33,9 +32,8 @@ from embcx_tui.worker.embed import Job, Result, embed
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
 
-# Layers embedded in one batch: enough to keep every core busy, 100 MB at 1,000 × 100. On a GPU more, since the metrics
-# of a batch, on the processor, end before the next batch begins: with four times as many they overlap with descents.
-_BATCH, _BATCH_ON_GPU = 256, 1024
+# Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
+_BATCH = 256
 # Results that wait to be written.
 _MAX_PENDING_WRITES = 64
 # The fields of LayerMeasured that t-SNE fills from a Complexity, under the same names, and their values for the other
@@ -193,8 +191,7 @@ class Measuring:
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
         with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
             jobs = self._jobs(tasks, training)
-            size = _BATCH_ON_GPU if is_accelerator(training.device) else _BATCH
-            while batch := list(islice(jobs, size)):
+            while batch := list(islice(jobs, _BATCH)):
                 previous = time.perf_counter()
                 for result in embed(batch, measurement, settings.metrics, self._stop):
                     now = time.perf_counter()

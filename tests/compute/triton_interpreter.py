@@ -112,15 +112,15 @@ def activations() -> None:
     ended[2:] = upstream[2:]
     kernels_gpu.backpropagate(upstream, ended, wanted, rows, gradient, moved, of, 2, 0.5)
     torch.testing.assert_close(gradient[rows], wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
-    sound = wanted_gradient[:, :, :-1]
+    sound = wanted_gradient[:, :, :-3]
     kernels_gpu.backpropagate(
-        upstream[:, :, :-1].contiguous(), ended[:, :, :-1].contiguous(), wanted[:, :, :-1].contiguous(), rows,
+        upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
         torch.empty_like(sound), moved, of, 2, 0.5,
     )  # fmt: skip
     assert moved[rows][:3].isnan().all(), "velocities that are not finite stay so: divergence is recognised by them"
     moved = torch.ones(4, 1)
     kernels_gpu.backpropagate(
-        upstream[:, :, :-1].contiguous(), ended[:, :, :-1].contiguous(), wanted[:, :, :-1].contiguous(), rows,
+        upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
         torch.empty_like(sound), moved, of, 2, 0.5,
     )  # fmt: skip
     torch.testing.assert_close(moved[rows], 0.5 + sound.double().sum(2).float(), rtol=1e-5, atol=1e-4)

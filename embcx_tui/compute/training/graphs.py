@@ -76,8 +76,8 @@ class GraphRunner:
             try:
                 with torch.cuda.stream(stream):
                     for _ in range(_WARMUP):
-                        program.first.copy_(before[1])  # in the last minibatches three on would be beyond the data
                         program.run()
+                        program.first.copy_(before[1])  # three minibatches on may be beyond the data
             finally:
                 current.wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
