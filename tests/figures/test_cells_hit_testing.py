@@ -122,19 +122,20 @@ def test_the_label_of_every_bar_belongs_to_it_and_so_do_its_cells(
     assert bar_at(figure, *size, 0, size[1] // 2) is None  # the axis
 
 
-def test_every_figure_of_a_number_belongs_to_the_bar_above_it() -> None:
+def test_what_belongs_to_a_bar_is_as_wide_on_its_left_as_on_its_right() -> None:
     means = [0.111, 0.222, 0.333, 0.444, 0.555, 0.666]
     made = tuple(Bar(str(place), (mean - 0.01, mean + 0.01)) for place, mean in enumerate(means))
     figure = Bars("bars", "value", (BarGroup("g", made),), "layer")
     for width in (60, 80, 160):
         lines = _plain(draw_text(figure, width, 20).splitlines())
         for place, mean in enumerate(means):
-            ((row, column),) = (
+            ((row, number),) = (
                 (row, line.find(f"{mean:.3f}")) for row, line in enumerate(lines) if f"{mean:.3f}" in line
             )
-            # Wider than the bar, it stands out on both sides.
-            for at in range(column, column + 5):
-                assert bar_at(figure, width, 20, at, row) == (0, place), (width, mean, at - column)
+            mine = [column for column in range(width) if bar_at(figure, width, 20, column, row) == (0, place)]
+            assert mine == list(range(mine[0], mine[-1] + 1)) and {number, number + 4} <= set(mine)
+            # The number stands under the middle of its bar.
+            assert abs((mine[0] + mine[-1]) / 2 - (number + 2)) <= 1, (width, place)
 
 
 def test_the_nearest_point_is_the_nearest_on_the_screen_where_a_cell_is_twice_as_high_as_wide() -> None:
