@@ -23,13 +23,13 @@ from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.measured import kind_of, validate_study
 from embcx_tui.study.settings import (
     StudySettings,
     apply_overrides,
     load_preset,
     preset_names,
     read_study_file,
-    validate,
 )
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
@@ -47,10 +47,10 @@ def requested_settings(study: str, assignments: tuple[str, ...], name: str | Non
                 "embcx-tui presets lists the presets"
             )
         values = with_absolute_datasets({"name": path.stem, **read_study_file(path)}, path.parent)
-    values = with_absolute_datasets(apply_overrides(values, assignments), Path())
+    values = with_absolute_datasets(apply_overrides(values, assignments, kind_of(values)), Path())
     if name is not None:
         values["name"] = name
-    return validate(values)
+    return validate_study(values)
 
 
 @click.command("presets")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # 0.1 s to import, which a list of studies does not wait for
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
-Status = Literal["queued", "training", "stopped", "trained", "measured", "diverged", "failed"]
+Status = Literal["queued", "training", "stopped", "trained", "received", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
 Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
 
@@ -75,7 +75,7 @@ Flaw = Literal["did not train", "does not generalise"]
 
 def _chance_bound(share: float, n: int) -> float:
     """Return the accuracy on `n` inputs up to which a guess of the largest class, of this `share`, explains it."""
-    return share + 3 * math.sqrt(share * (1 - share) / n)
+    return share + 3 * math.sqrt(share * (1 - share) / max(n, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def is_at_chance(test_accuracy: float | None, dataset: events.DatasetLoaded | No
 
     False where its accuracy, or the share of that class, is unknown.
     """
-    if test_accuracy is None or dataset is None or dataset.chance is None:
+    if test_accuracy is None or dataset is None or dataset.chance is None or not dataset.n_test:
         return False
     return test_accuracy <= _chance_bound(dataset.chance, dataset.n_test)
 
@@ -135,6 +135,10 @@ class Snapshot:
     checkpoints: Mapping[str, events.CheckpointSaved] = field(default_factory=dict)
     diverged: Mapping[str, events.NetworkDiverged] = field(default_factory=dict)
     trained: Mapping[str, events.NetworkTrained] = field(default_factory=dict)
+    described: Mapping[str, events.ModelDescribed] = field(default_factory=dict)
+    """Networks of a measured study whose activations are at hand."""
+    received: Mapping[str, events.ActivationsReceived] = field(default_factory=dict)
+    """What a recorder handed over last of each network."""
     measured: Mapping[LayerKey, events.LayerMeasured] = field(default_factory=dict)
     failed: Mapping[LayerKey, events.LayerFailed] = field(default_factory=dict)
     earlier: Mapping[EpochKey, events.LayerMeasured] = field(default_factory=dict)
@@ -159,7 +163,8 @@ class Snapshot:
 
     def _network(self, network: Network, history: History | None) -> NetworkState:
         methods = self.plan.settings.measure.methods
-        keys = [(layer, method) for layer in network.layer_ids() for method in methods]
+        layers = network.layer_ids()[network.first_layer :]
+        keys = [(layer, method) for layer in layers for method in methods]
         measured = sum(key in self.measured for key in keys)
         trained, diverged = self.trained.get(network.id), self.diverged.get(network.id)
         status: Status
@@ -167,9 +172,10 @@ class Snapshot:
             status = "diverged"
         elif any((layer, SCORE_METHOD) in self.failed for layer, _ in keys):
             status = "failed"
-        elif trained:
+        elif trained or network.id in self.described:
             # Where another method failed, a picture is missing and the score is sound.
-            status = "measured" if all(key in self.measured or key in self.failed for key in keys) else "trained"
+            done = all(key in self.measured or key in self.failed for key in keys)
+            status = "measured" if done else "trained" if trained else "received"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         epochs, loss, train, test = 0, None, None, None
@@ -228,7 +234,7 @@ class Snapshot:
         for words, found in {
             "datasets": [dataset in self.datasets for dataset in settings.data.datasets],
             "samples": [sample_id(one.dataset, *of) in self.samples for one in plan.cohorts for of in one.samples],
-            "networks": [one.id in self.trained for one in plan.networks if one.id not in self.diverged],
+            "networks": [one.id in self.ready for one in plan.networks if one.id not in self.diverged],
             "training curves": [one not in self.torn_curves for cohort in plan.cohorts for one in cohort.networks],
             "embeddings": [(layer.id, method) in final for layer in layers for method in settings.measure.methods],
             "scores after earlier epochs": [(layer.id, e) in earlier for layer in scored for e in plan.epochs],
@@ -236,9 +242,16 @@ class Snapshot:
             if not all(found):
                 yield f"{found.count(False):,} of {len(found):,} {words}"
 
+    @property
+    def ready(self) -> Mapping[str, events.NetworkTrained | events.ModelDescribed]:
+        """What is recorded of each network whose layers can be measured."""
+        return self.described if self.plan.is_measured else self.trained
+
     @cached_property
     def torn_curves(self) -> frozenset[Network]:
         """Trained networks of which an epoch is not recorded, except diverged ones."""
+        if self.plan.is_measured:
+            return frozenset()
         whole = set(self.diverged)
         for history in self.histories.values():
             if history.has_all(self.plan.settings.training.epochs):
@@ -368,6 +381,10 @@ class _Draft:
                         self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
+            case events.ModelDescribed():
+                self._mapping("described")[event.network] = event
+            case events.ActivationsReceived():
+                self._mapping("received")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
                 self._mapping("earlier_failed").pop((event.layer_id, epoch), None)

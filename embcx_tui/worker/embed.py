@@ -34,12 +34,18 @@ _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, M
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding."""
+    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding.
+
+    Of a measured study: the layer's name, how it was pooled, its units before they were reduced (worker/source.py).
+    """
 
     task: Task
     rows: NDArray[np.float32]
     labels: NDArray[np.int64]
     seed: int
+    name: str = ""
+    pool: str = ""
+    width: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +91,11 @@ def _embed(
     scored: list[Job] = []
     others: list[Job] = []
     for job in jobs:
-        if not np.isfinite(job.rows).all():
-            yield Result(job, error="its activations are not finite")
+        if bad := len(job.rows) - int(np.isfinite(job.rows).all(axis=1).sum()):
+            # Where it was computed in 16 bits, values beyond 65,504 have become infinite.
+            yield Result(
+                job, error=f"{bad:,} of {len(job.rows):,} rows are not finite (in float16 large values are not)"
+            )
         elif job.task.method == SCORE_METHOD:
             scored.append(job)
         else:

@@ -27,10 +27,11 @@ from embcx_tui.study.plan import Cohort, Source, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
-from embcx_tui.worker.measure import Measuring
+from embcx_tui.worker.measure import Measurer, Measuring
 from embcx_tui.worker.pending import has_failed_layers, has_torn_curves, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
@@ -49,6 +50,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
     device = choice.device
     follow_gpu_path(journal)
     tell_choice(journal, choice)
+    if journal.snapshot.plan.is_measured:
+        return _measure_models(journal, device, stop)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
@@ -75,6 +78,18 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
                 break
             background.submit(partial(_clear_checkpoints, journal, cohort, stop))
         background.join()
+    return ("stopped", "when asked") if stop() else ("complete", "")
+
+
+def _measure_models(journal: Journal, device: torch.device, stop: Callable[[], bool]) -> tuple[str, str]:
+    """As `compute_study`, for networks that were trained elsewhere."""
+    with FileRows(journal) as source:
+        source.accept()
+        _describe(journal, device)
+        with one_blas_thread(), telemetry(journal.paths.telemetry, device.index if device.type == "cuda" else None):
+            measurer = Measurer(journal, stop)
+            for cohort in journal.snapshot.plan.cohorts:
+                measurer.run(pending_tasks(journal.paths, journal.snapshot, cohort), source, str(device))
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 
