@@ -36,16 +36,18 @@ _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, M
 class Job:
     """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding.
 
-    Of a measured study: the layer's name, how it was pooled, its units before they were reduced (worker/source.py).
+    Of a measured study: the layer's name, how it was pooled, its units before they were reduced, and how many of those
+    varied (worker/source.py).
     """
 
     task: Task
-    rows: NDArray[np.float32]
+    rows: NDArray[np.floating]
     labels: NDArray[np.int64]
     seed: int
     name: str = ""
     pool: str = ""
     width: int = 0
+    varying: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +171,7 @@ def _describe(result: Result, metrics: Sequence[str], audited: Measurement | Non
     layer_numbers: dict[str, float | None] = {}
     if metrics:
         with timed_part("metrics"):
-            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
+            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed, job.varying or None)
     return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
 
 
