@@ -36,16 +36,18 @@ _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, M
 class Job:
     """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding.
 
-    Of a measured study: the layer's name, how it was pooled, its units before they were reduced (worker/source.py).
+    Of a measured study: the layer's name, how it was pooled, its units before they were reduced, and how many of those
+    varied (worker/source.py).
     """
 
     task: Task
-    rows: NDArray[np.float32]
+    rows: NDArray[np.floating]
     labels: NDArray[np.int64]
     seed: int
     name: str = ""
     pool: str = ""
     width: int = 0
+    varying: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +94,7 @@ def _embed(
     others: list[Job] = []
     for job in jobs:
         if bad := len(job.rows) - int(np.isfinite(job.rows).all(axis=1).sum()):
-            # Where it was computed in 16 bits, values beyond 65,504 have become infinite.
-            yield Result(
-                job, error=f"{bad:,} of {len(job.rows):,} rows are not finite (in float16 large values are not)"
-            )
+            yield Result(job, error=f"{bad:,} of {len(job.rows):,} rows are not finite")
         elif job.task.method == SCORE_METHOD:
             scored.append(job)
         else:
@@ -169,7 +168,7 @@ def _describe(result: Result, metrics: Sequence[str], audited: Measurement | Non
     layer_numbers: dict[str, float | None] = {}
     if metrics:
         with timed_part("metrics"):
-            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
+            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed, job.varying or None)
     return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
 
 

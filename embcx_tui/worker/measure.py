@@ -101,7 +101,10 @@ class Measurer:
             except MeasureError as error:
                 self._record_failure(task, str(error))
             else:
-                yield Job(task, found.rows, found.labels, source.seed(task), found.name, found.pool, found.width)
+                yield Job(
+                    task, found.rows, found.labels, source.seed(task),
+                    found.name, found.pool, found.width, found.varying,
+                )  # fmt: skip
 
     def write(self, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
         """Write an array file of the study."""

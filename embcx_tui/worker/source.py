@@ -17,14 +17,16 @@ from embcx_tui.worker.pending import Task
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerRows:
     """The rows [n, units] of one layer with their labels [n], and of a measured study what the layer is called, how it
-    was pooled and its units before they were reduced (0: they were not).
+    was pooled and its units before they were reduced (0: they were not). Of a reduced layer, also how many of its units
+    varied (`reduction.Reduction`); 0 where rows are the units themselves.
     """
 
-    rows: NDArray[np.float32]
+    rows: NDArray[np.floating]
     labels: NDArray[np.int64]
     name: str = ""
     pool: str = ""
     width: int = 0
+    varying: int = 0
 
 
 class RowSource(Protocol):
