@@ -87,11 +87,10 @@ def write_hdf5(path: Path, arrays: Arrays, *, chunks: bool = False) -> Path:
 
 def write_parquet(path: Path, arrays: Arrays) -> Path:
     pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra `files`")
-    import pyarrow.parquet
-
+    parquet = pytest.importorskip("pyarrow.parquet")
     kinds = {name: pyarrow.list_(pyarrow.float32()) if array.ndim > 1 else None for name, array in arrays.items()}
     table = pyarrow.table({name: pyarrow.array(array.tolist(), kinds[name]) for name, array in arrays.items()})
-    pyarrow.parquet.write_table(table, path, row_group_size=17)
+    parquet.write_table(table, path, row_group_size=17)
     return path
 
 

@@ -81,7 +81,7 @@ def settings_of(request: MeasureRequest, found: dict[str, Any]) -> StudySettings
     default = request.name or (first.name if first.is_dir() else first.stem)
     models: list[dict[str, Any]] = []
     for model in request.models:
-        name = model.name or safe_text(default, 60)
+        name = model.name or safe_text(default, 40)
         held = [
             (run, control, file, next(looked))
             for control, files in (("", model.runs), ("untrained", model.untrained))

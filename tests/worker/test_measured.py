@@ -184,7 +184,7 @@ def test_a_layer_that_is_not_finite_fails_alone(tmp_path: Path) -> None:
 def test_labels_of_another_length_are_refused_with_both_numbers(tmp_path: Path) -> None:
     file = write_npz(tmp_path / "acts.npz", layers_of(2))
     np.save(tmp_path / "y.npy", labels()[:-1])
-    with pytest.raises(DataError, match="59 labels, but 60 rows in l1 of .*acts.npz; one label per row is needed"):
+    with pytest.raises(DataError, match=r"59 labels, but 60 rows in l1 of .*acts.npz; one label per row is needed"):
         settings_for(request_of(file, labels=tmp_path / "y.npy"))
 
 
@@ -284,7 +284,7 @@ def test_rows_without_labels_are_measured_and_have_no_numbers_of_classes(tmp_pat
 def test_too_few_points_are_refused_with_what_fits(tmp_path: Path) -> None:
     file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1)))
     paths = create_study(settings_for(request_of(file, assignments=())))
-    with pytest.raises(DataError, match="perplexity 30 .* there are 60 rows; --set measure.perplexity=19 fits"):
+    with pytest.raises(DataError, match=r"perplexity 30 .* there are 60 rows; --set measure.perplexity=19 fits"):
         compute_study(Journal(paths), lambda: False)
 
 

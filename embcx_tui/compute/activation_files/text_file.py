@@ -54,7 +54,6 @@ class TextFile(ActivationFile):
             raise DataError(f"{self.where}: {len(fields):,} columns are too many")
         only = len(fields) == 1
         self._has_head = fields[0].lower() in _HEADS if only else not any(map(_is_number, fields))
-        count = 1 + sum(1 for _, line in lines if line) - self._has_head
         heads = [safe_text(field, 200) for field in fields] if self._has_head else []
         self._columns: dict[str, list[int]] = {}
         if only:
@@ -67,12 +66,32 @@ class TextFile(ActivationFile):
             for place in labels:
                 self._columns[heads[place]] = [place]
         self._width = len(fields)
+        count = self._count()
         self.arrays = tuple(
             ArrayInfo(name, (count, len(places)), "float64", count * len(places) * 8)
             if len(places) > 1
             else ArrayInfo(name, (count,), "text", count * 8)
             for name, places in self._columns.items()
         )
+
+    def _count(self) -> int:
+        """Return the number of rows; raises DataError for the first that does not fit: a mistake far down is found now,
+        not after an hour.
+        """
+        units = next((places for places in self._columns.values() if len(places) > 1), [])
+        count = -self._has_head
+        for number, line in self._lines():
+            if line:
+                fields = self._fields(number, line)
+                self._check_width(number, fields)
+                if count >= 0 and units:
+                    self._numbers(number, fields, units)
+                count += 1
+        return int(count)
+
+    def _check_width(self, number: int, fields: list[str]) -> None:
+        if len(fields) != self._width:
+            raise DataError(f"{self.where}: line {number:,} has {len(fields):,} columns, the first {self._width:,}")
 
     def _is_numeric(self, heads: list[str]) -> bool:
         """Return whether the first row under a head holds numbers, but for columns of labels."""
@@ -122,8 +141,7 @@ class TextFile(ActivationFile):
             if row != next_row or not line:
                 continue
             fields = self._fields(number, line)
-            if len(fields) != self._width:
-                raise DataError(f"{self.where}: line {number:,} has {len(fields):,} columns, the first {self._width:,}")
+            self._check_width(number, fields)
             waiting.append(fields[places[0]] if info.dtype == "text" else self._numbers(number, fields, places))
             next_row = next(wanted, None)
             if len(waiting) == _ROWS_PER_PIECE:
