@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from embcx_tui.store import lock
+from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import stored_settings
@@ -70,14 +70,6 @@ class History:
         return value
 
 
-Flaw = Literal["did not train", "does not generalise"]
-
-
-def _chance_bound(share: float, n: int) -> float:
-    """Return the accuracy on `n` inputs up to which a guess of the largest class, of this `share`, explains it."""
-    return share + 3 * math.sqrt(share * (1 - share) / max(n, 1))
-
-
 @dataclass(frozen=True, slots=True)
 class NetworkState:
     """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch.
@@ -96,22 +88,6 @@ class NetworkState:
     """Trained on true labels, and no better on the test set than its largest class (within three standard errors)."""
     flaw: Flaw | None = None
     """Why it is at chance: no better on the training inputs either, or it has learnt those and no more."""
-
-
-def is_at_chance(test_accuracy: float | None, dataset: events.DatasetLoaded | None) -> bool:
-    """Tell whether a network is no better on the test set than its largest class, within three standard errors.
-
-    False where its accuracy, or the share of that class, is unknown.
-    """
-    if test_accuracy is None or dataset is None or dataset.chance is None or not dataset.n_test:
-        return False
-    return test_accuracy <= _chance_bound(dataset.chance, dataset.n_test)
-
-
-def flaw_at_chance(train_accuracy: float | None, dataset: events.DatasetLoaded) -> Flaw:
-    """Return what is wrong with a network that is at chance on the test set of `dataset`."""
-    learnt = train_accuracy is not None and train_accuracy > _chance_bound(dataset.chance or 0.0, dataset.n_train)
-    return "does not generalise" if learnt else "did not train"
 
 
 @dataclass(frozen=True)
@@ -241,6 +217,13 @@ class Snapshot:
         }.items():
             if not all(found):
                 yield f"{found.count(False):,} of {len(found):,} {words}"
+
+    @cached_property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs before the last after which layers were to be measured; of a recorder, those handed over."""
+        if not self.plan.is_measured:
+            return self.plan.epochs
+        return tuple(sorted({epoch for _, epoch in (*self.earlier, *self.earlier_failed)}))
 
     @property
     def ready(self) -> Mapping[str, events.NetworkTrained | events.ModelDescribed]:

@@ -38,7 +38,8 @@ Origin = Literal["files", "recorder"]
 MEASURED = "measured"
 # A layer each is a bar, a row and a panel on the screens: more of them must be chosen among.
 MAX_LAYERS = 256
-_MAX_NAME = 60
+# A model is a row of the tree, a line in a legend.
+_MAX_NAME = 40
 _MAX_LAYER_NAME = 200
 _MAX_PATH = 1_000
 

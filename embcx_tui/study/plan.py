@@ -179,6 +179,21 @@ class Plan:
         """All networks, controls after the trained ones of their dataset."""
         return tuple(network for cohort in self.cohorts for network in cohort.networks + cohort.controls)
 
+    def activations_at(self, dataset: str, depth: int, control: str | None = None) -> tuple[str, ...]:
+        """Return the activation functions, in their order, of the networks of a dataset, depth and control.
+
+        A grid has all of them everywhere; the models of a measured study have each its own depth and controls.
+        """
+        known: tuple[str, ...] = self.settings.networks.activations
+        if not self.is_measured:
+            return known
+        here = {
+            one.activation
+            for one in self.networks
+            if (one.dataset, one.depth, one.control) == (dataset, depth, control)
+        }
+        return tuple(activation for activation in known if activation in here)
+
     @cached_property
     def network_by_id(self) -> Mapping[str, Network]:
         return {network.id: network for network in self.networks}

@@ -94,10 +94,7 @@ def _embed(
     others: list[Job] = []
     for job in jobs:
         if bad := len(job.rows) - int(np.isfinite(job.rows).all(axis=1).sum()):
-            # Where it was computed in 16 bits, values beyond 65,504 have become infinite.
-            yield Result(
-                job, error=f"{bad:,} of {len(job.rows):,} rows are not finite (in float16 large values are not)"
-            )
+            yield Result(job, error=f"{bad:,} of {len(job.rows):,} rows are not finite")
         elif job.task.method == SCORE_METHOD:
             scored.append(job)
         else:

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files import open_activations
 from embcx_tui.compute.activation_files.activation_file import ActivationFile
 from embcx_tui.compute.activation_files.labels import Labels, class_names, label_array, labels_of, unlabelled
 from embcx_tui.compute.activation_files.pooling import effective_pool, pooled, pooled_units
+from embcx_tui.compute.memory import free_bytes
+from embcx_tui.compute.reduction import is_wide, reduce_layer
 from embcx_tui.compute.samples import measured_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, read_arrays, write_arrays
@@ -82,19 +85,22 @@ class FileRows:
             pool = effective_pool(shape, self._settings.sample.pool) if layer.network else "flatten"
             units = pooled_units(shape, pool)
             rows = self._collect(file, array, index, units, pool)
+            if file.info(array).dtype == "float16" and (bad := len(rows) - int(np.isfinite(rows).all(axis=1).sum())):
+                raise MeasureError(f"{bad:,} of {len(rows):,} rows are not finite (float16 ends at 65,504)")
+            name = array if layer.network else ""
+            if is_wide(*rows.shape):
+                with timed_part("reduction"):
+                    reduced = reduce_layer(rows, budget_bytes=free_bytes(torch.device("cpu")))
+                return LayerRows(reduced.rows, labels, name, pool, units, reduced.varying)
+            return LayerRows(rows, labels, name, pool, units)
         except (DataError, ValueError) as error:
             raise MeasureError(safe_text(error, 300)) from None
-        if units == 0:
-            raise MeasureError("it has no units")
-        return LayerRows(rows, labels, array if layer.network else "", pool, units)
 
     def seed(self, task: Task) -> int:
-        layer = task.layer
-        purpose = f"embedding/input/{task.method}"
-        if layer.network:
-            model = self._models[layer.network]
-            purpose = f"embedding/{model.name}/{model.control}/{layer.layer}/{task.method}"
-        return stream_seed(self._settings.machine.seed, layer.dataset, layer.run, purpose, task.epoch or 0)
+        """Return the seed of an embedding: the same for all layers, so that equal rows get equal numbers, whatever the
+        file, the layer and the model are called.
+        """
+        return stream_seed(self._settings.machine.seed, "", 0, f"embedding/{task.method}")
 
     def _file(self, model: ModelSettings) -> ActivationFile:
         if self._open is None or self._open[0] != model.file:

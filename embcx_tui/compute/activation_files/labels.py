@@ -53,9 +53,10 @@ def labels_of(values: NDArray[Any], where: str, names: tuple[str, ...] | None = 
     if values.ndim != 1 or not len(values):
         raise DataError(f"{where}: labels of shape {sizes(values.shape)}; one label per row is needed, [n]")
     if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise DataError(f"{where}: labels that are not finite; give every row one")
         different = len(np.unique(values))
-        whole = np.isfinite(values).all() and (abs(values) < _MAX_WHOLE).all()
-        if not whole or not (values == np.floor(values)).all():
+        if not ((abs(values) < _MAX_WHOLE) & (values == np.floor(values))).all():
             raise DataError(f"{where}: {different:,} different values with fractions are no classes; give other labels")
         values = values.astype(np.int64)
     if values.dtype.kind not in "biuSU":

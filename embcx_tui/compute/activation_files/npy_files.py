@@ -99,7 +99,9 @@ class NpyFolder(ActivationFile):
             raise DataError(f"{where}: not a readable .npy file ({safe_text(error, 100)})") from None
         if dtype.hasobject:
             raise DataError(f"{where}: {OBJECTS}")
-        if dtype.kind not in "biufcSU" or dtype.shape or any(length < 0 for length in shape):
+        if any(length < 0 for length in shape):
+            raise DataError(f"{where}: a length of its shape is negative")
+        if dtype.kind not in "biufcSU" or dtype.shape:
             raise DataError(f"{where}: holds {safe_text(dtype, 60)}; numbers or text of fixed width are needed")
         array = RawArray(fd, offset, shape, dtype, fortran)
         if array.nbytes > size:

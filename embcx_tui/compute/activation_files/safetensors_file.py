@@ -71,6 +71,8 @@ class Safetensors(ActivationFile):
         self.arrays = tuple(self._info(name) for name in names)
 
     def _tensor(self, name: str, entry: Any, start: int, held: int) -> tuple[RawArray, str]:
+        if not isinstance(entry, dict):
+            raise ValueError(f"{safe_text(name, 60)} is not described by a table")
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         shown = safe_text(name, 60)
         if kind not in _TYPES:
@@ -78,7 +80,9 @@ class Safetensors(ActivationFile):
         if not all(type(length) is int and 0 <= length < 2**48 for length in (*shape, begin, end)):
             raise ValueError(f"{shown} has a length that is none")
         array = RawArray(self._fd, start + begin, shape, np.dtype(_TYPES[kind]))
-        if not 0 <= begin <= end <= held or array.nbytes != end - begin:
+        if end > held:
+            raise ValueError(f"{shown} would end beyond the file")
+        if array.nbytes != end - begin:
             raise ValueError(f"{shown} would need {array.nbytes:,} bytes; its header gives it {end - begin:,}")
         return array, kind
 

@@ -9,7 +9,14 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, signed
+from embcx_tui.analysis.formatting import (
+    break_words,
+    effect_words,
+    interval_words,
+    p_words,
+    signed,
+    width_words,
+)
 from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.trend import Trend
 from embcx_tui.figures.spans import Row
@@ -138,7 +145,8 @@ class _Page:
             self._trend(short=True)
         if measured and measured.explained is not None:
             self._add("explained", f"{100 * measured.explained:.1f} %")
-        for name, accuracy in (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy)):
+        accuracies = (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy))
+        for name, accuracy in () if shown.snapshot.plan.is_measured else accuracies:
             self._add(name, "–" if accuracy is None else f"{accuracy:.4f}")
         if self._tall:
             self._differences()
@@ -218,7 +226,7 @@ class _Page:
         self._add("iterations", f"{measured.iterations:,}")
         self._add("perplexity", f"{measured.perplexity:g}")
         self._add("points", f"{measured.points:,}")
-        self._add("units", f"{measured.units:,}")
+        self._add("units", width_words(measured))
         self._add("engine", measured.engine)
         self._add("seed", _short(measured.seed))
         if (spread := start_spread(measured)) is not None:

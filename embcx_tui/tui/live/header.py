@@ -122,7 +122,7 @@ def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
         case "running":
             if snapshot.measured:
                 return f"{key('mode.layers')} browses what is measured"
-            return f"{key('live.stop')} stops after this epoch"
+            return f"{key('live.stop')} stops after this {'layer' if snapshot.plan.is_measured else 'epoch'}"
         case "complete" if not snapshot.damage:
             return f"press {key('mode.layers')} for the layers"
         case _:
@@ -146,6 +146,8 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
 def _doing(snapshot: Snapshot) -> str:
     if snapshot.machine is None:
         return "getting ready"
+    if snapshot.plan.is_measured:
+        return "measuring layers" if snapshot.accepted else "reading the files"
     if not snapshot.histories:
         return "loading data"
     epochs = snapshot.plan.settings.training.epochs
