@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -58,6 +58,10 @@ _WITHOUT_SCORE: dict[str, Any] = {
 }
 
 
+def _alone(task: Task) -> Sequence[Task]:
+    return ()
+
+
 class Measurer:
     """Measures layers of a source of rows, and records each result."""
 
@@ -68,8 +72,17 @@ class Measurer:
         self._batch_lock = threading.Lock()
         self._settings = journal.snapshot.plan.settings
 
-    def run(self, tasks: Iterable[Task], source: RowSource, device: str) -> None:
-        """Measure `tasks`, whose rows come from `source`, on `device`; ends early, between results, once stopped."""
+    def run(
+        self,
+        tasks: Iterable[Task],
+        source: RowSource,
+        device: str,
+        also: Callable[[Task], Sequence[Task]] = _alone,
+    ) -> None:
+        """Measure `tasks`, whose rows come from `source`, on `device`; ends early, between results, once stopped.
+
+        `also`: what else the result of a task is, such as that of an earlier epoch; recorded after it, in order.
+        """
         settings = self._settings.measure
         measurement = Measurement(
             perplexity=settings.perplexity,
@@ -81,17 +94,19 @@ class Measurer:
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
         with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
-            for batch in _batches(self._jobs(tasks, source)):
+            for batch in _batches(self._jobs(tasks, source, also)):
                 previous = time.perf_counter()
                 for result in embed(batch, measurement, settings.metrics, self._stop):
                     now = time.perf_counter()
-                    writes.submit(partial(self._record, result, now - previous))
+                    for one in (result.job.task, *also(result.job.task)):
+                        as_one = replace(result, job=replace(result.job, task=one))
+                        writes.submit(partial(self._record, as_one, now - previous))
                     previous = now
                 if self._stop():
                     break
             writes.join()
 
-    def _jobs(self, tasks: Iterable[Task], source: RowSource) -> Iterator[Job]:
+    def _jobs(self, tasks: Iterable[Task], source: RowSource, also: Callable[[Task], Sequence[Task]]) -> Iterator[Job]:
         """Yield a job for every task whose rows can be had; that one cannot be is recorded."""
         for task in tasks:
             if self._stop():
@@ -99,7 +114,8 @@ class Measurer:
             try:
                 found = source.rows(task)
             except MeasureError as error:
-                self._record_failure(task, str(error))
+                for one in (task, *also(task)):
+                    self._record_failure(one, str(error))
             else:
                 yield Job(
                     task, found.rows, found.labels, source.seed(task),
