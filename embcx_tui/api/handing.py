@@ -221,7 +221,10 @@ class HandedStudy:
         """
         models: list[tuple[Control, Sequence[str], bool]] = []
         for handover in first:
-            names = [shown_name(row.described.name, 200) for row in handover.layers]
+            try:
+                names = [shown_name(row.described.name, 200) for row in handover.layers]
+            except ValueError as error:
+                raise RequestError(str(error)) from None
             models.append((handover.control, names, handover.input is not None))
             if handover.is_control_too:
                 models.append(("untrained", names, handover.input is not None))

@@ -177,7 +177,7 @@ def _plain(values: Any) -> Any:
     return values
 
 
-def _options(default_name: str, name: str, dataset: str, **others: Any) -> Options:
+def options_of(default_name: str, name: str, dataset: str, **others: Any) -> Options:
     shown = safe_text(name or default_name, 60) or "model"
     return Options(name=shown, dataset=safe_text(dataset, 40) or "data", **others)
 
@@ -243,7 +243,7 @@ def measure(
     >>> study = embcx_tui.measure(model, loader, name="resnet18")
     >>> study.layers[3].kl
     """
-    options = _options(
+    options = options_of(
         type(model).__name__, name, dataset or dataset_name(loader), points=points, per_class=per_class, pool=pool,
         run=run, perplexity=perplexity, engine=engine, device=device, seed=seed,
     )  # fmt: skip
@@ -294,7 +294,7 @@ def measure_rows(
 
     >>> embcx_tui.measure_rows({"conv1": x1, "fc": x2}, labels=y)
     """
-    options = _options(
+    options = options_of(
         "rows", name, dataset, points=points, per_class=per_class, pool=pool,
         run=run, perplexity=perplexity, engine=engine, device=device, seed=seed,
     )  # fmt: skip

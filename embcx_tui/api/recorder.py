@@ -11,7 +11,7 @@ from typing import Any, Self
 from torch import nn
 
 from embcx_tui.api.handing import HandedStudy
-from embcx_tui.api.measuring import AUTO, MEMORY, Tapped, _options, dataset_name
+from embcx_tui.api.measuring import AUTO, MEMORY, Tapped, dataset_name, options_of
 from embcx_tui.api.results import Study
 from embcx_tui.compute.taps.batches import Forward
 from embcx_tui.compute.taps.pooling import Pool
@@ -57,7 +57,7 @@ class Recorder:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        options = _options(
+        options = options_of(
             type(model).__name__, name, dataset or dataset_name(loader), points=points, per_class=per_class, pool=pool,
             run=run, perplexity=perplexity, engine=engine, device=device, seed=seed,
         )  # fmt: skip
