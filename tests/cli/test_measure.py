@@ -79,7 +79,7 @@ def test_files_models_and_controls_stand_as_they_were_written(tmp_path: Path, he
     settings = begun(
         here, "--model", "net a", files["a0"], files["a1"], "--untrained", files["a_init"],
         "--model=net b", files["b0"],
-        "--name", "two", "--dataset", "photos", "--points", "60",
+        "--name", "two", "--dataset", "photos", "--points", "600",
     )  # fmt: skip
     found = [(one.name, one.dataset, one.run, one.control, Path(one.file).stem) for one in settings.models]
     assert found == [
@@ -88,7 +88,7 @@ def test_files_models_and_controls_stand_as_they_were_written(tmp_path: Path, he
         ("net a", "photos", 0, "untrained", "a_init"),
         ("net b", "photos", 0, "", "b0"),
     ]
-    assert settings.name == "two" and settings.sample.points == 60
+    assert settings.name == "two" and settings.sample.points == 600
 
 
 def test_what_is_not_said_follows_from_the_file(tmp_path: Path, here: list[StudySettings]) -> None:
@@ -122,7 +122,7 @@ def _refusal(*arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("a.npz", "--layers", "k*"), r"no layer matches 'k\*' \(there is l1, l2\)"),
+        (("a.npz", "--layers", "k*"), r"no layer matches 'k\*' \(there is l1, l2, conv\)"),
         (("a.npz", "b.npz"), r"b.npz: other layers than .*a.npz \(l3\); the runs of a model have the same layers"),
         (("a.npz", "--pool", "first", "--layers", "conv"), "first takes a token"),
         (("a.npz", "--model", "x"), "--model x has no FILE after it"),
@@ -132,7 +132,7 @@ def _refusal(*arguments: str | Path) -> str:
         (("a.npz", "--points", "6000"), "needs engine"),
         (("a.npz", "--labels", "short.npy"), r"59 labels, but 60 rows"),
         (("a.npz", "--classes", "two.txt"), "2 names of classes are for labels from 0 to 1; there are .* from 0 to 2"),
-        (("a.npz", "--name", "a\x1b[2Jb"), "holds characters that cannot be shown"),
+        (("--model", "a\x1b[2Jb", "a.npz"), "holds characters that cannot be shown"),
     ],
 )  # fmt: skip
 def test_what_is_refused_in_one_line(

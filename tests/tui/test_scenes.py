@@ -22,6 +22,8 @@ from tests.fake_studies import (
     complete_study,
     flawed_study,
     lost_study,
+    measured_study,
+    measuring_study,
     one_of_each,
     study_over_epochs,
     training_study,
@@ -128,6 +130,8 @@ SCENES: dict[str, Scene] = {
     ),
     "lost": Scene(
         lost_study,
+        measured_study,
+        measuring_study,
         "live",
         _WITH_CURVES,
         (),
@@ -201,6 +205,26 @@ SCENES: dict[str, Scene] = {
         ("complexity-digits-3-untrained.png",),
     ),
     "preview": Scene(complete_study, "layers", _IN_LAYERS, ("e", "f3"), ("drawn in cells", "Procrustes")),
+    # Networks that were trained elsewhere
+    "measured": Scene(measured_study, "layers", _IN_LAYERS, (), ("resnet18", "layer 12 of 12 · fc"), counts=True),
+    "measured layer": Scene(
+        measured_study,
+        "layers",
+        _IN_LAYERS,
+        ("left",) * 9,
+        ("layer 3 of 12 · layer1.1", "200,704", "reduced to"),
+        counts=True,
+    ),
+    "measured untrained": Scene(
+        measured_study, "layers", _IN_LAYERS, ("down", "down", "down", "down"), ("untrained",), counts=True
+    ),
+    "measured grid": Scene(measured_study, "layers", _IN_LAYERS, ("g",), ("All layers", "12 · fc")),
+    "measured bars": Scene(measured_study, "layers", _IN_LAYERS, ("b",), ("tip: the mean",), counts=True),
+    "measured table": Scene(measured_study, "layers", _IN_LAYERS, ("b", "b"), ("resnet18 untrained",), counts=True),
+    "measured compare": Scene(measured_study, "layers", _IN_LAYERS, ("down", "space", "down", "space"), ("2 marked",)),
+    "measured export": Scene(measured_study, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
+    "measuring": Scene(measuring_study, "live", "trained elsewhere", (), ("◐ 5/12 done",), _MEANWHILE),
+    "measured in studies": Scene(measured_study, "studies", "resnet18", (), ("at most 1,000 points",)),
     "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
 }
 
@@ -216,6 +240,12 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "flawed": ("80x24", "200x60"),
     "machine": ("80x24",),
     "stop": ("80x24",),
+    "measured": ("80x24", "120x40"),
+    "measured layer": ("80x24", "120x40"),
+    "measured grid": ("120x40",),
+    "measured table": ("120x40",),
+    "measured compare": ("80x24",),
+    "measuring": ("80x24", "120x40"),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
     "bars": ("80x24", "120x40", "16 colours", "no colour"),
     "table": ("80x24", "120x40", "no colour"),
