@@ -224,6 +224,13 @@ SCENES: dict[str, Scene] = {
     "measured compare": Scene(measured_study, "layers", _IN_LAYERS, ("down", "space", "down", "space"), ("2 marked",)),
     "measured export": Scene(measured_study, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
     "measuring": Scene(measuring_study, "live", "trained elsewhere", (), ("◐ 5/12 done",), _MEANWHILE),
+    "measure files": Scene(
+        _one_of_each,
+        "studies",
+        "next in line",
+        ("ctrl+p", *"activations from", "enter"),
+        ("Measure activations from files", "--labels FILE where they hold none", "Measure        Cancel"),
+    ),
     "measured in studies": Scene(measured_study, "studies", "resnet18", (), ("at most 1,000 points",)),
     "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
 }
@@ -246,6 +253,7 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "measured table": ("120x40",),
     "measured compare": ("80x24",),
     "measuring": ("80x24", "120x40"),
+    "measure files": ("80x24",),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
     "bars": ("80x24", "120x40", "16 colours", "no colour"),
     "table": ("80x24", "120x40", "no colour"),
