@@ -74,7 +74,7 @@ class _InOrder(click.Command):
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --list: the layers) as JSON.")
 @click.pass_context
-def measure_command(ctx: click.Context, files: tuple[str, ...], list_only: bool, **given: Any) -> None:
+def measure_command(ctx: click.Context, /, files: tuple[str, ...], list_only: bool, **given: Any) -> None:
     """Measure the layers of a network from files of its activations, and follow it.
 
     FILE is .npz, .npy, .safetensors, .tsv, .csv, .h5 or .parquet, or a folder of .npy; several are runs of one model.

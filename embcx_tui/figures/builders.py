@@ -85,7 +85,9 @@ def architecture_bars(
             if measured and network.run < runs:
                 values[network.run] = float("nan") if measured.kl is None else measured.kl
                 flagged[network.run] = not selection.enters(network)
-        bars.append(Bar(layer_tick(layer), tuple(values), tuple(flagged)))
+        # Where the input is not known its place stays empty: layers keep their numbers.
+        name = layer_tick(layer) if layer or not networks or networks[0].has_input else ""
+        bars.append(Bar(name, tuple(values), tuple(flagged)))
     colour = activation_index(activation, selection.snapshot.plan.settings)
     return BarGroup(safe_text(label, 40), tuple(bars), colour)
 

@@ -68,12 +68,8 @@ def _look_into(
             "one label per row is needed"
         )
     given = input_array(file.arrays, rows)
-    layers, skipped = [], []
-    for array in file.arrays:
-        if array.name not in (own, given):
-            reason = _reason(array, rows)
-            (skipped if reason else layers).append((array, reason))
-    chosen = _chosen([array for array, _ in layers], asked["layers"], file.where)
+    others = [(array, _reason(array, rows)) for array in file.arrays if array.name not in (own, given)]
+    chosen = _chosen([array for array, reason in others if not reason], asked["layers"], file.where)
     for array in chosen:
         _check(array, asked["pool"], file.where)
     return {
@@ -83,7 +79,7 @@ def _look_into(
         "input": given,
         "labels": own,
         "classes": list(labels.classes) if labels and labels.are_given else [],
-        "skipped": [{"name": safe_text(array.name, 200), "reason": reason} for array, reason in skipped],
+        "skipped": [{"name": safe_text(array.name, 200), "reason": reason} for array, reason in others if reason],
     }
 
 

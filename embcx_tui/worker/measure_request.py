@@ -6,6 +6,7 @@ For the command and the application alike: the files are looked into in a proces
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,36 @@ def split_labels(typed: str) -> tuple[Path, str]:
         return path, ""
     before, _, name = typed.rpartition(":")
     return typed_path(before), name
+
+
+def request_of_line(line: str) -> MeasureRequest:
+    """Return the request that a line means: files of one model's runs, `--labels FILE[:NAME]`, `--untrained FILE`.
+
+    Raises RequestError for anything else. A line that is a path needs no quotes for its blanks.
+    """
+    if typed_path(line).exists():
+        return MeasureRequest((ModelFiles("", (typed_path(line),)),))
+    try:
+        words = iter(shlex.split(line))
+    except ValueError:
+        raise RequestError("a quotation mark is not closed") from None
+    runs: list[Path] = []
+    given: dict[str, list[str]] = {"--labels": [], "--untrained": []}
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not option.startswith("--"):
+            runs.append(typed_path(word))
+        elif option not in given:
+            raise RequestError(f"{safe_text(option, 40)} is not known here; in a shell: embcx-tui measure --help")
+        elif value := value if equals else next(words, ""):
+            given[option].append(value)
+        else:
+            raise RequestError(f"{option} needs a file after it")
+    if not runs:
+        raise RequestError("no file of activations; write the path of one")
+    labels, array = split_labels(given["--labels"][-1]) if given["--labels"] else (None, "")
+    untrained = tuple(map(typed_path, given["--untrained"]))
+    return MeasureRequest((ModelFiles("", tuple(runs), untrained),), labels=labels, labels_array=array)
 
 
 def look_into(request: MeasureRequest) -> dict[str, Any]:

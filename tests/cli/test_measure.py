@@ -18,10 +18,11 @@ from embcx_tui.cli import OK, cli
 from embcx_tui.cli.measure import _models
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.worker import launch, look
+from embcx_tui.worker.measure_request import request_of_line
 from tests.activations import labels, layers_of, write_npz
 
 QUICK = ("--set", "measure.perplexity=10", "--set", "measure.metrics=knn")
@@ -79,7 +80,7 @@ def test_files_models_and_controls_stand_as_they_were_written(tmp_path: Path, he
     settings = begun(
         here, "--model", "net a", files["a0"], files["a1"], "--untrained", files["a_init"],
         "--model=net b", files["b0"],
-        "--name", "two", "--dataset", "photos", "--points", "60",
+        "--name", "two", "--dataset", "photos", "--points", "600",
     )  # fmt: skip
     found = [(one.name, one.dataset, one.run, one.control, Path(one.file).stem) for one in settings.models]
     assert found == [
@@ -88,7 +89,7 @@ def test_files_models_and_controls_stand_as_they_were_written(tmp_path: Path, he
         ("net a", "photos", 0, "untrained", "a_init"),
         ("net b", "photos", 0, "", "b0"),
     ]
-    assert settings.name == "two" and settings.sample.points == 60
+    assert settings.name == "two" and settings.sample.points == 600
 
 
 def test_what_is_not_said_follows_from_the_file(tmp_path: Path, here: list[StudySettings]) -> None:
@@ -122,7 +123,7 @@ def _refusal(*arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("a.npz", "--layers", "k*"), r"no layer matches 'k\*' \(there is l1, l2\)"),
+        (("a.npz", "--layers", "k*"), r"no layer matches 'k\*' \(there is l1, l2, conv\)"),
         (("a.npz", "b.npz"), r"b.npz: other layers than .*a.npz \(l3\); the runs of a model have the same layers"),
         (("a.npz", "--pool", "first", "--layers", "conv"), "first takes a token"),
         (("a.npz", "--model", "x"), "--model x has no FILE after it"),
@@ -132,7 +133,7 @@ def _refusal(*arguments: str | Path) -> str:
         (("a.npz", "--points", "6000"), "needs engine"),
         (("a.npz", "--labels", "short.npy"), r"59 labels, but 60 rows"),
         (("a.npz", "--classes", "two.txt"), "2 names of classes are for labels from 0 to 1; there are .* from 0 to 2"),
-        (("a.npz", "--name", "a\x1b[2Jb"), "holds characters that cannot be shown"),
+        (("--model", "a\x1b[2Jb", "a.npz"), "holds characters that cannot be shown"),
     ],
 )  # fmt: skip
 def test_what_is_refused_in_one_line(
@@ -146,6 +147,24 @@ def test_what_is_refused_in_one_line(
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     assert re.search(words, _refusal(*arguments)), _refusal(*arguments)
     assert not here
+
+
+def test_a_line_of_the_application_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my acts.npz").write_bytes(b"")
+    assert request_of_line("my acts.npz").files == (tmp_path / "my acts.npz",)
+    request = request_of_line("'my acts.npz' b.npz --labels y.npz:fine --untrained=c.npz")
+    (model,) = request.models
+    assert model.runs == (tmp_path / "my acts.npz", tmp_path / "b.npz") and model.untrained == (tmp_path / "c.npz",)
+    assert (request.labels, request.labels_array) == (tmp_path / "y.npz", "fine")
+    for line, words in {
+        "a.npz --pool mean": "--pool is not known here",
+        "--labels y.npy": "no file of activations",
+        "a.npz --labels": "--labels needs a file after it",
+        "'a.npz": "a quotation mark is not closed",
+    }.items():
+        with pytest.raises(RequestError, match=words):
+            request_of_line(line)
 
 
 def test_marks_are_no_files() -> None:

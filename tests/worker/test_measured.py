@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from embcx_tui.compute.activation_files import open_activations
 from embcx_tui.store.files import read_arrays
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import studies_folder
@@ -301,3 +303,20 @@ def test_a_study_file_names_and_describes_everything(tmp_path: Path) -> None:
     ]
     found = sorted((one.layer, one.name, one.pool, one.width, one.units) for one in snapshot.measured.values())
     assert found == [(1, "maps", "mean", 4, 4), (2, "tokens", "mean", 10, 10), (3, "flat", "flatten", 5, 5)]
+
+
+@pytest.mark.parametrize("writer", ["npz", "npy folder", "safetensors", "hdf5 in pieces"])
+def test_only_the_rows_of_the_sample_are_in_memory(writer: str, tmp_path: Path) -> None:
+    """20 MB of rows, of which 400 kB are asked for; numpy tells `tracemalloc` of its arrays."""
+    layer = np.random.default_rng(0).random((5_000, 1_000), np.float32)
+    path = WRITERS[writer](tmp_path, {"layer": layer})
+    index = np.arange(0, 5_000, 50, dtype=np.int64)
+    tracemalloc.start()
+    try:
+        with open_activations(path) as file:
+            found = np.concatenate(list(file.pieces("layer", index)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found == layer[index]).all()
+    assert peak < 10_000_000

@@ -25,7 +25,7 @@ MAX_DIMENSIONS = 8
 MAX_LABELS = 100_000_000
 MAX_LABEL_BYTES = 4 << 30
 # Rows are read and converted in pieces of so many bytes.
-PIECE_BYTES = 8 << 20
+PIECE_BYTES = 2 << 20
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 
