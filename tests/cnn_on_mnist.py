@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
-from torchvision.datasets import MNIST
 
 import embcx_tui
 from embcx_tui.api.results import Study
-from embcx_tui.store.paths import data_folder
+from embcx_tui.compute import datasets
+from embcx_tui.store.paths import data_folder, unpacked_folder
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -31,29 +30,30 @@ def network(seed: int = 0) -> nn.Sequential:
     )  # fmt: skip
 
 
-def images(folder: Path) -> tuple[TensorDataset, TensorDataset]:
+def images() -> tuple[TensorDataset, TensorDataset]:
     """MNIST's training and test images, [n, 1, 28, 28] from 0 to 1."""
-    sets = [MNIST(str(folder), train=train) for train in (True, False)]
-    first, second = (TensorDataset(one.data[:, None].float() / 255.0, one.targets) for one in sets)
+    data = datasets.load("mnist", data_folder(), unpacked_folder())
+    first, second = (
+        TensorDataset(torch.from_numpy(x).reshape(-1, 1, 28, 28).float() / 255.0, torch.from_numpy(y))
+        for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
+    )
     return first, second
 
 
-def record(folder: Path, count: int, epochs: int, points: int) -> Study:
+def record(count: int, epochs: int, points: int) -> Study:
     """Train on `count` images and record every epoch on `points` test images; return the complete study."""
-    training, test = images(folder)
-    model = network()
+    training, test = images()
+    model, tests = network(), DataLoader(test, batch_size=250)
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
     batches = DataLoader(Subset(training, range(count)), batch_size=50, shuffle=True)
-    with embcx_tui.Recorder(
-        model, DataLoader(test, batch_size=250), dataset="mnist", name="cnn", points=points
-    ) as record:
+    with embcx_tui.Recorder(model, tests, dataset="mnist", name="cnn", points=points) as record:
         for epoch in range(epochs + 1):
             if epoch:
                 train(model, batches, optimizer)
             before = time.process_time()
             record(epoch)
             print(f"epoch {epoch} handed over in {time.process_time() - before:.1f} CPU s", flush=True)
-    print(f"accuracy on the test images: {accuracy(model, test):.3f}")
+    print(f"accuracy on the test images: {accuracy(model, tests):.3f}")
     return record.study.wait()
 
 
@@ -66,15 +66,13 @@ def train(model: nn.Module, batches: DataLoader[tuple[Tensor, ...]], optimizer: 
         optimizer.step()
 
 
-def accuracy(model: nn.Module, test: TensorDataset) -> float:
-    inputs, labels = test.tensors
+def accuracy(model: nn.Module, tests: DataLoader[tuple[Tensor, ...]]) -> float:
+    model.eval()
     with torch.no_grad():
-        right = [
-            (model(a).argmax(1) == b).float().sum() for a, b in zip(inputs.split(500), labels.split(500), strict=True)
-        ]  # type: ignore[no-untyped-call]
-    return float(sum(right)) / len(labels)
+        right = [(model(inputs).argmax(1) == labels).float().mean() for inputs, labels in tests]
+    return float(torch.stack(right).mean())
 
 
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
-    print(record(data_folder(), *(given + [6_000, 3, 1_000][len(given) :])))
+    print(record(*(given + [6_000, 3, 1_000][len(given) :])))

@@ -218,30 +218,24 @@ def measure(
     The model is run here, in eval mode and without gradients, and left as it was found; a process of its own measures,
     and `embcx-tui open ID` shows it. Prints a line per layer (units, n, KL in nats, knn) unless `quiet`.
 
-    Parameters
-    ----------
     model: a torch module. loader: a DataLoader, an iterable of batches, a dataset, or a tensor of inputs [total, …].
     name: of the study and the model. dataset: what the inputs are called.
     layers: "auto" (blocks, and what comes before and after them: see `embcx_tui.layers`), or globs of names.
-    pool: "flatten" (all units, the default), or "mean", "max", "first", "last" of a map's places or of a text's tokens;
-        or such by globs, {"encoder.*": "mean"}. Numbers of different pooling are different numbers.
+    pool: "flatten" (all units), or "mean", "max", "first", "last" of a map's places or a text's tokens; or such by
+        globs, {"encoder.*": "mean"}. Numbers of different pooling are different numbers.
     labels: of all inputs, [total], numbers or text; "auto": the dataset's or the batches'; None: there are none.
-    classes: the names of labels 0 … K - 1.
-    points: how many inputs in all, balanced over the classes; per_class: how many of each instead.
+    classes: the names of labels 0 … K - 1. points: inputs in all, balanced over the classes; per_class: of each.
     untrained: the same model before it was trained, as a control. control: "untrained" or "shuffled" where `model`
         itself is one. run: its number among the runs of a model.
-    forward: how the model is called on a batch that is neither a tensor, nor a tuple that begins with the inputs, nor a
-        dict of keyword arguments.
+    forward: how the model is called on a batch that is no tensor, tuple that begins with the inputs, or dict.
     memory: bytes that may be used here, as "2 GiB"; more layers than fit take further passes.
     perplexity, engine, device, seed: as in a study file; engine="opentsne" for more than 5,000 points.
     wait: False returns at once; `study.wait()` waits then.
 
-    Raises
-    ------
-    EmbcxError: one line that says what is wrong and what to do. What the model's own forward raises comes through.
+    Raises EmbcxError, one line that says what is wrong and what to do; what the model's own forward raises comes
+    through.
 
-    >>> study = embcx_tui.measure(model, loader, name="resnet18")
-    >>> study.layers[3].kl
+    >>> study = embcx_tui.measure(model, loader, name="resnet18"); study.layers[3].kl
     """
     options = options_of(
         type(model).__name__, name, dataset or dataset_name(loader), points=points, per_class=per_class, pool=pool,

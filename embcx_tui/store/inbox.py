@@ -142,9 +142,11 @@ class Producer:
             sync_folder(folder)
             folder.rename(self._inbox / f"{self._next:06d}")
             sync_folder(self._inbox)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise StoreError(f"{safe_text(self._inbox)}: cannot be written ({reason_of(error)})") from None
+            if isinstance(error, OSError):
+                raise StoreError(f"{safe_text(self._inbox)}: cannot be written ({reason_of(error)})") from None
+            raise
         self._next += 1
 
     def close(self) -> None:
