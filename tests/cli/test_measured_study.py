@@ -65,7 +65,7 @@ def test_the_trend_is_over_the_layers_that_there_are() -> None:
     (trained, untrained) = trends(select(read_study(study.paths)))
     assert trained.runs == (0, 1, 2) and not trained.reason and trained.first_break is None
     assert trained.slope is not None and trained.slope < 0
-    assert untrained.reason.startswith("fewer than 2 runs") and untrained.first_break == 2
+    assert untrained.reason and untrained.reason.startswith("fewer than 2 runs") and untrained.first_break == 2
     scores = list(csv.reader(io.StringIO(said("show", study.paths.id, "--table", "summary"))))
     assert [row[4] for row in scores[1:13]] == [str(layer) for layer in range(1, 13)]
 
