@@ -70,10 +70,10 @@ def layer_name(layer: int) -> str:
     return "input" if layer == 0 else f"layer {layer}"
 
 
-def full_layer_name(network: Network, layer: int) -> str:
+def full_layer_name(network: Network, layer: int, most: int = 24) -> str:
     """Return `input`, `layer 3`, or in a measured study `3 · layer2.1`, a long name shortened in its middle."""
     name = network.layer_name(layer)
-    return f"{layer} · {shortened(name)}" if name else layer_name(layer)
+    return f"{layer} · {shortened(name, most)}" if name else layer_name(layer)
 
 
 def shortened(name: str, most: int = 24) -> str:

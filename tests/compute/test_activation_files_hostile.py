@@ -125,6 +125,11 @@ def _saved(folder: Path) -> Path:
     return folder / "acts.npy"
 
 
+def _empty_folder(folder: Path) -> Path:
+    (folder / "acts.npz").mkdir()
+    return folder / "acts.npz"
+
+
 def _fifo(folder: Path) -> Path:
     os.mkfifo(folder / "acts.npz")
     return folder / "acts.npz"
@@ -183,7 +188,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "npz: complex labels": _arrays(y=np.zeros(60, np.complex64)),
     "npz: labels that are not finite": _arrays(y=np.full(60, np.nan)),
     "npz: a pipe": _fifo,
-    "npz: an empty folder": lambda folder: (folder / "acts.npz").mkdir() or folder / "acts.npz",
+    "npz: an empty folder": _empty_folder,
     "npz: not there": lambda folder: folder / "acts.npz",
     "folder: nothing in it": _folder(),
     "folder: a pipe in it": _folder(l1=None),

@@ -130,8 +130,6 @@ SCENES: dict[str, Scene] = {
     ),
     "lost": Scene(
         lost_study,
-        measured_study,
-        measuring_study,
         "live",
         _WITH_CURVES,
         (),

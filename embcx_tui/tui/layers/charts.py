@@ -119,7 +119,8 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         for number in range(network.depth + 1):
             measured = snapshot.layer(network, number)
             value = float("nan") if measured is None or measured.kl is None else measured.kl
-            bars.append(Bar(layer_tick(number), (value,), (bool(measured and measured.degenerate),)))
+            name = layer_tick(number) if number or network.has_input else ""
+            bars.append(Bar(name, (value,), (bool(measured and measured.degenerate),)))
         colour = activation_index(network.activation, snapshot.plan.settings) if distinct else index
         groups.append(BarGroup(names[index], tuple(bars), colour))
     chosen = (networks.index(shown.network), shown.layer) if shown.network in networks else None

@@ -35,6 +35,8 @@ from embcx_tui.tui.lru_cache import LruCache
 _KEPT = 96
 # In a smaller panel classes cannot be told apart.
 _LEAST_PANEL = (20, 7)
+# Characters of a layer's name above its panel, beside its score.
+_NAME_IN_GRID = 9
 _COUNTING = "10-NN acc. …"
 
 AccuracyKey = tuple[tuple[str, ...], bytes]
@@ -85,7 +87,7 @@ def layer_grid(snapshot: Snapshot, shown: NetworkLayer, selection: LayerSelectio
     network, layer = shown
     if selection.grid == "layers":
         layers = [NetworkLayer(network, number) for number in network.layers]
-        names = [full_layer_name(network, number) for number in network.layers]
+        names = [full_layer_name(network, number, _NAME_IN_GRID) for number in network.layers]
         control = f" {network.control}" if network.control else ""
         title = f"All layers · {network.activation}{control}, run {network.run}"
     elif selection.grid == "activations":

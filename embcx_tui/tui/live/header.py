@@ -61,8 +61,9 @@ def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
 def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
     done = progress(snapshot)
     settings = snapshot.plan.settings
+    epochs = f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs"
     parts = [
-        f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs",
+        *([] if snapshot.plan.is_measured else [epochs]),
         f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
     ]
     if snapshot.state == "running" and done.seconds_left is not None:
