@@ -17,7 +17,7 @@ from embcx_tui.compute.activation_files.labels import Labels, labels_of, unlabel
 from embcx_tui.store import lock
 from embcx_tui.store.inbox import HandedArray, HandedLayer, HandedLayers, HandedSample, Producer
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import DataError, RequestError
+from embcx_tui.study.errors import DataError, RequestError, StoreError
 from embcx_tui.study.events import LayerDescribed
 from embcx_tui.study.measured import MeasuredSettings, shown_name, validate_study
 from embcx_tui.study.plan import measured_network
@@ -31,6 +31,8 @@ Shape = tuple[int, int, int]
 
 # Inputs of more bytes are not kept beside a sample: the screens show single ones.
 MOST_INPUT_BYTES = 64 << 20
+# What may wait to be measured: a training whose epochs are shorter than their measurement would fill the disk.
+MOST_WAITING_BYTES = 8 << 30
 # P in float64 and float32 and openTSNE's own, bytes per pair.
 _BYTES_PER_PAIR = 16
 _UNITS_OF_MEMORY = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -248,6 +250,11 @@ class HandedStudy:
 
     def hand_over(self, handover: Handover) -> None:
         """Hand over, and start the worker again where it is gone; raises RequestError or StoreError."""
+        assert self.paths is not None
+        assert self._producer is not None
+        if (waiting := self._producer.waiting_bytes()) > MOST_WAITING_BYTES:
+            self.ensure_worker()
+            raise StoreError(f"{waiting / 1e9:.0f} GB wait to be measured: record fewer epochs")
         self._hand(handover)
         self.ensure_worker()
 

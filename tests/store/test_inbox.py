@@ -40,6 +40,7 @@ def test_what_is_handed_over_comes_out_in_order_and_goes(paths: StudyPaths) -> N
     for place in range(3):
         producer.hand_over({"rows": ROWS + place}, handed)
     assert [entry.name for entry in inbox.entries()] == ["000000", "000001", "000002"]
+    assert producer.waiting_bytes() == 3 * (128 + 96)  # a head of numpy's, 12 numbers
     for place, entry in enumerate(inbox.entries()):
         found = inbox.read(entry)
         assert isinstance(found, HandedLayers) and found.epoch == 3 and found.layers[0].rows
