@@ -40,7 +40,10 @@ class InboxRows:
     def accept(self) -> None:
         """Record the samples, which are handed over before the worker is started; raises DataError without them."""
         for entry in self._inbox.entries():
-            handed = self._inbox.read(entry)
+            try:
+                handed = self._inbox.read(entry)
+            except StoreError:
+                continue  # `work` says so
             if isinstance(handed, HandedSample):
                 self._draw(entry, handed)
                 self._inbox.remove(entry)
@@ -87,7 +90,13 @@ class InboxRows:
             ended = self._inbox.is_closed or not self._inbox.producer_lives
             entries = self._inbox.entries()
             if entries:
-                self._measure(entries[0], measurer, device)
+                try:
+                    handed = self._checked_entry(entries[0])
+                except StoreError as error:
+                    # What is damaged stays so: the epochs after it are worth more than an end here at every start.
+                    self._journal.append(Noted(level="warning", text=f"{error}; it is left out"))
+                else:
+                    self._measure(entries[0], handed, measurer, device)
                 if not stop():
                     self._inbox.remove(entries[0])
             elif ended:
@@ -103,16 +112,19 @@ class InboxRows:
         missing = [network for network in snapshot.plan.networks if network.id not in snapshot.described]
         return ("stopped", f"{len(missing)} networks were not handed over") if missing else ("complete", "")
 
-    def _measure(self, entry: Path, measurer: Measurer, device: str) -> None:
-        """Measure an entry, except what of it a worker that was killed had measured."""
+    def _checked_entry(self, entry: Path) -> HandedLayers:
+        """Return what an entry holds; raises StoreError where it is damaged, or of no network of the study."""
         handed = self._inbox.read(entry)
-        if isinstance(handed, HandedSample):  # one of another run, while the study runs
-            self._draw(entry, handed)
-            return
+        plan = self._journal.snapshot.plan
+        network = plan.network_by_id.get(handed.network) if isinstance(handed, HandedLayers) else None
+        if not isinstance(handed, HandedLayers) or network is None or len(handed.layers) != network.depth:
+            raise StoreError(f"inbox/{entry.name}: holds a network that the study does not measure")
+        return handed
+
+    def _measure(self, entry: Path, handed: HandedLayers, measurer: Measurer, device: str) -> None:
+        """Measure an entry, except what of it a worker that was killed had measured."""
         plan = self._journal.snapshot.plan
         networks = [plan.network_by_id[name] for name in (handed.network, handed.also) if name in plan.network_by_id]
-        if not networks or len(handed.layers) != networks[0].depth:
-            raise StoreError(f"inbox/{entry.name}: holds a network that the study does not measure")
         self._describe(handed, networks)
         self._entry = entry, handed
         layers = [layer for layer in plan.layers if layer.network == networks[0].id]
