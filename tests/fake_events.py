@@ -40,7 +40,7 @@ DEVICE = "CPU (2 cores)"
 _PULL = {"relu": 0.62, "softsign": 0.50, "tanh": 0.46, "logsig": 0.34}
 # How many neighbours a worker stores of each row.
 _NEAR = 10
-_NO_FILE = SealedFile(name="arrays/none.npz", sha256="0" * 64)
+NO_FILE = SealedFile(name="arrays/none.npz", sha256="0" * 64)
 
 
 def events_of(
@@ -57,6 +57,11 @@ def events_of(
 ) -> Iterator[AnyEvent]:
     """Yield what a worker writes between its first and its last line; `epochs` None: half, `measured` None: all."""
     plan = make_plan(settings)
+    if plan.is_measured:
+        from tests.fake_measured import measured_events
+
+        yield from measured_events(paths, settings, at, measured, broken, arrays)
+        return
     training = settings.training
     upto = training.epochs // 2 if epochs is None else epochs
     left = len(plan.layers) if measured is None else measured
@@ -77,7 +82,7 @@ def events_of(
         )
         points = plan.points(cohort.dataset) or 0
         for run in cohort.runs:
-            file = _sample_file(paths, cohort, run, points, known.shape) if arrays else _NO_FILE
+            file = _sample_file(paths, cohort, run, points, known.shape) if arrays else NO_FILE
             yield SampleDrawn(at=clock, dataset=cohort.dataset, run=run, points=points, file=file)
         yield CohortStarted(
             at=clock, cohort=cohort.id, networks=tuple(network.id for network in cohort.networks), epoch=0
@@ -116,7 +121,7 @@ def events_of(
                 yield _measured(paths, settings, layer, owner, points, clock, arrays)
 
 
-def _noise(*key: object) -> np.random.Generator:
+def noise_of(*key: object) -> np.random.Generator:
     return np.random.default_rng(stream_seed(7, str(key), 0, "made"))
 
 
@@ -129,7 +134,7 @@ def _epoch(cohort: Cohort, epoch: int, at: float, diverged: Sequence[str]) -> Ep
             for values in (loss, train, test):
                 values.append(None)
             continue
-        wobble = float(_noise(network.id, epoch).normal(0, 0.004))
+        wobble = float(noise_of(network.id, epoch).normal(0, 0.004))
         rest = np.exp(-epoch * (0.10 + 0.12 * _PULL[network.activation]))
         loss.append(round(float(2.30 * rest + 0.02 + abs(wobble)), 5))
         train.append(round(float(min(0.999, 0.995 - 0.89 * rest + wobble)), 5))
@@ -146,9 +151,9 @@ def _epoch(cohort: Cohort, epoch: int, at: float, diverged: Sequence[str]) -> Ep
 
 
 def _sample_file(paths: StudyPaths, cohort: Cohort, run: int, points: int, shape: tuple[int, int, int]) -> SealedFile:
-    labels = _labels(points)
+    labels = labels_of(points)
     rows, columns, channels = shape
-    noise = _noise(cohort.dataset, run)
+    noise = noise_of(cohort.dataset, run)
     # A bar whose slope tells the class: enough to recognise a digit's image by.
     y, x = np.mgrid[0:rows, 0:columns]
     angle = labels[:, None, None] * np.pi / 10
@@ -162,19 +167,19 @@ def _sample_file(paths: StudyPaths, cohort: Cohort, run: int, points: int, shape
     )
 
 
-def _labels(points: int) -> NDArray[np.int64]:
+def labels_of(points: int) -> NDArray[np.int64]:
     return np.arange(points, dtype=np.int64) % 10
 
 
 def _trained(
     paths: StudyPaths, network: Network, epochs: int, points: int, at: float, arrays: bool, learnt: bool
 ) -> NetworkTrained:
-    noise = _noise(network.id)
+    noise = noise_of(network.id)
     right = 0.94 + 0.03 * _PULL[network.activation] if learnt else 0.10
-    labels = _labels(points)
+    labels = labels_of(points)
     wrong = noise.random(points) > right
     predicted = np.where(wrong, (labels + noise.integers(1, 10, points)) % 10, labels)
-    file = write_arrays(paths.arrays, f"{network.id}.npz", {"predicted": predicted}) if arrays else _NO_FILE
+    file = write_arrays(paths.arrays, f"{network.id}.npz", {"predicted": predicted}) if arrays else NO_FILE
     return NetworkTrained(
         at=at,
         network=network.id,
@@ -194,7 +199,7 @@ def _measured(
     at: float,
     arrays: bool,
 ) -> LayerMeasured:
-    noise = _noise(layer.id)
+    noise = noise_of(layer.id)
     # 0 at the input, near 1 where the classes have come apart; negative where an untrained network mixes them.
     apart = 0.0
     if network:
@@ -224,16 +229,16 @@ def _measured(
         relative_change=1e-7,
         restart_kls=(round(kl, 5),),
         seconds=0.5,
-        file=_points_file(paths, layer, apart, points, noise) if arrays else _NO_FILE,
+        file=points_file(paths, layer, apart, points, noise) if arrays else NO_FILE,
     )
 
 
-def _points_file(paths: StudyPaths, layer: Layer, apart: float, points: int, noise: np.random.Generator) -> SealedFile:
-    labels = _labels(points)
+def points_file(paths: StudyPaths, layer: Layer, apart: float, points: int, noise: np.random.Generator) -> SealedFile:
+    labels = labels_of(points)
     angle = labels * 2 * np.pi / 10 + 0.3 * (labels % 2)
     centre = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (18 + 22 * (labels % 3 == 0)[:, None])
     # The same noise for every layer of a run, so that a point can be followed from layer to layer.
-    same = _noise(layer.dataset, layer.run).normal(0, 1, (points, 2))
+    same = noise_of(layer.dataset, layer.run).normal(0, 1, (points, 2))
     spread = 9.0 - 6.5 * max(apart, 0.0)
     placed = centre * (0.65 + 0.7 * apart) + same * spread + noise.normal(0, 0.8, (points, 2))
     arrays: dict[str, NDArray[Any]] = {"points": placed.astype(np.float32)}

@@ -30,6 +30,7 @@ from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import AnyEvent, WorkerEnded, WorkerStarted
 from embcx_tui.study.settings import StudySettings, load_preset, validate
 from tests.fake_events import START, events_of
+from tests.fake_measured import measured_settings
 
 # What a fake study is called unless told, and its host.
 STUDY_ID = "k7m2x9q4fa"
@@ -306,6 +307,16 @@ def training_study() -> FakeStudy:
 def lost_study() -> FakeStudy:
     """A study whose worker was killed."""
     return make_study(settings_of(), "lost", epochs=14, arrays=False, telemetry=60)
+
+
+def measured_study() -> FakeStudy:
+    """A study of networks that were trained elsewhere."""
+    return make_study(measured_settings())
+
+
+def measuring_study() -> FakeStudy:
+    """The same while it is measured."""
+    return make_study(measured_settings(), "running", measured=17, arrays=False, telemetry=60)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_python_gets_its_names_without_torch_until_it_asks_for_one_that_needs_it() -> None:
+    assert not loaded("import embcx_tui; embcx_tui.__version__, dir(embcx_tui)") & (NUMERICS | {"numpy", "pydantic"})
+    assert not loaded("import embcx_tui; embcx_tui.load, embcx_tui.Study, embcx_tui.EmbcxError") & NUMERICS
+    code = "import embcx_tui; embcx_tui.measure, embcx_tui.measure_rows, embcx_tui.layers, embcx_tui.Recorder"
+    # Neither screens nor compiled kernels: they stay in the worker.
+    assert not loaded(code) & {"textual", "plotext", "matplotlib", "numba", "openTSNE", "sklearn"}
+
+
 def test_a_list_of_studies_waits_for_no_arrays_and_help_for_no_settings() -> None:
     assert not loaded("import embcx_tui.cli.studies") & {"numpy", "scipy", "rich", "textual"}
     assert not loaded("import embcx_tui.cli") & {"numpy", "pydantic", "rich", "platformdirs", "psutil"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from embcx_tui.store.machine_records import ROUGH, Calibration, calibration_of
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO, facts
+from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.plan import Cohort, Network, Plan
 from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 
@@ -68,16 +69,23 @@ def forecast(plan: Plan, calibration: Calibration) -> Forecast:
         _pass_seconds(cohort.networks + cohort.controls, data, settings, calibration) * (data.n_train + data.n_test)
         for cohort, data in zip(plan.cohorts, known, strict=True)
     )
-    points = max((data.classes for data in known), default=10) * settings.data.samples_per_class
+    points = max((_points(data, settings) for data in known), default=0)
     methods: tuple[str, ...] = settings.measure.methods
     embeddings = {method: embedding_seconds(method, points, settings, calibration) for method in methods}
     total = calibration.start + accuracies + settings.training.epochs * sum(epochs)
     for cohort, data in zip(plan.cohorts, known, strict=True):
-        points = data.classes * settings.data.samples_per_class
+        points = _points(data, settings)
         for method, count in _counts(plan, cohort).items():
             total += count * embedding_seconds(method, points, settings, calibration)
         total += calibration.write * (len(cohort.networks) + len(cohort.controls) + settings.training.epochs)
     return Forecast(epochs, embeddings, total)
+
+
+def _points(data: Sizes, settings: StudySettings) -> int:
+    """Return the rows of a sample."""
+    if isinstance(settings, MeasuredSettings):
+        return data.classes * settings.sample.per_class or settings.sample.points
+    return data.classes * settings.data.samples_per_class
 
 
 def epoch_seconds(networks: Sequence[Network], data: Sizes, settings: StudySettings, calibration: Calibration) -> float:
@@ -97,6 +105,8 @@ def step_parts(networks: Sequence[Network], data: Sizes, settings: StudySettings
     Numbers of calls, of floating-point operations, of those on inputs that are mostly zero, and of weights.
     """
     batch = settings.training.batch_size
+    if not networks:  # a measured study of controls alone
+        return 0.0, 0.0, 0.0, 0.0
     # A layer is some products, and two or three calls per slice of equal activations (compute.training.trainer_gpu).
     calls = 30.0
     for layer in range(1, max(network.depth for network in networks) + 1):
@@ -207,7 +217,9 @@ def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:
     much slower or faster than forecast the other cohorts were.
     """
     plan = snapshot.plan
-    rates = [epoch_s / len(cohort.networks) for cohort, epoch_s in zip(plan.cohorts, expected.epochs, strict=True)]
+    rates = [
+        epoch_s / max(len(cohort.networks), 1) for cohort, epoch_s in zip(plan.cohorts, expected.epochs, strict=True)
+    ]
     of_network = {network.id: place for place, cohort in enumerate(plan.cohorts) for network in cohort.networks}
     seconds: dict[int, float] = defaultdict(float)
     counted: dict[int, int] = defaultdict(int)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.analysis.trend import Trend
     from embcx_tui.store.snapshot import Snapshot
+    from embcx_tui.study.events import LayerMeasured
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # A worker that has written nothing for this long is called quiet: an epoch or a layer seldom takes longer.
@@ -98,6 +99,13 @@ def progress_line(fraction: float, width: int) -> tuple[str, str]:
     halves = min(max(halves, 1 if fraction > 0 else 0), 2 * width - (fraction < 1))
     done = "━" * (halves // 2) + "╸" * (halves % 2)
     return done, "─" * (width - len(done))
+
+
+def width_words(measured: LayerMeasured) -> str:
+    """Return the units of a layer with how it was pooled, and what it was reduced to: `100,352 flatten → 999`."""
+    width = measured.width or measured.units
+    pool = f" {measured.pool}" if measured.pool else ""
+    return f"{width:,}{pool}" + (f" → {measured.units:,}" if width != measured.units else "")
 
 
 def percent(fraction: float) -> str:

@@ -55,7 +55,7 @@ def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[
         "name": snapshot.name,
         "state": snapshot.state,
         "damage": snapshot.damage or None,
-        "settings": snapshot.plan.settings.model_dump(mode="json"),
+        "settings": snapshot.plan.settings.model_dump(mode="json", by_alias=True),
         "machine": machine_record(snapshot.machine) if snapshot.machine else None,
         "machines": [machine_record(one) for one in snapshot.machines],
         "networks": network_records(selection),
@@ -76,7 +76,7 @@ def network_records(selection: Selection) -> list[dict[str, Any]]:
 
 def _network(selection: Selection, state: NetworkState) -> dict[str, Any]:
     network, snapshot = state.network, selection.snapshot
-    layers = [(layer, measured) for layer in range(network.depth + 1) if (measured := snapshot.layer(network, layer))]
+    layers = [(layer, measured) for layer in network.layers if (measured := snapshot.layer(network, layer))]
     return {
         "id": network.id,
         "dataset": network.dataset,
@@ -108,6 +108,9 @@ def _layer(layer: int, measured: LayerMeasured) -> dict[str, Any]:
         **{key: getattr(measured, key) for key in LAYER_KEYS},
         "metrics": dict(measured.metrics),
         "quality": dict(measured.quality),
+        "name": measured.name,
+        "pool": measured.pool,
+        "width": measured.width or measured.units,
     }
 
 
@@ -170,7 +173,7 @@ _NETWORK = (
 )
 # Columns that came later stand at the end.
 _LATER = ("flaw",)
-_LATER_LAYER = ("starts", "start_kls")
+_LATER_LAYER = ("starts", "start_kls", "name", "pool", "width")
 _LAYER = ("layer", "units", *(key for key in LAYER_KEYS if key not in ("restart_kls", "starts", "start_kls")))
 _SUMMARY = (*Architecture._fields, *LayerSummary.__slots__[1:], "kl_ci_low", "kl_ci_high")
 _TREND = (

@@ -109,7 +109,7 @@ def _quantities(selection: Selection, networks: Sequence[Network]) -> dict[str, 
     """Return the values over the runs that enter, by quantity and layer."""
     found: dict[str, dict[int, list[float]]] = {}
     for network in filter(selection.enters, networks):
-        for layer in range(network.depth + 1):
+        for layer in network.layers:
             if measured := selection.layer(network, layer):
                 values = {KL: measured.kl, "explained": measured.explained, **measured.metrics, **measured.quality}
                 for name, value in values.items():

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from embcx_tui.analysis.correlation import Relation, relations
 from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, runs_words, signed
 from embcx_tui.analysis.markdown import escaped, fenced, table
-from embcx_tui.analysis.report_method import differences, how_measured, machine_rows
+from embcx_tui.analysis.report_method import dataset_row, differences, how_measured, layers_of_models, machine_rows
 from embcx_tui.analysis.selection import Exclusion, Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
@@ -35,6 +35,7 @@ def report(
         *_head(selection),
         *how_measured(selection),
         *differences(snapshot.plan.settings, {one: full_title(one) for one in snapshot.plan.settings.data.datasets}),
+        *layers_of_models(selection),
         *_accuracies(selection),
         *_complexities(selection),
         *_starts(selection),
@@ -81,27 +82,21 @@ def _head(selection: Selection) -> list[str]:
         ("seed", str(settings.machine.seed)),
         (
             "networks",
-            f"{settings.network_count} trained, {len(snapshot.plan.networks)} with controls; "
+            f"{settings.network_count} {'handed over' if snapshot.plan.is_measured else 'trained'}, "
+            f"{len(snapshot.plan.networks)} with controls; "
             f"{len(snapshot.measured):,} embeddings of {len(snapshot.plan.layers) * len(settings.measure.methods):,}",
         ),
     ]
     rows += machine_rows(snapshot)
     for name, loaded in snapshot.datasets.items():
-        rows.append(
-            (
-                "dataset",
-                f"{escaped(full_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
-                f"{loaded.features:,} values, {len(loaded.classes)} classes; checksum of all inputs and labels "
-                f"{loaded.digest or 'not recorded'}",
-            )
-        )
+        rows.append(dataset_row(name, loaded))
     lines += table(("", ""), rows, left=2)
     return [*lines, escaped(selection.words) + ".", ""] if selection.words else lines
 
 
 def _label(selection: Selection, key: Architecture) -> str:
     width = selection.snapshot.plan.settings.networks.width
-    return f"{escaped(full_title(key.dataset), 60)} {architecture_name(key, width, times='×')}"
+    return f"{escaped(full_title(key.dataset), 60)} {escaped(architecture_name(key, width, times='×'))}"
 
 
 def _accuracies(selection: Selection) -> list[str]:

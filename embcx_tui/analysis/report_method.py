@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from embcx_tui.analysis.markdown import escaped
+from embcx_tui.analysis.formatting import width_words
+from embcx_tui.analysis.markdown import escaped, table
 from embcx_tui.analysis.selection import Selection
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.events import MachineDescribed
+from embcx_tui.study.events import DatasetLoaded, MachineDescribed
+from embcx_tui.study.measured import MeasuredSettings
+from embcx_tui.study.naming import full_title, layer_tick
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 
 _SAMPLES = {
@@ -70,12 +73,43 @@ def _of_machine(machine: MachineDescribed, number: str) -> list[tuple[str, str]]
     return rows
 
 
+def dataset_row(name: str, loaded: DatasetLoaded) -> tuple[str, str]:
+    """Return the row of a dataset; what was handed over has rows, no training and test inputs."""
+    if not loaded.n_test:
+        text = (
+            f"{escaped(full_title(name))}: {loaded.n_train:,} rows, {len(loaded.classes)} classes; checksum of labels"
+        )
+        return "dataset", f"{text} {loaded.digest or 'not recorded'}"
+    return (
+        "dataset",
+        f"{escaped(full_title(name))}: {loaded.n_train:,} training and {loaded.n_test:,} test inputs of "
+        f"{loaded.features:,} values, {len(loaded.classes)} classes; checksum of all inputs and labels "
+        f"{loaded.digest or 'not recorded'}",
+    )
+
+
+def layers_of_models(selection: Selection) -> list[str]:
+    """Return the layers of each network that was handed over, by number, name, units and pooling; once per model."""
+    snapshot = selection.snapshot
+    lines: list[str] = []
+    models = {(one.dataset, one.activation): one for one in reversed(snapshot.plan.networks)}
+    for network in reversed(models.values()) if snapshot.plan.is_measured else ():
+        found = [(layer, one) for layer in network.layers if (one := snapshot.layer(network, layer))]
+        rows = [(layer_tick(at), escaped(one.name), width_words(one), f"{one.points:,}") for at, one in found]
+        title = f"Layers of {escaped(network.activation)}, {escaped(full_title(network.dataset))}"
+        if rows:
+            lines += [f"## {title}", "", *table(("layer", "name", "units", "points"), rows, left=3)]
+    return lines
+
+
 def how_measured(selection: Selection) -> list[str]:
     """Return the definitions a reader needs to judge the numbers."""
     settings = selection.snapshot.plan.settings
-    measure, training = settings.measure, settings.training
     points = sorted({one.points for one in selection.snapshot.measured.values()})
     counted = " or ".join(f"{count:,}" for count in points) or "not yet known"
+    if isinstance(settings, MeasuredSettings):
+        return ["## What is measured, and how", "", *_handed_over(settings, counted), *_definitions(selection)]
+    measure, training = settings.measure, settings.training
     return [
         "## What is measured, and how",
         "",
@@ -92,6 +126,39 @@ def how_measured(selection: Selection) -> list[str]:
         f"two dimensions by t-SNE, perplexity {measure.perplexity:g}, with {_ENGINES[measure.engine]}; the best of "
         f"{measure.restarts} embedding{'s' * (measure.restarts != 1)} counts.",
         "",
+        *_definitions(selection),
+    ]  # fmt: skip
+
+
+def _handed_over(settings: MeasuredSettings, counted: str) -> list[str]:
+    """Return how the layers of networks that were trained elsewhere are measured."""
+    measure, sample = settings.measure, settings.sample
+    pool = {
+        "flatten": "all units of a map or of all tokens count (flatten)",
+        "mean": "of a map the mean of each channel counts, of tokens the mean over them",
+        "max": "of a map the maximum of each channel counts, of tokens the maximum over them",
+        "first": "of tokens the first counts",
+        "last": "of tokens the last counts",
+    }[sample.pool]
+    return [
+        "Networks that were trained elsewhere: their activations come from "
+        f"{'files' if settings.source.origin == 'files' else 'a recorder in the training program'}. A *run* is one "
+        "network of several of the same layers.",
+        "",
+        f"For each run a balanced sample of rows is drawn (N = {counted} points; all rows where there are no more). In "
+        f"each layer {pool}. A layer of more than 4,096 units and more units than rows is reduced to as many "
+        "coordinates as rows, with the same distances. Rows are embedded in two dimensions by t-SNE, perplexity "
+        f"{measure.perplexity:g}, with {_ENGINES[measure.engine]}; the best of {measure.restarts} "
+        f"embedding{'s' * (measure.restarts != 1)} counts.",
+        "",
+    ]
+
+
+def _definitions(selection: Selection) -> list[str]:
+    """Return what the numbers and the words beside them mean."""
+    settings = selection.snapshot.plan.settings
+    measure = settings.measure
+    return [
         *([_DESCENTS[measure.search], ""] if measure.engine == "exact" else []),
         "**Complexity** is the Kullback–Leibler divergence of that embedding, in nats: "
         "KL = Σ over i ≠ j of p_ij · ln(p_ij / q_ij), with p_(j|i) ∝ exp(−‖a_i − a_j‖² / 2σ_i²) over all N − 1 "
@@ -126,7 +193,12 @@ def how_measured(selection: Selection) -> list[str]:
 
 
 def differences(settings: StudySettings, datasets: dict[str, str]) -> list[str]:
-    """Return what differs from Kuzma & Farkaš 2019; `datasets` are the study's, with their titles."""
+    """Return what differs from Kuzma & Farkaš 2019; `datasets` are the study's, with their titles.
+
+    Nothing of networks that were trained elsewhere: all of it does.
+    """
+    if isinstance(settings, MeasuredSettings):
+        return []
     grid, training = settings.networks, settings.training
     lines = [
         "## What differs from the paper",

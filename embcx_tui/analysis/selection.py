@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from embcx_tui.store.snapshot import Flaw, Snapshot
+from embcx_tui.store.chance import Flaw
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.plan import Architecture, Network
 from embcx_tui.study.settings import SCORE_METHOD
@@ -47,8 +48,10 @@ class Selection:
         return network.id not in self.left_out and network.id not in self.degenerate
 
     def scores(self, network: Network) -> list[float | None]:
-        """Return the complexities (nats) of a network's layers from the input on, None for those that do not count."""
-        return [self.score(network, layer) for layer in range(network.depth + 1)]
+        """Return the complexities (nats) of a network's layers, from the input on where that is known, None for those
+        that do not count.
+        """
+        return [self.score(network, layer) for layer in network.layers]
 
     def absence(self, network: Network) -> str:
         """Return why not all layers of a network count, as a predicate: `diverged`, `lack a layer`."""
@@ -135,14 +138,14 @@ def select(snapshot: Snapshot, exclude_chance: Exclusion = False) -> Selection:
 
 def degenerate_layers(snapshot: Snapshot, network: Network) -> list[int]:
     """Return the degenerate layers of a network, 0 being the input."""
-    layers = ((layer, snapshot.layer(network, layer)) for layer in range(network.depth + 1))
+    layers = ((layer, snapshot.layer(network, layer)) for layer in network.layers)
     return [layer for layer, measured in layers if measured is not None and measured.degenerate]
 
 
 def other_methods(snapshot: Snapshot, network: Network) -> list[tuple[int, LayerMeasured]]:
     """Return (layer, embedding) of a network's layers by all methods but t-SNE, layer by layer."""
     methods = [method for method in snapshot.plan.settings.measure.methods if method != SCORE_METHOD]
-    found = ((layer, snapshot.layer(network, layer, m)) for layer in range(network.depth + 1) for m in methods)
+    found = ((layer, snapshot.layer(network, layer, m)) for layer in network.layers for m in methods)
     return [(layer, measured) for layer, measured in found if measured]
 
 
@@ -152,7 +155,7 @@ def earlier(snapshot: Snapshot, network: Network) -> list[tuple[int, int, LayerM
         (epoch, layer, one)
         for layer, name in enumerate(network.layer_ids())
         if layer
-        for epoch in snapshot.plan.epochs
+        for epoch in snapshot.epochs
         if (one := snapshot.earlier.get((name, epoch)))
     ]
     return sorted(found, key=lambda entry: entry[:2])

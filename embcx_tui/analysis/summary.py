@@ -68,7 +68,7 @@ def summarise_selection(selection: Selection) -> tuple[LayerSummary, ...]:
             for network in networks
             if network.id in selection.degenerate
         }
-        for layer in range(architecture.depth + 1):
+        for layer in networks[0].layers:
             measured = any(selection.layer(network, layer) for network in networks)
             degenerate = sum(layer in flawed.get(network.id, ()) for network in networks)
             if measured or degenerate:
@@ -101,7 +101,7 @@ def quality_means(selection: Selection, networks: tuple[Network, ...]) -> Means:
     """
     found: dict[str, dict[tuple[str, int], list[float]]] = {name: defaultdict(list) for name in QUALITY}
     for network in filter(selection.enters, networks):
-        for layer in range(network.depth + 1):
+        for layer in network.layers:
             for method in selection.snapshot.plan.settings.measure.methods:
                 measured = selection.layer(network, layer, method)
                 for name, value in (measured.quality if measured else {}).items():

@@ -108,16 +108,19 @@ def _trend(selection: Selection, architecture: Architecture, networks: Sequence[
     scores = {network.run: selection.scores(network) for network in networks}
     whole = {run: row for run, row in scores.items() if None not in row}
     trend = Trend(architecture, tuple(whole), tuple(run for run in scores if run not in whole))
-    matrix = np.array(list(whole.values()), dtype=np.float64).reshape(len(whole), architecture.depth + 1)
-    if len(whole):
-        trend = replace(trend, first_break=first_break(matrix.mean(0)))
+    first = networks[0].first_layer
+    matrix = np.array(list(whole.values()), dtype=np.float64).reshape(len(whole), architecture.depth + 1 - first)
+    if len(whole) and (broken := first_break(matrix.mean(0))):
+        trend = replace(trend, first_break=broken + first)
     if len(whole) < _LEAST_RUNS:
         absent = Counter(selection.absence(network) for network in networks if network.run not in whole)
         words = (f"{count} of {len(scores)} {what}" for what, count in absent.items())
         counts = "; ".join([str(len(whole)), *words])
         return replace(trend, reason=f"fewer than {_LEAST_RUNS} runs with a sound score of every layer ({counts})")
     if matrix.shape[1] < _LEAST_LAYERS:
-        return replace(trend, reason=f"fewer than {_LEAST_LAYERS} layers with the input ({matrix.shape[1]})")
+        return replace(
+            trend, reason=f"fewer than {_LEAST_LAYERS} layers{' with the input' * (first == 0)} ({matrix.shape[1]})"
+        )
     return tested(trend, matrix)
 
 
@@ -150,7 +153,7 @@ def tested(trend: Trend, matrix: NDArray[np.float64]) -> Trend:
 
 
 def first_break(means: Sequence[float] | NDArray[np.float64]) -> int | None:
-    """Return the first layer (1 …) whose mean is not below the mean of the layer before; None where each is."""
+    """Return the place (1 …) of the first mean that is not below the one before; None where each is."""
     return next((layer for layer in range(1, len(means)) if not means[layer] < means[layer - 1]), None)
 
 

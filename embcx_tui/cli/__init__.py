@@ -31,6 +31,11 @@ _COMMANDS = {
     "open": ("run", "Open the application on one study (reattach).", "open last"),
     "presets": ("run", "The ready-made studies.", "presets --json"),
     "run": ("run", "Run a study: a preset's name or a TOML file.", "run fig2 --set networks.runs=2 --detach"),
+    "measure": (
+        "measure",
+        "Measure the layers of any network from files of its activations.",
+        "measure acts.safetensors --labels y.npy --name resnet18",
+    ),
     "resume": ("run", "Go on with a study that was stopped or lost.", "resume last"),
     "list": ("studies", "Studies with their state.", "list --json"),
     "show": ("show", "The measurements of a study.", "show last --table summary > summary.csv"),

@@ -103,7 +103,8 @@ def export_command(
     files = [file for figure in drawn for file in file_names(figure, format)]
     folder = (typed_path(out) if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
-    if chosen == "all" and (without := missing_paper_figures(figures)):
+    papers = chosen == "all" and not snapshot.plan.is_measured
+    if papers and (without := missing_paper_figures(figures)):
         click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
     with _sparing(folder, files, overwrite):
         for _, target in write_figures(drawn, format, folder, size, dpi):

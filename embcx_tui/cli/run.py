@@ -23,13 +23,13 @@ from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.measured import kind_of, validate_study
 from embcx_tui.study.settings import (
     StudySettings,
     apply_overrides,
     load_preset,
     preset_names,
     read_study_file,
-    validate,
 )
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
@@ -47,10 +47,10 @@ def requested_settings(study: str, assignments: tuple[str, ...], name: str | Non
                 "embcx-tui presets lists the presets"
             )
         values = with_absolute_datasets({"name": path.stem, **read_study_file(path)}, path.parent)
-    values = with_absolute_datasets(apply_overrides(values, assignments), Path())
+    values = with_absolute_datasets(apply_overrides(values, assignments, kind_of(values)), Path())
     if name is not None:
         values["name"] = name
-    return validate(values)
+    return validate_study(values)
 
 
 @click.command("presets")
@@ -90,7 +90,7 @@ def run_command(
     Ctrl-C stops it cleanly and says how to go on. Exit codes: 0 complete, 1 failed, 2 bad request, 3 partly failed
     (a network diverged, a layer could not be measured, or a method failed on one), 4 stopped, 130 stopped by Ctrl-C.
     """
-    _follow_or_detach(ctx, launch.begin(requested_settings(study, assignments, name)), detach, as_json)
+    follow_or_detach(ctx, launch.begin(requested_settings(study, assignments, name)), detach, as_json)
 
 
 @click.command("resume")
@@ -106,10 +106,10 @@ def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) 
         launch.await_acceptance(reader)
     except KeyboardInterrupt:
         ctx.exit(interrupted(paths, Console(stderr=True, highlight=False)))
-    _follow_or_detach(ctx, paths, detach, as_json)
+    follow_or_detach(ctx, paths, detach, as_json)
 
 
-def _follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
+def follow_or_detach(ctx: click.Context, paths: StudyPaths, detach: bool, as_json: bool) -> None:
     """Follow a study that has begun, or leave it to itself, and end with its exit code."""
     if detach:
         _print_warnings(paths)
@@ -166,8 +166,9 @@ def _watch(reader: StudyReader, console: Console, quiet: bool) -> Snapshot:
             if snapshot.state != "running":
                 return snapshot
             now = progress(snapshot)
+            epochs = f"{now.network_epochs:,}/{now.network_epochs_planned:,} network epochs, "
             doing = (
-                f"{snapshot.name}: {now.network_epochs:,}/{now.network_epochs_planned:,} network epochs, "
+                f"{safe_text(snapshot.name)}: {epochs if now.network_epochs_planned else ''}"
                 f"{now.embeddings:,}/{now.embeddings_planned:,} embeddings"
             )
             left = "" if now.seconds_left is None else f"about {long_duration(now.seconds_left)} left"

@@ -18,6 +18,7 @@ from embcx_tui.analysis.formatting import (
     runs_words,
     signed,
     unscored_layers,
+    width_words,
 )
 from embcx_tui.analysis.json_csv import TABLES
 from embcx_tui.analysis.selection import Exclusion, Selection, select
@@ -27,8 +28,9 @@ from embcx_tui.cli import studies_like, table_lines
 from embcx_tui.cli.studies import DAMAGED, say_damage
 from embcx_tui.store.library import find_study
 from embcx_tui.store.snapshot import Snapshot, read_study
-from embcx_tui.study.naming import architecture_name, dataset_title, sample_words
+from embcx_tui.study.naming import architecture_name, dataset_title, layer_tick, sample_size_words
 from embcx_tui.study.plan import Architecture
+from embcx_tui.study.text import safe_text
 
 
 def exclude_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -86,19 +88,23 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     selection = select(snapshot, exclude_chance)
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}" + f", {DAMAGED}" * bool(snapshot.damage),
-        "accuracy on training and test inputs; KL in nats, mean ± sd over runs; "
-        f"t-SNE, {settings.measure.engine} engine, perplexity "
-        f"{settings.measure.perplexity:g}, {settings.data.samples_per_class} {sample_words(settings)} per class",
+        "accuracy on training and test inputs; "
+        * (not snapshot.plan.is_measured)
+        + f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
+        f"{settings.measure.perplexity:g}, {sample_size_words(settings)}",
     ]
     groups = by_architecture(summarise_selection(selection))
     if not groups:
         return "\n".join([*lines, "nothing measured yet", *filter(None, [selection.words])])
     deepest = max(key.depth for key in groups)
-    heads = ["network", "n", "train", "test", "input", *(str(layer) for layer in range(1, deepest + 1))]
+    first = min(network.first_layer for network in snapshot.plan.networks)
+    accuracies = [] if snapshot.plan.is_measured else ["train", "test"]
+    heads = ["network", "n", *accuracies, *map(layer_tick, range(first, deepest + 1))]
     lines += [
         "",
         *table_lines(heads, (_summary_row(selection, key, layers, deepest) for key, layers in groups.items())),
     ]
+    lines += model_lines(snapshot)
     lines += _trend_lines(snapshot, trends(selection)) + _control_lines(snapshot, control_differences(selection))
     if found := relations(selection):
         lines += ["", *(_relation_words(one) for one in found)]
@@ -111,6 +117,25 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     if selection.words:
         lines.append(selection.words)
     return "\n".join(lines)
+
+
+def model_lines(snapshot: Snapshot) -> list[str]:
+    """Return a table of the layers of each model that was handed over: number, name, pooling, units and points."""
+    lines: list[str] = []
+    shown: set[tuple[str, str]] = set()
+    for network in snapshot.plan.networks if snapshot.plan.is_measured else ():
+        if (network.dataset, network.activation) in shown:
+            continue
+        found = [(layer, one) for layer in network.layers if (one := snapshot.layer(network, layer))]
+        if found:
+            shown.add((network.dataset, network.activation))
+            rows = [
+                [layer_tick(layer), safe_text(one.name, 200), width_words(one), f"{one.points:,}"]
+                for layer, one in found
+            ]
+            head = [f"layers of {safe_text(network.activation, 60)}", "name", "units", "points"]
+            lines += ["", *table_lines(head, rows, left=(0, 1, 2))]
+    return lines
 
 
 def _label(snapshot: Snapshot, key: Architecture) -> str:
@@ -186,12 +211,13 @@ def _summary_row(selection: Selection, key: Architecture, layers: dict[int, Laye
     ]
     trains = [state.train_accuracy for state in states if state.train_accuracy is not None]
     tests = [state.test_accuracy for state in states if state.test_accuracy is not None]
+    accuracies = [f"{fmean(values):.4f}" if values else "" for values in (trains, tests)]
+    plan = selection.snapshot.plan
     return [
         _label(selection.snapshot, key),
         _counts(layers.values()),
-        f"{fmean(trains):.4f}" if trains else "",
-        f"{fmean(tests):.4f}" if tests else "",
-        *(_cell(layers.get(layer)) for layer in range(deepest + 1)),
+        *([] if plan.is_measured else accuracies),
+        *(_cell(layers.get(layer)) for layer in range(min(n.first_layer for n in plan.networks), deepest + 1)),
     ]
 
 

@@ -45,3 +45,28 @@ def run_sample(
         return balanced_sample(dataset.labelled(source)[1], per_class, key, dataset.classes, part)
     except DataError as error:
         raise DataError(f"{safe_text(dataset.name)}: {error}") from None
+
+
+def measured_sample(labels: Labels, classes: tuple[str, ...], points: int, per_class: int, seed: int) -> Labels:
+    """Return indices into rows handed over with `labels` [n] of the classes, on which their layers are measured.
+
+    All rows, in their order, where there are no more than `points`; else as many of each class as make up so many
+    points, 2 at least. `per_class`, where it is not 0, says how many. Without classes (one alone) `points` of all rows.
+    Raises DataError with the smallest class and its count where a class has too few.
+    """
+    if not per_class and len(labels) <= points:
+        return np.arange(len(labels), dtype=np.int64)
+    if len(classes) == 1:
+        generator = np.random.Generator(np.random.PCG64(seed))
+        return np.sort(generator.permutation(len(labels))[: per_class or points]).astype(np.int64)
+    wanted = per_class or max(points // len(classes), 2)
+    counts = np.bincount(labels, minlength=len(classes))
+    smallest = int(counts.argmin())
+    if counts[smallest] < wanted:
+        most = int(counts[smallest])
+        remedy = f"lower sample.per_class to at most {most}" if most > 1 else "leave out that class"
+        raise DataError(
+            f"the smallest class, {safe_text(classes[smallest], 60)}, has {most} rows, and {wanted} of each of the "
+            f"{len(classes)} classes are needed; {remedy}"
+        )
+    return balanced_sample(labels, wanted, seed, classes)

@@ -18,8 +18,8 @@ from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import (
     activation_index,
     dataset_title,
+    full_layer_name,
     hidden_layers,
-    layer_name,
     layer_tick,
     method_name,
     network_labels,
@@ -60,7 +60,8 @@ def networks_at(
         and network.control == control
         and activation in (None, network.activation)
     ]
-    return sorted(found, key=lambda network: (activation_index(network.activation), network.run))
+    settings = snapshot.plan.settings
+    return sorted(found, key=lambda network: (activation_index(network.activation, settings), network.run))
 
 
 def architecture_bars(
@@ -84,8 +85,11 @@ def architecture_bars(
             if measured and network.run < runs:
                 values[network.run] = float("nan") if measured.kl is None else measured.kl
                 flagged[network.run] = not selection.enters(network)
-        bars.append(Bar(layer_tick(layer), tuple(values), tuple(flagged)))
-    return BarGroup(safe_text(label, 40), tuple(bars), activation_index(activation))
+        # Where the input is not known its place stays empty: layers keep their numbers.
+        name = layer_tick(layer) if layer or not networks or networks[0].has_input else ""
+        bars.append(Bar(name, tuple(values), tuple(flagged)))
+    colour = activation_index(activation, selection.snapshot.plan.settings)
+    return BarGroup(safe_text(label, 40), tuple(bars), colour)
 
 
 def measure_note(
@@ -121,15 +125,23 @@ def how_words(
     With `runs` it also says how many runs the study has, which does not suit a figure of one run.
     """
     snapshot = selection.snapshot
-    layers = (layer for network in networks for layer in network.layer_ids())
+    layers = [layer for network in networks for layer in network.layer_ids()]
     one = next((found for layer in layers if (found := snapshot.measured.get((layer, method)))), None)
     if one is None:
         return ""
+    points = points_words([found.points for layer in layers if (found := snapshot.measured.get((layer, method)))])
     count = snapshot.plan.settings.networks.runs
     # The other methods have no perplexity.
     how = f", perplexity {one.perplexity:g}" if one.method == SCORE_METHOD else ""
-    words = f"{method_name(one.method)}{how}, {one.points:,} points"
+    words = f"{method_name(one.method)}{how}, {points}"
     return f"{words}, {count} run{'s' * (count != 1)}" if runs else words
+
+
+def points_words(counts: Iterable[int]) -> str:
+    """Return how many points layers have; where they differ, that their scores cannot be compared."""
+    different = sorted(set(counts))
+    words = " and ".join(f"{count:,}" for count in different)
+    return f"{words} points" + (", whose scores cannot be compared" if len(different) > 1 else "")
 
 
 def layer_bars(
@@ -176,7 +188,7 @@ def activation_bars(
         architecture_bars(
             selection, networks_at(snapshot, dataset, depth, activation, control), depth, activation, activation
         )
-        for activation in snapshot.plan.settings.networks.activations
+        for activation in snapshot.plan.activations_at(dataset, depth, control)
     )
     note = measure_note(selection, dataset, networks_at(snapshot, dataset, depth, None, control))
     return Bars(title_of(dataset, hidden_layers(depth), control), COMPLEXITY, groups, "layer", note=note)
@@ -223,7 +235,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
         x = np.arange(1, len(y) + 1, dtype=np.float64)
         by_activation = len(known) > _MOST_CURVES
         label = safe_text(network.activation, 40) if by_activation else labels[place]
-        colour = activation_index(network.activation) if by_activation else place
+        colour = activation_index(network.activation, snapshot.plan.settings) if by_activation else place
         lines.append(Curve(label, x, y, colour, safe_text(network_name(network), 200)))
     missing = len(chosen) - len(known)
     note = (
@@ -240,7 +252,7 @@ def training_curves(snapshot: Snapshot, network_ids: Iterable[str], quantity: Qu
 
 def network_embeddings(snapshot: Snapshot, network: Network, load: Load, method: str = SCORE_METHOD) -> Panels:
     """Return the embeddings of all layers of one network as panels; a missing or damaged one says so."""
-    figures = layers_turned([embedding(snapshot, network, layer, load, method) for layer in range(network.depth + 1)])
+    figures = layers_turned([embedding(snapshot, network, layer, load, method) for layer in network.layers])
     title = title_of(
         network.dataset, hidden_layers(network.depth), network.activation, f"run {network.run}", network.control
     )
@@ -266,7 +278,7 @@ def embedding(
     """Return the embedding of one layer, titled by `name` (None: the layer's name) and KL; a missing one says why."""
     loaded = snapshot.datasets.get(network.dataset)
     classes = loaded.classes if loaded else ()
-    name = layer_name(layer) if name is None else name
+    name = full_layer_name(network, layer) if name is None else name
     measured = snapshot.layer(network, layer, method)
     empty = np.empty((0, 2), dtype=np.float32)
     if measured is None:
@@ -318,7 +330,7 @@ def missing(
 
 def _layers(selection: Selection, network: Network, method: str, layers: Iterable[int] | None) -> list[str]:
     reasons: dict[str, list[int]] = {}
-    wanted = range(network.depth + 1) if layers is None else list(layers)
+    wanted = network.layers if layers is None else list(layers)
     names = network.layer_ids()
     for layer in wanted:
         measured = selection.layer(network, layer, method)

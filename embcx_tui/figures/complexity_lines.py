@@ -47,7 +47,7 @@ def _groups(selection: Selection, dataset: str, depth: int) -> tuple[tuple[BarGr
     settings = selection.snapshot.plan.settings
     groups, every = [], []
     for control in (None, *settings.controls):
-        for activation in settings.networks.activations:
+        for activation in selection.snapshot.plan.activations_at(dataset, depth, control):
             networks = builders.networks_at(selection.snapshot, dataset, depth, activation, control)
             group = builders.architecture_bars(selection, networks, depth, activation, activation)
             groups.append(replace(group, control=control or ""))

@@ -28,11 +28,12 @@ def accuracy_dots(snapshot: Snapshot, dataset: str, exclude_chance: Exclusion = 
     """Return the last hidden layer's complexity against test accuracy, one dot per trained network of `dataset`."""
     selection = select(snapshot, exclude_chance)
     found = points(selection, dataset)
-    keys = sorted({(activation_index(p.network.activation), p.network.depth) for p in found})
+    settings = snapshot.plan.settings
+    keys = sorted({(activation_index(p.network.activation, settings), p.network.depth) for p in found})
     groups = []
     for place, depth in keys:
         mine = [
-            p for p in found if (activation_index(p.network.activation), p.network.depth) == (place, depth)
+            p for p in found if (activation_index(p.network.activation, settings), p.network.depth) == (place, depth)
         ]  # fmt: skip
         groups.append(
             DotGroup(
@@ -75,12 +76,12 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
     controls = snapshot.plan.settings.controls
     panels = []
     every: list[Network] = []
-    for activation in snapshot.plan.settings.networks.activations:
+    for activation in snapshot.plan.activations_at(dataset, depth):
         lines = []
         for control in (None, *controls):
             networks = builders.networks_at(snapshot, dataset, depth, activation, control)
             every += networks
-            place = _CONTROL_COLOURS[control] if control else activation_index(activation)
+            place = _CONTROL_COLOURS[control] if control else activation_index(activation, snapshot.plan.settings)
             x = np.arange(depth + 1, dtype=np.float64)
             lines += [
                 Curve(control or "trained", x, y, place, network_name(one))
@@ -117,7 +118,7 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exc
     settings = snapshot.plan.settings
     maps = {
         activation: _over_epochs(selection, builders.networks_at(snapshot, dataset, depth, activation), depth)
-        for activation in settings.networks.activations
+        for activation in snapshot.plan.activations_at(dataset, depth)
     }
     finite = np.concatenate([values[np.isfinite(values)] for _, values in maps.values()])
     scale = (float(finite.min()), float(finite.max())) if finite.size else None

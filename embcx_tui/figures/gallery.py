@@ -49,7 +49,7 @@ def study_figures(
     figures: dict[str, FigureBuilder] = {}
     datasets = snapshot.plan.settings.data.datasets
     selection = select(snapshot, exclude_chance)
-    for figure in paper_figures.FIGURES:
+    for figure in () if snapshot.plan.is_measured else paper_figures.FIGURES:
         for dataset in sorted(datasets, key=lambda name: name != figure.dataset):
             if paper_figures.is_available(selection, figure, dataset):
                 name = figure.name if dataset == figure.dataset else figure_name(figure.name, dataset)

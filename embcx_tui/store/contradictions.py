@@ -45,6 +45,12 @@ def _contradictions(event: events.AnyEvent, plan: Plan, networks: Sequence[str])
                 yield "a network that the study does not have"
             if after > epochs:
                 yield f"a network after epoch {after} of {epochs}"
+        case events.ModelDescribed() | events.ActivationsReceived():
+            network = plan.network_by_id.get(event.network) if plan.is_measured else None
+            if network is None:
+                yield "a network that the study does not measure"
+            elif isinstance(event, events.ModelDescribed) and len(event.layers) != network.depth:
+                yield "a network of other layers than the study's"
         case events.LayerMeasured() | events.LayerFailed():
             yield from _layer(event, plan)
 
@@ -72,5 +78,7 @@ def _layer(event: events.LayerMeasured | events.LayerFailed, plan: Plan) -> Iter
         yield "a layer of another run"
     if event.method not in plan.settings.measure.methods:
         yield f"the method {event.method}, which the study does not use"
-    if event.epoch is not None and (event.epoch not in plan.epochs or event.method != SCORE_METHOD):
+    # Which epochs a recorder hands over is known only once it has.
+    known = plan.is_measured or event.epoch in plan.epochs
+    if event.epoch is not None and (not known or event.method != SCORE_METHOD):
         yield f"a layer after epoch {event.epoch}, which was not asked for"

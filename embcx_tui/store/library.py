@@ -109,24 +109,26 @@ def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
 
     The file is complete, unlike one that a user writes: what lacks keys was cut or edited.
     """
-    from embcx_tui.study.settings import MAX_STUDY_FILE_BYTES, known_keys, parse_toml, validate
+    from embcx_tui.study.measured import kind_of, validate_study
+    from embcx_tui.study.settings import MAX_STUDY_FILE_BYTES, StudySettings, known_keys, parse_toml
 
     _refuse_link(paths)
     try:
         data = read_plain(paths.study_file, MAX_STUDY_FILE_BYTES)
         values = parse_toml(data.decode("utf-8"))
-        for key, value in _LATER_KEYS.items():
+        model = kind_of(values)
+        for key, value in _LATER_KEYS.items() if model is StudySettings else ():
             section, _, name = key.partition(".")
             if isinstance(table := values.setdefault(section, {}), dict):
                 table.setdefault(name, value)
-        settings = validate(values)
+        settings = validate_study(values)
     except OSError as error:
         raise StoreError(f"study {paths.id}: its study.toml cannot be read ({reason_of(error)})") from None
     except UnicodeDecodeError:
         raise StoreError(f"study {paths.id}: its study.toml is not UTF-8 text") from None
     except SettingsError as error:
         raise StoreError(f"study {paths.id}: its study.toml is damaged ({safe_text(error, 300)})") from None
-    lacking = [key for key in known_keys() if _value(values, key) is None]
+    lacking = [key for key in known_keys(model) if _value(values, key) is None]
     if lacking:
         more = f" and {len(lacking) - 3} other keys" if len(lacking) > 3 else ""
         raise StoreError(f"study {paths.id}: its study.toml lacks {', '.join(lacking[:3])}{more}; it was cut or edited")

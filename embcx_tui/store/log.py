@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from embcx_tui.study import events
-from embcx_tui.study.naming import method_name
+from embcx_tui.study.naming import method_name, network_name
 from embcx_tui.study.plan import Plan
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
@@ -64,6 +64,8 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
             path = f" ({', '.join(f'{part}: {way}' for part, way in event.path.items())})" if event.path else ""
             return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}{path}"
         case events.DatasetLoaded():
+            if plan.is_measured:
+                return "info", f"{event.dataset}: {event.n_train:,} rows, {len(event.classes)} classes"
             return "info", f"{event.dataset}: {event.n_train:,} training and {event.n_test:,} test inputs"
         case events.CohortStarted():
             after = f", going on after epoch {event.epoch}" if event.epoch else ""
@@ -77,8 +79,14 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
         case events.NetworkTrained():
             accuracy = "" if event.test_accuracy is None else f": test accuracy {event.test_accuracy:.4f}"
             return "info", f"{event.network} ready to measure{accuracy}"
+        case events.ModelDescribed():
+            network = plan.network_by_id[event.network]
+            return "info", f"{network_name(network)}: {event.rows:,} rows of {len(event.layers)} layers at hand"
+        case events.ActivationsReceived():
+            return "info", f"{network_name(plan.network_by_id[event.network])}: received after epoch {event.epoch}"
         case events.LayerMeasured():
-            name = event.layer_id if event.epoch is None else f"{event.layer_id} after epoch {event.epoch}"
+            name = layer_words(plan, event.layer_id)
+            name = name if event.epoch is None else f"{name} after epoch {event.epoch}"
             if event.method != SCORE_METHOD:
                 return "info", f"{name}: embedded by {event.method}"
             score = "no KL (degenerate)" if event.kl is None else f"KL {event.kl:.4f}"
@@ -89,8 +97,9 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
             return ("warning" if event.degenerate else "info"), f"{name}: {score}"
         case events.LayerFailed():
             if event.method != SCORE_METHOD:
-                return "warning", f"{event.layer_id}: no picture by {method_name(event.method)}: {event.reason}"
-            return "error", f"{event.layer_id} could not be measured: {event.reason}"
+                layer = layer_words(plan, event.layer_id)
+                return "warning", f"{layer}: no picture by {method_name(event.method)}: {event.reason}"
+            return "error", f"{layer_words(plan, event.layer_id)} could not be measured: {event.reason}"
         case events.Noted():
             return event.level, event.text
         case events.WorkerEnded(outcome="complete"):
@@ -101,6 +110,16 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
             return "error", f"failed: {event.reason}"
         case events.CheckpointSaved() | events.SampleDrawn() | events.StudyAccepted():
             raise ValueError(f"{event.kind} has no line in the log")
+
+
+def layer_words(plan: Plan, layer_id: str) -> str:
+    """Return what the log calls a layer: its id, or in a measured study, whose ids say nothing, model and layer."""
+    layer = plan.layer_by_id.get(layer_id)
+    network = plan.network_by_id.get(layer.network or "") if layer and plan.is_measured else None
+    if layer is None or network is None:
+        return layer_id
+    control = f" {network.control}" if network.control else ""
+    return f"{network.activation}{control}, run {network.run}, layer {layer.layer} {network.layer_name(layer.layer)}"
 
 
 def _epoch(event: events.EpochTrained, plan: Plan, networks: tuple[str, ...]) -> str:

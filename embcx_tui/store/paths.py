@@ -87,6 +87,7 @@ class StudyPaths:
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"
         self.arrays = root / "arrays"
+        self.inbox = root / "inbox"
         self.telemetry = root / "telemetry.jsonl"
         self.worker_log = root / "worker.log"
         self.exports = root / "exports"

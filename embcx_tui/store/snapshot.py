@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from embcx_tui.store import lock
+from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import stored_settings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # 0.1 s to import, which a list of studies does not wait for
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
-Status = Literal["queued", "training", "stopped", "trained", "measured", "diverged", "failed"]
+Status = Literal["queued", "training", "stopped", "trained", "received", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
 Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
 
@@ -70,14 +70,6 @@ class History:
         return value
 
 
-Flaw = Literal["did not train", "does not generalise"]
-
-
-def _chance_bound(share: float, n: int) -> float:
-    """Return the accuracy on `n` inputs up to which a guess of the largest class, of this `share`, explains it."""
-    return share + 3 * math.sqrt(share * (1 - share) / n)
-
-
 @dataclass(frozen=True, slots=True)
 class NetworkState:
     """The state of one network. `epochs`: trained so far; accuracies 0 … 1; `loss`: the mean of the newest epoch.
@@ -96,22 +88,6 @@ class NetworkState:
     """Trained on true labels, and no better on the test set than its largest class (within three standard errors)."""
     flaw: Flaw | None = None
     """Why it is at chance: no better on the training inputs either, or it has learnt those and no more."""
-
-
-def is_at_chance(test_accuracy: float | None, dataset: events.DatasetLoaded | None) -> bool:
-    """Tell whether a network is no better on the test set than its largest class, within three standard errors.
-
-    False where its accuracy, or the share of that class, is unknown.
-    """
-    if test_accuracy is None or dataset is None or dataset.chance is None:
-        return False
-    return test_accuracy <= _chance_bound(dataset.chance, dataset.n_test)
-
-
-def flaw_at_chance(train_accuracy: float | None, dataset: events.DatasetLoaded) -> Flaw:
-    """Return what is wrong with a network that is at chance on the test set of `dataset`."""
-    learnt = train_accuracy is not None and train_accuracy > _chance_bound(dataset.chance or 0.0, dataset.n_train)
-    return "does not generalise" if learnt else "did not train"
 
 
 @dataclass(frozen=True)
@@ -135,6 +111,10 @@ class Snapshot:
     checkpoints: Mapping[str, events.CheckpointSaved] = field(default_factory=dict)
     diverged: Mapping[str, events.NetworkDiverged] = field(default_factory=dict)
     trained: Mapping[str, events.NetworkTrained] = field(default_factory=dict)
+    described: Mapping[str, events.ModelDescribed] = field(default_factory=dict)
+    """Networks of a measured study whose activations are at hand."""
+    received: Mapping[str, events.ActivationsReceived] = field(default_factory=dict)
+    """What a recorder handed over last of each network."""
     measured: Mapping[LayerKey, events.LayerMeasured] = field(default_factory=dict)
     failed: Mapping[LayerKey, events.LayerFailed] = field(default_factory=dict)
     earlier: Mapping[EpochKey, events.LayerMeasured] = field(default_factory=dict)
@@ -159,7 +139,8 @@ class Snapshot:
 
     def _network(self, network: Network, history: History | None) -> NetworkState:
         methods = self.plan.settings.measure.methods
-        keys = [(layer, method) for layer in network.layer_ids() for method in methods]
+        layers = network.layer_ids()[network.first_layer :]
+        keys = [(layer, method) for layer in layers for method in methods]
         measured = sum(key in self.measured for key in keys)
         trained, diverged = self.trained.get(network.id), self.diverged.get(network.id)
         status: Status
@@ -167,9 +148,10 @@ class Snapshot:
             status = "diverged"
         elif any((layer, SCORE_METHOD) in self.failed for layer, _ in keys):
             status = "failed"
-        elif trained:
+        elif trained or network.id in self.described:
             # Where another method failed, a picture is missing and the score is sound.
-            status = "measured" if all(key in self.measured or key in self.failed for key in keys) else "trained"
+            done = all(key in self.measured or key in self.failed for key in keys)
+            status = "measured" if done else "trained" if trained else "received"
         else:
             status = "queued" if history is None else "training" if self.state == "running" else "stopped"
         epochs, loss, train, test = 0, None, None, None
@@ -228,7 +210,7 @@ class Snapshot:
         for words, found in {
             "datasets": [dataset in self.datasets for dataset in settings.data.datasets],
             "samples": [sample_id(one.dataset, *of) in self.samples for one in plan.cohorts for of in one.samples],
-            "networks": [one.id in self.trained for one in plan.networks if one.id not in self.diverged],
+            "networks": [one.id in self.ready for one in plan.networks if one.id not in self.diverged],
             "training curves": [one not in self.torn_curves for cohort in plan.cohorts for one in cohort.networks],
             "embeddings": [(layer.id, method) in final for layer in layers for method in settings.measure.methods],
             "scores after earlier epochs": [(layer.id, e) in earlier for layer in scored for e in plan.epochs],
@@ -237,8 +219,22 @@ class Snapshot:
                 yield f"{found.count(False):,} of {len(found):,} {words}"
 
     @cached_property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs before the last after which layers were to be measured; of a recorder, those handed over."""
+        if not self.plan.is_measured:
+            return self.plan.epochs
+        return tuple(sorted({epoch for _, epoch in (*self.earlier, *self.earlier_failed)}))
+
+    @property
+    def ready(self) -> Mapping[str, events.NetworkTrained | events.ModelDescribed]:
+        """What is recorded of each network whose layers can be measured."""
+        return self.described if self.plan.is_measured else self.trained
+
+    @cached_property
     def torn_curves(self) -> frozenset[Network]:
         """Trained networks of which an epoch is not recorded, except diverged ones."""
+        if self.plan.is_measured:
+            return frozenset()
         whole = set(self.diverged)
         for history in self.histories.values():
             if history.has_all(self.plan.settings.training.epochs):
@@ -368,6 +364,10 @@ class _Draft:
                         self._mapping("diverged")[name] = event
             case events.NetworkTrained():
                 self._mapping("trained")[event.network] = event
+            case events.ModelDescribed():
+                self._mapping("described")[event.network] = event
+            case events.ActivationsReceived():
+                self._mapping("received")[event.network] = event
             case events.LayerMeasured(epoch=int(epoch)):
                 self._mapping("earlier")[event.layer_id, epoch] = event
                 self._mapping("earlier_failed").pop((event.layer_id, epoch), None)

@@ -36,6 +36,9 @@ Size = Annotated[int, Field(ge=1, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 # A method, an engine, a metric: it becomes a column of a table.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
+# What a layer is called by whoever made it: one harmless line (study.measured.shown_name).
+LayerName = Annotated[str, Field(max_length=200)]
+PoolName = Annotated[str, Field(pattern=r"^[a-z]*$", max_length=20)]
 # The name of a cohort becomes that of its checkpoints: it must not lead out of their folder.
 CohortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
@@ -110,6 +113,7 @@ class MachineDescribed(Event):
 class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
+    Of a measured study `n_train` is the number of rows, `n_test` 0, and `features` 0 where the inputs are not known.
     `chance` (0 … 1) is the share of the test set's largest class: what a network that learned nothing can score.
     `digest` is a hash of all inputs and labels: a study must not be resumed with a file that has changed. `stream_key`
     is what the seeds of the dataset's random streams are derived from; earlier studies have none and use its name.
@@ -118,8 +122,8 @@ class DatasetLoaded(Event):
     kind: Literal["dataset"] = "dataset"
     dataset: str
     n_train: Size
-    n_test: Size
-    features: Size
+    n_test: Count
+    features: Count
     classes: tuple[str, ...]
     shape: tuple[Size, Size, Size] | None
     chance: Share = None
@@ -211,12 +215,51 @@ class NetworkTrained(Event):
     file: SealedFile
 
 
+class LayerDescribed(BaseModel):
+    """A layer as its network gives it: its name, the class of its module (empty where not known), the shape of one row
+    and the number of units in it, how it is pooled, and how often it is called in a pass.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: LayerName
+    kind: LayerName = ""
+    shape: Annotated[tuple[Count, ...], Field(max_length=32)] = ()
+    units: Count = 0
+    pool: PoolName = ""
+    calls: Count = 1
+
+
+class ModelDescribed(Event):
+    """A network of a measured study, its activations at hand: layers from 1 on, parameters (0: not known), rows held.
+
+    `digest` is a hash of the file: a study must not be resumed with one that has changed. Empty for a recorder's.
+    """
+
+    kind: Literal["model"] = "model"
+    network: str
+    layers: tuple[LayerDescribed, ...]
+    parameters: Count = 0
+    rows: Count = 0
+    digest: str = ""
+
+
+class ActivationsReceived(Event):
+    """A recorder has handed over the layers of a network after `epoch` epochs: the SHA-256 of each array."""
+
+    kind: Literal["received"] = "received"
+    network: str
+    epoch: Count
+    sha256s: tuple[str, ...] = ()
+
+
 class LayerMeasured(Event):
     """The score of one layer, as docs/metrics.md defines it. `network` is None for layer 0, which a run shares.
 
     `kl` in nats, exact, float64; None where the layer is too degenerate to have one. The array file holds `points`
     [n, 2] float32. `metrics` are the layer's own numbers, `quality` those of the embedding
-    (compute.metrics). Only t-SNE has a KL. `epoch` is None for the final weights.
+    (compute.metrics). Only t-SNE has a KL. `epoch` is None for the final weights. Of a measured study: the `name` of
+    the layer, how it was pooled (`pool`), and its units before they were reduced (`width`; `units` are those embedded).
     """
 
     kind: Literal["measured"] = "measured"
@@ -247,6 +290,9 @@ class LayerMeasured(Event):
     metrics: dict[Name, Number] = {}
     quality: dict[Name, Number] = {}
     epoch: Count | None = None
+    name: LayerName = ""
+    pool: PoolName = ""
+    width: Count = 0
 
 
 class LayerFailed(Event):
@@ -297,6 +343,8 @@ AnyEvent = (
     | NetworkDiverged
     | CheckpointSaved
     | NetworkTrained
+    | ModelDescribed
+    | ActivationsReceived
     | LayerMeasured
     | LayerFailed
     | Noted

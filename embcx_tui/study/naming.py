@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embcx_tui.study.dataset_catalogue import facts
+from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.plan import Architecture, Network, dataset_key
 from embcx_tui.study.seeds import short_hash
 from embcx_tui.study.settings import ACTIVATIONS, Method, StudySettings
@@ -41,14 +42,46 @@ def method_name(method: str) -> str:
     return next((name for known, name in METHOD_NAMES.items() if known == method), safe_text(method, 20))
 
 
-def activation_index(activation: str) -> int:
-    """Return the position of an activation function, which is its colour in every figure."""
-    return ACTIVATIONS.index(activation) if activation in ACTIVATIONS else len(ACTIVATIONS)
+def activation_index(activation: str, settings: StudySettings | None = None) -> int:
+    """Return the position of an activation function, which is its colour in every figure; of a model that was handed
+    over its place among those of its study.
+    """
+    known: tuple[str, ...] = ACTIVATIONS
+    if settings and is_measured(settings):
+        known = settings.networks.activations
+    return known.index(activation) if activation in known else len(known)
+
+
+def is_measured(settings: StudySettings) -> bool:
+    """Return whether a study measures networks that were trained elsewhere."""
+    return isinstance(settings, MeasuredSettings)
+
+
+def sample_size_words(settings: StudySettings) -> str:
+    """Return how many inputs a sample has, as far as settings know: `100 inputs per class`, `at most 1,000 points`."""
+    if isinstance(settings, MeasuredSettings):
+        sample = settings.sample
+        return f"{sample.per_class:,} rows per class" if sample.per_class else f"at most {sample.points:,} points"
+    return f"{settings.data.samples_per_class} {sample_words(settings)} per class"
 
 
 def layer_name(layer: int) -> str:
     """Return `input` for layer 0, else `layer 3`."""
     return "input" if layer == 0 else f"layer {layer}"
+
+
+def full_layer_name(network: Network, layer: int, most: int = 24) -> str:
+    """Return `input`, `layer 3`, or in a measured study `3 · layer2.1`, a long name shortened in its middle."""
+    name = network.layer_name(layer)
+    return f"{layer} · {shortened(name, most)}" if name else layer_name(layer)
+
+
+def shortened(name: str, most: int = 24) -> str:
+    """Return a name of a layer in at most so many characters: what is in its middle says the least."""
+    if len(name) <= most:
+        return name
+    kept = most - 1
+    return f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}"
 
 
 def layer_tick(layer: int) -> str:
@@ -84,8 +117,12 @@ def run_name(network: Network) -> str:
 
 
 def architecture_name(architecture: Architecture, width: int, times: str = "x") -> str:
-    """Return the name of an architecture without its dataset, layers of `width` units: `5x100 relu untrained`."""
+    """Return the name of an architecture without its dataset, layers of `width` units: `5x100 relu untrained`; of a
+    model that was handed over, whose layers differ in width (0), its name.
+    """
     control = f" {architecture.control}" if architecture.control else ""
+    if not width:
+        return f"{safe_text(architecture.activation, 60)}{control}"
     return f"{architecture.depth}{times}{width} {architecture.activation}{control}"
 
 
@@ -128,6 +165,11 @@ def _differing(parts: Sequence[tuple[str, ...]]) -> list[int]:
     return [index for index, values in enumerate(zip(*parts, strict=True)) if len(set(values)) > 1]
 
 
+def series_key(activation: str) -> str:
+    """Return a name for an activation function, or a model that was handed over, that is safe in file names."""
+    return activation if activation in ACTIVATIONS else f"model-{short_hash(activation, length=6)}"
+
+
 def figure_name(
     kind: str,
     dataset: str,
@@ -143,7 +185,7 @@ def figure_name(
         kind,
         dataset_key(dataset),
         "" if depth is None else str(depth),
-        activation or "",
+        series_key(activation) if activation else "",
         "" if run is None else f"run{run}",
         control or "",
         *endings,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from embcx_tui.study.dataset_catalogue import facts
+from embcx_tui.study.dataset_catalogue import FILE_PREFIX, facts
+from embcx_tui.study.measured import MeasuredSettings, ModelSettings
 from embcx_tui.study.seeds import short_hash
 from embcx_tui.study.settings import HELD_OUT, StudySettings
 
@@ -15,8 +16,13 @@ Source = Literal["train", "test"]
 
 
 def dataset_key(dataset: str) -> str:
-    """Return a name for `dataset` that is safe in file names: its own name, or `file-` and a hash of its path."""
-    return f"file-{short_hash(dataset, length=6)}" if dataset.startswith("file:") else dataset
+    """Return a name for `dataset` that is safe in file names: a known one's own, else `file-` or `data-` and a hash.
+
+    `file-` begins that of a path; `data-` what a user called the data of a measured study.
+    """
+    if facts(dataset):
+        return dataset
+    return f"{'file' if dataset.startswith(FILE_PREFIX) else 'data'}-{short_hash(dataset, length=6)}"
 
 
 def network_id(dataset: str, depth: int, activation: str, run: int, control: str | None = None) -> str:
@@ -40,7 +46,10 @@ def sample_id(dataset: str, run: int, source: Source = "train") -> str:
 
 
 class Architecture(NamedTuple):
-    """What the runs of one network have in common; `control` is None for networks trained on the true labels."""
+    """What the runs of one network have in common; `control` is None for networks trained on the true labels.
+
+    In a measured study `activation` holds the name of the model, and `depth` the number of its layers.
+    """
 
     dataset: str
     depth: int
@@ -50,7 +59,11 @@ class Architecture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network: (dataset, depth, activation, run), or a control of it. Its sample is drawn from `source`."""
+    """One network: (dataset, depth, activation, run), or a control of it. Its sample is drawn from `source`.
+
+    In a measured study `activation` holds the name of the model, `depth` the number of its layers and `names` what they
+    are called, from layer 1 on: text from outside, harmless. Its input may be unknown: it has no layer 0 then.
+    """
 
     id: str
     dataset: str
@@ -59,6 +72,8 @@ class Network:
     run: int
     control: str | None
     source: Source = "train"
+    names: tuple[str, ...] = ()
+    has_input: bool = True
 
     @property
     def trained_id(self) -> str:
@@ -82,6 +97,20 @@ class Network:
         """Return the ids of layers 0 … depth; layer 0 is shared by all networks of the run."""
         hidden = (layer_id(self.id, layer) for layer in range(1, self.depth + 1))
         return (input_id(self.dataset, self.run, self.control), *hidden)
+
+    @property
+    def first_layer(self) -> int:
+        """The first layer that is measured: 0, the input, or 1 where the input is not known."""
+        return 0 if self.has_input else 1
+
+    @property
+    def layers(self) -> range:
+        """The layers that are measured."""
+        return range(self.first_layer, self.depth + 1)
+
+    def layer_name(self, layer: int) -> str:
+        """Return what a layer of a measured network is called; empty for those of a grid, which have numbers alone."""
+        return self.names[layer - 1] if 1 <= layer <= len(self.names) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +169,30 @@ class Plan:
     settings: StudySettings
     cohorts: tuple[Cohort, ...]
 
+    @property
+    def is_measured(self) -> bool:
+        """True where the networks were trained elsewhere and are measured alone: there are no epochs and accuracies."""
+        return isinstance(self.settings, MeasuredSettings)
+
     @cached_property
     def networks(self) -> tuple[Network, ...]:
         """All networks, controls after the trained ones of their dataset."""
         return tuple(network for cohort in self.cohorts for network in cohort.networks + cohort.controls)
+
+    def activations_at(self, dataset: str, depth: int, control: str | None = None) -> tuple[str, ...]:
+        """Return the activation functions, in their order, of the networks of a dataset, depth and control.
+
+        A grid has all of them everywhere; the models of a measured study have each its own depth and controls.
+        """
+        known: tuple[str, ...] = self.settings.networks.activations
+        if not self.is_measured:
+            return known
+        here = {
+            one.activation
+            for one in self.networks
+            if (one.dataset, one.depth, one.control) == (dataset, depth, control)
+        }
+        return tuple(activation for activation in known if activation in here)
 
     @cached_property
     def network_by_id(self) -> Mapping[str, Network]:
@@ -181,7 +230,7 @@ class Plan:
 
     def points(self, dataset: str) -> int | None:
         """Rows of a sample of `dataset`; None where the number of classes is known only once it is loaded."""
-        known = facts(dataset)
+        known = None if self.is_measured else facts(dataset)
         return len(known.classes) * self.settings.data.samples_per_class if known else None
 
 
@@ -190,6 +239,7 @@ def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
     inputs = dict.fromkeys(
         Layer(network.layer_ids()[0], network.dataset, network.run, None, 0, network.source)
         for network in sorted(cohort.networks + cohort.controls, key=lambda one: (one.source == "test", one.run))
+        if network.has_input
     )
     hidden = [
         Layer(layer_id(network.id, layer), network.dataset, network.run, network.id, layer, network.source)
@@ -205,7 +255,36 @@ def make_plan(settings: StudySettings) -> Plan:
     Networks are ordered deepest first, then by activation, then by run: so the networks of a cohort that have a layer l
     are a contiguous slice, and each activation is a slice of that.
     """
+    if isinstance(settings, MeasuredSettings):
+        return Plan(settings, tuple(_measured_cohort(settings, dataset) for dataset in settings.data.datasets))
     return Plan(settings, tuple(_cohort(settings, dataset) for dataset in settings.data.datasets))
+
+
+def measured_network(settings: MeasuredSettings, model: ModelSettings) -> Network:
+    """Return the network of a model. Its id is that of no grid's, and holds nothing of a name from outside."""
+    number = 1 + list(dict.fromkeys(one.key for one in settings.models)).index(model.key)
+    ending = f"-{model.control}" if model.control else ""
+    return Network(
+        f"{short_hash(*model.key, length=6)}-m{number}-r{model.run}{ending}",
+        model.dataset,
+        len(model.layers),
+        model.name,
+        model.run,
+        model.control or None,
+        names=model.layers,
+        has_input=bool(model.input),
+    )
+
+
+def _measured_cohort(settings: MeasuredSettings, dataset: str) -> Cohort:
+    """Return the networks on one dataset, in the order of the study file; untrained ones are its controls."""
+    found = tuple(measured_network(settings, model) for model in settings.models if model.dataset == dataset)
+    return Cohort(
+        dataset_key(dataset),
+        dataset,
+        tuple(network for network in found if network.control != "untrained"),
+        tuple(network for network in found if network.control == "untrained"),
+    )
 
 
 def _cohort(settings: StudySettings, dataset: str) -> Cohort:

@@ -226,14 +226,18 @@ class StudySettings(Section):
             )
 
 
-def known_keys() -> dict[str, str]:
-    """Return every dotted key of a study file with its description."""
+def known_keys(model: type[StudySettings] = StudySettings) -> dict[str, str]:
+    """Return every dotted key of a study file with its description; `model`: those of another kind of study."""
     keys = {"name": StudySettings.model_fields["name"].description or ""}
-    for section, field in StudySettings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+    for section, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section) and not field.exclude:
             for key, inner in field.annotation.model_fields.items():
-                keys[f"{section}.{key}"] = inner.description or ""
+                if not inner.exclude:
+                    keys[f"{section}.{inner.alias or key}"] = inner.description or ""
     return keys
+
+
+Study = TypeVar("Study", bound=StudySettings)
 
 
 def validate(values: Mapping[str, Any]) -> StudySettings:
@@ -241,8 +245,13 @@ def validate(values: Mapping[str, Any]) -> StudySettings:
 
     Raises SettingsError with every mistake, each with its dotted key.
     """
+    return validated(values, StudySettings)
+
+
+def validated(values: Mapping[str, Any], model: type[Study]) -> Study:
+    """As `validate`, for a kind of study."""
     try:
-        return StudySettings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         raise SettingsError(tuple(dict.fromkeys(_mistake(detail) for detail in error.errors()))) from None
 
@@ -311,10 +320,12 @@ def read_study_file(path: Path) -> dict[str, Any]:
         raise RequestError(f"{where}: {error}") from None
 
 
-def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+def apply_overrides(
+    values: Mapping[str, Any], assignments: Iterable[str], model: type[StudySettings] = StudySettings
+) -> dict[str, Any]:
     """Return `values` with each `KEY=VALUE` set; VALUE is TOML, and a bare word is a string, `a,b` a list.
 
-    Raises SettingsError for an assignment without `=` or a key that no study file has.
+    Raises SettingsError for an assignment without `=` or a key that no study file of the kind `model` has.
     """
     result: dict[str, Any] = {
         key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
@@ -325,21 +336,21 @@ def apply_overrides(values: Mapping[str, Any], assignments: Iterable[str]) -> di
         key = key.strip()
         if not equals:
             mistakes.append(Mistake(safe_text(key, 60), "write --set KEY=VALUE"))
-        elif key not in known_keys():
+        elif key not in known_keys(model):
             mistakes.append(_unknown(safe_text(key, 60)))
         else:
             section, _, name = key.rpartition(".")
             target = result.setdefault(section, {}) if section else result
             if isinstance(target, dict):
-                target[name] = parse_typed_value(raw.strip(), is_list=_is_list(key))
+                target[name] = parse_typed_value(raw.strip(), is_list=_is_list(key, model))
     if mistakes:
         raise SettingsError(tuple(mistakes))
     return result
 
 
-def _is_list(key: str) -> bool:
+def _is_list(key: str, model: type[StudySettings]) -> bool:
     section, _, name = key.rpartition(".")
-    return bool(section) and isinstance(getattr(StudySettings.model_fields[section].default, name), tuple)
+    return bool(section) and isinstance(getattr(model.model_fields[section].default, name, None), tuple)
 
 
 def parse_typed_value(raw: str, is_list: bool) -> Any:
@@ -368,7 +379,7 @@ def split_list(text: str) -> list[str]:
 
 def to_toml(settings: StudySettings) -> str:
     """Return the complete study file of `settings`, defaults written out."""
-    return tomli_w.dumps(settings.model_dump(mode="json"))
+    return tomli_w.dumps(settings.model_dump(mode="json", by_alias=True))
 
 
 @dataclass(frozen=True, slots=True)

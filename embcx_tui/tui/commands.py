@@ -14,6 +14,7 @@ from textual.types import IgnoreReturnCallbackType
 from embcx_tui.tui import session, theme
 from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.session import Session
+from embcx_tui.tui.study_actions import StudyActions
 from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
 
 # The palette itself and keys that only move the focus need no entry.
@@ -39,6 +40,10 @@ class Commands(Provider):
                 key = self.app.get_key_display(binding)
                 action = partial(self.app.run_action, binding.action, node)
                 yield Command(f"{binding.description} ({key})", binding.tooltip, action)
+        actions = getattr(self.app, "study_actions", None)
+        if isinstance(actions, StudyActions):
+            about = "Layers of a network that was trained elsewhere"
+            yield Command("Measure activations from files…", about, actions.ask_for_files)
         yield from self._preferences()
         for row in self._rows():
             style = STATE_STYLES[row.state]

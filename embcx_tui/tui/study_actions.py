@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import App
@@ -17,7 +18,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
 from embcx_tui.tui.minimum_size import too_small
 from embcx_tui.tui.study_row import StudyRow
-from embcx_tui.tui.widgets.dialogs import Answer, Ask
+from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
@@ -32,6 +33,14 @@ def ask_to_delete(row: StudyRow) -> Ask:
         (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
         cancel=None,
     )
+
+
+def _settings_of_line(line: str) -> StudySettings:
+    """Return the settings of the study that measures the files of a typed line; takes seconds. Raises RequestError."""
+    from embcx_tui.worker.measure_request import look_into, request_of_line, settings_of
+
+    request = request_of_line(line)
+    return settings_of(request, look_into(request))
 
 
 class StudyActions:
@@ -120,6 +129,23 @@ class StudyActions:
             return load_preset("demo").settings
 
         self._begin(settings, "studies")
+
+    def ask_for_files(self) -> None:
+        """Ask which files of activations to measure, and begin the study."""
+
+        def answered(line: str | None) -> None:
+            if line:
+                self._begin(partial(_settings_of_line, line), "studies")
+
+        self._app.push_screen(
+            AskText(
+                "Measure activations from files",
+                "Files of one model: .npz, .npy, .safetensors, … ; several are its runs.\n"
+                "Then --labels FILE where they hold none, --untrained FILE for a control.",
+                answer="Measure",
+            ),
+            answered,
+        )
 
     def _begin(self, settings: Callable[[], StudySettings], mode: Mode) -> None:
         """Begin a study unless one is being created: a key pressed twice means one study.

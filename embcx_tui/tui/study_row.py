@@ -148,6 +148,7 @@ STATUS_SIGNS: dict[Status, str] = {
     "training": "◌",
     "stopped": "■",
     "trained": "◐",
+    "received": "◐",
     "measured": "●",
     "diverged": DIVERGED_SIGN,
     "failed": "!",

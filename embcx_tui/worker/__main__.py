@@ -58,11 +58,19 @@ def data_fetch(name: str) -> dict[str, Any]:
     return {"name": name, "folder": str(data_folder())}
 
 
+def activations(request: str) -> dict[str, Any]:
+    """Return what would be measured of files of activations; raises DataError."""
+    from embcx_tui.worker.look import look
+
+    return look(request)
+
+
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
     "machine-check": machine_check.check,
     "gpu": machine_check.gpu,
+    "activations": activations,
 }
 
 

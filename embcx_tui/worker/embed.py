@@ -34,12 +34,20 @@ _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, M
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding."""
+    """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding.
+
+    Of a measured study: the layer's name, how it was pooled, its units before they were reduced, and how many of those
+    varied (worker/source.py).
+    """
 
     task: Task
-    rows: NDArray[np.float32]
+    rows: NDArray[np.floating]
     labels: NDArray[np.int64]
     seed: int
+    name: str = ""
+    pool: str = ""
+    width: int = 0
+    varying: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +93,8 @@ def _embed(
     scored: list[Job] = []
     others: list[Job] = []
     for job in jobs:
-        if not np.isfinite(job.rows).all():
-            yield Result(job, error="its activations are not finite")
+        if bad := len(job.rows) - int(np.isfinite(job.rows).all(axis=1).sum()):
+            yield Result(job, error=f"{bad:,} of {len(job.rows):,} rows are not finite")
         elif job.task.method == SCORE_METHOD:
             scored.append(job)
         else:
@@ -160,7 +168,7 @@ def _describe(result: Result, metrics: Sequence[str], audited: Measurement | Non
     layer_numbers: dict[str, float | None] = {}
     if metrics:
         with timed_part("metrics"):
-            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed)
+            layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed, job.varying or None)
     return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
 
 

@@ -83,8 +83,8 @@ def _sizes(snapshot: Snapshot) -> Sizes:
     return Sizes(
         points=tuple(sorted(points)) or default.points,
         perplexity=settings.measure.perplexity,
-        features=tuple(sorted({dataset.features for dataset in snapshot.datasets.values()})) or default.features,
-        width=settings.networks.width,
+        features=tuple(sorted({one.features for one in snapshot.datasets.values()} - {0})) or default.features,
+        width=settings.networks.width or default.width,
         batch_size=settings.training.batch_size,
     )
 

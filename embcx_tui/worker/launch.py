@@ -256,6 +256,8 @@ def ask(
     errors = b"".join(last_lines).decode(errors="replace").strip().splitlines()
     if "error" in answer:
         raise RequestError(safe_text(answer["error"]))
+    if process.returncode < 0:  # a library crashed on foreign bytes, say
+        raise RequestError(f"{arguments[0]}: the process that looks crashed (signal {-process.returncode})")
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer

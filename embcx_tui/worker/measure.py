@@ -1,16 +1,16 @@
-"""Measuring the layers of a cohort: embedded many at once, then one sealed array file and one journal line per result.
+"""Measuring layers: embedded many at once, then one sealed array file and one journal line per result.
 
-Results are recorded as they finish, and a layer on which a method fails is a result too.
+Results are recorded as they finish, and a layer on which a method fails is a result too. `Measurer` measures the layers
+of any source of rows, `Measuring` those of a cohort that is trained here.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from embcx_tui.compute.training.network import Pass
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
+from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
 from embcx_tui.study.plan import Cohort, Network, dataset_key
 from embcx_tui.study.seeds import stream_seed
@@ -31,9 +32,12 @@ from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
 from embcx_tui.worker.embed import Job, Result, embed
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
+from embcx_tui.worker.source import LayerRows, RowSource
 
-# Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100.
+# Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100; and so many bytes of
+# rows, of which wide layers have 50 MB each.
 _BATCH = 256
+_BATCH_BYTES = 256 << 20
 # Results that wait to be written.
 _MAX_PENDING_WRITES = 64
 # The fields of LayerMeasured that t-SNE fills from a Complexity, under the same names, and their values for the other
@@ -54,6 +58,188 @@ _WITHOUT_SCORE: dict[str, Any] = {
 }
 
 
+def _alone(task: Task) -> Sequence[Task]:
+    return ()
+
+
+class Measurer:
+    """Measures layers of a source of rows, and records each result."""
+
+    def __init__(self, journal: Journal, stop: Callable[[], bool]) -> None:
+        self._journal = journal
+        self._stop = stop
+        # Descents fill the device and their threads the cores: one batch of tasks at a time.
+        self._batch_lock = threading.Lock()
+        self._settings = journal.snapshot.plan.settings
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        source: RowSource,
+        device: str,
+        also: Callable[[Task], Sequence[Task]] = _alone,
+    ) -> None:
+        """Measure `tasks`, whose rows come from `source`, on `device`; ends early, between results, once stopped.
+
+        `also`: what else the result of a task is, such as that of an earlier epoch; recorded after it, in order.
+        """
+        settings = self._settings.measure
+        measurement = Measurement(
+            perplexity=settings.perplexity,
+            engine=settings.engine,
+            restarts=settings.restarts,
+            schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
+            device=device,
+        )
+        # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
+        # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
+        with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
+            for batch in _batches(self._jobs(tasks, source, also)):
+                previous = time.perf_counter()
+                for result in embed(batch, measurement, settings.metrics, self._stop):
+                    now = time.perf_counter()
+                    for one in (result.job.task, *also(result.job.task)):
+                        as_one = replace(result, job=replace(result.job, task=one))
+                        writes.submit(partial(self._record, as_one, now - previous))
+                    previous = now
+                if self._stop():
+                    break
+            writes.join()
+
+    def _jobs(self, tasks: Iterable[Task], source: RowSource, also: Callable[[Task], Sequence[Task]]) -> Iterator[Job]:
+        """Yield a job for every task whose rows can be had; that one cannot be is recorded."""
+        for task in tasks:
+            if self._stop():
+                return
+            try:
+                found = source.rows(task)
+            except MeasureError as error:
+                for one in (task, *also(task)):
+                    self._record_failure(one, str(error))
+            else:
+                yield Job(
+                    task, found.rows, found.labels, source.seed(task),
+                    found.name, found.pool, found.width, found.varying,
+                )  # fmt: skip
+
+    def write(self, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
+        """Write an array file of the study."""
+        with timed_part("files and journal"):
+            return write_arrays(self._journal.paths.arrays, name, arrays)
+
+    def _record_failure(self, task: Task, reason: str) -> None:
+        layer = task.layer
+        self._journal.append(
+            LayerFailed(
+                layer_id=layer.id,
+                network=layer.network,
+                layer=layer.layer,
+                method=task.method,
+                reason=reason,
+                epoch=task.epoch,
+            )
+        )
+
+    def _record(self, result: Result, seconds: float) -> None:
+        """Write a result: first its array file, then its journal line, so that a line never names a missing file."""
+        job, task, layer = result.job, result.job.task, result.job.task.layer
+        if result.points is None:
+            self._record_failure(task, result.error)
+            return
+        arrays: dict[str, NDArray[Any]] = {"points": result.points}
+        if task.epoch is None and result.neighbours is not None:
+            arrays["neighbours"] = result.neighbours
+        sealed = self.write(task.file, arrays)
+        self._journal.append(
+            LayerMeasured(
+                layer_id=layer.id,
+                network=layer.network,
+                dataset=layer.dataset,
+                run=layer.run,
+                layer=layer.layer,
+                units=job.rows.shape[1],
+                method=task.method,
+                perplexity=self._settings.measure.perplexity,
+                points=job.rows.shape[0],
+                seed=job.seed,
+                metrics=result.metrics,
+                quality=result.quality,
+                seconds=seconds,
+                file=sealed,
+                epoch=task.epoch,
+                name=job.name,
+                pool=job.pool,
+                width=job.width,
+                **_score_fields(result.complexity),
+            )
+        )
+
+
+def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Yield the jobs in batches: of so many, and of so many bytes of rows, one at least."""
+    batch: list[Job] = []
+    size = 0
+    for job in jobs:
+        if batch and (len(batch) == _BATCH or size + job.rows.nbytes > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += job.rows.nbytes
+    if batch:
+        yield batch
+
+
+# Indices and labels [n] of samples that have been read, by their ids.
+Samples = dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+
+class TrainedRows:
+    """The rows of the layers of networks that were trained here."""
+
+    def __init__(
+        self, journal: Journal, cohort: Cohort, dataset: Dataset, training: CohortTraining, samples: Samples
+    ) -> None:
+        self._journal = journal
+        self._dataset = dataset
+        self._training = training
+        self._networks = {network.id: network for network in (*training.networks, *cohort.controls)}
+        self._samples = samples
+        self._hidden: dict[str, tuple[NDArray[np.float32], ...]] = {}
+
+    def rows(self, task: Task) -> LayerRows:
+        """Return the rows of a layer; a network's activations are computed when its first layer is asked for."""
+        layer = task.layer
+        index, labels = self._sample(layer.sample_id)
+        if layer.network is None:
+            return LayerRows(self._dataset.inputs(index, layer.source), labels)
+        if layer.network not in self._hidden:
+            # Tasks come network by network: one network's activations are enough to keep.
+            self._hidden = {layer.network: self.forward(self._networks[layer.network]).activations()}
+        return LayerRows(self._hidden[layer.network][layer.layer - 1], labels)
+
+    def seed(self, task: Task) -> int:
+        layer = task.layer
+        key = self._dataset.stream_key
+        # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
+        name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
+        purpose = f"embedding/{name}/{task.method}"
+        seed = self._journal.snapshot.plan.settings.machine.seed
+        return stream_seed(seed, key, layer.run, purpose, task.epoch or 0)
+
+    def forward(self, network: Network) -> Pass:
+        """Return activations and predictions of `network` on its sample."""
+        inputs = self._dataset.labelled(network.source)[0][self._sample(network.sample_id)[0]]
+        weights_of = replace(network, id=network.trained_id, control=None) if network.control == HELD_OUT else network
+        return self._training.forward(weights_of, inputs)
+
+    def _sample(self, sample_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return indices and labels [n] of a run's sample, from the file that the screens read too."""
+        if sample_id not in self._samples:
+            arrays = read_arrays(self._journal.paths.root, self._journal.snapshot.samples[sample_id].file)
+            self._samples[sample_id] = arrays["index"], arrays["label"]
+        return self._samples[sample_id]
+
+
 class Measuring:
     """Measures the pending layers of one cohort: while it trains (`meanwhile`, `after_epoch`) and after (`at_end`).
 
@@ -72,11 +258,8 @@ class Measuring:
         self._cohort = cohort
         self._dataset = dataset
         self._background = background
-        self._stop = stop
-        # Descents fill the device and their threads the cores: one batch of tasks at a time.
-        self._batch_lock = threading.Lock()
-        self._settings = journal.snapshot.plan.settings
-        self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._measurer = Measurer(journal, stop)
+        self._samples: Samples = {}
 
     def pending(self) -> tuple[Task, ...]:
         """Return the tasks of the cohort that have no sound result yet."""
@@ -97,7 +280,7 @@ class Measuring:
         tasks = [
             task for task in self.pending() if task.epoch == training.epochs_done and task.layer.network in network_ids
         ]
-        self._run(tasks, training)
+        self._measurer.run(tasks, self._rows(training), str(training.device))
 
     def at_end(self, training: CohortTraining) -> None:
         """Measure the layers of `training`'s trained networks, their runs' inputs and their controls."""
@@ -120,7 +303,7 @@ class Measuring:
             if task.epoch is None
             and (task.layer.network in network_ids or (task.layer.network is None and task.layer.run in runs))
         ]
-        self._run(tasks, training)
+        self._measurer.run(tasks, self._rows(training), str(training.device))
 
     def _untrained(self, training: CohortTraining) -> tuple[Network, ...]:
         """Return the untrained controls that belong to this part of the cohort."""
@@ -131,18 +314,8 @@ class Measuring:
             if control.control == "untrained" and (control.depth, control.activation, control.run) in siblings
         )
 
-    def _sample(self, sample_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return indices and labels [n] of a run's sample, from the file that the screens read too."""
-        if sample_id not in self._samples:
-            arrays = read_arrays(self._journal.paths.root, self._journal.snapshot.samples[sample_id].file)
-            self._samples[sample_id] = arrays["index"], arrays["label"]
-        return self._samples[sample_id]
-
-    def _forward(self, training: CohortTraining, network: Network) -> Pass:
-        """Return activations and predictions of `network` on its sample."""
-        inputs = self._dataset.labelled(network.source)[0][self._sample(network.sample_id)[0]]
-        weights_of = replace(network, id=network.trained_id, control=None) if network.control == HELD_OUT else network
-        return training.forward(weights_of, inputs)
+    def _rows(self, training: CohortTraining) -> TrainedRows:
+        return TrainedRows(self._journal, self._cohort, self._dataset, training, self._samples)
 
     def _report_networks(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Record, for every network that has no record yet, the accuracies of its final weights and its predictions."""
@@ -158,12 +331,13 @@ class Measuring:
             if any(network.trained_id not in trained for network in new)
             else {}
         )
+        rows = self._rows(training)
         for network in new:
             name = network.trained_id
             is_trained = name in trained
             accuracies = (train[name], test[name]) if is_trained else control[name]
-            predicted = self._forward(training, network).predictions
-            sealed = self._write(f"{network.id}.npz", {"predicted": predicted})
+            predicted = rows.forward(network).predictions
+            sealed = self._measurer.write(f"{network.id}.npz", {"predicted": predicted})
             self._journal.append(
                 NetworkTrained(
                     network=network.id,
@@ -173,97 +347,6 @@ class Measuring:
                     file=sealed,
                 )
             )
-
-    def _write(self, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
-        with timed_part("files and journal"):
-            return write_arrays(self._journal.paths.arrays, name, arrays)
-
-    def _run(self, tasks: Sequence[Task], training: CohortTraining) -> None:
-        settings = self._settings.measure
-        measurement = Measurement(
-            perplexity=settings.perplexity,
-            engine=settings.engine,
-            restarts=settings.restarts,
-            schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
-            device=str(training.device),
-        )
-        # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
-        # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
-        with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
-            jobs = self._jobs(tasks, training)
-            while batch := list(islice(jobs, _BATCH)):
-                previous = time.perf_counter()
-                for result in embed(batch, measurement, settings.metrics, self._stop):
-                    now = time.perf_counter()
-                    writes.submit(partial(self._record, result, now - previous))
-                    previous = now
-                if self._stop():
-                    break
-            writes.join()
-
-    def _jobs(self, tasks: Sequence[Task], training: CohortTraining) -> Iterator[Job]:
-        """Yield a job for every task; a network's activations are computed when its first task comes."""
-        networks = {network.id: network for network in (*training.networks, *self._cohort.controls)}
-        hidden: dict[str, tuple[NDArray[np.float32], ...]] = {}
-        for task in tasks:
-            layer = task.layer
-            index, labels = self._sample(layer.sample_id)
-            if layer.network is None:
-                rows = self._dataset.inputs(index, layer.source)
-            else:
-                if layer.network not in hidden:
-                    # Tasks come network by network: one network's activations are enough to keep.
-                    hidden = {layer.network: self._forward(training, networks[layer.network]).activations()}
-                rows = hidden[layer.network][layer.layer - 1]
-            yield Job(task, rows, labels, self._seed(task))
-
-    def _seed(self, task: Task) -> int:
-        layer = task.layer
-        key = self._dataset.stream_key
-        # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
-        name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
-        purpose = f"embedding/{name}/{task.method}"
-        return stream_seed(self._settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
-
-    def _record(self, result: Result, seconds: float) -> None:
-        """Write a result: first its array file, then its journal line, so that a line never names a missing file."""
-        task, layer, rows = result.job.task, result.job.task.layer, result.job.rows
-        if result.points is None:
-            self._journal.append(
-                LayerFailed(
-                    layer_id=layer.id,
-                    network=layer.network,
-                    layer=layer.layer,
-                    method=task.method,
-                    reason=result.error,
-                    epoch=task.epoch,
-                )
-            )
-            return
-        arrays: dict[str, NDArray[Any]] = {"points": result.points}
-        if task.epoch is None and result.neighbours is not None:
-            arrays["neighbours"] = result.neighbours
-        sealed = self._write(task.file, arrays)
-        self._journal.append(
-            LayerMeasured(
-                layer_id=layer.id,
-                network=layer.network,
-                dataset=layer.dataset,
-                run=layer.run,
-                layer=layer.layer,
-                units=rows.shape[1],
-                method=task.method,
-                perplexity=self._settings.measure.perplexity,
-                points=rows.shape[0],
-                seed=result.job.seed,
-                metrics=result.metrics,
-                quality=result.quality,
-                seconds=seconds,
-                file=sealed,
-                epoch=task.epoch,
-                **_score_fields(result.complexity),
-            )
-        )
 
 
 def _score_fields(complexity: Complexity | None) -> dict[str, Any]:

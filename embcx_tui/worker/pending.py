@@ -53,7 +53,12 @@ def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tupl
 
 
 def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Network, ...]:
-    """Return the networks of `cohort` whose accuracies or predictions are not recorded, except diverged ones."""
+    """Return the networks of `cohort` whose accuracies or predictions are not recorded, except diverged ones.
+
+    In a measured study, which has neither, they are those that are not described.
+    """
+    if snapshot.plan.is_measured:
+        return tuple(one for one in cohort.networks + cohort.controls if one.id not in snapshot.described)
     return tuple(
         network
         for network in cohort.networks + cohort.controls

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -23,14 +24,17 @@ from embcx_tui.store.paths import data_folder, unpacked_folder
 from embcx_tui.study.dataset_catalogue import FILE_PREFIX
 from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, Noted, SampleDrawn, StudyAccepted
+from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.plan import Cohort, Source, sample_id
 from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
+from embcx_tui.worker.inbox_rows import InboxRows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
-from embcx_tui.worker.measure import Measuring
+from embcx_tui.worker.measure import Measurer, Measuring
 from embcx_tui.worker.pending import has_failed_layers, has_torn_curves, pending_tasks, unreported_networks
 from embcx_tui.worker.telemetry import telemetry
 from embcx_tui.worker.train import train_cohort
@@ -49,6 +53,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
     device = choice.device
     follow_gpu_path(journal)
     tell_choice(journal, choice)
+    if journal.snapshot.plan.is_measured:
+        return _measure_models(journal, device, stop)
     cache = DatasetCache(journal)
     # First of all, so that the user of a study that cannot work learns of it at once.
     cache.accept()
@@ -77,6 +83,31 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
             background.submit(partial(_clear_checkpoints, journal, cohort, stop))
         background.join()
     return ("stopped", "when asked") if stop() else ("complete", "")
+
+
+def _measure_models(journal: Journal, device: torch.device, stop: Callable[[], bool]) -> tuple[str, str]:
+    """As `compute_study`, for networks that were trained elsewhere."""
+    settings = journal.snapshot.plan.settings
+    assert isinstance(settings, MeasuredSettings)
+    if settings.source.origin == "recorder":
+        handed = InboxRows(journal)
+        handed.accept()
+        with _measuring(journal, device):
+            return handed.work(Measurer(journal, stop), str(device), stop)
+    with FileRows(journal) as source:
+        source.accept()
+        with _measuring(journal, device):
+            measurer = Measurer(journal, stop)
+            for cohort in journal.snapshot.plan.cohorts:
+                measurer.run(pending_tasks(journal.paths, journal.snapshot, cohort), source, str(device))
+    return ("stopped", "when asked") if stop() else ("complete", "")
+
+
+@contextmanager
+def _measuring(journal: Journal, device: torch.device) -> Iterator[None]:
+    _describe(journal, device)
+    with one_blas_thread(), telemetry(journal.paths.telemetry, device.index if device.type == "cuda" else None):
+        yield
 
 
 def _describe(journal: Journal, device: torch.device) -> None:

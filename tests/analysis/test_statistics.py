@@ -26,7 +26,8 @@ from embcx_tui.analysis.statistics import (
 )
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.analysis.trend import Trend, control_differences, first_break, layer_differences, trends
-from embcx_tui.store.snapshot import Snapshot, is_at_chance
+from embcx_tui.store.chance import is_at_chance
+from embcx_tui.store.snapshot import Snapshot
 from tests import small_study
 from tests.small_study import complexity
 

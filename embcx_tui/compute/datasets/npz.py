@@ -11,6 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -113,6 +114,18 @@ class NpzFile:
             return np.ascontiguousarray(flat.reshape(header.shape[::-1]).T)
         return flat.reshape(header.shape)
 
+    def row_pieces(self, name: str, index: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+        """Yield the rows `index`, ascending, of array `name` in its own type, some at a time, [k, ...] each.
+
+        The member is read through in pieces, whatever its size. One in Fortran order, whose rows are scattered, gives
+        all rows at once.
+        """
+        with self._guarded(name), self._open(name) as stream:
+            header = self._header(name, stream)
+            yield from (_from_columns if header.fortran and header.shape[1:] else _from_rows)(stream, header, index)
+            if stream.read(1):  # also makes zipfile compare its checksum
+                raise ValueError(f"it goes on after {header.size:,} values")
+
     def rounding(self, name: str) -> float:
         """Return the root mean square of the rounding error that converting array `name` made; 0 if there was none."""
         return self._rounding.get(name, 0.0)
@@ -203,6 +216,38 @@ def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tup
     if stream.read(1):  # also makes zipfile compare its checksum
         raise ValueError(f"it goes on after {header.size:,} values")
     return flat, math.sqrt(squares / max(header.size, 1)), largest
+
+
+def _from_columns(stream: IO[bytes], header: ArrayHeader, index: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    row_shape, height = header.shape[1:], header.shape[0] * header.dtype.itemsize
+    found = np.empty((math.prod(row_shape), len(index)), header.dtype)
+    for column in found:
+        column[:] = np.frombuffer(_exactly(stream, height), header.dtype)[index]
+    yield np.ascontiguousarray(found.reshape(*row_shape[::-1], len(index)).T)
+
+
+def _from_rows(stream: IO[bytes], header: ArrayHeader, index: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    row_shape = header.shape[1:]
+    width = math.prod(row_shape) * header.dtype.itemsize
+    per_piece = max(_CHUNK_BYTES // max(width, 1), 1)
+    done = 0
+    for start in range(0, header.shape[0] if width else 0, per_piece):
+        count = min(per_piece, header.shape[0] - start)
+        piece = _exactly(stream, count * width)
+        last = int(np.searchsorted(index, start + count))
+        if last > done:
+            yield np.frombuffer(piece, header.dtype).reshape(count, *row_shape)[index[done:last] - start]
+        done = last
+
+
+def _exactly(stream: IO[bytes], wanted: int) -> bytes:
+    piece = stream.read(wanted)
+    while len(piece) < wanted:
+        more = stream.read(wanted - len(piece))
+        if not more:
+            raise ValueError("it ends before its last row")
+        piece += more
+    return piece
 
 
 def _kind(dtype: np.dtype[Any]) -> str:

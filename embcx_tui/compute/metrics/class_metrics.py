@@ -28,7 +28,7 @@ def stratified_folds(classes: IntArray, seed: int) -> IntArray:
     return fold
 
 
-def linear_accuracy(rows: FloatArray, classes: IntArray, seed: int) -> float | None:
+def linear_accuracy(rows: FloatArray, classes: IntArray, seed: int, units: int | None = None) -> float | None:
     """Return the 5-fold cross-validated accuracy, 0 … 1, larger is better, of a linear probe of rows [n, d] with
     classes [n] (0 … K - 1).
 
@@ -36,6 +36,7 @@ def linear_accuracy(rows: FloatArray, classes: IntArray, seed: int) -> float | N
     and a penalty λ|w|², λ = 0.1 · the mean of the units' sums of squares about their training mean; the class of the
     largest output wins. It is no logistic regression, which takes 20 to 50 times as long and agrees to some hundredths.
     The penalty follows the scale of the rows, so scale does not matter. Folds are stratified and seeded by `seed`.
+    units: over how many the mean is taken, where rows are coordinates of a wider layer; None: d.
     None for a single class, for a class with one row (it cannot be learnt and tested), and for rows without variance.
     """
     if classes.max() == 0 or np.bincount(classes).min() < 2:
@@ -46,16 +47,16 @@ def linear_accuracy(rows: FloatArray, classes: IntArray, seed: int) -> float | N
     fold = stratified_folds(classes, seed)
     targets = one_hot(classes)
     outputs = (
-        primal_outputs(centred, targets, fold)
+        primal_outputs(centred, targets, fold, units)
         if rows.shape[1] <= rows.shape[0]
-        else dual_outputs(centred, targets, fold)
+        else dual_outputs(centred, targets, fold, units)
     )
     return float(np.mean(outputs.argmax(axis=1) == classes))
 
 
-def primal_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray) -> FloatArray:
+def primal_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray, units: int | None = None) -> FloatArray:
     """Return the outputs [n, K] for each row of the ridge fit to the other folds, from the units' moments [d, d]."""
-    units = rows.shape[1]
+    diagonal = np.diag_indices(rows.shape[1])
     parts = [fold == part for part in range(FOLDS)]
     # The moments of four folds are those of all rows less those of the fifth: 2 passes over the rows instead of 5.
     squares = [rows[part].T @ rows[part] for part in parts]
@@ -70,13 +71,13 @@ def primal_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray) -> Flo
         moments = np.outer(mean, -n * mean)
         moments += all_squares
         moments -= square
-        moments[np.diag_indices(units)] += _penalty(float(np.trace(moments)), units)
+        moments[diagonal] += _penalty(float(np.trace(moments)), units or rows.shape[1])
         weights = _solve(moments, all_products - product - n * np.outer(mean, target))
         outputs[part] = (rows[part] - mean) @ weights + target
     return outputs
 
 
-def dual_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray) -> FloatArray:
+def dual_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray, units: int | None = None) -> FloatArray:
     """Return what `primal_outputs` does, from the rows' inner products [n, n]: the cheaper way for more units than
     rows.
     """
@@ -91,7 +92,7 @@ def dual_outputs(rows: FloatArray, targets: FloatArray, fold: IntArray) -> Float
         mean = among.mean(axis=0)
         target = targets[train].mean(axis=0)
         centred = among - mean[:, None] - mean[None, :] + mean.mean()
-        centred[np.diag_indices_from(centred)] += _penalty(float(np.trace(centred)), rows.shape[1])
+        centred[np.diag_indices_from(centred)] += _penalty(float(np.trace(centred)), units or rows.shape[1])
         weights = _solve(centred, targets[train] - target)
         across = inner[np.ix_(test, train)]
         # Σ weights = 0 in each column, so a term that is constant along the training rows need not be subtracted.

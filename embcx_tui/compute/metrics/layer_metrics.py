@@ -25,9 +25,11 @@ class LayerRows:
     """[n, d'], centred, scaled by a power of two to about 1, without the units that have no variance."""
     units: int
     """d, with the units that have no variance."""
+    reduced_from: int | None
+    """The units with variance of the layer that rows are coordinates of; None: rows are the units themselves."""
     seed: int
 
-    def __init__(self, activations: ArrayLike, labels: ArrayLike, seed: int) -> None:
+    def __init__(self, activations: ArrayLike, labels: ArrayLike, seed: int, reduced_from: int | None = None) -> None:
         """Raise ValueError unless activations are a matrix [n, d] of finite numbers and labels n integers."""
         given = finite_rows(activations)
         labels = np.asarray(labels)
@@ -37,6 +39,7 @@ class LayerRows:
         # Samples are ordered by class: where rows are equally near, that order would favour a class.
         order = np.random.default_rng(seed % 2**63).permutation(n)
         self.seed = seed
+        self.reduced_from = reduced_from
         self.classes = np.unique(labels[order], return_inverse=True)[1].astype(np.int64)
         self.rows = centred(given[order])
 
@@ -178,9 +181,13 @@ def effective_rank(rows: FloatArray) -> float | None:
 
 _COMPUTED: dict[str, Callable[[LayerRows], float | None]] = {
     "knn": lambda layer: knn_accuracy(layer.squared, layer.classes),
-    "probe": lambda layer: class_metrics.linear_accuracy(layer.rows, layer.classes, layer.seed),
+    "probe": lambda layer: class_metrics.linear_accuracy(layer.rows, layer.classes, layer.seed, layer.reduced_from),
     "separation": lambda layer: class_metrics.separation_fuzziness(layer.rows, layer.classes),
-    "gdv": lambda layer: class_metrics.discrimination_value(layer.rows, layer.classes, layer.units),
+    "gdv": lambda layer: (
+        class_metrics.discrimination_value(layer.rows, layer.classes, layer.units)
+        if layer.reduced_from is None  # it scales each unit by itself, and those are gone
+        else None
+    ),
     "twonn": lambda layer: twonn(layer.squared),
     "rank": lambda layer: effective_rank(layer.rows),
 }
@@ -191,19 +198,25 @@ DEFAULT_METRICS: tuple[str, ...] = METRICS
 
 
 def layer_metrics(
-    activations: ArrayLike, labels: ArrayLike, names: Sequence[str] = DEFAULT_METRICS, seed: int = 0
+    activations: ArrayLike,
+    labels: ArrayLike,
+    names: Sequence[str] = DEFAULT_METRICS,
+    seed: int = 0,
+    reduced_from: int | None = None,
 ) -> dict[str, float | None]:
     """Return the metrics `names` (of METRICS) of one layer's activations [n, d] with integer labels [n], in that order.
 
     None where a metric is undefined, never NaN: all of them for a layer whose rows are all equal, otherwise as the
     metric's function says. Scale and offset of the whole layer
     do not matter. `seed` determines the folds of the probe and the order of equally near rows. One core, except for the
-    BLAS. Raises ValueError for unknown names, for activations that are not finite, and for labels that do not fit them.
+    BLAS. `reduced_from`: the activations are the rows of a `reduction.Reduction` of so many varying units: the probe
+    divides its penalty by them, gdv is None. Raises ValueError for unknown names, for activations that are not finite,
+    and for labels that do not fit them.
     """
     unknown = [name for name in names if name not in _COMPUTED]
     if unknown:
         raise ValueError(f"unknown metric {unknown[0]!r}; there are {', '.join(METRICS)}")
-    layer = LayerRows(activations, labels, seed)
+    layer = LayerRows(activations, labels, seed, reduced_from)
     if not layer.rows.any():
         return dict.fromkeys(names)
     return {name: _defined(_COMPUTED[name](layer)) for name in names}

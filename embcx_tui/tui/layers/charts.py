@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars
+from embcx_tui.figures.builders import COMPLEXITY, activation_bars, layer_bars, points_words
 from embcx_tui.figures.cells import parts
 from embcx_tui.figures.complexity_lines import dataset_lines, depth_lines
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Dots, Figure, Heat, Lines, Panels
@@ -42,7 +42,7 @@ def node_bars(snapshot: Snapshot, selection: LayerSelection, shown: NetworkLayer
         bars = activation_bars(
             snapshot, network.dataset, network.depth, node.control, exclude_chance=exclude_chance
         )  # fmt: skip
-        activations = snapshot.plan.settings.networks.activations
+        activations = snapshot.plan.activations_at(network.dataset, network.depth, node.control)
         return replace(bars, chosen=(activations.index(network.activation), layer))
     return layer_bars(
         snapshot,
@@ -119,12 +119,16 @@ def compared_bars(snapshot: Snapshot, networks: Sequence[Network], shown: Networ
         for number in range(network.depth + 1):
             measured = snapshot.layer(network, number)
             value = float("nan") if measured is None or measured.kl is None else measured.kl
-            bars.append(Bar(layer_tick(number), (value,), (bool(measured and measured.degenerate),)))
-        colour = activation_index(network.activation) if distinct else index
+            name = layer_tick(number) if number or network.has_input else ""
+            bars.append(Bar(name, (value,), (bool(measured and measured.degenerate),)))
+        colour = activation_index(network.activation, snapshot.plan.settings) if distinct else index
         groups.append(BarGroup(names[index], tuple(bars), colour))
     chosen = (networks.index(shown.network), shown.layer) if shown.network in networks else None
     title = f"{len(networks)} marked networks"
-    note = " · ".join([*flaws(snapshot, networks), NO_MEAN, "esc forgets the marks"])
+    scored = [one for network in networks for layer in network.layers if (one := snapshot.layer(network, layer))]
+    points = {one.points for one in scored}
+    different = [points_words(points)] if len(points) > 1 else []
+    note = " · ".join([*different, *flaws(snapshot, networks), NO_MEAN, "esc forgets the marks"])
     return Bars(title, COMPLEXITY, tuple(groups), "layer", chosen=chosen, note=note)
 
 

@@ -84,12 +84,13 @@ class LayersController:
 
     @property
     def shown(self) -> NetworkLayer | None:
-        """The layer shown, with its network: the selected layer, or the last one of a shallower network."""
+        """The layer shown, with its network: the selected layer, or the nearest that the network has."""
         node, layer = self.selection.node, self.selection.layer
         network = node.network(self.snapshot.plan) if self.snapshot and node else None
         if network is None:
             return None
-        return NetworkLayer(network, network.depth if layer is None else min(layer, network.depth))
+        wanted = network.depth if layer is None else min(layer, network.depth)
+        return NetworkLayer(network, max(wanted, network.first_layer))
 
     @property
     def network(self) -> Network | None:
@@ -119,7 +120,8 @@ class LayersController:
     def move_layer(self, by: int) -> None:
         """Go `by` layers toward the output, not beyond the input and the last layer."""
         if shown := self.shown:
-            self._set(replace(self.selection, layer=min(max(shown.layer + by, 0), shown.network.depth)))
+            layers = shown.network.layers
+            self._set(replace(self.selection, layer=min(max(shown.layer + by, layers[0]), layers[-1])))
 
     def adjacent_network(self, by: int) -> NodeKey | None:
         """Return the leaf `by` leaves below the network shown, or its own leaf where several runs are selected."""
@@ -319,7 +321,7 @@ class LayersController:
         if len(compared) > 1:
             other = node_key_of(compared[group]) if compared[group] != network else None
         elif node.activation is None:
-            activation = self.snapshot.plan.settings.networks.activations[group]
+            activation = self.snapshot.plan.activations_at(network.dataset, network.depth, node.control)[group]
             other = NodeKey(network.dataset, network.depth, activation, control=node.control)
         return self.select(other, layer)
 
@@ -342,7 +344,7 @@ class LayersController:
             return None
         other: NodeKey | None = None
         if panel is not None:
-            activation = self.snapshot.plan.settings.networks.activations[panel]
+            activation = self.snapshot.plan.activations_at(network.dataset, network.depth)[panel]
             if (activation, None) != (network.activation, network.control):
                 other = self._node_like(replace(network, activation=activation, control=None))
         return self.select(other, layer)

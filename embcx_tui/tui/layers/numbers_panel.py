@@ -9,7 +9,13 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from embcx_tui.analysis.formatting import break_words, effect_words, interval_words, p_words, signed
+from embcx_tui.analysis.formatting import (
+    break_words,
+    effect_words,
+    interval_words,
+    p_words,
+    signed,
+)
 from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.trend import Trend
 from embcx_tui.figures.spans import Row
@@ -132,13 +138,15 @@ class _Page:
             self._warn(trouble or waiting_words(shown.snapshot, network))
         else:
             self._add("KL", "none" if measured.kl is None else f"{measured.kl:.4f}", bold=True)
+            self._width_and_pool(measured)
         self._over_runs(selection)
         self._warn(trouble if measured else "")
         if not self._tall:
             self._trend(short=True)
         if measured and measured.explained is not None:
             self._add("explained", f"{100 * measured.explained:.1f} %")
-        for name, accuracy in (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy)):
+        accuracies = (("train acc.", state.train_accuracy), ("test acc.", state.test_accuracy))
+        for name, accuracy in () if shown.snapshot.plan.is_measured else accuracies:
             self._add(name, "–" if accuracy is None else f"{accuracy:.4f}")
         if self._tall:
             self._differences()
@@ -159,6 +167,14 @@ class _Page:
         self._rows.append(
             (span(fit(name, name_width), self._ink.muted), span(text, self._ink.warning if warn else None, bold=bold))
         )
+
+    def _width_and_pool(self, measured: LayerMeasured) -> None:
+        """Show how wide a layer of a measured study is and how it was pooled, without which its KL says little."""
+        if measured.pool:
+            self._add("units", f"{measured.width or measured.units:,}")
+            self._add("pooling", measured.pool)
+            if measured.width > measured.units:
+                self._add("reduced to", f"{measured.units:,}")
 
     def _warn(self, words: str) -> None:
         self._rows.extend((span(line, self._ink.warning),) for line in _wrap(words, self._width))
@@ -218,7 +234,8 @@ class _Page:
         self._add("iterations", f"{measured.iterations:,}")
         self._add("perplexity", f"{measured.perplexity:g}")
         self._add("points", f"{measured.points:,}")
-        self._add("units", f"{measured.units:,}")
+        if not measured.pool:
+            self._add("units", f"{measured.units:,}")
         self._add("engine", measured.engine)
         self._add("seed", _short(measured.seed))
         if (spread := start_spread(measured)) is not None:

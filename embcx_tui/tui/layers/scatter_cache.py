@@ -16,7 +16,7 @@ from embcx_tui.figures.model import Panels, Scatter
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
-from embcx_tui.study.naming import method_name, short_labels
+from embcx_tui.study.naming import full_layer_name, method_name, short_labels
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.latest_request import LatestRequest
@@ -35,6 +35,8 @@ from embcx_tui.tui.lru_cache import LruCache
 _KEPT = 96
 # In a smaller panel classes cannot be told apart.
 _LEAST_PANEL = (20, 7)
+# Characters of a layer's name above its panel, beside its score.
+_NAME_IN_GRID = 9
 _COUNTING = "10-NN acc. …"
 
 AccuracyKey = tuple[tuple[str, ...], bytes]
@@ -84,8 +86,8 @@ def layer_grid(snapshot: Snapshot, shown: NetworkLayer, selection: LayerSelectio
     """Return the layers that a grid or a comparison shows side by side."""
     network, layer = shown
     if selection.grid == "layers":
-        layers = [NetworkLayer(network, number) for number in range(network.depth + 1)]
-        names = ["input", *(f"layer {number}" for number in range(1, network.depth + 1))]
+        layers = [NetworkLayer(network, number) for number in network.layers]
+        names = [full_layer_name(network, number, _NAME_IN_GRID) for number in network.layers]
         control = f" {network.control}" if network.control else ""
         title = f"All layers · {network.activation}{control}, run {network.run}"
     elif selection.grid == "activations":
@@ -107,7 +109,7 @@ def adjacent_layers(snapshot: Snapshot, shown: NetworkLayer, nodes: Iterable[Nod
     others = (node.network(snapshot.plan) for node in nodes)
     adjacent = [NetworkLayer(network, layer + 1), NetworkLayer(network, layer - 1)]
     adjacent += [NetworkLayer(other, min(layer, other.depth)) for other in others if other]
-    return tuple(target for target in adjacent if 0 <= target.layer <= target.network.depth)
+    return tuple(target for target in adjacent if target.layer in target.network.layers)
 
 
 class ScatterCache:
@@ -206,7 +208,8 @@ class ScatterCache:
             words = trouble_words(snapshot, network, layer) or waiting_words(snapshot, network)
             if method != SCORE_METHOD and embedding_files(snapshot, network, layer):
                 words = f"not measured by {method_name(method)}; t shows another method"
-            return ScatterResult(words=f"{layer_words(network, layer).capitalize()}\n{words}")
+            what = layer_words(network, layer)
+            return ScatterResult(words=f"{what[0].upper()}{what[1:]}\n{words}")
         embedding = self.embeddings.embedding(files)
         if embedding is None:
             return ScatterResult(missing=files.all)

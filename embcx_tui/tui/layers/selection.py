@@ -94,13 +94,17 @@ class StudyTree:
 
     @property
     def first_activation(self) -> NodeKey | None:
-        """The first node that stands for several runs, where browsing begins."""
-        return next((node for node in self.nodes if node.activation and node.run is None), None)
+        """The first node that stands for several runs, where browsing begins; a model has perhaps one alone."""
+        several = next((node for node in self.nodes if node.activation and node.run is None), None)
+        return several or next(iter(self.leaves), None)
 
 
 def _branches(plan: Plan) -> Iterator[Branch]:
     """Yield the branch of each dataset; controls come under their own word, after the trained networks."""
     settings = plan.settings
+    if plan.is_measured:
+        yield from _model_branches(plan)
+        return
     for dataset in settings.data.datasets:
         depths: list[Branch] = []
         for depth in sorted(settings.networks.depths):
@@ -112,6 +116,34 @@ def _branches(plan: Plan) -> Iterator[Branch]:
             under = (*_activations(plan, dataset, depth, None), *controls)
             depths.append(Branch(label, NodeKey(dataset, depth), under))
         yield Branch(dataset, NodeKey(dataset), tuple(depths))
+
+
+def _model_branches(plan: Plan) -> Iterator[Branch]:
+    """Yield the branch of each dataset of a measured study: its models with their runs, then the controls' under their
+    own word. A model of one run is a leaf.
+    """
+    for dataset in plan.settings.data.datasets:
+        controls = (
+            Branch(control, NodeKey(dataset, control=control), models)
+            for control in plan.settings.controls
+            if (models := _models(plan, dataset, control))
+        )
+        yield Branch(dataset, NodeKey(dataset), (*_models(plan, dataset, None), *controls))
+
+
+def _models(plan: Plan, dataset: str, control: str | None) -> tuple[Branch, ...]:
+    groups: dict[NodeKey, list[Branch]] = {}
+    for network in plan.networks:
+        if (network.dataset, network.control) == (dataset, control):
+            model = NodeKey(dataset, network.depth, network.activation, control=control)
+            leaf = Branch(f"run {network.run}", node_key_of(network))
+            groups.setdefault(model, []).append(leaf)
+    return tuple(
+        Branch(str(model.activation), model, tuple(runs))
+        if len(runs) > 1
+        else Branch(str(model.activation), runs[0].node)
+        for model, runs in groups.items()
+    )
 
 
 def _activations(plan: Plan, dataset: str, depth: int, control: str | None) -> tuple[Branch, ...]:

@@ -100,7 +100,7 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         if key.run is None:
             return self._names[key] + (self._flags_under(key) if closed else "")
         state = self._states[key]
-        return (f"{_COMPARED_SIGN} " if state.network in self._compared else "") + _run_label(state)
+        return (f"{_COMPARED_SIGN} " if state.network in self._compared else "") + _run_label(state, self._names[key])
 
     def _flags_under(self, key: NodeKey) -> str:
         """Return how many networks of a closed node are compared, at chance and diverged, each with its sign."""
@@ -179,8 +179,7 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         self.move_cursor(node)
 
 
-def _run_label(state: NetworkState) -> str:
-    name = f"run {state.network.run}"
+def _run_label(state: NetworkState, name: str) -> str:
     if state.status == "diverged":
         return f"{DIVERGED_SIGN} {name} diverged"
     # "chance", because "at chance" does not fit beside a scroll bar in 26 columns.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.selection import Selection, flaw_predicate
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.naming import shortened
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
@@ -14,8 +15,10 @@ from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 
 def layer_words(network: Network, layer: int) -> str:
-    """Return what a layer is called: `the input`, or `layer 2 of 5`."""
-    return "the input" if layer == 0 else f"layer {layer} of {network.depth}"
+    """Return what a layer is called: `the input`, `layer 2 of 5`, or `layer 2 of 5 · conv1` where it has a name."""
+    name = network.layer_name(layer)
+    words = "the input" if layer == 0 else f"layer {layer} of {network.depth}"
+    return f"{words} · {shortened(name)}" if name else words
 
 
 def points_title(network: Network, layer: int) -> str:
@@ -23,7 +26,8 @@ def points_title(network: Network, layer: int) -> str:
     if layer == 0:
         return f"Input · run {network.run}"
     control = f" {network.control}" if network.control else ""
-    return f"Layer {layer} of {network.depth} · {network.activation}{control}, run {network.run}"
+    name = f"{shortened(network.layer_name(layer))} · " if network.layer_name(layer) else ""
+    return f"Layer {layer} of {network.depth} · {name}{network.activation}{control}, run {network.run}"
 
 
 def waiting_words(snapshot: Snapshot, network: Network) -> str:
@@ -89,6 +93,10 @@ def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:
 
 def nothing_yet(snapshot: Snapshot) -> str:
     """Return why no layer of a study is measured, and what happens next."""
+    if snapshot.plan.is_measured:
+        if snapshot.state == "running":
+            return "No layer is measured yet.\nLayers appear here one by one; v shows it live."
+        return "No layer is measured.\nThe study is not running; r on the Live screen (v) goes on with it."
     epochs = snapshot.plan.settings.training.epochs
     last = min((history.last for history in snapshot.histories.values()), default=0)
     if snapshot.state == "running":

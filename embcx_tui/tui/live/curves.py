@@ -77,7 +77,7 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             if network.control:
                 shuffled.add(key)
     means = []
-    for key, values in sorted(groups.items(), key=lambda pair: activation_index(pair[0][0])):
+    for key, values in sorted(groups.items(), key=lambda pair: activation_index(pair[0][0], snapshot.plan.settings)):
         longest = max(len(curve) for curve in values)
         table = np.full((len(values), longest), np.nan)
         for row, curve in zip(table, values, strict=True):
@@ -87,6 +87,6 @@ def _means(snapshot: Snapshot, quantity: Quantity) -> list[Curve]:
             warnings.simplefilter("ignore", RuntimeWarning)
             mean = np.nanmean(table, axis=0)
         x = np.arange(1, longest + 1, dtype=np.float64)
-        colour = activation_index(key[0]) + (_SHUFFLED_COLOUR if key in shuffled else 0)
+        colour = activation_index(key[0], snapshot.plan.settings) + (_SHUFFLED_COLOUR if key in shuffled else 0)
         means.append(Curve(safe_text(" ".join(key), 40), x, mean, colour))
     return means

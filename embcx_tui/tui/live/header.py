@@ -61,8 +61,9 @@ def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
 def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
     done = progress(snapshot)
     settings = snapshot.plan.settings
+    epochs = f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs"
     parts = [
-        f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs",
+        *([] if snapshot.plan.is_measured else [epochs]),
         f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
     ]
     if snapshot.state == "running" and done.seconds_left is not None:
@@ -122,7 +123,7 @@ def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
         case "running":
             if snapshot.measured:
                 return f"{key('mode.layers')} browses what is measured"
-            return f"{key('live.stop')} stops after this epoch"
+            return f"{key('live.stop')} stops after this {'layer' if snapshot.plan.is_measured else 'epoch'}"
         case "complete" if not snapshot.damage:
             return f"press {key('mode.layers')} for the layers"
         case _:
@@ -146,6 +147,8 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
 def _doing(snapshot: Snapshot) -> str:
     if snapshot.machine is None:
         return "getting ready"
+    if snapshot.plan.is_measured:
+        return "measuring layers" if snapshot.accepted else "reading the files"
     if not snapshot.histories:
         return "loading data"
     epochs = snapshot.plan.settings.training.epochs

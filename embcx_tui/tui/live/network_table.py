@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from embcx_tui.figures.palette import Rgb
 from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.snapshot import NetworkState, Snapshot, Status
 from embcx_tui.study.naming import dataset_title
+from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import HELD_OUT
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, STATUS_SIGNS
@@ -154,7 +156,7 @@ class NetworksTable(Table[NetworkState]):
         columns: list[Column[NetworkState]] = [
             Column("dataset", min(max(longest, 7), _LONGEST_DATASET), _dataset, drop=2),
             Column("depth", 5, lambda state, width, ink: (Span(str(state.network.depth)),), right=True, drop=4),
-            Column("activation", 10, lambda state, width, ink: (Span(state.network.activation),)),
+            Column(*_series(snapshot, networks), lambda state, width, ink: (Span(state.network.activation),)),
             Column("run", 3, lambda state, width, ink: (Span(str(state.network.run)),), right=True),
             Column("control", 9, lambda state, width, ink: (Span(state.network.control or ""),), drop=5),
             Column("epoch", max(len(f"{epochs}/{epochs}"), 5), epoch, right=True),
@@ -164,8 +166,18 @@ class NetworksTable(Table[NetworkState]):
             Column("last KL", 7, last_kl, right=True, least=_WIDE),
             Column("status", 11, _status, stretches=True),
         ]
+        if snapshot and snapshot.plan.is_measured:  # nothing is trained
+            columns = [one for one in columns if one.title not in ("epoch", "loss", "train", "test")]
         has_controls = any(network.control for network in networks)
         return [column for column in columns if has_controls or column.title != "control"]
+
+
+def _series(snapshot: Snapshot | None, networks: Sequence[Network]) -> tuple[str, int]:
+    """Return the title and the width of the column of activation functions, or of models."""
+    if snapshot is None or not snapshot.plan.is_measured:
+        return "activation", 10
+    longest = max((len(network.activation) for network in networks), default=5)
+    return "model", min(max(longest, 5), _LONGEST_DATASET)
 
 
 def _is_trained(state: NetworkState) -> bool:
@@ -182,12 +194,12 @@ def _status(state: NetworkState, width: int, ink: Ink) -> Row:
 
 def status_words(state: NetworkState, width: int) -> str:
     """Return a network's status with its sign: `◐ 2/5 done` while its layers are measured."""
-    depth = state.network.depth
+    layers = len(state.network.layers)
     if state.at_chance and state.status in ("trained", "measured"):
         words = f"{AT_CHANCE_SIGN} {state.flaw or 'at chance'}"
         return words if len(words) <= width else f"{AT_CHANCE_SIGN} at chance"
-    if state.status == "trained":
-        return f"{STATUS_SIGNS['trained']} {min(state.layers_measured, depth + 1)}/{depth + 1} done"
+    if state.status in ("trained", "received"):
+        return f"{STATUS_SIGNS[state.status]} {min(state.layers_measured, layers)}/{layers} done"
     return f"{STATUS_SIGNS[state.status]} {state.status}"
 
 
@@ -199,6 +211,7 @@ def status_colour(state: NetworkState, ink: Ink) -> Rgb:
         "training": ink.accent,
         "stopped": ink.muted,
         "trained": ink.accent,
+        "received": ink.accent,
         "measured": ink.success,
         "diverged": ink.error,
         "failed": ink.error,

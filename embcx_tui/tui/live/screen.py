@@ -154,7 +154,9 @@ class LiveScreen(ModeScreen):
             return
         epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
         if not any(last for _, last in epochs):
-            canvas.show(None, "No epoch is trained yet.\nCurves begin with the first.")
+            here = "No epoch is trained yet.\nCurves begin with the first."
+            elsewhere = "These networks were trained elsewhere.\nTheir layers are on the Layers screen."
+            canvas.show(None, elsewhere if snapshot.plan.is_measured else here)
             self._drawn = ()
             return
         marked = tuple(sorted(table.marked))

@@ -51,6 +51,8 @@ def _key(key: str) -> tuple[str, str]:
 
 def _stage(row: StudyRow) -> str:
     epochs = row.settings.training.epochs if row.settings else 0
+    if not epochs:
+        return "measuring the layers"
     if row.epoch < epochs:
         return f"epoch {row.epoch} of {epochs}"
     return "trained, measuring the layers"
@@ -99,7 +101,7 @@ def _flow(parts: list[Content], width: int) -> Iterator[Content]:
 def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
     if settings:
-        from embcx_tui.study.naming import sample_words  # pydantic, which came with the settings
+        from embcx_tui.study.naming import is_measured, sample_size_words  # pydantic, which came with the settings
 
         yield "last KL", _scores(row)
         if trouble := _trouble(row):
@@ -108,16 +110,19 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         depths = f"depth {', '.join(str(depth) for depth in grid.depths[:_SOME])}"
         runs = formatting.several(grid.runs, "run")
         datasets, activations = ", ".join(settings.data.datasets), ", ".join(grid.activations)
-        yield "networks", _listed(datasets, depths, f"width {grid.width}", activations, runs)
+        width = f"width {grid.width}" if grid.width else ""
+        yield "networks", _listed(datasets, depths, width, activations, runs)
         controls = (f"{row.networks:,} {control}" for control in settings.controls)
         embeddings = formatting.several(row.embeddings, "embedding")
         yield "in all", _listed(formatting.several(row.networks, "network"), *controls, embeddings)
         rates = f"rate {training.learning_rate:g}", f"momentum {training.momentum:g}"
         epochs = formatting.several(training.epochs, "epoch")
-        yield "training", _listed(epochs, f"batch {training.batch_size}", *rates)
+        if is_measured(settings):
+            yield "training", _listed("elsewhere")
+        else:
+            yield "training", _listed(epochs, f"batch {training.batch_size}", *rates)
         engine, perplexity = f"engine {measure.engine}", f"perplexity {measure.perplexity:g}"
-        points = f"{settings.data.samples_per_class} {sample_words(settings)} per class"
-        yield "measure", _listed(", ".join(measure.methods), engine, perplexity, points)
+        yield "measure", _listed(", ".join(measure.methods), engine, perplexity, sample_size_words(settings))
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
     yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))
 

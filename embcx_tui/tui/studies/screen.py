@@ -153,7 +153,14 @@ class StudiesScreen(ModeScreen):
             self.post_message(StopStudy(row.paths))
 
     def action_reuse(self) -> None:
-        if (row := self._row) and row.settings:
+        if (row := self._row) is None or row.settings is None:
+            return
+        from embcx_tui.study.naming import is_measured  # pydantic, which came with the settings
+
+        if is_measured(row.settings):
+            words = "Networks that were trained elsewhere are no grid; begin again with: embcx-tui measure FILE…"
+            self.post_message(Say(words, "warning"))
+        else:
             self.post_message(ReuseStudy(row.settings))
 
     def action_delete(self) -> None:

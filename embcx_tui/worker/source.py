@@ -1,0 +1,42 @@
+"""Where the rows of layers come from: a network trained here, or what was handed over from elsewhere.
+
+`Measurer` (worker/measure.py) asks for a task's rows when its turn comes and never for those of two networks in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.worker.pending import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerRows:
+    """The rows [n, units] of one layer with their labels [n], and of a measured study what the layer is called, how it
+    was pooled and its units before they were reduced (0: they were not). Of a reduced layer, also how many of its units
+    varied (`reduction.Reduction`); 0 where rows are the units themselves.
+    """
+
+    rows: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    name: str = ""
+    pool: str = ""
+    width: int = 0
+    varying: int = 0
+
+
+class RowSource(Protocol):
+    """Gives the rows of layers, and the seeds of their embeddings."""
+
+    def rows(self, task: Task) -> LayerRows:
+        """Return the rows of the layer of `task`, after its epoch.
+
+        Raises MeasureError where this layer alone cannot be had: the study goes on without it.
+        """
+
+    def seed(self, task: Task) -> int:
+        """Return the seed of the embedding of `task`: it depends on what the layer is, never on what came before."""
