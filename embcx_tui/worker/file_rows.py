@@ -134,6 +134,9 @@ class FileRows:
         if shape[0] * shape[1] * 4 <= _IN_MEMORY_BYTES:
             return np.empty(shape, np.float32)
         with tempfile.TemporaryFile(dir=self._journal.paths.root) as file:
+            # Room is taken now: a page of a mapping for which a full disk has none would kill the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4)
             return np.memmap(file, np.float32, "w+", shape=shape)
 
     def _with_input(self, dataset: str, run: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.settings import validate
+from embcx_tui.worker import file_rows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import TrainedRows
 from embcx_tui.worker.pending import Task, is_whole
@@ -365,3 +367,25 @@ def test_pooling_is_what_torch_pools(pool: Any, kind: str) -> None:
     else:
         with pytest.raises(ValueError, match="takes a token"):
             pooled(maps.numpy(), pool)
+
+
+def test_a_layer_too_large_for_memory_is_gathered_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers, and nothing of it is left."""
+    file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1, units=5_000)))
+    settings = settings_for(request_of(file))
+    inside = compute(settings)
+    monkeypatch.setattr(file_rows, "_IN_MEMORY_BYTES", 1_000)
+    outside = compute(settings)
+    assert kls(outside) == kls(inside)
+    assert {path.suffix for path in (studies_folder() / outside.id).iterdir()} <= {"", ".toml", ".jsonl"}
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, offset: int, length: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1)))
+    monkeypatch.setattr(file_rows, "_IN_MEMORY_BYTES", 1_000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        compute(settings_for(request_of(file)))
