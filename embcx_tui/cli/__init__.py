@@ -105,13 +105,14 @@ def cli(ctx: click.Context) -> None:
 
 def studies_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete STUDY for the shell: `last`, and the ids and names of studies."""
+    from embcx_tui.store.labels import read_label
     from embcx_tui.store.library import LATEST, list_studies, read_settings
 
     found = [LATEST]
     for paths in list_studies():
         found.append(paths.id)
         with suppress(EmbcxError):
-            found.append(read_settings(paths).name)
+            found.append(read_label(paths).name or read_settings(paths).name)
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
 
 

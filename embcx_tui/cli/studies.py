@@ -55,7 +55,7 @@ def list_row(paths: StudyPaths) -> dict[str, Any]:
     try:
         snapshot = read_study(paths)
     except EmbcxError as error:
-        return {**row, "damage": str(error)}
+        return {**row, "damage": str(error), "partly": False, "note": ""}
     return {
         "id": snapshot.id,
         "name": snapshot.name,
@@ -63,6 +63,8 @@ def list_row(paths: StudyPaths) -> dict[str, Any]:
         "created": _iso(snapshot.created) if snapshot.created else row["created"],
         "progress": round(progress(snapshot).fraction, 4),
         "damage": damage_words(snapshot) or None,
+        "partly": snapshot.partly,
+        "note": snapshot.label.note,
     }
 
 
@@ -71,7 +73,9 @@ DAMAGED = "damaged"
 
 
 def _state_words(row: dict[str, Any]) -> str:
-    return f"{row['state']}, {DAMAGED}" if row["damage"] and row["state"] != DAMAGED else str(row["state"])
+    if row["damage"] and row["state"] != DAMAGED:
+        return f"{row['state']}, {DAMAGED}"
+    return f"{row['state']}, partly" if row["partly"] else str(row["state"])
 
 
 def _iso(at: float) -> str:

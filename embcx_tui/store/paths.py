@@ -82,6 +82,7 @@ class StudyPaths:
         self.root = root
         self.id = root.name
         self.study_file = root / "study.toml"
+        self.label = root / "label.json"
         self.lock = root / "lock"
         self.pulse = root / "pulse.json"
         self.journal = root / "journal.jsonl"

@@ -41,7 +41,7 @@ class Commands(Provider):
                 yield Command(f"{binding.description} ({key})", binding.tooltip, action)
         yield from self._preferences()
         for row in self._rows():
-            style = STATE_STYLES[row.state]
+            style = STATE_STYLES[row.shown]
             yield Command(f"Open {row.name}", f"{style.sign} {style.word} · {row.paths.id}", partial(self._open, row))
 
     def _preferences(self) -> Iterator[Command]:

@@ -11,6 +11,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui.study_row import StudyRow
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.figures.model import Figure
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
@@ -32,9 +33,10 @@ class OpenStudy(Message):
 
 @dataclass
 class PrefetchStudy(Message):
-    """Read a study that may be opened next, since the cursor rests on it."""
+    """Read a study that may be opened next, since the cursor rests on it; `picture`: and make a picture of it."""
 
     paths: StudyPaths
+    picture: bool = False
 
 
 @dataclass
@@ -53,10 +55,19 @@ class StopStudy(Message):
 
 
 @dataclass
-class DeleteStudy(Message):
-    """Delete a study; the user has agreed to it."""
+class DeleteStudies(Message):
+    """Delete studies; the user has agreed to it."""
+
+    studies: tuple[StudyPaths, ...]
+
+
+@dataclass
+class LabelStudy(Message):
+    """Give a study another name, or another note; None for what stays."""
 
     paths: StudyPaths
+    name: str | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -110,6 +121,14 @@ class TelemetryRead(Message):
 
     paths: StudyPaths
     telemetry: tuple[Telemetry, ...]
+
+
+@dataclass
+class StudyPictured(Message):
+    """The picture of a study that the cursor rests on; None where there is nothing to draw yet."""
+
+    paths: StudyPaths
+    figure: Figure | None
 
 
 @dataclass

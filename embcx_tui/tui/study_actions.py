@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.app import App
 
 from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, StoreError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
 from embcx_tui.tui.minimum_size import too_small
@@ -23,15 +24,37 @@ if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-def ask_to_delete(row: StudyRow) -> Ask:
-    """Return the question before a study is deleted; it is answered by "delete", "keep" or None."""
+# Names of studies that a question has a line for each; more of them run on.
+_MOST_LINES = 8
+
+
+def ask_to_delete(rows: Sequence[StudyRow], running: Sequence[StudyRow] = ()) -> Ask:
+    """Return the question before studies are deleted; it is answered by "delete", "keep" or None.
+
+    It names them all, and those `running` that were marked too and stay.
+    """
+    networks, embeddings = sum(row.networks for row in rows), sum(row.embeddings for row in rows)
+    gone = f"{formatting.several(networks, 'network')}, {formatting.several(embeddings, 'embedding')}"
+    words = [f"Permanently deletes {gone} and their figures."]
+    if len(rows) == 1:
+        words.append(safe_text(formatting.short_path(rows[0].paths.root)))
+    else:
+        words.append("\n".join(_names(rows)))
+    if running:
+        words.append("Running, and not deleted: " + ", ".join(f"“{row.name}”" for row in running))
     return Ask(
-        f"Delete “{row.name}”?",
-        f"{formatting.several(row.networks, 'network')}, {formatting.several(row.embeddings, 'embedding')} and"
-        f" their figures go for good.\n\n{safe_text(formatting.short_path(row.paths.root))}",
+        f"Delete “{rows[0].name}”?" if len(rows) == 1 else f"Delete {len(rows)} studies?",
+        "\n\n".join(words),
         (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
         cancel=None,
     )
+
+
+def _names(rows: Sequence[StudyRow]) -> list[str]:
+    """Return the names of studies, one per line: all of them, as many in one line as keep the question on a screen."""
+    if len(rows) <= _MOST_LINES:
+        return [f"“{row.name}”" for row in rows]
+    return [", ".join(f"“{row.name}”" for row in rows)]
 
 
 class StudyActions:
@@ -96,14 +119,35 @@ class StudyActions:
 
         self._in_thread(body)
 
-    def delete(self, paths: StudyPaths) -> None:
-        """Delete a study with all its files."""
+    def delete(self, studies: Sequence[StudyPaths]) -> None:
+        """Delete studies with all their files; one that cannot be deleted stays, and the others go."""
 
         def body() -> None:
             from embcx_tui.store.library import delete_study
 
-            delete_study(paths)
-            self._post(StudyGone(paths))
+            refused = []
+            for paths in studies:
+                try:
+                    delete_study(paths)
+                except EmbcxError as error:
+                    refused.append(str(error))
+                else:
+                    self._post(StudyGone(paths))
+            if refused:
+                more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+                raise StoreError(refused[0] + more)
+
+        self._in_thread(body)
+
+    def label(self, paths: StudyPaths, name: str | None, note: str | None) -> None:
+        """Give a study another name or note; None for what stays. An empty name is that of the study file again."""
+
+        def body() -> None:
+            from embcx_tui.store.labels import read_label, write_label
+
+            label = read_label(paths)
+            label = replace(label, name=label.name if name is None else name, note=label.note if note is None else note)
+            write_label(paths, label)
 
         self._in_thread(body)
 

@@ -22,7 +22,7 @@ _SOME = 8
 
 def headline(row: StudyRow, now: float) -> Content:
     """Return a sentence on a study's state: what happens, why, and which key to press."""
-    look = STATE_STYLES[row.state]
+    look = STATE_STYLES["partly" if row.partly else row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
     match row.state:
@@ -35,8 +35,8 @@ def headline(row: StudyRow, now: float) -> Content:
         case "stopped":
             return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")
         case "complete":
-            took = formatting.duration(max(row.updated - row.created, 1))
-            return Content.assemble(begin, f" {quiet}, {took} after it was asked for")
+            took = f", took {formatting.duration(max(row.updated - row.began, 1))}" if row.workers == 1 else ""
+            return Content.assemble(begin, f", finished {quiet}{took}")
         case "lost":
             return Content.assemble(begin, f": the worker ended without a word {quiet}; ", _key("r"), " resumes")
         case "failed":
@@ -73,10 +73,13 @@ def _trouble(row: StudyRow) -> list[Content]:
     return parts + [Content.styled(f"! {words}", "$text-error") for words in row.failed]
 
 
-def details(row: StudyRow, now: float, width: int) -> Content:
-    """Return the details of a study in lines of `width` cells; long values are continued below themselves."""
+def details(row: StudyRow, now: float, width: int, above: StudyRow | None = None) -> Content:
+    """Return the details of a study in lines of `width` cells; long values are continued below themselves.
+
+    `above` is the study in the line above it, from whose settings the differences are told.
+    """
     lines = [headline(row, now)]
-    for label, parts in _facts(row):
+    for label, parts in _facts(row, above):
         begin = Content.styled(label.ljust(LABEL_WIDTH), "$text-muted")
         for line in _flow(parts, max(width - LABEL_WIDTH, 20)):
             lines.append(begin + line)
@@ -87,7 +90,7 @@ def details(row: StudyRow, now: float, width: int) -> Content:
 def _flow(parts: list[Content], width: int) -> Iterator[Content]:
     """Yield `parts` with dots between them, as many on a line as fit."""
     line = Content("")
-    for part in parts:
+    for part in (piece for long in parts for piece in (long.wrap(width) if long.cell_length > width else [long])):
         if line and line.cell_length + part.cell_length + len(SEPARATOR) > width:
             yield line
             line = Content("")
@@ -96,8 +99,20 @@ def _flow(parts: list[Content], width: int) -> Iterator[Content]:
         yield line
 
 
-def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
+def _differences(row: StudyRow, above: StudyRow | None) -> list[Content]:
+    """Return in which settings a study differs from the one above it: `learning_rate 0.06 → 50`."""
+    if above is None or not (row.values and above.values):
+        return []
+    before = dict(above.values)
+    changed = [(key, before.get(key, "–"), text) for key, text in row.values if before.get(key, "–") != text]
+    parts = [f"{key.rpartition('.')[2]} {old} → {new}" for key, old, new in changed[:_SOME]]
+    return _listed(*parts, f"and {len(changed) - _SOME} more" if len(changed) > _SOME else "")
+
+
+def _facts(row: StudyRow, above: StudyRow | None) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
+    if row.note:
+        yield "note", [Content(row.note)]
     if settings:
         from embcx_tui.study.naming import sample_words  # pydantic, which came with the settings
 
@@ -111,7 +126,8 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         yield "networks", _listed(datasets, depths, f"width {grid.width}", activations, runs)
         controls = (f"{row.networks:,} {control}" for control in settings.controls)
         embeddings = formatting.several(row.embeddings, "embedding")
-        yield "in all", _listed(formatting.several(row.networks, "network"), *controls, embeddings)
+        missing = f"{row.impossible:,} of them impossible" if row.impossible else ""
+        yield "total", _listed(formatting.several(row.networks, "network"), *controls, embeddings, missing)
         rates = f"rate {training.learning_rate:g}", f"momentum {training.momentum:g}"
         epochs = formatting.several(training.epochs, "epoch")
         yield "training", _listed(epochs, f"batch {training.batch_size}", *rates)
@@ -119,6 +135,8 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         points = f"{settings.data.samples_per_class} {sample_words(settings)} per class"
         yield "measure", _listed(", ".join(measure.methods), engine, perplexity, points)
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
+    if changed := _differences(row, above):
+        yield "from above", changed
     yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))
 
 
@@ -138,6 +156,8 @@ class StudyDetails(Widget):
     """Shows the details of a study, laid out for the width there is."""
 
     row: reactive[StudyRow | None] = reactive[StudyRow | None](None)
+    above: StudyRow | None = None
+    """The study in the line above."""
 
     def watch_row(self) -> None:
         # A new layout repaints the whole screen, so there is one only where the number of lines changes.
@@ -147,7 +167,7 @@ class StudyDetails(Widget):
 
     def _lines(self, width: int) -> Content:
         # The headline is wrapped as prose; all other lines fit already.
-        return details(self.row, formatting.now(), width) if self.row else Content("")
+        return details(self.row, formatting.now(), width, self.above) if self.row else Content("")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._lines(width).get_height({}, width)
