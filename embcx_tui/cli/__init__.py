@@ -34,6 +34,7 @@ _COMMANDS = {
     "resume": ("run", "Go on with a study that was stopped or lost.", "resume last"),
     "list": ("studies", "Studies with their state.", "list --json"),
     "show": ("show", "The measurements of a study.", "show last --table summary > summary.csv"),
+    "compare": ("compare", "Studies beside each other, with intervals.", "compare wide narrow --csv"),
     "logs": ("studies", "The log of a study.", "logs last --follow"),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
     "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),

@@ -67,6 +67,7 @@ STUDIES: list[BindingType] = [
         "Delete",
         "Delete the marked studies, else this one, with all their files, after asking",
     ),
+    _key("studies.compare", "equals_sign", "compare", "Compare", "Compare the marked studies: one chart, one table"),
     _key("studies.rename", "R", "rename", "Rename", "Give the study another name; its id stays"),
     _key("studies.note", "N", "note", "Note", "Write a note on the study"),
     _key("studies.reuse", "u", "reuse", "Reuse", "Configure a new study from this one's settings"),
@@ -74,6 +75,15 @@ STUDIES: list[BindingType] = [
     _extra("studies.copy-table", "Y", "copy_table", "Copy table", "Copy the marked studies, else the list, as a table"),
     _key("studies.demo", "T", "demo", "Demo", "Start the one-minute demo on scikit-learn's digits"),
     _extra("studies.back", "escape", "back", "Back", "Show all studies again, or forget the marks"),
+]
+
+# Studies compared; the table of numbers there has its own keys.
+COMPARE: list[BindingType] = [
+    _key("compare.back", "escape", "cancel", "Back", "Back to the list of studies"),
+    _key("compare.next", "right_square_bracket", "place(1)", "Next", "The next dataset or depth"),
+    _extra("compare.previous", "left_square_bracket", "place(-1)", "Previous", "The previous dataset or depth"),
+    _key("compare.copy", "y", "copy", "Copy", "Copy the value under the cursor"),
+    _key("compare.copy-table", "Y", "copy_table", "Copy table", "Copy the table: TSV, Markdown or LaTeX"),
 ]
 
 STUDIES_FILTER: list[BindingType] = [
@@ -235,6 +245,7 @@ DIALOG: list[BindingType] = [
 TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (STUDY_LIST, STUDIES, APP),
     (STUDIES_FILTER,),
+    (COMPARE, APP),
     (CONFIGURE, CHOICES, APP),
     (LIVE, APP),
     (LOG, APP),
@@ -246,7 +257,7 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (EXPORT, DIALOG),
 )
 _TABLES = (
-    *(STUDY_LIST, STUDIES, STUDIES_FILTER, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
+    *(STUDY_LIST, STUDIES, STUDIES_FILTER, COMPARE, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
     *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, DIALOG, APP),
 )
 

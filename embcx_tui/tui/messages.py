@@ -62,6 +62,13 @@ class DeleteStudies(Message):
 
 
 @dataclass
+class CompareStudies(Message):
+    """Show studies beside each other, compared with the first of them."""
+
+    studies: tuple[StudyPaths, ...]
+
+
+@dataclass
 class LabelStudy(Message):
     """Give a study another name, or another note; None for what stays."""
 

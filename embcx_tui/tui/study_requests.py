@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from textual import on
 from textual.app import App
+from textual.screen import Screen
 
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import (
+    CompareStudies,
     CreateStudy,
     DeleteStudies,
     LabelStudy,
+    Say,
     StartDemo,
     StartStudy,
     StopStudy,
 )
 from embcx_tui.tui.study_actions import StudyActions
+
+
+def _compared(studies: Sequence[StudyPaths]) -> Screen[None]:
+    """Return the screen of studies compared; reading and comparing them takes a while, so never on the loop."""
+    from embcx_tui.analysis.comparison import compare
+    from embcx_tui.store.snapshot import read_study
+    from embcx_tui.tui.studies.compare_screen import CompareScreen
+
+    return CompareScreen(compare([read_study(paths) for paths in studies]))
 
 
 class StudyRequests(App[None]):
@@ -36,6 +54,19 @@ class StudyRequests(App[None]):
     @on(LabelStudy)
     def label_study(self, event: LabelStudy) -> None:
         self.study_actions.label(event.paths, event.name, event.note)
+
+    @on(CompareStudies)
+    def compare_studies(self, event: CompareStudies) -> None:
+        self.run_worker(self._compare(event.studies), group="compare", exclusive=True)
+
+    async def _compare(self, studies: Sequence[StudyPaths]) -> None:
+        """Read the studies in a thread and show them beside each other."""
+        try:
+            screen = await asyncio.to_thread(_compared, studies)
+        except (EmbcxError, OSError) as error:
+            self.post_message(Say(safe_text(error, 300), "error"))
+        else:
+            await self.push_screen(screen)
 
     @on(CreateStudy)
     def create_study(self, event: CreateStudy) -> None:

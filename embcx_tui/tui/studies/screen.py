@@ -18,6 +18,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import (
+    CompareStudies,
     DeleteStudies,
     LabelStudy,
     Mode,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:  # numpy comes with these: not before the first frame
 _RESTS_AFTER_S = 0.15
 # A picture of the study stands beside its details where the screen is as wide and high as these classes say.
 _PICTURED = ("-wide", "-huge")
+# As analysis.comparison.MOST_STUDIES, whose module brings numpy.
+MOST_COMPARED = 6
 KEY = "$footer-key-foreground bold"
 EMPTY = Content.assemble(
     ("No studies yet", "bold $heading"),
@@ -129,8 +132,9 @@ class StudiesScreen(ModeScreen):
         if table.words.strip():
             words.append(f"{len(table.items):,} of {table.total:,}" if table.items else "no study matches")
         if marked := len(table.marked):
-            key = keys.written(self.app, "studies.delete")
-            words.append(f"{marked} marked · {key} deletes {'them' if marked > 1 else 'it'}")
+            delete, compare = (keys.written(self.app, id) for id in ("studies.delete", "studies.compare"))
+            them = f" · {compare} compares them · {delete} deletes them" if marked > 1 else f" · {delete} deletes it"
+            words.append(f"{marked} marked{them}")
         self.query_one(FilterLine).say(" · ".join(words))
 
     @property
@@ -197,6 +201,9 @@ class StudiesScreen(ModeScreen):
         row = self._row
         if action == "resume":
             return row is not None and row.resumable
+        if action == "compare":
+            # Shown, but faint, while there are not two.
+            return True if len(self._table.marked) > 1 else None if self.rows else False
         if action in ("delete", "copy", "copy_table", "filter"):
             return bool(self.rows) if action in ("filter", "delete") else row is not None
         return True if allowed is None else row is not None and row.state in allowed
@@ -257,6 +264,13 @@ class StudiesScreen(ModeScreen):
         text = self._table.as_text()
         self.app.copy_to_clipboard(text)
         self.post_message(Say(f"copied {text.count(chr(10))} studies as a table with tabs"))
+
+    def action_compare(self) -> None:
+        rows = [row for row in self._table.marked_rows if row.settings]
+        if not 2 <= len(rows) <= MOST_COMPARED:
+            self.post_message(Say(f"2 to {MOST_COMPARED} studies can be compared, not {len(rows)}", "warning"))
+        else:
+            self.post_message(CompareStudies(tuple(row.paths for row in rows)))
 
     def action_rename(self) -> None:
         row = self._row
