@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.compute.test_datasets_fetch import Server, serving
 from tests.fake_events import START
 from tests.fake_studies import make_study, settings_of
 from tests.terminal import Terminal
@@ -72,3 +80,60 @@ def test_two_studies_compared(home: Path) -> None:
         terminal.expect("2 marked")
         terminal.press("q")
         assert terminal.wait() == 0
+
+
+# Puts other files, from a server on this machine, into the catalogue of every process of a journey.
+_CATALOGUE = """
+import json, os
+from dataclasses import replace
+from embcx_tui.study import dataset_catalogue as catalogue
+files = []
+for path, size, md5, url in json.loads(os.environ["FAKE_FILES"]):
+    stored = catalogue.StoredFile(path, size, md5)
+    files.append(catalogue.DatasetFile(((stored,),), stored, (url,)))
+catalogue.CATALOGUE["kmnist"] = replace(catalogue.CATALOGUE["kmnist"], files=tuple(files))
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as made:
+        yield made
+
+
+def test_a_missing_dataset_is_fetched_inside_the_application(home: Path, tmp_path: Path, server: Server) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_CATALOGUE)
+    content = random.Random(0).randbytes(3_000_000)
+    server.does.files = {"images": content, "labels": content[:50_000]}
+    # The first connection breaks: what has arrived is gone on with.
+    server.does.breaks_after = [1_000_000]
+    files = [
+        (f"KMNIST/raw/{name}", len(body), hashlib.md5(body).hexdigest(), f"{server.url}{name}")
+        for name, body in server.does.files.items()
+    ]
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", ""))))
+    environment = {"PYTHONPATH": path, "FAKE_FILES": json.dumps(files)}
+    with Terminal(PROGRAM, 80, 24, environment) as terminal:
+        terminal.expect("No studies yet")
+        terminal.press("c")
+        terminal.expect("kmnist (3.0 MB to fetch)")
+        terminal.press("down", "down", "right", "right", "right", "right", "space")
+        terminal.expect("kmnist is not on this machine")
+        terminal.send("\x12")  # ctrl+r
+        terminal.expect("The data are not on this machine")
+        terminal.press("enter")
+        terminal.until(lambda: "to fetch)" not in kmnist(terminal.text()), "kmnist was not fetched")
+        terminal.until(lambda: "kmnist is not on this machine" not in terminal.text(), "kmnist is still missing")
+        terminal.send("\x11")  # ctrl+q
+        assert terminal.wait() == 0
+    fetched = {one.name: one.read_bytes() for one in (home / "data" / "KMNIST" / "raw").iterdir()}
+    assert fetched == server.does.files
+    assert server.does.asked[1] == "bytes=1000000-", "the second connection began where the first one broke"
+    assert studies() == []
+
+
+def kmnist(text: str) -> str:
+    """Return what the form says from kmnist to the next dataset."""
+    return text.partition(" kmnist")[2].partition("cifar10")[0]

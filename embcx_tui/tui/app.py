@@ -22,11 +22,13 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
+from embcx_tui.tui.data_fetches import DataFetches, Fetch
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
 from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
+    FetchChanged,
     Mode,
     OpenStudy,
     PrefetchStudy,
@@ -37,6 +39,7 @@ from embcx_tui.tui.messages import (
     StudyGone,
     StudyPictured,
     StudyRead,
+    StudyRefused,
     StudyUnreadable,
     TelemetryRead,
 )
@@ -112,6 +115,9 @@ class EmbcxApp(StudyRequests):
         self.key_queue = KeyQueue(self, self._handle_event)
         self._wake = asyncio.Event()
         self.study_actions = StudyActions(self, self._wake.set, self.action_mode)
+        self.data_fetches = DataFetches(self.post_message)
+        self.fetch: Fetch | None = None
+        self.refused = ""
         self.watcher: StudyWatcher | None = None
         self.screen_loading = ScreenLoading(self, lambda: self.gc_pause.quiet_s)
 
@@ -240,6 +246,16 @@ class EmbcxApp(StudyRequests):
         self._starting = None if event.ended else event
         self.deliver()
 
+    @on(FetchChanged)
+    def fetch_changed(self, event: FetchChanged) -> None:
+        self.fetch = event.fetch
+        self.deliver()
+
+    @on(StudyRefused)
+    def study_refused(self, event: StudyRefused) -> None:
+        self.refused = event.text
+        self.deliver()
+
     @property
     def starting(self) -> bool:
         """Whether a worker of the open study is being started that has not written its first line yet."""
@@ -305,7 +321,7 @@ class EmbcxApp(StudyRequests):
         if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
         screen = self.screen_stack[0]
-        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
+        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows", "fetch", "refused"):
             if hasattr(type(screen), name):
                 setattr(screen, name, getattr(self, name))
         if isinstance(screen, ModeScreen) and self.paths and self.snapshot:

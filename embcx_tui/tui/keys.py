@@ -95,6 +95,10 @@ CONFIGURE: list[BindingType] = [
     _key("configure.start", "ctrl+r", "start", "Start", "Create this study and start it"),
     _key("configure.save", "ctrl+s", "save", "Save", "Write this study to a TOML file"),
     _key("configure.load", "ctrl+o", "load", "Load", "Fill the form from a TOML file"),
+    _key(
+        "configure.fetch", "f", "fetch", "Fetch", "Fetch the datasets that are missing; again: stop, and keep what came"
+    ),
+    _key("configure.copy", "y", "copy", "Copy", "Copy the chosen value of the field, outside a field the study file"),
     _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work"),
     _extra("configure.next", "down,enter", "app.focus_next", "Next field", "Next field (also tab)"),
     _extra("configure.previous", "up", "app.focus_previous", "Previous field", "Previous field (also shift+tab)"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first fr
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
+    from embcx_tui.tui.data_fetches import Fetch
 
 Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]
@@ -84,6 +85,13 @@ class CreateStudy(Message):
     settings: StudySettings
 
 
+@dataclass
+class FetchData(Message):
+    """Fetch datasets; none: stop fetching."""
+
+    names: tuple[str, ...]
+
+
 class StartDemo(Message):
     """Create and start the one-minute demo."""
 
@@ -136,6 +144,20 @@ class StudyPictured(Message):
 
     paths: StudyPaths
     figure: Figure | None
+
+
+@dataclass
+class FetchChanged(Message):
+    """How far the fetching of a dataset is; None where none is fetched any more."""
+
+    fetch: Fetch | None
+
+
+@dataclass
+class StudyRefused(Message):
+    """A study of the form could not begin: `text` says why."""
+
+    text: str
 
 
 @dataclass

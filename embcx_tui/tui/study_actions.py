@@ -15,7 +15,7 @@ from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError, StoreError
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
+from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone, StudyRefused
 from embcx_tui.tui.minimum_size import too_small
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
@@ -168,13 +168,16 @@ class StudyActions:
     def _begin(self, settings: Callable[[], StudySettings], mode: Mode) -> None:
         """Begin a study unless one is being created: a key pressed twice means one study.
 
-        Where data or device do not allow the study, it is removed again and `mode` is shown.
+        Where data or device do not allow the study, it is removed again, the one that was open before is open again,
+        and `mode` is shown.
         """
         if self.beginning:
             self._post(Say("a study is being started; please try again in a moment"))
             return
         self.beginning = True
         created: list[StudyPaths] = []
+        before: StudyPaths | None = getattr(self._app, "paths", None)
+        self._post(StudyRefused(""))
 
         def show(paths: StudyPaths) -> None:
             created.append(paths)
@@ -186,10 +189,14 @@ class StudyActions:
 
             try:
                 launch.begin(settings(), show)
-            except EmbcxError:
+            except EmbcxError as error:
                 for paths in created:
                     self._post(StudyGone(paths))
-                self._app.call_later(self._show_mode, mode)
+                if before:
+                    self._post(OpenStudy(before, mode))
+                else:
+                    self._app.call_later(self._show_mode, mode)
+                self._post(StudyRefused(safe_text(error, 600)))
                 raise
             finally:
                 self.beginning = False

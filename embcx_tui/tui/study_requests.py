@@ -12,10 +12,12 @@ from textual.screen import Screen
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
+from embcx_tui.tui.data_fetches import DataFetches
 from embcx_tui.tui.messages import (
     CompareStudies,
     CreateStudy,
     DeleteStudies,
+    FetchData,
     LabelStudy,
     Say,
     StartDemo,
@@ -35,9 +37,17 @@ def _compared(studies: Sequence[StudyPaths]) -> Screen[None]:
 
 
 class StudyRequests(App[None]):
-    """Handles the messages that ask for something to be done to studies. `study_actions` does it."""
+    """Handles the messages that ask for something to be done to studies. `study_actions` and `data_fetches` do it."""
 
     study_actions: StudyActions
+    data_fetches: DataFetches
+
+    @on(FetchData)
+    def fetch_data(self, event: FetchData) -> None:
+        if event.names:
+            self.data_fetches.fetch(event.names)
+        else:
+            self.data_fetches.cancel()
 
     @on(StartStudy)
     def start_study(self, event: StartStudy) -> None:

@@ -19,15 +19,26 @@ from textual.widgets import Static
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import forecast, sizes
 from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
-from embcx_tui.store.paths import typed_path
-from embcx_tui.study.dataset_catalogue import with_absolute_datasets
+from embcx_tui.store.paths import data_folder, typed_path
+from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch, with_absolute_datasets
 from embcx_tui.study.errors import EmbcxError, RequestError, SettingsError
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, load_preset, preset_names, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
-from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
-from embcx_tui.tui.messages import CreateStudy, GpuChecked, Mode, ReuseStudy, Say
+from embcx_tui.tui.configure.fields import (
+    FILES,
+    SECTIONS,
+    FieldRow,
+    as_text,
+    collect,
+    editor_id,
+    missing_file,
+    row_of_mistake,
+    value_at,
+)
+from embcx_tui.tui.data_fetches import Fetch
+from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, StudyRefused
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
@@ -35,6 +46,8 @@ from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
 
 # The form begins with the quickest study there is.
 FIRST_PRESET = "demo"
+# Cells of the line that shows how much of a dataset has arrived.
+_LINE = 20
 # A study this long is not begun on the CPU beside a GPU without a question.
 ASK_FROM_S = 1_800.0
 
@@ -52,6 +65,8 @@ class ConfigureScreen(ModeScreen):
     AUTO_FOCUS = "#presets"
 
     rows: reactive[tuple[StudyRow, ...]] = reactive[tuple[StudyRow, ...]]((), init=False)
+    fetch: reactive[Fetch | None] = reactive["Fetch | None"](None, init=False)
+    refused: reactive[str] = reactive("", init=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +76,7 @@ class ConfigureScreen(ModeScreen):
         self._calibration: Calibration | None = None
         self._gpu_problem = ""
         self._seconds = 0.0
+        self._to_fetch: dict[str, int] = {}
 
     def compose_body(self) -> ComposeResult:
         with Form(id="form"):
@@ -74,9 +90,11 @@ class ConfigureScreen(ModeScreen):
                     self._fields[field.key] = row
                     yield row
         yield Static(id="gpu")
+        yield Static(id="data")
         yield Static(id="cost")
 
     def on_mount(self) -> None:
+        self._look_for_data()
         # A thread of its own, not of a pool: leaving must not wait for torch.
         threading.Thread(target=self._check_gpu, name="gpu-check", daemon=True).start()
         self._fill(load_preset(FIRST_PRESET).settings.model_dump(mode="json"))
@@ -85,6 +103,61 @@ class ConfigureScreen(ModeScreen):
     def watch_rows(self) -> None:
         if self._settings and stored_calibration(self._device) != self._calibration:
             self._show_cost()
+
+    # The datasets
+
+    def watch_fetch(self, before: Fetch | None, fetch: Fetch | None) -> None:
+        if fetch is None or before is None or fetch.name != before.name:
+            self._look_for_data()
+        self._show_data()
+
+    def watch_refused(self) -> None:
+        self._show_data()
+
+    def _look_for_data(self) -> None:
+        """Look which of the known datasets are not here; no file is read."""
+        self._to_fetch = {
+            name: count for name, facts in CATALOGUE.items() if (count := bytes_to_fetch(facts, data_folder()))
+        }
+        notes = tuple((name, f"{formatting.size(count)} to fetch") for name, count in self._to_fetch.items())
+        self.query_one(f"#{editor_id('data.datasets')}", Choices).notes = notes
+
+    @property
+    def _missing(self) -> tuple[str, ...]:
+        """The chosen datasets that are not here."""
+        chosen = self._fields["data.datasets"].value
+        return tuple(name for name in chosen if name in self._to_fetch)
+
+    def _show_data(self) -> None:
+        """Say what is being fetched, else which datasets are missing, else why the last study was refused."""
+        key = keys.written(self.app, "configure.fetch")
+        words = Content("")
+        if self.fetch:
+            done, rest = formatting.progress_line(self.fetch.fraction, _LINE)
+            words = Content.assemble(
+                f"{self.fetch.name} ", (done, "$text-accent"), (rest, "$bar-rest"), f" {self.fetch.words} · {key} stops"
+            )
+        elif missing := self._missing:
+            count = formatting.size(sum(self._to_fetch[name] for name in missing))
+            where = safe_text(formatting.short_path(data_folder()), 200)
+            are = "is" if len(missing) == 1 else "are"
+            them = "it" if len(missing) == 1 else "them"
+            words = Content.assemble(
+                (f"✗ {', '.join(missing)} {are} not on this machine", "$text-error"),
+                f" · {key} fetches {them} ({count}, to {where})",
+            )
+        elif self.refused:
+            words = Content.styled(f"✗ not started: {self.refused}", "$text-error")
+        line = self.query_one("#data", Static)
+        line.update(words)
+        line.set_class(bool(words), "-shown")
+        self.refresh_bindings()
+
+    def action_fetch(self) -> None:
+        if self.fetch:
+            self.post_message(FetchData(()))
+        elif missing := self._missing:
+            self.post_message(FetchData(missing))
 
     # The GPU
 
@@ -138,6 +211,8 @@ class ConfigureScreen(ModeScreen):
     @on(FieldRow.Changed)
     def changed(self) -> None:
         self.query_one("#presets", Choices).chosen = ()
+        if self.refused:
+            self.post_message(StudyRefused(""))
         self._check()
 
     def _check(self) -> None:
@@ -159,7 +234,7 @@ class ConfigureScreen(ModeScreen):
         for key, row in self._fields.items():
             row.say(mistakes.get(key, ""))
         self._show_cost()
-        self.refresh_bindings()
+        self._show_data()
 
     def _show_cost(self) -> None:
         if self._settings is None:
@@ -190,6 +265,8 @@ class ConfigureScreen(ModeScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("start", "save"):
             return True if self._settings else None
+        if action == "fetch":
+            return bool(self.fetch or self._missing)
         if action == "leave":
             return self.focused is not None
         return True
@@ -202,6 +279,10 @@ class ConfigureScreen(ModeScreen):
     def action_start(self) -> None:
         settings = self._settings
         if settings is None:
+            return
+        self._look_for_data()
+        if self._missing:
+            self._ask_to_fetch()
             return
         if not self._gpu_problem or settings.machine.device != "auto" or self._seconds < ASK_FROM_S:
             self.post_message(CreateStudy(settings))
@@ -220,6 +301,32 @@ class ConfigureScreen(ModeScreen):
             ),
             answered,
         )
+
+    def _ask_to_fetch(self) -> None:
+        """Say that a study cannot start without its data, and offer to fetch them."""
+        missing = self._missing
+        self._show_data()
+        count = formatting.size(sum(self._to_fetch[name] for name in missing))
+        words = f"{', '.join(missing)}: {count} to fetch into {safe_text(formatting.short_path(data_folder()), 200)}."
+        if self.fetch:
+            self.post_message(Say(f"not started: {self.fetch.name} is still being fetched", "warning"))
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "fetch":
+                self.post_message(FetchData(missing))
+
+        self.app.push_screen(Ask("The data are not on this machine", words, (Answer("fetch", "Fetch"),)), answered)
+
+    def action_copy(self) -> None:
+        """Copy what is chosen in the focused field; outside a field the study file."""
+        focused = self.focused
+        field = next((row for row in self._fields.values() if focused and row in focused.ancestors), None)
+        if field is None and self._settings is None:
+            return
+        text = as_text(field.value) if field else to_toml(self._settings) if self._settings else ""
+        self.app.copy_to_clipboard(text)
+        self.post_message(Say(f"copied “{safe_text(text, 60)}”" if field else "copied the study file"))
 
     def action_save(self) -> None:
         if self._settings is None:
