@@ -177,8 +177,8 @@ def comparison_table(comparison: Comparison, dataset: str, depth: int) -> LayerT
     rows: list[TableRow] = []
     by_layer = {(one.study, one.architecture, one.layer): one for one in comparison.differences}
     for number, paired in enumerate(comparison.paired, start=1):
-        how = "paired by run" if paired else "Welch, runs not paired"
-        title = f"{comparison.names[number]} − {comparison.names[0]}, ± half the {CONFIDENCE:.0%} interval ({how})"
+        how = "paired by run" if paired else "Welch, not paired"
+        title = f"{comparison.names[number]} − {comparison.names[0]} ± {100 * CONFIDENCE:.0f} % interval ({how})"
         for key, _ in _at(comparison.selections[0], dataset, depth):
             found = [by_layer.get((number, key, layer)) for layer in range(depth + 1)]
             if any(found):

@@ -61,6 +61,14 @@ def size(count: float) -> str:
     return f"{count:.0f} B"
 
 
+def ordinal(place: int) -> str:
+    """Return a place in the queue: `next`, `2nd`, `3rd`, `11th`."""
+    if place == 1:
+        return "next"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
+
+
 def ago(then: float, at: float) -> str:
     """Return how long before `at` the time `then` was: `now`, `3 min ago`, `2 d ago`."""
     return "now" if at - then < 5 else f"{duration(at - then)} ago"

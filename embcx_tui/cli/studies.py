@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
+from embcx_tui.store import queue
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
@@ -26,6 +28,10 @@ from embcx_tui.study.text import safe_text
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List the studies, newest first; exit code 3 where one is damaged."""
     rows = [list_row(paths) for paths in list_studies()]
+    places = {entry.paths.id: place for place, entry in enumerate(queue.entries(), start=1)}
+    gone = {entry.paths.id for entry in queue.entries() if not entry.waits}
+    for row in rows:
+        row["queue"] = places.get(row["id"])
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -35,7 +41,7 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
             [
                 row["id"],
                 row["name"],
-                _state_words(row),
+                _state_words(row) + (", its process is gone" if row["id"] in gone else ""),
                 f"{row['progress']:.0%}",
                 f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
             ]
@@ -55,7 +61,7 @@ def list_row(paths: StudyPaths) -> dict[str, Any]:
     try:
         snapshot = read_study(paths)
     except EmbcxError as error:
-        return {**row, "damage": str(error), "partly": False, "note": ""}
+        return {**row, "damage": str(error), "partly": False, "note": "", "queue": None}
     return {
         "id": snapshot.id,
         "name": snapshot.name,
@@ -65,6 +71,7 @@ def list_row(paths: StudyPaths) -> dict[str, Any]:
         "damage": damage_words(snapshot) or None,
         "partly": snapshot.partly,
         "note": snapshot.label.note,
+        "queue": None,
     }
 
 
@@ -73,6 +80,8 @@ DAMAGED = "damaged"
 
 
 def _state_words(row: dict[str, Any]) -> str:
+    if row["queue"]:
+        return f"queued, {ordinal(row['queue'])}"
     if row["damage"] and row["state"] != DAMAGED:
         return f"{row['state']}, {DAMAGED}"
     return f"{row['state']}, partly" if row["partly"] else str(row["state"])

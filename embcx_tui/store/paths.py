@@ -84,6 +84,8 @@ class StudyPaths:
         self.study_file = root / "study.toml"
         self.label = root / "label.json"
         self.lock = root / "lock"
+        self.queue = root / "queue.json"
+        self.waiting = root / "waiting"
         self.pulse = root / "pulse.json"
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"

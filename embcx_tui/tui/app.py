@@ -22,13 +22,12 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
-from embcx_tui.tui.data_fetches import DataFetches, Fetch
+from embcx_tui.tui.data_fetches import DataFetches
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
 from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
-    FetchChanged,
     Mode,
     OpenStudy,
     PrefetchStudy,
@@ -39,7 +38,6 @@ from embcx_tui.tui.messages import (
     StudyGone,
     StudyPictured,
     StudyRead,
-    StudyRefused,
     StudyUnreadable,
     TelemetryRead,
 )
@@ -116,8 +114,6 @@ class EmbcxApp(StudyRequests):
         self._wake = asyncio.Event()
         self.study_actions = StudyActions(self, self._wake.set, self.action_mode)
         self.data_fetches = DataFetches(self.post_message)
-        self.fetch: Fetch | None = None
-        self.refused = ""
         self.watcher: StudyWatcher | None = None
         self.screen_loading = ScreenLoading(self, lambda: self.gc_pause.quiet_s)
 
@@ -125,6 +121,7 @@ class EmbcxApp(StudyRequests):
         self._wanted = study
         self._choose_mode = False
         self._shown = False
+        self._revived = False
         self._first_mode: Mode | None = None
         self._starting: Starting | None = None
         self._mode: Mode = "studies"
@@ -220,6 +217,9 @@ class EmbcxApp(StudyRequests):
         self.session.watch_ends(event.rows)
         self.deliver()
         if event.complete:
+            if not self._revived and any(row.place and not row.waits for row in event.rows):
+                self.study_actions.revive_queue()
+            self._revived = True
             self.run_worker(self.screen_loading.run(), group="screens")
 
     @on(StudyRead)
@@ -244,16 +244,6 @@ class EmbcxApp(StudyRequests):
     @on(Starting)
     def study_starts(self, event: Starting) -> None:
         self._starting = None if event.ended else event
-        self.deliver()
-
-    @on(FetchChanged)
-    def fetch_changed(self, event: FetchChanged) -> None:
-        self.fetch = event.fetch
-        self.deliver()
-
-    @on(StudyRefused)
-    def study_refused(self, event: StudyRefused) -> None:
-        self.refused = event.text
         self.deliver()
 
     @property

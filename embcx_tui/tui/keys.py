@@ -59,7 +59,10 @@ STUDIES: list[BindingType] = [
     _key("studies.new", "n", "new", "New", "Configure a new study"),
     _key("studies.filter", "slash", "filter", "Filter", "Filter the list: digits lr=0.03 stopped"),
     _key("studies.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
-    _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
+    _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch, or take it out of the queue"),
+    _key("studies.now", "exclamation_mark", "start_now", "Start now", "Start the study now, whatever else runs"),
+    _extra("studies.sooner", "shift+up", "queue(-1)", "Sooner", "Move the study up in the queue"),
+    _extra("studies.later", "shift+down", "queue(1)", "Later", "Move the study down in the queue"),
     _key(
         "studies.delete",
         "d,delete,backspace",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first fr
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
-    from embcx_tui.tui.data_fetches import Fetch
+    from embcx_tui.tui.fetch import Fetch
 
 Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]
@@ -42,9 +42,18 @@ class PrefetchStudy(Message):
 
 @dataclass
 class StartStudy(Message):
-    """Start a study's worker, or resume it."""
+    """Start a study's worker, or resume it; while its device is busy it is queued, unless it is to start `now`."""
 
     paths: StudyPaths
+    now: bool = False
+
+
+@dataclass
+class MoveInQueue(Message):
+    """Move a queued study one place: 1 later, -1 sooner."""
+
+    paths: StudyPaths
+    by: int
 
 
 @dataclass

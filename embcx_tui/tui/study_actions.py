@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
+_QUEUED = "queued: it starts when the study before it is done (! starts it now)"
 # Names of studies that a question has a line for each; more of them run on.
 _MOST_LINES = 8
 
@@ -91,12 +92,18 @@ class StudyActions:
 
         threading.Thread(target=guarded, name="study-action", daemon=True).start()
 
-    def start(self, paths: StudyPaths) -> None:
-        """Start or resume a study's worker, and show Live."""
+    def start(self, paths: StudyPaths, now: bool = False) -> None:
+        """Start or resume a study's worker, and show Live; while its device is busy queue it, unless `now`."""
 
         def body() -> None:
+            from embcx_tui.store import queue
+            from embcx_tui.store.library import read_settings
             from embcx_tui.worker import launch
 
+            if not now and queue.is_taken(read_settings(paths).machine.device, but=paths):
+                launch.enqueue(paths)
+                self._post(Say(_QUEUED))
+                return
             at = time.time()
             self._post(Starting(paths, at))
             self._post(OpenStudy(paths, "live"))
@@ -112,10 +119,36 @@ class StudyActions:
         """Ask a study's worker to stop after its epoch, or at once."""
 
         def body() -> None:
+            from embcx_tui.store import queue
             from embcx_tui.worker import launch
 
+            if queue.is_queued(paths):
+                launch.stop(paths)
+                self._post(Say("the study is out of the queue; r puts it back"))
+                return
             launch.stop(paths, at_once=at_once)
             self._post(Say(f"the study stops {'now' if at_once else 'after this epoch'}; r resumes it"))
+
+        self._in_thread(body)
+
+    def move(self, paths: StudyPaths, by: int) -> None:
+        """Move a study in the queue."""
+
+        def body() -> None:
+            from embcx_tui.store import queue
+
+            queue.move(paths, by)
+
+        self._in_thread(body)
+
+    def revive_queue(self) -> None:
+        """Let queued studies wait again whose processes are gone, as after a reboot."""
+
+        def body() -> None:
+            from embcx_tui.worker import launch
+
+            if count := launch.revive_queue():
+                self._post(Say(f"the queue goes on; {count} waited for nobody any more"))
 
         self._in_thread(body)
 
@@ -185,10 +218,17 @@ class StudyActions:
             self._post(OpenStudy(paths, "live"))
 
         def body() -> None:
+            from embcx_tui.store import library, queue
             from embcx_tui.worker import launch
 
             try:
-                launch.begin(settings(), show)
+                wanted = settings()
+                if queue.is_taken(wanted.machine.device):
+                    launch.enqueue(library.create_study(wanted))
+                    self._post(Say(_QUEUED))
+                    self._app.call_later(self._show_mode, "studies")
+                    return
+                launch.begin(wanted, show)
             except EmbcxError as error:
                 for paths in created:
                     self._post(StudyGone(paths))

@@ -13,16 +13,20 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.data_fetches import DataFetches
+from embcx_tui.tui.fetch import Fetch
 from embcx_tui.tui.messages import (
     CompareStudies,
     CreateStudy,
     DeleteStudies,
+    FetchChanged,
     FetchData,
     LabelStudy,
+    MoveInQueue,
     Say,
     StartDemo,
     StartStudy,
     StopStudy,
+    StudyRefused,
 )
 from embcx_tui.tui.study_actions import StudyActions
 
@@ -41,6 +45,24 @@ class StudyRequests(App[None]):
 
     study_actions: StudyActions
     data_fetches: DataFetches
+    fetch: Fetch | None = None
+    """The dataset that is being fetched."""
+    refused = ""
+    """Why the last study of the form could not begin."""
+
+    def deliver(self) -> None:
+        """Hand what is known to the mode that is shown."""
+        raise NotImplementedError
+
+    @on(FetchChanged)
+    def fetch_changed(self, event: FetchChanged) -> None:
+        self.fetch = event.fetch
+        self.deliver()
+
+    @on(StudyRefused)
+    def study_refused(self, event: StudyRefused) -> None:
+        self.refused = event.text
+        self.deliver()
 
     @on(FetchData)
     def fetch_data(self, event: FetchData) -> None:
@@ -51,7 +73,11 @@ class StudyRequests(App[None]):
 
     @on(StartStudy)
     def start_study(self, event: StartStudy) -> None:
-        self.study_actions.start(event.paths)
+        self.study_actions.start(event.paths, event.now)
+
+    @on(MoveInQueue)
+    def move_in_queue(self, event: MoveInQueue) -> None:
+        self.study_actions.move(event.paths, event.by)
 
     @on(StopStudy)
     def stop_study(self, event: StopStudy) -> None:

@@ -31,7 +31,9 @@ class StudyRow:
     `damage` says what of the study was lost, `resumable` whether a worker would find something to do, `partly` that it
     is complete with something missing. `accuracies`: the lowest and the highest mean test accuracy (0 … 1) of the
     networks of `scores`. `values` are all settings as text, by dotted key. `began` is when the first worker did, 0
-    where none has; `workers` counts them.
+    where none has; `workers` counts them. `place` in the queue is 1 for the next study, 0 for one that is not in it;
+    `starts_in` so many seconds, as far as that is known, and `waits` tells whether its process lives. `work` is about
+    how many seconds a study that does not run would still take.
     """
 
     paths: StudyPaths
@@ -62,10 +64,16 @@ class StudyRow:
     impossible: int = 0
     began: float = 0.0
     workers: int = 0
+    place: int = 0
+    starts_in: float | None = None
+    waits: bool = False
+    work: float = 0.0
 
     @property
     def shown(self) -> ShownState:
         """How the state is shown."""
+        if self.place:
+            return "queued"
         return "unreadable" if self.damage else "partly" if self.partly else self.state
 
 
@@ -107,6 +115,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         impossible=done.impossible,
         began=begun[0] if begun else 0.0,
         workers=len(begun),
+        work=_work(snapshot) * (1 - done.fraction),
     )
 
 
@@ -144,6 +153,16 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
                 words.insert(0, dataset)
             scores[safe_text(" ".join(words), 60)] = summary.kl_mean
     return tuple(sorted(scores.items(), key=lambda pair: pair[1]))
+
+
+def _work(snapshot: Snapshot) -> float:
+    """Return about how many seconds a study takes as a whole on this machine; 0 where it runs or is complete."""
+    from embcx_tui.analysis.forecast import forecast
+    from embcx_tui.store.machine_records import ROUGH, stored_calibration
+
+    if snapshot.state in ("running", "complete"):
+        return 0.0
+    return forecast(snapshot.plan, stored_calibration(snapshot.plan.settings.machine.device) or ROUGH).total
 
 
 def _accuracies(snapshot: Snapshot) -> tuple[float, float] | None:

@@ -22,6 +22,7 @@ from embcx_tui.study.errors import EmbcxError, error_line
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.lru_cache import LruCache
 from embcx_tui.tui.messages import Say, StudiesRead, StudyPictured, StudyRead, StudyUnreadable, TelemetryRead
+from embcx_tui.tui.queue_rows import with_queue
 from embcx_tui.tui.study_row import StudyRow, row_of, unreadable_row
 
 if TYPE_CHECKING:  # numpy comes with it, which the list does not wait for
@@ -168,7 +169,7 @@ class StudiesReader:
         yield self._rows(studies), True
 
     def _rows(self, studies: tuple[StudyPaths, ...]) -> tuple[StudyRow, ...]:
-        return tuple(self._rows_read[paths.id][1] for paths in studies if paths.id in self._rows_read)
+        return with_queue([self._rows_read[paths.id][1] for paths in studies if paths.id in self._rows_read])
 
     def _look(self, paths: StudyPaths) -> None:
         fingerprint = _fingerprint(paths)

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -43,8 +43,11 @@ class StopFlag:
         self._set = True
 
 
-def run_study(root: Path) -> int:
-    """Compute what is pending of the study in `root` and return the worker's exit code."""
+def run_study(root: Path, begun: Callable[[], None] = lambda: None) -> int:
+    """Compute what is pending of the study in `root` and return the worker's exit code.
+
+    `begun` is called once the worker has the study, or was refused it.
+    """
     os.umask(0o077)
     stop = StopFlag()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -52,7 +55,9 @@ def run_study(root: Path) -> int:
     signal.signal(signal.SIGTERM, stop.handle)
     paths = StudyPaths(root)
     lock = StudyLock(paths.lock)
-    if not lock.acquire():
+    held = lock.acquire()
+    begun()
+    if not held:
         print("another worker holds this study's lock", file=sys.stderr)
         return LOCKED
     worker = WorkerStarted(

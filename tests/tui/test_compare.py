@@ -33,7 +33,7 @@ async def test_two_marked_studies_are_one_chart_and_one_table() -> None:
         labels = [[(group.label, group.control) for group in panel.groups] for panel in figure.figures]  # type: ignore[union-attr]
         assert labels[0] == [("fine", ""), ("fine", "untrained"), ("coarse", ""), ("coarse", "untrained")]
         text = text_of(pilot)
-        assert "━ fine" in text and "━ coarse" in text and "coarse − fine, ± half the 95% interval" in text
+        assert "━ fine" in text and "━ coarse" in text and "coarse − fine ± 95 % interval" in text
         await pilot.press("down", "right", "right", "y")
         cell = screen.query_one(DifferencesTable).cell
         assert cell and pilot.app.clipboard == cell.text and " ± " in cell.text

@@ -109,7 +109,7 @@ SCENES: dict[str, Scene] = {
         "configure",
         "about ",
         ("down", "down", "right", "space", "down", *"mnsit"),
-        ("'mnsit' is not a dataset", "1 mistake"),
+        ("'mnsit' is not a dataset", "1 error"),
     ),
     "load": Scene(
         _none, "configure", "about ", ("ctrl+o",), ("Load a study file", "Path of the TOML file", "Load        Cancel")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from errno import EISDIR
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,15 +16,14 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from embcx_tui.analysis import formatting
-from embcx_tui.analysis.forecast import forecast, sizes
 from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibration
 from embcx_tui.store.paths import data_folder, typed_path
 from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch, with_absolute_datasets
 from embcx_tui.study.errors import EmbcxError, RequestError, SettingsError
-from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, load_preset, preset_names, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
+from embcx_tui.tui.configure.estimate import estimate
 from embcx_tui.tui.configure.fields import (
     FILES,
     SECTIONS,
@@ -37,9 +35,10 @@ from embcx_tui.tui.configure.fields import (
     row_of_mistake,
     value_at,
 )
-from embcx_tui.tui.data_fetches import Fetch
+from embcx_tui.tui.fetch import Fetch
 from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, StudyRefused
 from embcx_tui.tui.mode_screen import ModeScreen
+from embcx_tui.tui.queue_rows import seconds_ahead
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
@@ -76,6 +75,7 @@ class ConfigureScreen(ModeScreen):
         self._calibration: Calibration | None = None
         self._gpu_problem = ""
         self._seconds = 0.0
+        self._ahead: float | None = None
         self._to_fetch: dict[str, int] = {}
 
     def compose_body(self) -> ComposeResult:
@@ -101,7 +101,10 @@ class ConfigureScreen(ModeScreen):
         self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
-        if self._settings and stored_calibration(self._device) != self._calibration:
+        if self._settings is None:
+            return
+        ahead = seconds_ahead(self.rows, self._settings.machine.device)
+        if ahead != self._ahead or stored_calibration(self._device) != self._calibration:
             self._show_cost()
 
     # The datasets
@@ -240,8 +243,8 @@ class ConfigureScreen(ModeScreen):
         if self._settings is None:
             labels = [self._fields[key].field.label for key in self._fields if key in self._mistakes]
             text = Content.assemble(
-                (f"✗ {formatting.several(len(self._mistakes), 'mistake')}", "$text-error bold"),
-                f" at {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
+                (f"✗ {formatting.several(len(self._mistakes), 'error')}", "$text-error bold"),
+                f": {', '.join(labels)}" if labels else f": {self._mistakes.get('', '')}",
             )
         else:
             self._calibration = stored_calibration(self._device)
@@ -249,6 +252,8 @@ class ConfigureScreen(ModeScreen):
             self._seconds = cost.seconds
             controls = f" + {formatting.several(cost.controls, 'control')}" if cost.controls else ""
             where = "on this machine" if self._calibration else "on two CPU cores"
+            self._ahead = seconds_ahead(self.rows, self._settings.machine.device)
+            queued = "" if self._ahead is None else f" · queued, starts in about {formatting.duration(self._ahead)}"
             text = Content.assemble(
                 (f"{formatting.several(cost.networks, 'network')}{controls}", "bold $heading"),
                 (" · ", "$text-disabled"),
@@ -257,6 +262,7 @@ class ConfigureScreen(ModeScreen):
                 (" · ", "$text-disabled"),
                 (f"about {formatting.duration(cost.seconds)}", "bold $heading"),
                 (f" {where}", "$text-muted"),
+                (queued, "$text-warning"),
             )
         self.query_one("#cost", Static).update(text)
         wanted = self._settings is None or self._settings.machine.device != "cpu"
@@ -363,7 +369,7 @@ class ConfigureScreen(ModeScreen):
         except OSError as error:
             self.post_message(Say(f"{safe_text(path)}: cannot be written ({error.strerror})", "error"))
         else:
-            self.post_message(Say(f"saved {safe_text(path)}; embcx-tui run starts it"))
+            self.post_message(Say(f"saved {safe_text(path)} · run it with: embcx-tui run {safe_text(path)}"))
 
     def action_load(self) -> None:
         self.app.push_screen(
@@ -385,29 +391,5 @@ class ConfigureScreen(ModeScreen):
             # Mistakes that no field can show are shown once.
             lost = [str(mistake) for mistake in error.mistakes if not row_of_mistake(mistake.key, self._fields)]
             if lost:
-                self.post_message(Say(f"left out: {safe_text('; '.join(lost))}", "warning"))
+                self.post_message(Say(f"ignored: {safe_text('; '.join(lost))}", "warning"))
         self._fill(values)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The size of a study, exact, and a rough time; `controls` are counted apart from `networks`."""
-
-    networks: int
-    controls: int
-    embeddings: int
-    points: int
-    seconds: float
-
-
-def estimate(settings: StudySettings, calibration: Calibration) -> Estimate:
-    """Return the size and time of a study on this machine; takes some milliseconds for the paper's 280 networks."""
-    plan = make_plan(settings)
-    per_class = settings.data.samples_per_class
-    return Estimate(
-        networks=settings.network_count,
-        controls=len(plan.networks) - settings.network_count,
-        embeddings=plan.embeddings,
-        points=max(sizes(dataset, settings).classes * per_class for dataset in settings.data.datasets),
-        seconds=forecast(plan, calibration).total,
-    )

@@ -22,9 +22,12 @@ _SOME = 8
 
 def headline(row: StudyRow, now: float) -> Content:
     """Return a sentence on a study's state: what happens, why, and which key to press."""
-    look = STATE_STYLES["partly" if row.partly else row.state]
+    look = STATE_STYLES["queued" if row.place else "partly" if row.partly else row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
+    if row.place:
+        again = () if row.waits else (_key("r"), " lets it wait again, ")
+        return Content.assemble(begin, f", {queue_words(row)}; ", *again, _key("!"), " starts it now")
     match row.state:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")
@@ -43,6 +46,17 @@ def headline(row: StudyRow, now: float) -> Content:
             return Content.assemble(begin, f" {quiet}: {row.reason or 'no reason given'}; ", _key("r"), " tries again")
         case _:
             return Content.assemble(begin, f": {row.reason}")
+
+
+def queue_words(row: StudyRow) -> str:
+    """Return a queued study's place and when it starts: `2nd, starts in about 20 min`."""
+    if not row.waits:
+        return f"{formatting.ordinal(row.place)}, but its process is gone"
+    if row.starts_in is None:
+        return formatting.ordinal(row.place)
+    soon = row.starts_in < formatting.MINUTE
+    when = "less than a minute" if soon else f"about {formatting.duration(row.starts_in)}"
+    return f"{formatting.ordinal(row.place)}, starts in {when}"
 
 
 def _key(key: str) -> tuple[str, str]:

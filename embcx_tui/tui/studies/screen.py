@@ -22,6 +22,7 @@ from embcx_tui.tui.messages import (
     DeleteStudies,
     LabelStudy,
     Mode,
+    MoveInQueue,
     OpenStudy,
     PrefetchStudy,
     ReuseStudy,
@@ -60,7 +61,6 @@ EMPTY = Content.assemble(
 )
 # The states of a study in which each action is shown and works.
 _ALLOWED = {
-    "stop": ("running",),
     "reuse": ("queued", "running", "stopped", "complete", "failed", "lost"),
     "note": ("queued", "running", "stopped", "complete", "failed", "lost"),
     "rename": ("queued", "running", "stopped", "complete", "failed", "lost"),
@@ -200,7 +200,11 @@ class StudiesScreen(ModeScreen):
         allowed = _ALLOWED.get(action)
         row = self._row
         if action == "resume":
-            return row is not None and row.resumable
+            return row is not None and row.resumable and not (row.place and row.waits)
+        if action == "stop":
+            return row is not None and (row.state == "running" or bool(row.place))
+        if action in ("start_now", "queue"):
+            return row is not None and bool(row.place)
         if action == "compare":
             # Shown, but faint, while there are not two.
             return True if len(self._table.marked) > 1 else None if self.rows else False
@@ -246,6 +250,14 @@ class StudiesScreen(ModeScreen):
     def action_resume(self) -> None:
         if row := self._row:
             self.post_message(StartStudy(row.paths))
+
+    def action_start_now(self) -> None:
+        if row := self._row:
+            self.post_message(StartStudy(row.paths, now=True))
+
+    def action_queue(self, by: int) -> None:
+        if row := self._row:
+            self.post_message(MoveInQueue(row.paths, by))
 
     def action_stop(self) -> None:
         if row := self._row:

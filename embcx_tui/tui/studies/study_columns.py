@@ -62,7 +62,7 @@ def _draw_progress(row: StudyRow, width: int, ink: Ink) -> Row:
     if row.state == "unreadable":
         return ()
     # A complete study needs no attention.
-    colour = ink.colour("text-disabled" if row.state == "complete" else STATE_STYLES[row.state].colour)
+    colour = ink.colour("text-muted" if row.state == "complete" else STATE_STYLES[row.state].colour)
     if width < _LEAST_LINE:
         return (Span(formatting.percent(row.fraction), colour),)
     done, rest = formatting.progress_line(row.fraction, width - 5)
@@ -71,6 +71,12 @@ def _draw_progress(row: StudyRow, width: int, ink: Ink) -> Row:
 
 def _when(row: StudyRow) -> str:
     now = formatting.now()
+    if row.place:
+        return (
+            f"{formatting.ordinal(row.place)} {formatting.duration(row.starts_in)}"
+            if row.starts_in
+            else formatting.ordinal(row.place)
+        )
     if row.state != "running":
         return formatting.ago(row.created, now)
     if row.seconds_left is None:

@@ -211,16 +211,16 @@ class StudyTable(Table[StudyRow]):
 
     def fit_columns(self, width: int) -> tuple[Column[StudyRow], ...]:
         longest = max((cell_len(row.name) for row in self.items), default=0)
-        least = min(max(longest, _LEAST_NAME), _MOST_NAME)
+        least = _ROOMY_NAME if width >= _ROOMY else _LEAST_NAME
         # The name's own least is asked for first, so that other columns go before names are cut to a few letters.
-        wanted = [self._with_least_name(column, width) for column in self._known]
-        shown = fit_columns(wanted, width, self.gap, lead=_LEAD, room=least)
+        wanted = [
+            replace(column, width=least) if column.name == "name" and width >= _NARROW else column
+            for column in self._known
+        ]
+        room = min(max(longest, least), _MOST_NAME)
+        shown = fit_columns(wanted, width, self.gap, lead=_LEAD, room=room)
         self._laid_out = tuple(column for column in shown if isinstance(column, StudyColumn))
         return shown
-
-    def _with_least_name(self, column: StudyColumn, width: int) -> StudyColumn:
-        least = _ROOMY_NAME if width >= _ROOMY else _LEAST_NAME
-        return replace(column, width=least) if column.name == "name" and width >= _NARROW else column
 
     def title(self, column: Column[StudyRow]) -> str:
         name = column.name if isinstance(column, StudyColumn) else ""
