@@ -6,20 +6,23 @@ import json
 import math
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
 from embcx_tui.store import queue
+from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
-from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
+
+if TYPE_CHECKING:  # loads pydantic, which a list of unchanged studies does not wait for
+    from embcx_tui.store.snapshot import Snapshot
 
 
 @click.command("list")
@@ -27,9 +30,12 @@ from embcx_tui.study.text import safe_text
 @click.pass_context
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List the studies, newest first; exit code 3 where one is damaged."""
-    rows = [list_row(paths) for paths in list_studies()]
-    places = {entry.paths.id: place for place, entry in enumerate(queue.entries(), start=1)}
-    gone = {entry.paths.id for entry in queue.entries() if not entry.waits}
+    kept = KeptRows()
+    rows = [list_row(paths, kept) for paths in list_studies()]
+    kept.save()
+    waiting = queue.entries()
+    places = {entry.paths.id: place for place, entry in enumerate(waiting, start=1)}
+    gone = {entry.paths.id for entry in waiting if not entry.waits}
     for row in rows:
         row["queue"] = places.get(row["id"])
     if as_json:
@@ -55,24 +61,30 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(PARTLY if damaged else OK)
 
 
-def list_row(paths: StudyPaths) -> dict[str, Any]:
-    """Return what is listed of a study; of one that cannot be read, why."""
-    row = {"id": paths.id, "name": "", "state": DAMAGED, "created": _iso(created_at(paths)), "progress": 0.0}
+def list_row(paths: StudyPaths, kept: KeptRows | None = None) -> dict[str, Any]:
+    """Return what is listed of a study, as `kept` where it did not change; of one that cannot be read, why."""
     try:
-        snapshot = read_study(paths)
+        row = kept.row(paths, _read_row) if kept else _read_row(paths)
     except EmbcxError as error:
-        return {**row, "damage": str(error), "partly": False, "note": "", "queue": None}
-    return {
-        "id": snapshot.id,
-        "name": snapshot.name,
-        "state": snapshot.state,
-        "created": _iso(snapshot.created) if snapshot.created else row["created"],
-        "progress": round(progress(snapshot).fraction, 4),
-        "damage": damage_words(snapshot) or None,
-        "partly": snapshot.partly,
-        "note": snapshot.label.note,
-        "queue": None,
-    }
+        row = ListRow("", DAMAGED, created_at(paths), 0.0, str(error))
+    return {"id": paths.id, **asdict(row), "created": _iso(row.created), "damage": row.damage or None}
+
+
+def _read_row(paths: StudyPaths) -> ListRow:
+    from embcx_tui.analysis.forecast import progress
+    from embcx_tui.store.snapshot import read_study
+
+    snapshot = read_study(paths)
+    done = round(progress(snapshot).fraction, 4)
+    return ListRow(
+        snapshot.name,
+        snapshot.state,
+        snapshot.created or created_at(paths),
+        done,
+        damage_words(snapshot),
+        snapshot.partly,
+        snapshot.label.note,
+    )
 
 
 # The state in the list of a study that cannot be read.
@@ -115,6 +127,8 @@ _FOLLOW_POLL_S = 0.25
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the study ends.")
 def logs_command(study: str, following: bool) -> None:
     """Print the log of STUDY."""
+    from embcx_tui.store.snapshot import StudyReader
+
     reader = StudyReader(find_study(study))
     shown = 0
     while True:
@@ -154,6 +168,8 @@ def delete_command(study: str, yes: bool) -> None:
 
 
 def _contents(paths: StudyPaths) -> str:
+    from embcx_tui.store.snapshot import read_study
+
     try:
         snapshot = read_study(paths)
     except EmbcxError:

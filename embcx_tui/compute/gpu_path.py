@@ -33,7 +33,8 @@ AFFINITIES, DESCENTS, ACTIVATIONS, GRAPHS = (
     "graphs",
 )
 # Those of Triton are named by the modules of their kernels. 33 launches per iteration and restart instead of one for
-# all restarts of a batch; 302 calls per training step of the paper's networks instead of 92; 92 launches instead of 1.
+# all restarts of a batch; 438 calls per training step of the paper's networks instead of 41; and those one by one
+# instead of one launch per 50 steps.
 PARTS = {
     AFFINITIES: Part("P", "Triton", "plain torch", "P takes several times as long"),
     DESCENTS: Part("descents", "Triton", "plain torch", "embeddings run some 100 times slower"),

@@ -65,10 +65,10 @@ def memory_estimate(networks: Sequence[Network], dataset: Dataset, settings: Stu
         for network in networks
         for units, inputs in layer_sizes(features, width, network.depth, classes)
     )
-    layers = sum(network.depth for network in networks) + 4 * len(networks)
+    layers = sum(network.depth for network in networks) + 5 * len(networks)
     step = 4 * batch * (layers * width + runs * features * 2 + len(networks) * classes * 8)
-    evaluation = 4 * EVALUATION_BATCH * (len(networks) * (4 * width + 3 * classes) + 2 * features)
-    order = 16 * runs * len(dataset.x_train)
+    evaluation = 4 * EVALUATION_BATCH * (len(networks) * (5 * width + 3 * classes) + 2 * features)
+    order = 24 * runs * len(dataset.x_train)
     return parameters + step + evaluation + order + dataset.nbytes
 
 

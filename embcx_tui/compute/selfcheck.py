@@ -308,7 +308,7 @@ def _graphs(device: torch.device, sizes: Sizes) -> tuple[bool, str]:
     cohorts = [_cohort(device, features, sizes)[0] for _ in range(3)]
     for trainer in cohorts[0].trainers:
         assert isinstance(trainer, BatchedTrainer)
-        trainer.uses_graphs = False
+        trainer.graphs.enabled = False
     reports = [cohort.epoch().networks for cohort in cohorts]
     plain, *states = [cohort.state() for cohort in cohorts]
     same = all(torch.equal(value, state[name]) for state in states for name, value in plain.items())

@@ -53,7 +53,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents, private to the user; raises StoreError with one line.
+    """Create `folder` and its parents, durably and private to the user; raises StoreError with one line.
 
     A user's own links are followed; in the folder of a study, which may come from elsewhere, there must be none.
     """
@@ -62,7 +62,11 @@ def make_folder(folder: Path) -> None:
         if studies in part.parents and part.is_symlink():
             raise StoreError(f"{safe_text(part)}: a symbolic link in a study's folder is not followed; remove it")
     try:
+        new = [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        for part in new:
+            with contextlib.suppress(PermissionError):  # a folder that may be written to and not listed
+                sync_folder(part.parent)
     except OSError as error:
         raise StoreError(f"{safe_text(folder)}: cannot be created ({error.strerror})") from None
 

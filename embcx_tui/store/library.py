@@ -10,27 +10,21 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embcx_tui import __version__
 from embcx_tui.store import lock
 from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, reason_of, sync_folder
-from embcx_tui.store.journal import JournalWriter
 from embcx_tui.store.labels import read_label
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.plain_files import FILE_MODE, read_plain
 from embcx_tui.study.errors import RequestError, SettingsError, StoreError
-from embcx_tui.study.events import MOST_TIME, StudyCreated
 from embcx_tui.study.seeds import STUDY_ID, short_hash
-from embcx_tui.study.settings import (
-    MAX_STUDY_FILE_BYTES,
-    StudySettings,
-    known_keys,
-    parse_toml,
-    to_toml,
-    validate,
-)
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.times import MOST_TIME
+
+if TYPE_CHECKING:  # settings and events load pydantic, which a list of unchanged studies does not wait for
+    from embcx_tui.study.settings import StudySettings
 
 LATEST = "last"
 # A folder that has been created or deleted for this long was left behind by a killed process.
@@ -41,6 +35,10 @@ _LATER_KEYS = {"measure.search": "plain", "data.sample_from": "train", "machine.
 
 def create_study(settings: StudySettings) -> StudyPaths:
     """Create the folder of a new study, ready for a worker; raises StoreError and leaves nothing half-made."""
+    from embcx_tui.store.journal import JournalWriter
+    from embcx_tui.study.events import StudyCreated
+    from embcx_tui.study.settings import to_toml
+
     parent = studies_folder()
     make_folder(parent)
     _sweep(parent)
@@ -59,6 +57,7 @@ def create_study(settings: StudySettings) -> StudyPaths:
         finally:
             writer.close()
         os.close(os.open(paths.lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+        sync_folder(draft)
         draft.rename(parent / study_id)
         sync_folder(parent)
     except OSError as error:
@@ -111,6 +110,8 @@ def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
 
     The file is complete, unlike one that a user writes: what lacks keys was cut or edited.
     """
+    from embcx_tui.study.settings import MAX_STUDY_FILE_BYTES, known_keys, parse_toml, validate
+
     _refuse_link(paths)
     try:
         data = read_plain(paths.study_file, MAX_STUDY_FILE_BYTES)

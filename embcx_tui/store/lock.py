@@ -12,7 +12,6 @@ import os
 import time
 from pathlib import Path
 
-from embcx_tui.store import pulse
 from embcx_tui.store.files import reason_of
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.plain_files import open_plain
@@ -91,4 +90,6 @@ def is_running(paths: StudyPaths, *, sure: bool = False) -> bool:
     `sure` waits up to 25 s where only a file on a shared disk can tell: before a study is deleted.
     Never call it from the worker itself.
     """
+    from embcx_tui.store import pulse  # loads pydantic, which a list of unchanged studies does not wait for
+
     return is_held(paths.lock) or pulse.lives(paths, sure=sure)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from embcx_tui.store import lock, pulse
+from embcx_tui.store import lock
 from embcx_tui.store.files import make_folder, publish, reason_of
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths, home
@@ -101,6 +101,8 @@ def share_a_device(one: str, other: str) -> bool:
 
 def busy_with(device: str, but: StudyPaths | None = None) -> tuple[StudyPaths, ...]:
     """Return the studies that run on this machine and may use `device`, which are not `but`."""
+    from embcx_tui.store import pulse  # loads pydantic, which a list of unchanged studies does not wait for
+
     found = []
     for paths in list_studies():
         if paths != but and lock.is_running(paths):

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from embcx_tui.study.times import MOST_TIME
+
 # Beyond this a number is as good as infinite: sums of squares of larger ones overflow.
 _MOST = 1e100
 
@@ -28,8 +30,6 @@ def _all_finite(values: Any) -> Any:
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Numbers = Annotated[tuple[float | None, ...], BeforeValidator(_all_finite)]
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_finite)]
-# What a C library takes as a time in any time zone: the years 1653 to 9892.
-MOST_TIME = 2.5e11
 Time = Annotated[float, Field(ge=-1e10, le=MOST_TIME)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size = Annotated[int, Field(ge=1, lt=2**63)]

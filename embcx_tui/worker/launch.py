@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ START_PATIENCE_S = 60.0
 _POLL_S = 0.02
 # The last line of a worker's output is sought in so many bytes.
 _LOG_BYTES = 65_536
+# Less than a block or two: a line finds no room.
+_ROOM_BYTES = 16_384
 # A process that has ended can have left its standard error to another, which writes nothing more of it.
 _LAST_WORDS_S = 1.0
 _WORKER = "embcx_tui.worker"
@@ -138,7 +141,12 @@ def _last_line(paths: StudyPaths) -> str:
             lines = file.read(_LOG_BYTES).decode(errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return safe_text(lines[-1], 200) if lines else "its log is empty (was it out of memory?)"
+    if lines:
+        return safe_text(lines[-1], 200)
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(paths.root).free < _ROOM_BYTES:
+            return "its log is empty, for the disk is full"
+    return "its log is empty (was it out of memory?)"
 
 
 def _spawn(paths: StudyPaths, command: str) -> subprocess.Popen[bytes]:

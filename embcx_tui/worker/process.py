@@ -43,23 +43,45 @@ class StopFlag:
         self._set = True
 
 
-def run_study(root: Path, begun: Callable[[], None] = lambda: None) -> int:
+def run_study(root: Path, taken: Callable[[], None] = lambda: None) -> int:
     """Compute what is pending of the study in `root` and return the worker's exit code.
 
-    `begun` is called once the worker has the study, or was refused it.
+    `taken` is called once the worker has the lock of the study, or was refused it.
     """
     os.umask(0o077)
     stop = StopFlag()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.handle)
-    paths = StudyPaths(root)
+    try:
+        begun = _begin(StudyPaths(root), taken)
+    except (OSError, EmbcxError) as error:  # no journal can say it yet: `start` shows the last line of worker.log
+        print(failure_reason(error), file=sys.stderr)
+        return FAILED
+    if begun is None:
+        return LOCKED
+    journal, pulse = begun
+    with _record_end(journal, pulse) as outcome:
+        prepare_environment()
+        from embcx_tui.worker.run import compute_study
+
+        outcome.extend(compute_study(journal, stop))
+    pulse.end()
+    code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
+    return REFUSED if code == FAILED and not journal.snapshot.accepted else code
+
+
+def _begin(paths: StudyPaths, taken: Callable[[], None]) -> tuple[Journal, Pulse] | None:
+    """Take the lock, begin the pulse and open the journal; None, with a line, where another worker is at work.
+
+    Raises OSError or StoreError where the disk refuses.
+    """
     lock = StudyLock(paths.lock)
     held = lock.acquire()
-    begun()
+    taken()
     if not held:
         print("another worker holds this study's lock", file=sys.stderr)
-        return LOCKED
+        return None
     worker = WorkerStarted(
         pid=os.getpid(),
         start_time=psutil.Process().create_time(),
@@ -70,23 +92,21 @@ def run_study(root: Path, begun: Callable[[], None] = lambda: None) -> int:
     pulse = Pulse(paths, worker)
     if not pulse.begin(alone=lock.refused):
         print("another worker is at work on this study, as its pulse.json tells", file=sys.stderr)
-        return LOCKED
-    for folder in (paths.root, paths.arrays, paths.checkpoints):
-        remove_temporaries(folder)
-    journal = Journal(paths)
-    journal.append(worker.model_copy(update={"damaged": journal.snapshot.damaged}))
-    if lock.refused:
-        journal.append(Noted(level="warning", text="this file system has no locks; the pulse of the worker stands in"))
-    if not journal.snapshot.created:  # its line was lost
-        journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
-    with _record_end(journal) as outcome:
-        prepare_environment()
-        from embcx_tui.worker.run import compute_study
-
-        outcome.extend(compute_study(journal, stop))
-    pulse.end()
-    code = {"complete": COMPLETE, "stopped": STOPPED}.get(outcome[0], FAILED)
-    return REFUSED if code == FAILED and not journal.snapshot.accepted else code
+        return None
+    try:
+        for folder in (paths.root, paths.arrays, paths.checkpoints):
+            remove_temporaries(folder)
+        journal = Journal(paths)
+        journal.append(worker.model_copy(update={"damaged": journal.snapshot.damaged}))
+        if lock.refused:
+            text = "this file system has no locks; the pulse of the worker stands in"
+            journal.append(Noted(level="warning", text=text))
+        if not journal.snapshot.created:  # its line was lost
+            journal.append(StudyCreated(at=created_at(paths), id=paths.id, version="unknown"))
+    except BaseException:
+        pulse.end()
+        raise
+    return journal, pulse
 
 
 def prepare_environment() -> None:
@@ -100,7 +120,7 @@ def prepare_environment() -> None:
 
 
 @contextmanager
-def _record_end(journal: Journal) -> Iterator[list[str]]:
+def _record_end(journal: Journal, pulse: Pulse) -> Iterator[list[str]]:
     """Record how the worker ended, whatever happened; the block fills the yielded list with [outcome, reason]."""
     outcome: list[str] = []
     try:
@@ -111,7 +131,12 @@ def _record_end(journal: Journal) -> Iterator[list[str]]:
         outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
     assert kind in ("complete", "stopped", "failed")
-    journal.append(WorkerEnded(outcome=kind, reason=safe_text(outcome[1])))  # type: ignore[arg-type]  # checked above
+    ended = WorkerEnded(outcome=kind, reason=safe_text(outcome[1]))  # type: ignore[arg-type]  # checked above
+    try:
+        journal.append(ended)
+    except OSError:
+        pulse.end()  # on a full disk the room of its file is enough for the line that says so
+        journal.append(ended)
 
 
 def failure_reason(error: Exception) -> str:

@@ -66,6 +66,7 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
             of_cohort = journal.paths, journal.snapshot, cohort
             done = not pending_tasks(*of_cohort) and not unreported_networks(*of_cohort)
             if done and not has_torn_curves(journal.snapshot, cohort):
+                _clear_checkpoints(journal, cohort, stop)  # an earlier worker may have died before it did
                 continue
             dataset = cache.dataset(cohort.dataset)
             measuring = Measuring(journal, cohort, dataset, background, stop)

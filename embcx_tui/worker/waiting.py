@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from embcx_tui.store import queue
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.errors import StoreError
 from embcx_tui.worker.process import COMPLETE, LOCKED, run_study
 
 # How often a waiting process looks whether it is its turn; at 50 studies a look is some milliseconds.
@@ -29,15 +31,16 @@ def wait_and_run(root: Path) -> int:
         print("another process waits for this study's turn", file=sys.stderr)
         return LOCKED
     while queue.is_queued(paths):
-        with queue.turn_lock() as turn:
+        # Where another process decides for long, or the disk refuses, there is a next look.
+        with contextlib.suppress(StoreError), queue.turn_lock() as turn:
             # One process at a time decides, and has the study's lock before the next one looks.
             if queue.has_turn(paths):
 
-                def begun() -> None:
+                def taken() -> None:
                     queue.remove_entry(paths)
                     turn.release()
                     place.release()
 
-                return run_study(root, begun)
+                return run_study(root, taken)
         time.sleep(_LOOK_S)
     return COMPLETE

@@ -43,6 +43,8 @@ def test_complexities_are_the_summarys_and_trends_those_of_the_tests() -> None:
         assert trend.slope is not None and record["per layer"] == f"{trend.slope:+.3f}".replace("-", "−")
         assert record["95 % CI"] == interval_words(trend.slope_ci_low, trend.slope_ci_high)
         assert record["falling"] == f"{trend.runs_falling} of 3"
+        # Trained networks fall in all runs, their controls rise: three equal signs of fair coins, in either direction.
+        assert record["p, sign test"] == "0.125" == f"{0.5**3:.3f}"
     names = [record["network"] for _, record in kls]
     assert names == ["logsig", "relu", "logsig untrained", "relu untrained"]
 

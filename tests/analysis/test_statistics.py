@@ -291,6 +291,30 @@ def test_a_network_is_at_chance_within_three_standard_errors_of_the_largest_clas
     assert not is_at_chance(0.0, data.model_copy(update={"chance": None}))
 
 
+def test_those_with_one_flaw_are_left_out_alone() -> None:
+    names = ("mnist-d5-relu-r0", "mnist-d5-relu-r1", "mnist-d5-logsig-r0")
+    snapshot = _at_chance(small_study.write().snapshot, *names)
+    trained = dict(snapshot.trained)
+    trained[names[0]] = trained[names[0]].model_copy(update={"train_accuracy": 0.1})
+    snapshot = replace(snapshot, trained=trained)
+    for flaw, gone in (("did not train", {names[0]}), ("does not generalise", {names[1], names[2]})):
+        selection = select(snapshot, flaw)  # type: ignore[arg-type]  # one of its two flaws
+        assert selection.left_out == gone == set(selection.excluded) and set(selection.at_chance) == set(names)
+        found = {p.network.id for p in points(selection, "mnist")}
+        assert len(found) == 6 - len(gone) and found.isdisjoint(gone)
+
+
+def test_summaries_have_mean_and_sample_standard_deviation_of_the_runs() -> None:
+    for one in summarise(small_study.write().snapshot):
+        control = one.architecture.control is not None and one.layer > 0
+        runs = [complexity(one.layer, run, control) for run in range(3)]
+        assert one.n == 3 and one.kl_mean == pytest.approx(mean(runs))
+        # By the standard library: the sum of squares over n - 1.
+        assert one.kl_sd == pytest.approx(stdev(runs)) and one.kl_sd
+    (alone, *_) = summarise(small_study.write(small_study.settings(runs=1)).snapshot)
+    assert alone.n == 1 and alone.kl_sd is None and alone.kl_interval is None
+
+
 def test_networks_at_chance_enter_unless_asked_otherwise_and_are_named_either_way() -> None:
     snapshot = _at_chance(small_study.write().snapshot, "mnist-d5-relu-r1")
     kept, without = select(snapshot), select(snapshot, exclude_chance=True)
@@ -337,6 +361,7 @@ def test_complexity_against_accuracy_over_all_networks() -> None:
     known = points(select(snapshot), "mnist")
     x, y = np.array([p.complexity for p in known]), np.array([p.accuracy for p in known])
     assert (one.n, one.architectures, one.reason, one.interval_reason) == (18, 6, None, None)
+    assert x == pytest.approx([complexity(p.network.depth, p.network.run, False) for p in known])
     assert one.rho == pytest.approx(scipy.stats.spearmanr(x, y).statistic)
     keys = [(p.network.depth, p.network.activation) for p in known]
     means = {key: tuple(v[[k == key for k in keys]].mean() for v in (x, y)) for key in keys}

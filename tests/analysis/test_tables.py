@@ -38,6 +38,21 @@ def test_every_table_is_rectangular_and_the_document_is_json() -> None:
     assert (trend[1]["runs"], trend[1]["runs_left_out"]) == ("1 2", "0")
 
 
+def test_networks_that_enter_no_mean_are_said_to_be_left_out() -> None:
+    diverged, flawed = "mnist-d5-logsig-r1", "mnist-d5-relu-r0"
+    snapshot = small_study.write(degenerate=frozenset({f"{flawed}-l5"}), diverged=frozenset({diverged})).snapshot
+    networks = measurements(snapshot)["networks"]
+    assert {one["id"] for one in networks if one["left_out"]} == {diverged, flawed}
+    lines = [row for row in rows(csv_table(snapshot)) if row["left_out"] == "True"]
+    assert {(row["activation"], row["run"], row["control"]) for row in lines} == {
+        ("logsig", "1", ""),
+        ("relu", "0", ""),
+    }
+    # What is left out is not counted: two of three runs are left of each.
+    summary = {(one["activation"], one["control"], one["layer"]): one["n"] for one in measurements(snapshot)["summary"]}
+    assert summary["logsig", None, 5] == summary["relu", None, 5] == 2 and summary["relu", "untrained", 5] == 3
+
+
 def test_a_text_that_looks_like_a_formula_is_text() -> None:
     assert csv_text(("a",), [("=1+1",), (-1.5,), (None,)]) == 'a\n\'=1+1\n-1.5\n""\n'
 

@@ -15,7 +15,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import launch
-from tests.fake_studies import make_study, settings_of
+from tests.fake_studies import FakeState, make_study, settings_of
 
 # Holds the lock as a worker does, and ends some time after it was asked to; says how often it was.
 SLOW = """
@@ -67,6 +67,24 @@ def test_following_ends_with_what_became_of_the_study(
 ) -> None:
     study = make_study(settings_of(networks__runs=2, training__epochs=2), "complete", arrays=False, **left)  # type: ignore[arg-type]
     assert run.verdict(read_study(study.paths), Console(quiet=True)) == code
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "words"),
+    [
+        ("complete", 0, "complete: 7 embeddings"),
+        ("stopped", 4, "stopped; go on with: embcx-tui resume"),
+        ("failed", 1, "the disk is full; go on with: embcx-tui resume"),
+        ("lost", 1, "the worker ended without a word; go on with: embcx-tui resume"),
+    ],
+)
+def test_every_end_has_the_exit_code_of_the_readme(
+    state: FakeState, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_of(networks__activations=["relu"], networks__runs=1, training__epochs=2)
+    study = make_study(settings, state, arrays=False, reason="the disk is full" if state == "failed" else "")
+    assert run.verdict(read_study(study.paths), Console(stderr=True, width=200)) == code
     assert words in capsys.readouterr().err
 
 

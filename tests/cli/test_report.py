@@ -65,6 +65,16 @@ def test_the_page_holds_all_and_links_only_what_is_there(tmp_path: Path) -> None
     assert "at chance, left out, as asked: mnist-d5-relu-r0" in write(again, "--exclude-chance")
 
 
+def test_it_has_every_figure_but_the_embeddings_of_single_networks(tmp_path: Path) -> None:
+    small_study.write(small_study.settings(depths=[1], activations=["relu"], runs=2))
+    listed = CliRunner().invoke(cli, ["export", "last", "--list"], catch_exceptions=False).stdout.split()
+    embeddings = {name for name in listed if name.startswith("embedding")}
+    assert len(embeddings) == 4, "two networks and their controls"
+    page = write(tmp_path)
+    there = {path.stem for path in tmp_path.glob("*.png")}
+    assert there == set(listed) - embeddings == {Path(name).stem for name in re.findall(r"!\[.*?\]\((.*?)\)", page)}
+
+
 def run_there(home: Path, folder: Path, *command: str) -> str:
     """Run `embcx-tui` in a process of its own with its own home and folder; its standard output."""
     environment = {**os.environ, "EMBCX_HOME": str(home)}

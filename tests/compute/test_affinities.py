@@ -101,6 +101,28 @@ def test_rows_within_the_rounding_of_float32_are_degenerate() -> None:
     assert p.degenerate
 
 
+@pytest.mark.parametrize(("pairs", "near"), [(45, True), (35, False)])
+def test_half_of_the_rows_decide_however_far_off_the_others_are(pairs: int, near: bool) -> None:
+    """Rows in pairs one rounding apart, 90 or 70 of 160, and others some thousand times as far."""
+    rng = np.random.default_rng(9)
+    rows = rng.standard_normal((160, 30)).astype(np.float32)
+    twins = rows[:pairs].copy()
+    twins[:, 0] = np.nextafter(twins[:, 0], np.float32(9))
+    rows[pairs : 2 * pairs] = twins
+    rows[2 * pairs :] *= 3
+    p = affinities(rows, 10.0)
+    assert p.near_identical == near == p.degenerate and p.duplicates == 0
+
+
+@pytest.mark.parametrize(("twins", "many"), [(14, False), (15, True), (16, True)])
+def test_a_fifth_of_the_rows_are_many_duplicates(twins: int, many: bool) -> None:
+    rows = np.random.default_rng(10).standard_normal((150, 5)).astype(np.float32)
+    rows[-twins:] = rows[:twins]
+    p = affinities(rows, 10.0)
+    # Each of a pair equals another row: 30 of 150 are a fifth.
+    assert p.duplicates == 2 * twins and p.many_duplicates == many == p.degenerate
+
+
 @pytest.mark.parametrize("perplexity", [1.0, 0.0, -3.0, 40.0, float("nan")])
 def test_a_perplexity_that_does_not_fit_is_refused(perplexity: float) -> None:
     with pytest.raises(ValueError, match="perplexity"):

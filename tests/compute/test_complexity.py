@@ -141,6 +141,13 @@ def test_restarts_keep_the_best_and_report_the_spread() -> None:
     assert len(set(complexity.restart_kls)) == 3
 
 
+def test_no_two_restarts_share_a_start() -> None:
+    annealed = Measurement(restarts=3).start_indices()
+    assert [list(indices) for indices in annealed] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    plain = Measurement(restarts=3, schedule=PLAIN_SCHEDULE).start_indices()
+    assert [list(indices) for indices in plain] == [[0], [1], [2]]
+
+
 def test_opentsne_is_scored_by_the_same_exact_kl() -> None:
     layer = layers_of_digits()[0]
     (complexity,) = measured([layer], Measurement(perplexity=15.0, engine="opentsne"))

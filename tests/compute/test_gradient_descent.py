@@ -1,5 +1,6 @@
 """The descent on a CPU: its gradient, the exact KL divergence, and convergence."""
 
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -10,10 +11,11 @@ from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, Schedule, Stopped
-from embcx_tui.compute.tsne.initialization import principal_start
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, Phase, Schedule, Search, Stopped
+from embcx_tui.compute.tsne.initialization import principal_start, random_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from tests.compute.affinity_reference import joint_probabilities
+from tests.compute.descent_reference import plain_descent
 
 
 def joint_of_digits(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -64,6 +66,61 @@ def test_the_exact_kl_equals_opentsnes(spread: float) -> None:
     points = np.random.default_rng(1).standard_normal((203, 2)) * spread
     wanted = kl_divergence_exact(joint, points)
     assert exact_kl(joint, points) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        (Phase(12, 1.0, 0.5, 0.8),),
+        (Phase(12, 4.0, 0.5, 0.8),),
+        (Phase(8, 3.0, 0.5, 0.5), Phase(6, 1.0, 0.25, 0.9)),
+    ],
+)
+def test_iterations_are_those_of_a_plain_descent(phases: tuple[Phase, ...]) -> None:
+    """Gains, momentum, exaggeration and steps, until float32's roundings have grown to some 1e-4."""
+    _, joint = joint_of_digits(90)
+    start = (np.random.default_rng(2).standard_normal((90, 2)) * 2.0).astype(np.float32)
+    found = descent_cpu.descend(joint, start, Schedule(phases, search=None, tolerance=0.0))
+    wanted = plain_descent(joint, start, phases, Schedule().min_gain)
+    moved = np.abs(wanted - start).max()
+    assert moved > 1.0 and np.abs(found.points - wanted).max() < 1e-3 * moved
+    assert found.kl == pytest.approx(kl_divergence_exact(joint, wanted), rel=1e-3)
+
+
+def test_the_relative_change_is_that_of_the_last_window() -> None:
+    rows, joint = joint_of_digits(150)
+    early = DEFAULT_SCHEDULE.phases[:-1]
+    kls = []
+    for iterations in (200, 250):
+        schedule = Schedule((*early, Phase(iterations, 1.0, 0.5, 0.93)), search=None, tolerance=0.0)
+        found = descent_cpu.descend(joint, principal_start(rows), schedule)
+        kls.append(kl_divergence_exact(joint, found.points.astype(np.float64)))
+    assert found.iterations == schedule.max_iterations
+    assert found.relative_change == pytest.approx((kls[0] - kls[1]) / kls[1], rel=1e-6)
+    # Half of that change in nats, or twice as much: what is compared with the tolerance is the share.
+    for share, converged in ((1.01, True), (0.99, False)):
+        tolerance = share * found.relative_change
+        last = descent_cpu.descend(joint, principal_start(rows), replace(schedule, tolerance=tolerance))
+        assert (last.iterations <= found.iterations and last.converged) == converged
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_several_starts_the_best_go_on_and_the_best_of_those_wins(seed: int) -> None:
+    """Whatever their order; and the winner goes the way that it goes alone, bit for bit."""
+    _, joint = joint_of_digits(130)
+    schedule = Schedule(search=Search(agreement=0.0), tolerance=1e-3)
+    starts = [random_start(130, 10 * seed + number) for number in range(4)]
+    found = descent_cpu.search(joint, iter(starts), schedule)
+    turned = descent_cpu.search(joint, iter(starts[::-1]), schedule)
+    assert (turned.kl, turned.start_kls) == (found.kl, found.start_kls)
+    window = Schedule((*schedule.phases[:-1], replace(schedule.phases[-1], iterations=50)), search=None)
+    early = [descent_cpu.descend(joint, start, window).kl for start in starts]
+    assert set(found.start_kls) <= set(early) and len(set(found.start_kls)) == 2
+    best = early.index(min(found.start_kls))
+    alone = descent_cpu.descend(joint, starts[best], replace(schedule, search=None))
+    assert found.kl == alone.kl and np.array_equal(found.points, alone.points)
+    assert found.iterations == alone.iterations and found.starts == 4
+    assert found.spent == alone.iterations + schedule.group_iterations - schedule.search_iterations
 
 
 def test_a_descent_converges_near_a_minimum() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embcx_tui.compute.tsne.initialization import START_SPREAD, oriented, principal_start, random_start
+from embcx_tui.compute.tsne.initialization import START_SPREAD, initial_points, oriented, principal_start, random_start
 
 
 def test_a_start_is_the_principal_plane() -> None:
@@ -27,6 +27,17 @@ def test_a_start_exists_for_degenerate_rows_and_keeps_rows_apart(rows: np.ndarra
 def test_random_starts_are_keyed() -> None:
     assert np.array_equal(random_start(30, 5), random_start(30, 5))
     assert not np.array_equal(random_start(30, 5), random_start(30, 6))
+
+
+def test_every_start_of_every_layer_is_another_one() -> None:
+    rows = np.random.default_rng(3).standard_normal((40, 6)).astype(np.float32)
+    assert np.array_equal(initial_points(rows, 7, 0), principal_start(rows))
+    starts = [initial_points(rows, seed, index) for seed in (7, 8) for index in range(1, 6)]
+    assert len({start.tobytes() for start in starts}) == 10
+    for start in starts:
+        # Normal numbers: of 80 of them the deviation is within a third of START_SPREAD, but for one in 10,000.
+        assert start.std() == pytest.approx(START_SPREAD, rel=0.33) and abs(start.mean()) < 0.5 * START_SPREAD
+    assert np.array_equal(starts[0], initial_points(2 * rows, 7, 1)), "of the seed and the number alone"
 
 
 def test_orientation_undoes_rotation_and_reflection() -> None:

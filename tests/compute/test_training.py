@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from embcx_tui.compute.datasets import Dataset, load, make_dataset
 from embcx_tui.compute.memory import OutOfMemory, memory_estimate, memory_guard, split
 from embcx_tui.compute.training import cohort as training_module
-from embcx_tui.compute.training import sparse_inputs
+from embcx_tui.compute.training import sparse_inputs, trainer_gpu
 from embcx_tui.compute.training.cohort import Aborted, CohortTraining
 from embcx_tui.compute.training.network import Weights, initial_weights
+from embcx_tui.compute.training.step_program import StepProgram
 from embcx_tui.compute.training.trainer import Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
-from embcx_tui.compute.training.trainer_gpu import BatchedTrainer, Workspace
+from embcx_tui.compute.training.trainer_gpu import BatchedTrainer
 from embcx_tui.study.errors import MeasureError, RequestError
 from embcx_tui.study.plan import Network, make_plan, network_id
 from embcx_tui.study.settings import StudySettings, validate
@@ -474,7 +475,7 @@ def test_an_error_in_the_midst_of_an_epoch_undoes_it(
 
 
 class Recorded:
-    """A stand-in for a CUDA graph: runs the program of the workspace that ran between its making and its replay."""
+    """A stand-in for a CUDA graph: makes the calls again that programs made while it was captured."""
 
     def __init__(self) -> None:
         self.program: list[Callable[[], object]] = []
@@ -494,20 +495,24 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     straight = CohortTraining(networks, digits, asked, CPU)
     captured = CohortTraining(networks, digits, asked, CPU)
     graphs: list[Recorded] = []
-    genuine = Workspace.run
+    capturing: list[Recorded] = []
+    genuine = StepProgram.run
 
-    def run(workspace: Workspace) -> None:
-        genuine(workspace)
-        if graphs and not graphs[-1].program:
-            graphs[-1].program = workspace.program
+    def run(program: StepProgram) -> None:
+        genuine(program)
+        for graph in capturing:
+            graph.program += program.calls
 
     def graph() -> Recorded:
         graphs.append(Recorded())
         return graphs[-1]
 
-    def capture(graph: Recorded, stream: object, capture_error_mode: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def capture(graph: Recorded, stream: object, capture_error_mode: str) -> Iterator[None]:
         assert capture_error_mode == "thread_local"
-        return nullcontext()
+        capturing.append(graph)
+        yield
+        capturing.clear()
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     for name in ("Stream", "current_stream"):
@@ -515,10 +520,11 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     monkeypatch.setattr(torch.cuda, "stream", nullcontext)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", graph)
     monkeypatch.setattr(torch.cuda, "graph", capture)
-    monkeypatch.setattr(Workspace, "run", run)
+    monkeypatch.setattr(StepProgram, "run", run)
+    monkeypatch.setattr(trainer_gpu, "STEPS_PER_GRAPH", 4)
     (ours,), (theirs,) = captured.trainers, straight.trainers
     assert isinstance(ours, BatchedTrainer) and isinstance(theirs, BatchedTrainer)
-    ours.uses_graphs = True
+    ours.graphs.enabled = True
     for step in (0, 1, 14, 2):  # minibatch 14 is the last and smaller
         for training in (straight, captured):
             training.step(step)
@@ -527,6 +533,10 @@ def test_captured_steps_and_tests_equal_those_called_one_by_one(
     test, y = captured.test_inputs, torch.from_numpy(digits.y_test)
     assert ours.evaluate(test, y) == theirs.evaluate(test, y)
     assert len(graphs) == 3
+    assert captured.epoch().networks == straight.epoch().networks  # 14 steps in fours and ones, and the last
+    state = captured.state()
+    assert all(torch.equal(value, state[name]) for name, value in straight.state().items())
+    assert len(graphs) == 4 and len(graphs[3].program) == 4 * len(graphs[0].program)
 
 
 @AS_ON_A_GPU

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
 
 
-@pytest.mark.parametrize("what", ["pairs", "descents", "activations", "cohort"])
+@pytest.mark.parametrize("what", ["pairs", "descents", "activations", "losses", "cohort"])
 def test_the_kernels_equal_plain_torch(what: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "tests.compute.triton_interpreter", what]
@@ -49,16 +49,41 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
             4,
         ),
         (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
+        *(
+            (
+                kernels_gpu.gather_kernel,
+                {"x": kind, "orders": LONGS, "first": LONGS, "index": LONGS, "inputs": REAL32}
+                | dict.fromkeys(("n", "features", "batch"), INT)
+                | {"mean": "fp32", "scale": "fp32"},
+                {"SIZE": kernels_gpu.BLOCK},
+                4,
+            )
+            for kind in ("*u8", REAL32)
+        ),
         (
             kernels_gpu.activate_kernel,
-            {"z": REAL32, "activations": "*i32", "count": INT},
+            {"z": REAL32, "rows": LONGS, "biases": REAL32, "a": REAL32, "last": REAL32, "activations": "*i32"}
+            | dict.fromkeys(("ends_from", "count", "batch", "units"), INT),
             {"SIZE": kernels_gpu.BLOCK},
             4,
         ),
+        *(
+            (
+                kernels_gpu.cross_entropy_kernel,
+                {"logits": REAL32, "biases": REAL32, "velocity": REAL32, "labels": LONGS, "label_offset": LONGS}
+                | {"index": LONGS, "runs": LONGS, "active": REAL32, "loss": REAL64, "correct": LONGS}
+                | {"classes": INT, "batch": INT, "momentum": "fp32"},
+                {"CLASSES": classes, "COLUMNS": columns},
+                4,
+            )
+            for classes, columns in ((16, kernels_gpu.COLUMNS), (1024, kernels_gpu.LARGEST_TILE // 1024))
+        ),
         (
             kernels_gpu.backpropagate_kernel,
-            {"gradient": REAL32, "values": REAL32, "activations": "*i32", "count": INT},
-            {"SIZE": kernels_gpu.BLOCK},
+            dict.fromkeys(("above", "last", "values"), REAL32)
+            | {"rows": LONGS, "gradient": REAL32, "velocity": REAL32, "activations": "*i32"}
+            | {"ends_from": INT, "units": INT, "batch": INT, "momentum": "fp32"},
+            {"ROWS": kernels_gpu.UNITS, "COLUMNS": kernels_gpu.INPUTS},
             4,
         ),
         (triton_sum.row_sum_kernel, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),

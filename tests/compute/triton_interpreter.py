@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 import torch
 
-from embcx_tui.compute.datasets import load
+from embcx_tui.compute.datasets import Dataset, load
 from embcx_tui.compute.training import cohort as cohort_training
 from embcx_tui.compute.training import kernels_gpu, network, trainer_gpu
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne import affinities_triton, descent_triton, kernels_torch
 from embcx_tui.compute.tsne.gradient_descent import Phase
-from embcx_tui.study.plan import make_plan
-from embcx_tui.study.settings import ACTIVATIONS, validate
+from embcx_tui.study.plan import Network, make_plan
+from embcx_tui.study.settings import ACTIVATIONS, StudySettings, validate
 
 
 def pairs() -> None:
@@ -86,47 +86,139 @@ def descents() -> None:
 
 
 def activations() -> None:
-    """Every activation and derivative, from where it saturates through 0, and what is not finite."""
+    """Every activation and derivative, from where it saturates through 0, and what is not finite; biases, rows in
+    another order, and networks that end with the layer.
+    """
     line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
     z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
     upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
     of = kernels_gpu.activation_codes(ACTIVATIONS, torch.device("cpu"))
-    ours, gradient = z.clone(), upstream.clone()
-    kernels_gpu.activate_(ours, of)
     wanted, wanted_gradient = z.clone(), upstream.clone()
     for place, activation in enumerate(ACTIVATIONS):
         scratch = torch.empty_like(z[0])
         network.activate_(wanted[place], activation, scratch)
         network.backpropagate_(wanted_gradient[place], wanted[place], activation, scratch)
-    kernels_gpu.backpropagate_(gradient, wanted, of)
+    rows = torch.tensor([2, 0, 3, 1])
+    sums = torch.empty_like(z)
+    sums[rows] = z  # row rows[i] has what network i has
+    ours, last = torch.empty_like(z), torch.zeros_like(z)
+    kernels_gpu.activate(sums, rows, torch.zeros(4, 1), ours, last, of, 2)
     torch.testing.assert_close(ours, wanted, rtol=3e-7, atol=1e-30, equal_nan=True)
-    torch.testing.assert_close(gradient, wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
+    assert not last[:2].any() and torch.equal(last[2:].nan_to_num(), ours[2:].nan_to_num())
+
+    moved = torch.ones(4, 1)
+    gradient = torch.empty_like(z)
+    ended = torch.full_like(z, 7.0)
+    ended[2:] = upstream[2:]
+    kernels_gpu.backpropagate(upstream, ended, wanted, rows, gradient, moved, of, 2, 0.5)
+    torch.testing.assert_close(gradient[rows], wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
+    sound = wanted_gradient[:, :, :-3]
+    kernels_gpu.backpropagate(
+        upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
+        torch.empty_like(sound), moved, of, 2, 0.5,
+    )  # fmt: skip
+    assert moved[rows][:3].isnan().all(), "velocities that are not finite stay so: divergence is recognised by them"
+    moved = torch.ones(4, 1)
+    kernels_gpu.backpropagate(
+        upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
+        torch.empty_like(sound), moved, of, 2, 0.5,
+    )  # fmt: skip
+    torch.testing.assert_close(moved[rows], 0.5 + sound.double().sum(2).float(), rtol=1e-5, atol=1e-4)
+    small = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1))
+    some_biases = torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
+    biased = torch.empty_like(small)
+    kernels_gpu.activate(small, torch.arange(4), some_biases, biased, biased.clone(), of, 4)
+    expected = small + some_biases[:, :, None]
+    for place, activation in enumerate(ACTIVATIONS):
+        network.activate_(expected[place], activation, torch.empty_like(expected[place]))
+    torch.testing.assert_close(biased, expected, rtol=1e-6, atol=1e-7)
     kernels_gpu.probe(torch.device("cpu"))
 
 
+def losses() -> None:
+    """The cross-entropy, its gradient and the hits beside torch's, of 1, 3 and 1,000 classes; ties and what is not
+    finite; the minibatches of bytes and of float32, beside indexing.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for classes, batch in ((1, 5), (3, 37), (1000, 7)):
+        runs, n = 2, 50
+        logits = 5 * torch.randn(4, classes, batch, generator=generator)
+        logits[3, :, 0] = 0.25  # all classes alike: a hit
+        biases = torch.randn(4, classes, generator=generator)
+        biases[3] = 1.0
+        labels = torch.randint(0, classes, (3, n), generator=generator)
+        rows, run_of = torch.tensor([0, 2, 1, 0]), torch.tensor([1, 0, 0, 1])
+        index = torch.randint(0, n, (runs, batch), generator=generator)
+        active = torch.tensor([1.0, 1.0, 0.0, 1.0])
+        loss, correct = torch.full((4,), 2.0, dtype=torch.float64), torch.full((4,), 9)
+        velocity = torch.randn(4, classes, generator=generator)
+        z = (logits + biases[:, :, None]).double().requires_grad_()
+        targets = torch.stack([labels[row][index[run]] for row, run in zip(rows, run_of, strict=True)])
+        each = torch.nn.functional.cross_entropy(z, targets, reduction="none")
+        (each.mean(1) * active).sum().backward()  # type: ignore[no-untyped-call]  # torch gives it no types
+        assert z.grad is not None
+        moved = 0.9 * velocity + z.grad.sum(2).float()
+        kernels_gpu.cross_entropy(
+            logits, biases, velocity, labels, rows * n, index, run_of, active[:, None, None], loss, correct, 0.9
+        )
+        torch.testing.assert_close(logits, z.grad.float(), rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(loss, 2.0 + each.detach().sum(1), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(velocity, moved, rtol=1e-5, atol=1e-6)
+        picked = z.detach().float().gather(1, targets[:, None])[:, 0]
+        assert torch.equal(correct, 9 + (picked == z.detach().float().amax(1)).sum(1))
+    lost = torch.full((1, 3, 2), torch.nan)
+    loss, correct, zeros = torch.zeros(1).double(), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    kernels_gpu.cross_entropy(
+        lost, torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(4, dtype=torch.int64), zeros,
+        torch.zeros(1, 2, dtype=torch.int64), zeros, torch.ones(1), loss, correct, 0.9,
+    )  # fmt: skip
+    assert loss.isnan().all() and correct.item() == 0
+    for x in (torch.randint(0, 256, (9, 1030), dtype=torch.uint8), torch.randn(9, 1030, generator=generator)):
+        orders = torch.stack([torch.randperm(9, generator=generator) for _ in range(2)])
+        index, inputs = torch.zeros(2, 4, dtype=torch.int64), torch.empty(2, 4, 1030)
+        kernels_gpu.gather(x, orders, torch.tensor([3]), index, inputs, 12.5, 0.125)
+        assert torch.equal(index, orders[:, 3:7])
+        torch.testing.assert_close(inputs, (x[orders[:, 3:7]].float() - 12.5) * 0.125, rtol=1e-6, atol=1e-6)
+
+
 def cohort() -> None:
-    """Steps and accuracies of a cohort whose activations are mixed in one launch, beside one launch a slice."""
-    grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 1}
+    """Steps and accuracies of a cohort by the fused program, beside the plain one: of two runs, so that layer 1 has an
+    order of its own; of runs of unequal size; with the last, smaller minibatch, and a network that is trained no
+    further.
+    """
+    grid = {"depths": [3, 1, 2], "width": 24, "activations": list(ACTIVATIONS), "runs": 2}
     asked = validate({"data": {"datasets": ["digits"]}, "networks": grid})
     torch.set_num_threads(1)  # the interpreter is not made for more
     digits = load("digits", Path("/nowhere"), Path("/nowhere"))
-    members = make_plan(asked).cohorts[0].networks
+    whole = make_plan(asked).cohorts[0].networks
+    for members in (whole, whole[3:]):
+        _same_steps(members, digits, asked)
+
+
+def _same_steps(members: tuple[Network, ...], digits: Dataset, asked: StudySettings) -> None:
     with patch.object(cohort_training, "is_batched", return_value=True):
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))
     with (
         patch.object(cohort_training, "is_batched", return_value=True),
         patch.object(trainer_gpu, "triton_kernels", return_value=kernels_gpu),  # as a GPU would give
     ):
-        mixed = CohortTraining(members, digits, asked, torch.device("cpu"))
-    for step in range(3):
-        plain.step(step)
-        mixed.step(step)
+        fused = CohortTraining(members, digits, asked, torch.device("cpu"))
+    assert fused.steps == 15
+    for training in (plain, fused):
+        training.trainers[0].deactivate(1)
+        for step in (0, 1, 14):
+            training.step(step)
     for name, value in plain.state().items():
-        torch.testing.assert_close(mixed.state()[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(fused.state()[name], value, rtol=1e-4, atol=1e-6)
+    (ours,), (theirs,) = fused.trainers, plain.trainers
+    torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-5, atol=0.0)
+    assert (ours.correct - theirs.correct).abs().max() <= 1
     wanted = plain.test_accuracies()
-    assert all(abs(accuracy - wanted[name]) < 0.01 for name, accuracy in mixed.test_accuracies().items())
+    assert all(abs(accuracy - wanted[name]) < 0.01 for name, accuracy in fused.test_accuracies().items())
 
 
 if __name__ == "__main__":
-    {"pairs": pairs, "descents": descents, "activations": activations, "cohort": cohort}[sys.argv[1]]()
+    {"pairs": pairs, "descents": descents, "activations": activations, "losses": losses, "cohort": cohort}[
+        sys.argv[1]
+    ]()
     print("same")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.cells import bar_at, data_at, draw, draw_text, locate, part_at, parts
+from embcx_tui.figures.cells import bar_at, data_at, draw, draw_text, locate, nearest_cell, part_at, parts
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Figure, Panels, Scatter
 from embcx_tui.figures.spans import Look
 from tests.figures.test_cells_scatter_view import _plain
@@ -120,6 +120,30 @@ def test_the_label_of_every_bar_belongs_to_it_and_so_do_its_cells(
     assert seen == groups * layers
     assert bar_at(figure, *size, 0, 0) is None and bar_at(figure, *size, size[0] // 2, 0) is None
     assert bar_at(figure, *size, 0, size[1] // 2) is None  # the axis
+
+
+def test_every_figure_of_a_number_belongs_to_the_bar_above_it() -> None:
+    means = [0.111, 0.222, 0.333, 0.444, 0.555, 0.666]
+    made = tuple(Bar(str(place), (mean - 0.01, mean + 0.01)) for place, mean in enumerate(means))
+    figure = Bars("bars", "value", (BarGroup("g", made),), "layer")
+    for width in (60, 80, 160):
+        lines = _plain(draw_text(figure, width, 20).splitlines())
+        for place, mean in enumerate(means):
+            ((row, column),) = (
+                (row, line.find(f"{mean:.3f}")) for row, line in enumerate(lines) if f"{mean:.3f}" in line
+            )
+            # Wider than the bar, it stands out on both sides.
+            for at in range(column, column + 5):
+                assert bar_at(figure, width, 20, at, row) == (0, place), (width, mean, at - column)
+
+
+def test_the_nearest_point_is_the_nearest_on_the_screen_where_a_cell_is_twice_as_high_as_wide() -> None:
+    beside, below, hidden = (13, 10), (10, 12), (-1, -1)
+    cells = np.array([hidden, below, beside])
+    assert nearest_cell(cells, 10, 10, within=9) == 2, "three columns are nearer than two rows"
+    assert nearest_cell(cells, 10, 11, within=9) == 1
+    assert nearest_cell(cells[:2], 10, 10, within=3.9) is None and nearest_cell(cells[:2], 10, 10, within=4) == 1
+    assert nearest_cell(cells[:1], 0, 0, within=99) is None
 
 
 def test_no_bar_without_values_or_room() -> None:

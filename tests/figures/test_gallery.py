@@ -124,6 +124,12 @@ def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:
     found = figure(study, "accuracy-mnist")
     assert isinstance(found, Dots) and sum(len(group.x) for group in found.groups) == 6
     assert {(group.label, group.mark, group.place) for group in found.groups} == {("logsig", 5, 0), ("relu", 5, 3)}
+    # Across the complexity of the last hidden layer, upwards the accuracy, as the axes say, network by network.
+    assert "complexity" in found.x_label and "accuracy" in found.y_label
+    for group in found.groups:
+        runs = [f"mnist-d5-{group.label}-r{run}" for run in range(3)]
+        assert group.x.tolist() == [study.snapshot.measured[f"{name}-l5", "tsne"].kl for name in runs]
+        assert group.y.tolist() == [study.snapshot.trained[name].test_accuracy for name in runs]
     selection = select(study.snapshot)
     (one,) = relations(selection)
     assert f"ρ = {one.rho:.2f}".replace("-", "−") in found.note and "(6 networks, 2 architectures" in found.note
@@ -228,6 +234,10 @@ def test_a_degenerate_layer_without_a_score_is_named_and_marked() -> None:
     snapshot = replace(measured, measured={**measured.measured, key: without})
     found = builders.layer_bars(snapshot, "mnist", 5, "relu")
     assert "run 0 layer 5 (degenerate, no score)" in found.note
+    # It has no height, least of all that of the easiest layer; the layers before it are drawn, and count in no mean.
+    *before, last = found.groups[0].bars
+    assert all(math.isnan(value) for value in last.values) and last.flagged == (True,)
+    assert all(bar.values[0] > 0 and bar.mean is None for bar in before)
     words = draw_text(found, 80, 20, Look(colours=False))
     assert "!" in words
     assert b">!<" in render(found, "svg")

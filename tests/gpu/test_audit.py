@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from openTSNE.kl_divergence import kl_divergence_exact
 
 from embcx_tui.compute.tsne.audit import audit, impossible, is_audited
 from embcx_tui.compute.tsne.complexity import measure_layer
 from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import DeviceFailed
+from tests.compute.affinity_reference import joint_probabilities
 
 BRIEF = Measurement(perplexity=8.0, schedule=Schedule(phases=(Phase(60, 1.0, 0.5, 0.8),), search=None))
 ON_A_GPU = replace(BRIEF, device="cuda:0")
@@ -61,6 +64,19 @@ def test_what_a_descent_cannot_give(sound: Complexity, changes: dict[str, Any]) 
 def test_a_score_that_a_core_does_not_find_is_the_devices_failure(sound: Complexity, changes: dict[str, Any]) -> None:
     with pytest.raises(DeviceFailed, match=r"^cuda:0 computes wrong numbers: "):
         audit(ROWS, replace(sound, **changes), ON_A_GPU)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_float32_rounds_is_no_failure_and_ten_times_as_much_is(sound: Complexity, turned: bool) -> None:
+    """Above 1 nat the bound is a share of the score: points in another order have a KL of some nats."""
+    points = sound.points[::-1].copy() if turned else sound.points
+    joint = joint_probabilities(ROWS, 8.0)
+    kl = kl_divergence_exact(joint, points.astype(np.float64))
+    assert (kl > 1.5) == turned
+    for off, is_refused in ((2e-6, False), (-2e-6, False), (1e-4, True), (-1e-4, True)):
+        claimed = replace(sound, points=points, kl=kl + off * max(kl, 1.0))
+        with pytest.raises(DeviceFailed, match="where a CPU core finds") if is_refused else nullcontext():
+            audit(ROWS, claimed, ON_A_GPU)
 
 
 def test_two_layers_and_one_in_sixteen_are_audited() -> None:

@@ -97,15 +97,15 @@ def test_wrong_numbers_of_every_path_are_never_shown(wrong: str) -> None:
 
 def test_training_that_fails_goes_on_from_its_checkpoint() -> None:
     fault = """
-from embcx_tui.compute.training import trainer_gpu
-steps, step = 0, trainer_gpu.BatchedTrainer.step
-def failing(self, index):
+from embcx_tui.compute.training import step_program
+steps, run = 0, step_program.StepProgram.run
+def failing(self):
     global steps
     steps += 1
     if steps == 20:
         raise RuntimeError("CUDA error: unspecified launch failure")
-    step(self, index)
-trainer_gpu.BatchedTrainer.step = failing
+    run(self)
+step_program.StepProgram.run = failing
 """
     paths, snapshot = computed(fault)
     assert snapshot.state == "complete" and scores(paths) == sound_scores()

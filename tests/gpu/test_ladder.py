@@ -158,7 +158,7 @@ from embcx_tui.compute.training import trainer_gpu
 begin = trainer_gpu.BatchedTrainer.__init__
 def with_graphs(self, *values):
     begin(self, *values)
-    self.uses_graphs = True
+    self.graphs.enabled = True
 trainer_gpu.BatchedTrainer.__init__ = with_graphs
 stream = types.SimpleNamespace(wait_stream=lambda other: None)
 torch.cuda.Stream = lambda device, priority=0: stream
@@ -200,12 +200,10 @@ descent_gpu.measure_batch = short
 
 
 def test_captures_of_one_trainer_share_a_stream_that_no_living_trainer_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    from embcx_tui.compute.training import trainer_gpu
+    from embcx_tui.compute.training import graphs
 
-    class Device:
-        device = torch.device("cuda", 0)
-        _stream = None
-        stream = trainer_gpu.BatchedTrainer._capture_stream
+    def runner() -> graphs.GraphRunner:
+        return graphs.GraphRunner(torch.device("cuda", 0), ())
 
     made: list[int] = []
 
@@ -214,10 +212,10 @@ def test_captures_of_one_trainer_share_a_stream_that_no_living_trainer_has(monke
         return nullcontext()
 
     monkeypatch.setattr(torch.cuda, "Stream", stream)
-    monkeypatch.setattr(trainer_gpu, "_FREE_STREAMS", {})
-    one, other = Device(), Device()
-    first = one.stream()  # type: ignore[misc]  # as a trainer has it
-    assert one.stream() is first and other.stream() is not first  # type: ignore[misc]
+    monkeypatch.setattr(graphs, "_FREE_STREAMS", {})
+    one, other = runner(), runner()
+    first = one.stream()
+    assert one.stream() is first and other.stream() is not first
     del one
-    assert Device().stream() is first, "taken over"  # type: ignore[misc]
+    assert runner().stream() is first, "taken over"
     assert made == [-1, -1]

@@ -96,14 +96,17 @@ def test_kernels_that_are_wrong_are_given_up(
 
 def test_half_precision_in_training_is_found_and_refused(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As TF32 would round, in every product: no step down helps."""
-    rounded = torch.addmm
 
-    def addmm(bias: Tensor, one: Tensor, other: Tensor, **named: Any) -> Tensor:
-        # TF32 keeps 10 bits of the 23.
-        cut = (each.contiguous().view(torch.int32).bitwise_and(~0x1FFF).view(torch.float32) for each in (one, other))
-        return rounded(bias, *cut, **named)
+    def of(product: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def rounded(bias: Tensor, *factors: Tensor, **named: Any) -> Tensor:
+            # TF32 keeps 10 bits of the 23.
+            cut = (each.contiguous().view(torch.int32).bitwise_and(~0x1FFF).view(torch.float32) for each in factors)
+            return product(bias, *cut, **named)
 
-    monkeypatch.setattr(torch, "addmm", addmm)
+        return rounded
+
+    for name in ("addmm", "baddbmm"):
+        monkeypatch.setattr(torch, name, of(getattr(torch, name)))
     with pytest.raises(RequestError, match=r'cpu:0 computes wrong numbers here \(gradients .*use device = "cpu"'):
         self_check(STAND_IN, SMALL)
     assert not gpu_path.is_fast(ACTIVATIONS) and not gpu_path.is_fast(GRAPHS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,40 @@ def test_where_the_disk_refuses_the_old_file_stays_and_nothing_is_left_over(
             publish(path, b"two")
     assert path.read_bytes() == b"one"
     assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_returns(
+    replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    steps: list[str] = []
+    sync = os.fsync
+
+    def fsync(fd: int) -> None:
+        sync(fd)
+        found = os.fstat(fd)
+        steps.append("folder" if stat.S_ISDIR(found.st_mode) else f"file of {found.st_size} bytes")
+
+    def noted(name: Callable[..., None]) -> Callable[..., None]:
+        def give(*names: str, **folders: int) -> None:
+            steps.append("name")
+            name(*names, **folders)
+
+        return give
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", noted(os.replace))
+    monkeypatch.setattr(os, "link", noted(os.link))
+    publish(path, b"seventeen of them", replace=replace)
+    assert steps == ["file of 17 bytes", "name", "folder"] and path.read_bytes() == b"seventeen of them"
+
+
+def test_a_disk_that_takes_little_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data[:5])))
+    publish(tmp_path / "x", b"seventeen of them")
+    assert (tmp_path / "x").read_bytes() == b"seventeen of them"
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ _POLL_S = 0.01
 
 AppPilot = Pilot[None]
 
+# Every key and every pause of Textual's pilot waits for the whole screen, for 30 s at most. The form's 152 widgets take
+# 0.6 s of a processor: of a thirtieth of one, as on a crowded machine, that is a minute.
+Pilot._wait_for_screen.__defaults__ = (PATIENCE_S,)
+
 
 def app_of(pilot: AppPilot) -> EmbcxApp:
     """Return the application under test."""

@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from embcx_tui.store import lock
-from embcx_tui.store.library import list_studies
+from embcx_tui.store.library import create_study, list_studies
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import StudyReader
+from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import RequestError, StoreError
 from embcx_tui.study.settings import validate
 from embcx_tui.worker import launch
+from embcx_tui.worker.process import FAILED, REFUSED
 
 DIGITS = {"data": {"datasets": ["digits"]}, "networks": {"runs": 1, "depths": [1]}, "training": {"epochs": 10_000}}
 
@@ -128,3 +130,52 @@ def test_kernels_are_compiled_whatever_the_environment_says(monkeypatch: pytest.
     code = "from embcx_tui.compute.tsne import descent_cpu; print(type(descent_cpu.forces).__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "CPUDispatcher\n"
+
+
+@pytest.mark.parametrize("name", ["lock", "journal.jsonl", "checkpoints"])
+def test_a_worker_that_the_disk_lets_not_begin_says_so_in_a_line_that_names_the_file(name: str) -> None:
+    paths = create_study(validate(DIGITS))
+    begin = "from pathlib import Path; import sys; from embcx_tui.worker.process import run_study; "
+    file = paths.root / name
+    file.rmdir() if file.is_dir() else file.rename(paths.root / "aside")
+    file.write_bytes(b"") if name == "checkpoints" else file.mkdir()
+    command = [sys.executable, "-c", f"{begin}sys.exit(run_study(Path(sys.argv[1])))", str(paths.root)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == FAILED and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert name in line and "Error" not in line.split(), line
+
+
+# A disk on which a worker's first line still finds room, and after that only what the pulse's file leaves.
+FULL = """
+import errno, sys
+from pathlib import Path
+from embcx_tui.store.journal import JournalWriter
+root = Path(sys.argv[1])
+append = JournalWriter.append
+def full(writer, event):
+    if event.kind != "worker-started" and (root / "pulse.json").exists():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    append(writer, event)
+JournalWriter.append = full
+from embcx_tui.worker.process import run_study
+sys.exit(run_study(root))
+"""
+
+
+def test_a_full_disk_is_the_last_word_of_the_journal() -> None:
+    paths = create_study(validate(DIGITS))
+    done = subprocess.run([sys.executable, "-c", FULL, str(paths.root)], stderr=subprocess.DEVNULL)
+    snapshot = read_study(paths)
+    assert done.returncode == REFUSED and snapshot.state == "failed" and not paths.pulse.exists()
+    assert snapshot.ended and snapshot.ended.reason.startswith("No space left on device; resume goes on")
+
+
+def test_a_worker_without_a_word_on_a_full_disk_is_no_question_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = create_study(validate(DIGITS))
+    answering(monkeypatch, "import sys; sys.exit(1)")
+    with pytest.raises(StoreError, match=r"cannot start; its log is empty \(was it out of memory\?\)"):
+        launch.start(paths)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(StoreError, match="cannot start; its log is empty, for the disk is full"):
+        launch.start(paths)

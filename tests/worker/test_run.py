@@ -1,11 +1,16 @@
-"""What goes on around the work of a study must not end it."""
+"""What goes on around the work of a study: what must not end it, what it keeps, and when data have changed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from embcx_tui.compute.datasets import make_dataset
 from embcx_tui.store.library import create_study
+from embcx_tui.study.events import LayerFailed
 from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import calibrate, run
 from embcx_tui.worker.journal import Journal
@@ -23,3 +28,34 @@ def test_a_study_goes_on_where_the_machine_cannot_be_measured(
     journal = Journal(create_study(load_preset("demo").settings))
     assert run._calibration(journal, torch.device("cpu")) is None
     assert "this machine's speed is not known" in journal.snapshot.log[-1].text
+
+
+@pytest.mark.parametrize("part", ["x_train", "y_train", "x_test", "y_test"])
+def test_a_dataset_has_changed_where_one_value_of_any_part_has(part: str) -> None:
+    random = np.random.default_rng(0)
+    train, test = ((random.integers(0, 255, (n, 4), dtype=np.uint8), random.integers(0, 2, n)) for n in (30, 10))
+    before = make_dataset("own", train, test, ("a", "b"), (2, 2, 1))
+    changed = getattr(before, part).copy()
+    changed[3] = 1 - changed[3] if part[0] == "y" else changed[3][::-1]
+    assert run._digest(replace(before, **{part: changed})) != run._digest(before)
+    assert run._digest(replace(before, **{part: getattr(before, part).copy()})) == run._digest(before)
+
+
+@pytest.mark.parametrize(
+    ("failed", "stopped", "kept"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_checkpoints_stay_while_something_may_go_on_from_them(failed: bool, stopped: bool, kept: bool) -> None:
+    journal = Journal(create_study(load_preset("demo").settings))
+    (cohort,) = journal.snapshot.plan.cohorts
+    if failed:
+        one = journal.snapshot.plan.layers[-1]
+        journal.append(
+            LayerFailed(layer_id=one.id, network=one.network, layer=one.layer, method="tsne", reason="no memory")
+        )
+    names = [f"{cohort.id}.epoch3.safetensors", f"{cohort.id}.part1.epoch3.safetensors"]
+    other = journal.paths.checkpoints / "another.epoch3.safetensors"
+    for name in (*names, other.name):
+        (journal.paths.checkpoints / name).touch()
+    run._clear_checkpoints(journal, cohort, lambda: stopped)
+    assert [(journal.paths.checkpoints / name).exists() for name in names] == [kept, kept]
+    assert other.exists(), "of another dataset"

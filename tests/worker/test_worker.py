@@ -187,6 +187,8 @@ def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[st
         ("after", "checkpoint", 1),
         ("before", "trained", 2),
         ("after", "measured", 9),
+        # The last one: what is left to do is to remove the checkpoints.
+        ("after", "measured", len(make_plan(small()).layers) - 9),
         ("before", "ended", 1),
     ]
     for moment in moments:
@@ -200,6 +202,7 @@ def test_a_killed_worker_loses_no_result_and_repeats_none(uninterrupted: dict[st
     times = Counter(event.layer_id for event in events if isinstance(event, LayerMeasured))
     assert set(times.values()) == {1}, "a finished layer is never measured twice"
     assert all(snapshot.measured[key] == event for key, event in measured_before.items())
+    assert not list(paths.checkpoints.iterdir())
     # The checkpoint after the first epoch was there: no worker trained that epoch again.
     first = [event for event in events if isinstance(event, EpochTrained) and event.epoch == 1]
     assert len(first) == 1

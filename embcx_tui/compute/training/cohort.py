@@ -37,6 +37,8 @@ SHUFFLED = "shuffled"
 # Training inputs that a thread takes for one trainer before the next trainer has its turn: 20 ms of MNIST, so that the
 # cache is rarely refilled.
 INPUTS_PER_TURN = 3_200
+# Steps that a GPU takes per turn, 0.1 s of the paper's networks; a multiple of `STEPS_PER_GRAPH`.
+BATCHED_STEPS_PER_TURN = 200
 # Interval of progress reports within an epoch. A request to abort waits this long at most, plus one turn.
 PROGRESS_INTERVAL_S = 0.1
 
@@ -179,7 +181,11 @@ class CohortTraining:
         waiting = deque(range(len(self.trainers)))
         progress = [0] * len(self.trainers)
         results: dict[int, list[NetworkEpoch]] = {}
-        steps_per_turn = max(1, INPUTS_PER_TURN // self.settings.training.batch_size)
+        steps_per_turn = (
+            BATCHED_STEPS_PER_TURN
+            if is_batched(self.device)
+            else max(1, INPUTS_PER_TURN // self.settings.training.batch_size)
+        )
 
         def train() -> None:
             # A thread ends where no trainer waits: every unfinished one is then with another thread.
