@@ -64,7 +64,7 @@ def long_study(tmp_path: Path) -> str:
 def test_first_start_demo_detach_return_browse_export(home: Path) -> None:
     with Terminal(PROGRAM, 80, 24) as terminal:
         terminal.expect("No studies yet")
-        terminal.press("d")
+        terminal.press("T")
         terminal.expect("running")
         terminal.expect("digits")
         terminal.press("q")

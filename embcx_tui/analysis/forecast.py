@@ -157,7 +157,10 @@ def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Work done and planned. `fraction` (0 … 1) is of the time; `seconds_left` is None while nothing is known."""
+    """Work done and planned. `fraction` (0 … 1) is of the time; `seconds_left` is None while nothing is known.
+
+    `impossible` of the planned embeddings are never made: those of diverged networks, and where a method failed.
+    """
 
     network_epochs: int
     network_epochs_planned: int
@@ -165,6 +168,7 @@ class Progress:
     embeddings_planned: int
     fraction: float
     seconds_left: float | None
+    impossible: int = 0
 
 
 def progress(snapshot: Snapshot) -> Progress:
@@ -172,9 +176,14 @@ def progress(snapshot: Snapshot) -> Progress:
     plan = snapshot.plan
     calibration = calibration_of(snapshot.machine.calibration) if snapshot.machine else None
     expected = forecast(plan, calibration or ROUGH)
-    done, planned = _embeddings(snapshot)
+    done, planned, impossible = _embeddings(snapshot)
     embedding_s = _embedding_rates(snapshot, expected)
-    epochs = sum(history.last * len(history.networks) for history in snapshot.histories.values())
+    epochs = sum(
+        # A network that diverged was not trained any further.
+        min(history.last, snapshot.diverged[network].epoch) if network in snapshot.diverged else history.last
+        for history in snapshot.histories.values()
+        for network in history.networks
+    )
     epochs_spent, epochs_whole = _epochs(snapshot, expected)
     spent = epochs_spent + sum(count * embedding_s[method] for method, count in done.items())
     whole = epochs_whole + sum(count * embedding_s[method] for method, count in planned.items())
@@ -183,15 +192,24 @@ def progress(snapshot: Snapshot) -> Progress:
     return Progress(
         network_epochs=epochs,
         network_epochs_planned=plan.network_epochs,
-        embeddings=done.total(),
+        embeddings=done.total() - impossible,
         embeddings_planned=plan.embeddings,
         fraction=1.0 if complete else min(spent / whole, 1.0) if whole else 0.0,
         seconds_left=0.0 if complete else max(whole - spent, 0.0) if known else None,
+        impossible=impossible,
     )
 
 
-def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
-    """Return embeddings done and planned, by method; those of diverged networks are not made and count as done."""
+def embedding_words(done: Progress) -> str:
+    """Return how many embeddings are made: `44 of 50 embeddings, 6 impossible`."""
+    words = f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings"
+    return f"{words}, {done.impossible:,} impossible" if done.impossible else words
+
+
+def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str], int]:
+    """Return embeddings done and planned, by method, and how many of those done are not made: those of diverged
+    networks, and those that failed.
+    """
     plan = snapshot.plan
     methods: tuple[str, ...] = plan.settings.measure.methods
     planned = Counter({method: len(plan.layers) for method in methods})
@@ -199,6 +217,7 @@ def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
     lost = {layer.id for layer in plan.layers if layer.network in snapshot.diverged}
     done = Counter(method for _, method in snapshot.measured.keys() | snapshot.failed.keys())
     done[SCORE_METHOD] += len(snapshot.earlier.keys() | snapshot.earlier_failed.keys())
+    made = len(snapshot.measured) + len(snapshot.earlier)
     for method in methods:
         done[method] += len(lost)
     done[SCORE_METHOD] += sum(
@@ -207,7 +226,7 @@ def _embeddings(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
         if layer.id in lost and layer.network and plan.network_by_id[layer.network].control is None
         for epoch in plan.epochs
     )
-    return done, planned
+    return done, planned, done.total() - made
 
 
 def _epochs(snapshot: Snapshot, expected: Forecast) -> tuple[float, float]:

@@ -53,6 +53,23 @@ def left(seconds: float, told: float, at: float) -> str:
     return f"{duration(remaining)} left" if remaining > 0 else "due now"
 
 
+def size(count: float) -> str:
+    """Return a number of bytes in at most 6 characters: `31 MB`, `1.2 GB`; 1 MB is 10⁶ bytes."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= 0.9995 * unit:
+            scaled = count / unit
+            return f"{scaled:.1f} {name}" if scaled < 9.95 else f"{scaled:.0f} {name}"
+    return f"{count:.0f} B"
+
+
+def ordinal(place: int) -> str:
+    """Return a place in the queue: `next`, `2nd`, `3rd`, `11th`."""
+    if place == 1:
+        return "next"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
+
+
 def ago(then: float, at: float) -> str:
     """Return how long before `at` the time `then` was: `now`, `3 min ago`, `2 d ago`."""
     return "now" if at - then < 5 else f"{duration(at - then)} ago"

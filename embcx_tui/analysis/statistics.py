@@ -120,3 +120,22 @@ def bootstrap_rho(
         rhos.append(spearman(x[rows], y[rows]))
     low, high = np.nanquantile(np.concatenate(rhos), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def welch_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
+    """Return the two-sided 95 % interval of mean(b) − mean(a) of independent values; None where one has fewer than two.
+
+    Welch 1947: their variances may differ; the degrees of freedom are Satterthwaite's. Without any spread the interval
+    is the difference itself.
+    """
+    if min(len(a), len(b)) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    difference = float(np.mean(b) - np.mean(a))
+    parts = [float(np.var(values, ddof=1)) / len(values) for values in (a, b)]
+    if not sum(parts):
+        return difference, difference
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True))
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(sum(parts))
+    return difference - half, difference + half

@@ -39,6 +39,7 @@ _COMMANDS = {
     "resume": ("run", "Go on with a study that was stopped or lost.", "resume last"),
     "list": ("studies", "Studies with their state.", "list --json"),
     "show": ("show", "The measurements of a study.", "show last --table summary > summary.csv"),
+    "compare": ("compare", "Studies beside each other, with intervals.", "compare wide narrow --csv"),
     "logs": ("studies", "The log of a study.", "logs last --follow"),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
     "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),
@@ -110,13 +111,14 @@ def cli(ctx: click.Context) -> None:
 
 def studies_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete STUDY for the shell: `last`, and the ids and names of studies."""
+    from embcx_tui.store.labels import read_label
     from embcx_tui.store.library import LATEST, list_studies, read_settings
 
     found = [LATEST]
     for paths in list_studies():
         found.append(paths.id)
         with suppress(EmbcxError):
-            found.append(read_settings(paths).name)
+            found.append(read_label(paths).name or read_settings(paths).name)
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
 
 

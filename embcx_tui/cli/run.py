@@ -18,7 +18,7 @@ from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import long_duration, missing_numbers, missing_pictures
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error, studies_like
-from embcx_tui.store.library import find_study
+from embcx_tui.store.library import create_study, find_study
 from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
@@ -80,27 +80,49 @@ def _presets_like(ctx: click.Context, param: click.Parameter, incomplete: str) -
 )
 @click.option("--name", metavar="TEXT", help="What to call the study.")
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
+@click.option("--queue", "queued", is_flag=True, help="Start it when nothing runs on its device; print its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
 @click.pass_context
 def run_command(
-    ctx: click.Context, study: str, assignments: tuple[str, ...], name: str | None, detach: bool, as_json: bool
+    ctx: click.Context,
+    study: str,
+    assignments: tuple[str, ...],
+    name: str | None,
+    detach: bool,
+    queued: bool,
+    as_json: bool,
 ) -> None:
     """Run STUDY, a preset's name or a TOML file, and follow it.
 
     Ctrl-C stops it cleanly and says how to go on. Exit codes: 0 complete, 1 failed, 2 bad request, 3 partly failed
     (a network diverged, a layer could not be measured, or a method failed on one), 4 stopped, 130 stopped by Ctrl-C.
     """
-    follow_or_detach(ctx, launch.begin(requested_settings(study, assignments, name)), detach, as_json)
+    settings = requested_settings(study, assignments, name)
+    if queued:
+        _enqueue(create_study(settings), as_json)
+        ctx.exit(OK)
+    follow_or_detach(ctx, launch.begin(settings), detach, as_json)
+
+
+def _enqueue(paths: StudyPaths, as_json: bool) -> None:
+    """Let a study wait for its turn, print its id, and let those go on whose processes are gone."""
+    launch.revive_queue()
+    launch.enqueue(paths)
+    click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
 
 
 @click.command("resume")
 @click.argument("study", shell_complete=studies_like)
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
+@click.option("--queue", "queued", is_flag=True, help="Start it when nothing runs on its device; print its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
 @click.pass_context
-def resume_command(ctx: click.Context, study: str, detach: bool, as_json: bool) -> None:
+def resume_command(ctx: click.Context, study: str, detach: bool, queued: bool, as_json: bool) -> None:
     """Go on with STUDY from its last checkpoint and follow it; exit codes as `run`."""
     paths = find_study(study)
+    if queued:
+        _enqueue(paths, as_json)
+        ctx.exit(OK)
     reader = launch.start(paths)
     try:
         launch.await_acceptance(reader)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
+from embcx_tui.store import queue
 from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -31,6 +33,11 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
     kept = KeptRows()
     rows = [list_row(paths, kept) for paths in list_studies()]
     kept.save()
+    waiting = queue.entries()
+    places = {entry.paths.id: place for place, entry in enumerate(waiting, start=1)}
+    gone = {entry.paths.id for entry in waiting if not entry.waits}
+    for row in rows:
+        row["queue"] = places.get(row["id"])
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -40,7 +47,7 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
             [
                 row["id"],
                 row["name"],
-                _state_words(row),
+                _state_words(row) + (", its process is gone" if row["id"] in gone else ""),
                 f"{row['progress']:.0%}",
                 f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
             ]
@@ -69,7 +76,15 @@ def _read_row(paths: StudyPaths) -> ListRow:
 
     snapshot = read_study(paths)
     done = round(progress(snapshot).fraction, 4)
-    return ListRow(snapshot.name, snapshot.state, snapshot.created or created_at(paths), done, damage_words(snapshot))
+    return ListRow(
+        snapshot.name,
+        snapshot.state,
+        snapshot.created or created_at(paths),
+        done,
+        damage_words(snapshot),
+        snapshot.partly,
+        snapshot.label.note,
+    )
 
 
 # The state in the list of a study that cannot be read.
@@ -77,7 +92,11 @@ DAMAGED = "damaged"
 
 
 def _state_words(row: dict[str, Any]) -> str:
-    return f"{row['state']}, {DAMAGED}" if row["damage"] and row["state"] != DAMAGED else str(row["state"])
+    if row["queue"]:
+        return f"queued, {ordinal(row['queue'])}"
+    if row["damage"] and row["state"] != DAMAGED:
+        return f"{row['state']}, {DAMAGED}"
+    return f"{row['state']}, partly" if row["partly"] else str(row["state"])
 
 
 def _iso(at: float) -> str:

@@ -20,6 +20,13 @@ def depth_lines(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Ex
     return Lines(title_of(dataset, hidden_layers(depth)), builders.COMPLEXITY, groups, "layer", note=note)
 
 
+def study_lines(snapshot: Snapshot) -> Lines:
+    """Return the figure that stands for a study: `depth_lines` of its first dataset and its deepest networks."""
+    first = snapshot.plan.networks[0]
+    depth = max(network.depth for network in snapshot.plan.networks if network.dataset == first.dataset)
+    return depth_lines(snapshot, first.dataset, depth)
+
+
 def dataset_lines(snapshot: Snapshot, dataset: str, exclude_chance: Exclusion = False) -> Panels:
     """Return `depth_lines` of every depth of a dataset, which all have one y axis."""
     selection = select(snapshot, exclude_chance)

@@ -1,7 +1,7 @@
 """The row of each study in the list, kept in `$EMBCX_HOME/list.json` so that a study which did not change is not read
 again.
 
-A row is kept with a hash of the bytes that it was read from, study.toml and the whole journal, and of this program: a
+A row is kept with a hash of what it was read from, study.toml, the whole journal and the label, and of this program: a
 damaged byte is noticed as it was without. Reading and hashing takes a hundredth of the time of understanding, and loads
 no pydantic. Imports neither settings nor events.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import embcx_tui
 from embcx_tui.store import lock
 from embcx_tui.store.home_records import read_record, write_record
+from embcx_tui.store.labels import LONGEST_NOTE, read_label
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.plain_files import read_plain
 from embcx_tui.study.errors import StoreError
@@ -38,7 +39,7 @@ _PARTS = ("study", "store", "analysis")
 @dataclass(frozen=True, slots=True)
 class ListRow:
     """What the list says of a study: when it was `created` in seconds since 1970, its `progress` 0 … 1, and the damage
-    to it in words, empty where there is none.
+    to it in words, empty where there is none; `partly` whether it is complete with something missing, and its `note`.
     """
 
     name: str
@@ -46,6 +47,8 @@ class ListRow:
     created: float
     progress: float
     damage: str = ""
+    partly: bool = False
+    note: str = ""
 
 
 class KeptRows:
@@ -85,6 +88,7 @@ def _row(entry: dict[str, Any]) -> ListRow | None:
     try:
         row = ListRow(**{field.name: entry[field.name] for field in fields(ListRow)})
         texts = row.name == safe_text(row.name, _MOST_NAME) and row.state == safe_text(row.state, _MOST_STATE)
+        texts = texts and row.note == safe_text(row.note, LONGEST_NOTE) and isinstance(row.partly, bool)
         return row if texts and not row.damage and 0 <= row.progress <= 1 and 0 < row.created <= MOST_TIME else None
     except (KeyError, TypeError, AttributeError):
         return None
@@ -99,6 +103,8 @@ def _content_key(paths: StudyPaths) -> str:
         for file in (paths.study_file, paths.journal):
             data = read_plain(file, _MOST_JOURNAL_BYTES)
             hasher.update(len(data).to_bytes(8, "big") + data)
+        label = read_label(paths)
+        hasher.update(repr((label.name, label.note)).encode())
     except (OSError, MemoryError):
         return ""
     return hasher.hexdigest()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embcx_tui import __version__
 from embcx_tui.store import lock
 from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, reason_of, sync_folder
+from embcx_tui.store.labels import read_label
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.plain_files import FILE_MODE, read_plain
 from embcx_tui.study.errors import RequestError, SettingsError, StoreError
@@ -151,7 +152,10 @@ def _value(values: Mapping[str, Any], key: str) -> Any:
 
 
 def find_study(wanted: str) -> StudyPaths:
-    """Return the study that `wanted` means: an id, `last`, a name, or the beginning of an id; raises RequestError."""
+    """Return the study that `wanted` means: an id, `last`, a name, or the beginning of an id; raises RequestError.
+
+    A study that was renamed is found by its new name, and by the old one where no other study is called that.
+    """
     studies = list_studies()
     shown = safe_text(wanted, 60)
     by_id = {paths.id: paths for paths in studies}
@@ -162,8 +166,11 @@ def find_study(wanted: str) -> StudyPaths:
             raise RequestError("there are no studies yet; start one with: embcx-tui run demo")
         # One that cannot be read must not stand in the way of the others.
         return next((paths for paths in studies if _name(paths) is not None), studies[0])
-    matches = [paths for paths in studies if _name(paths) == wanted]
+    matches = [paths for paths in studies if (read_label(paths).name or _name(paths)) == wanted]
     what = "are called"
+    if not matches and wanted:
+        matches = [paths for paths in studies if _name(paths) == wanted]
+        what = "were called"
     if not matches and wanted:
         matches = [paths for paths in studies if paths.id.startswith(wanted)]
         what = "begin with"
@@ -176,6 +183,7 @@ def find_study(wanted: str) -> StudyPaths:
 
 
 def _name(paths: StudyPaths) -> str | None:
+    """Return the name in a study's file; None where that cannot be read."""
     try:
         return read_settings(paths).name
     except (StoreError, RequestError):

@@ -82,7 +82,10 @@ class StudyPaths:
         self.root = root
         self.id = root.name
         self.study_file = root / "study.toml"
+        self.label = root / "label.json"
         self.lock = root / "lock"
+        self.queue = root / "queue.json"
+        self.waiting = root / "waiting"
         self.pulse = root / "pulse.json"
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"

@@ -11,6 +11,7 @@ from embcx_tui.store import lock
 from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.journal import read_journal
+from embcx_tui.store.labels import NO_LABEL, Label, LabelReader
 from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.store.machine_records import machine_differences
@@ -126,10 +127,12 @@ class Snapshot:
     """What is wrong with the newest of them."""
     study_file: str = ""
     """The SHA-256 of study.toml as it was read, hexadecimal."""
+    label: Label = NO_LABEL
 
     @property
     def name(self) -> str:
-        return self.plan.settings.name
+        """What the study is called: by its label where that has a name, else by its study file."""
+        return self.label.name or self.plan.settings.name
 
     @cached_property
     def networks(self) -> Mapping[str, NetworkState]:
@@ -177,6 +180,11 @@ class Snapshot:
     def partly_failed(self) -> bool:
         """True where a network diverged, a layer could not be measured, or another method failed on one."""
         return bool(self.diverged or self.failed)
+
+    @property
+    def partly(self) -> bool:
+        """True where the study is complete with something missing: where `run` ends with exit code 3."""
+        return self.state == "complete" and bool(self.partly_failed or self.damage)
 
     @property
     def resumable(self) -> bool:
@@ -263,6 +271,7 @@ class StudyReader:
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
         self._position = 0
+        self._labels = LabelReader(paths)
         self._snapshot = empty_snapshot(paths)
 
     def poll(self) -> Snapshot:
@@ -277,9 +286,9 @@ class StudyReader:
             return self.poll()
         self._position = batch.position
         snapshot = fold(self._snapshot, batch.events)
-        state = study_state(snapshot, running)
-        if state != snapshot.state:
-            snapshot = replace(snapshot, state=state)
+        state, label = study_state(snapshot, running), self._labels.read()
+        if state != snapshot.state or label != snapshot.label:
+            snapshot = replace(snapshot, state=state, label=label)
         self._snapshot = snapshot
         return snapshot
 

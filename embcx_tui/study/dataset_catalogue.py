@@ -161,6 +161,23 @@ def facts(dataset: str) -> DatasetFacts | None:
     return CATALOGUE.get(dataset)
 
 
+def bytes_to_fetch(dataset: DatasetFacts, folder: Path) -> int:
+    """Return how many bytes are still to be fetched for `dataset`; 0 where it is whole. Contents are not read.
+
+    What an interrupted fetch has kept of a file counts as fetched.
+    """
+    wanted = [file.distributed for file in dataset.files if file.complete_form(folder) is None]
+    return sum(max(file.size - _part_size(folder / file.path), 1) for file in wanted)
+
+
+def _part_size(target: Path) -> int:
+    """Return how much of a file has arrived (compute.datasets.download keeps it beside the file)."""
+    try:
+        return target.with_name(f".{target.name}.part").stat().st_size
+    except OSError:
+        return 0
+
+
 def missing_files(dataset: DatasetFacts, folder: Path) -> tuple[str, ...]:
     """Return the paths in the data folder of the files that `dataset` lacks; contents are not read."""
     return tuple(stored.path for file in dataset.files for stored in file.missing(folder))

@@ -111,7 +111,7 @@ class NetworkSettings(Section):
     depths: Several[Annotated[int, Field(ge=1, le=20)]] = Field(default=(5,), description="numbers of hidden layers")
     width: int = Field(default=100, ge=1, le=4_096, description="units per hidden layer")
     activations: Several[Activation] = Field(default=ACTIVATIONS, description="activation functions")
-    runs: int = Field(default=5, ge=1, le=1_000, description="independent repetitions of each network")
+    runs: int = Field(default=5, ge=1, le=1_000, description="runs (different seeds) per network")
 
 
 class TrainingSettings(Section):
@@ -125,7 +125,7 @@ class MeasureSettings(Section):
     methods: Several[Method] = Field(default=(SCORE_METHOD,), description="embedding methods; t-SNE gives the score")
     engine: Engine = Field(default="exact", description="exact: the built-in batched one; opentsne: the library's")
     perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
-    restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
+    restarts: int = Field(default=1, ge=1, le=100, description="t-SNE runs per layer; the best is kept")
     search: Search = Field(
         default="annealed",
         description="annealed: four starts, of which the best goes on; plain: one, as in earlier studies",
@@ -152,7 +152,7 @@ class MachineSettings(Section):
 class StudySettings(Section):
     """Everything that a study file can hold, complete with its defaults."""
 
-    name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="what people call it")
+    name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="display name")
     data: DataSettings = DataSettings()
     networks: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
@@ -280,7 +280,7 @@ def _unknown(key: str) -> Mistake:
 _PLAIN = {
     "model_type": "must be a table of keys",
     "tuple_type": "must be a list",
-    "too_short": "must have at least one entry",
+    "too_short": "choose at least one",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",

@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
-from textual.app import App
 from textual.binding import BindingType
 from textual.color import Color
 from textual.command import CommandList, CommandPalette, Provider
@@ -23,24 +22,21 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
+from embcx_tui.tui.data_fetches import DataFetches
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
 from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
-    CreateStudy,
-    DeleteStudy,
     Mode,
     OpenStudy,
     PrefetchStudy,
     ReuseStudy,
     Say,
-    StartDemo,
     Starting,
-    StartStudy,
-    StopStudy,
     StudiesRead,
     StudyGone,
+    StudyPictured,
     StudyRead,
     StudyUnreadable,
     TelemetryRead,
@@ -51,6 +47,7 @@ from embcx_tui.tui.screen_loading import ScreenLoading, configure_screen, layers
 from embcx_tui.tui.session import Session
 from embcx_tui.tui.studies.screen import StudiesScreen
 from embcx_tui.tui.study_actions import StudyActions
+from embcx_tui.tui.study_requests import StudyRequests
 from embcx_tui.tui.study_row import StudyRow, training_rows
 from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
 
@@ -71,7 +68,7 @@ def _import_watcher() -> type[StudyWatcher]:
     return StudyWatcher
 
 
-class EmbcxApp(App[None]):
+class EmbcxApp(StudyRequests):
     """Holds what all modes share: the rows of the list, the open study's snapshot and telemetry, and its parts.
 
     The parts do the work and know nothing of each other; handlers and actions here hand messages and keys on to them,
@@ -116,6 +113,7 @@ class EmbcxApp(App[None]):
         self.key_queue = KeyQueue(self, self._handle_event)
         self._wake = asyncio.Event()
         self.study_actions = StudyActions(self, self._wake.set, self.action_mode)
+        self.data_fetches = DataFetches(self.post_message)
         self.watcher: StudyWatcher | None = None
         self.screen_loading = ScreenLoading(self, lambda: self.gc_pause.quiet_s)
 
@@ -123,6 +121,7 @@ class EmbcxApp(App[None]):
         self._wanted = study
         self._choose_mode = False
         self._shown = False
+        self._revived = False
         self._first_mode: Mode | None = None
         self._starting: Starting | None = None
         self._mode: Mode = "studies"
@@ -209,8 +208,8 @@ class EmbcxApp(App[None]):
     async def _follow_study(self, paths: StudyPaths) -> None:
         await (await self._get_watcher()).follow_study(paths)
 
-    async def _prefetch(self, paths: StudyPaths) -> None:
-        await (await self._get_watcher()).prefetch(paths)
+    async def _prefetch(self, paths: StudyPaths, picture: bool) -> None:
+        await (await self._get_watcher()).prefetch(paths, picture)
 
     @on(StudiesRead)
     def studies_read(self, event: StudiesRead) -> None:
@@ -218,6 +217,9 @@ class EmbcxApp(App[None]):
         self.session.watch_ends(event.rows)
         self.deliver()
         if event.complete:
+            if not self._revived and any(row.place and not row.waits for row in event.rows):
+                self.study_actions.revive_queue()
+            self._revived = True
             self.run_worker(self.screen_loading.run(), group="screens")
 
     @on(StudyRead)
@@ -288,8 +290,14 @@ class EmbcxApp(App[None]):
 
     @on(PrefetchStudy)
     def prefetch_study(self, event: PrefetchStudy) -> None:
-        if event.paths != self.paths:
-            self.run_worker(self._prefetch(event.paths), group="prefetch")
+        if event.paths != self.paths or event.picture:
+            self.run_worker(self._prefetch(event.paths, event.picture), group="prefetch")
+
+    @on(StudyPictured)
+    def study_pictured(self, event: StudyPictured) -> None:
+        screen = self.screen_stack[0]
+        if isinstance(screen, StudiesScreen):
+            screen.show_picture(event.paths, event.figure)
 
     def close_study(self) -> None:
         """Stop following a study and go back to the list."""
@@ -303,7 +311,7 @@ class EmbcxApp(App[None]):
         if not self.is_running or not self.screen_stack or not self.screen_stack[0].is_mounted:
             return
         screen = self.screen_stack[0]
-        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows"):
+        for name in ("paths", "starting", "snapshot", "telemetry", "rows_complete", "rows", "fetch", "refused"):
             if hasattr(type(screen), name):
                 setattr(screen, name, getattr(self, name))
         if isinstance(screen, ModeScreen) and self.paths and self.snapshot:
@@ -312,28 +320,6 @@ class EmbcxApp(App[None]):
     @on(Say)
     def say(self, event: Say) -> None:
         self.notify(event.text, severity=event.severity, markup=False)
-
-    # Actions on studies
-
-    @on(StartStudy)
-    def start_study(self, event: StartStudy) -> None:
-        self.study_actions.start(event.paths)
-
-    @on(StopStudy)
-    def stop_study(self, event: StopStudy) -> None:
-        self.study_actions.stop(event.paths, event.at_once)
-
-    @on(DeleteStudy)
-    def delete_study(self, event: DeleteStudy) -> None:
-        self.study_actions.delete(event.paths)
-
-    @on(CreateStudy)
-    def create_study(self, event: CreateStudy) -> None:
-        self.study_actions.create(event.settings)
-
-    @on(StartDemo)
-    def start_demo(self) -> None:
-        self.study_actions.create_demo()
 
     # Keys
 

@@ -11,8 +11,12 @@ from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.types import IgnoreReturnCallbackType
 
+from embcx_tui.analysis import formatting
+from embcx_tui.store.paths import data_folder
+from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch
+from embcx_tui.study.text import safe_text
 from embcx_tui.tui import session, theme
-from embcx_tui.tui.messages import OpenStudy
+from embcx_tui.tui.messages import FetchData, OpenStudy
 from embcx_tui.tui.session import Session
 from embcx_tui.tui.study_actions import StudyActions
 from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
@@ -44,9 +48,10 @@ class Commands(Provider):
         if isinstance(actions, StudyActions):
             about = "Layers of a network that was trained elsewhere"
             yield Command("Measure activations from files…", about, actions.ask_for_files)
+        yield from self._missing_data()
         yield from self._preferences()
         for row in self._rows():
-            style = STATE_STYLES[row.state]
+            style = STATE_STYLES[row.shown]
             yield Command(f"Open {row.name}", f"{style.sign} {style.word} · {row.paths.id}", partial(self._open, row))
 
     def _preferences(self) -> Iterator[Command]:
@@ -59,6 +64,13 @@ class Commands(Provider):
             now = ", as it is now" if how == current.notifies else ""
             choose = partial(current.choose_notify, how)
             yield Command(f"Announce the end of a study: {how}", f"{title.capitalize()}{now}", choose)
+
+    def _missing_data(self) -> Iterator[Command]:
+        for facts in CATALOGUE.values():
+            if count := bytes_to_fetch(facts, data_folder()):
+                fetch = partial(self.app.post_message, FetchData((facts.name,)))
+                where = safe_text(formatting.short_path(data_folder()), 200)
+                yield Command(f"Fetch {facts.name} ({formatting.size(count)})", f"{facts.title}, to {where}", fetch)
 
     def _rows(self) -> tuple[StudyRow, ...]:
         return tuple(row for row in getattr(self.app, "rows", ()) if row.state != "unreadable")

@@ -49,21 +49,59 @@ APP: list[BindingType] = [
 
 STUDY_LIST: list[BindingType] = [
     _key("studies.open", "enter", "select", "Open", "Open the study, in Live while it runs, else in Layers"),
+    _key("studies.mark", "space", "mark", "Mark", "Mark the study; marked ones are compared or deleted together"),
+    _key(
+        "studies.order", "o", "order", "Order", "Order the list by the column under the cursor (← →); again: reversed"
+    ),
 ]
 
 STUDIES: list[BindingType] = [
     _key("studies.new", "n", "new", "New", "Configure a new study"),
-    _key("studies.demo", "d", "demo", "Demo", "Start the one-minute demo on scikit-learn's digits"),
+    _key("studies.filter", "slash", "filter", "Filter", "Filter the list: digits lr=0.03 stopped"),
     _key("studies.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
-    _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
-    _key("studies.copy", "y", "reuse", "Reuse", "Configure a new study from this one's settings"),
-    _key("studies.delete", "delete,backspace", "delete", "Delete", "Delete the study with all its files, after asking"),
+    _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch, or take it out of the queue"),
+    _key("studies.now", "exclamation_mark", "start_now", "Start now", "Start the study now, whatever else runs"),
+    _extra("studies.sooner", "shift+up", "queue(-1)", "Sooner", "Move the study up in the queue"),
+    _extra("studies.later", "shift+down", "queue(1)", "Later", "Move the study down in the queue"),
+    _key(
+        "studies.delete",
+        "d,delete,backspace",
+        "delete",
+        "Delete",
+        "Delete the marked studies, else this one, with all their files, after asking",
+    ),
+    _key("studies.compare", "equals_sign", "compare", "Compare", "Compare the marked studies: one chart, one table"),
+    _key("studies.rename", "R", "rename", "Rename", "Give the study another name; its id stays"),
+    _key("studies.note", "N", "note", "Note", "Write a note on the study"),
+    _key("studies.reuse", "u", "reuse", "Reuse", "Configure a new study from this one's settings"),
+    _key("studies.copy", "y", "copy", "Copy", "Copy the value under the cursor (← → move it from column to column)"),
+    _extra("studies.copy-table", "Y", "copy_table", "Copy table", "Copy the marked studies, else the list, as a table"),
+    _key("studies.demo", "T", "demo", "Demo", "Start the one-minute demo on scikit-learn's digits"),
+    _extra("studies.back", "escape", "back", "Back", "Show all studies again, or forget the marks"),
+]
+
+# Studies compared; the table of numbers there has its own keys.
+COMPARE: list[BindingType] = [
+    _key("compare.back", "escape", "cancel", "Back", "Back to the list of studies"),
+    _key("compare.next", "right_square_bracket", "place(1)", "Next", "The next dataset or depth"),
+    _extra("compare.previous", "left_square_bracket", "place(-1)", "Previous", "The previous dataset or depth"),
+    _key("compare.copy", "y", "copy", "Copy", "Copy the value under the cursor"),
+    _key("compare.copy-table", "Y", "copy_table", "Copy table", "Copy the table: TSV, Markdown or LaTeX"),
+]
+
+STUDIES_FILTER: list[BindingType] = [
+    _key("studies-filter.keep", "down,up,tab", "keep", "Keep", "Go back to the filtered list", display="enter"),
+    _key("studies-filter.clear", "escape", "forget", "Clear", "Show all studies again"),
 ]
 
 CONFIGURE: list[BindingType] = [
     _key("configure.start", "ctrl+r", "start", "Start", "Create this study and start it"),
     _key("configure.save", "ctrl+s", "save", "Save", "Write this study to a TOML file"),
     _key("configure.load", "ctrl+o", "load", "Load", "Fill the form from a TOML file"),
+    _key(
+        "configure.fetch", "f", "fetch", "Fetch", "Fetch the datasets that are missing; again: stop, and keep what came"
+    ),
+    _key("configure.copy", "y", "copy", "Copy", "Copy the chosen value of the field, outside a field the study file"),
     _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work"),
     _extra("configure.next", "down,enter", "app.focus_next", "Next field", "Next field (also tab)"),
     _extra("configure.previous", "up", "app.focus_previous", "Previous field", "Previous field (also shift+tab)"),
@@ -213,6 +251,8 @@ DIALOG: list[BindingType] = [
 # Tables whose keys work at the same time: within one of these, a key belongs to one binding.
 TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (STUDY_LIST, STUDIES, APP),
+    (STUDIES_FILTER,),
+    (COMPARE, APP),
     (CONFIGURE, CHOICES, APP),
     (LIVE, APP),
     (LOG, APP),
@@ -224,7 +264,7 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (EXPORT, DIALOG),
 )
 _TABLES = (
-    *(STUDY_LIST, STUDIES, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
+    *(STUDY_LIST, STUDIES, STUDIES_FILTER, COMPARE, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
     *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, DIALOG, APP),
 )
 

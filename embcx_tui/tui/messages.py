@@ -11,9 +11,11 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui.study_row import StudyRow
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.figures.model import Figure
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
+    from embcx_tui.tui.fetch import Fetch
 
 Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]
@@ -32,16 +34,26 @@ class OpenStudy(Message):
 
 @dataclass
 class PrefetchStudy(Message):
-    """Read a study that may be opened next, since the cursor rests on it."""
+    """Read a study that may be opened next, since the cursor rests on it; `picture`: and make a picture of it."""
 
     paths: StudyPaths
+    picture: bool = False
 
 
 @dataclass
 class StartStudy(Message):
-    """Start a study's worker, or resume it."""
+    """Start a study's worker, or resume it; while its device is busy it is queued, unless it is to start `now`."""
 
     paths: StudyPaths
+    now: bool = False
+
+
+@dataclass
+class MoveInQueue(Message):
+    """Move a queued study one place: 1 later, -1 sooner."""
+
+    paths: StudyPaths
+    by: int
 
 
 @dataclass
@@ -53,10 +65,26 @@ class StopStudy(Message):
 
 
 @dataclass
-class DeleteStudy(Message):
-    """Delete a study; the user has agreed to it."""
+class DeleteStudies(Message):
+    """Delete studies; the user has agreed to it."""
+
+    studies: tuple[StudyPaths, ...]
+
+
+@dataclass
+class CompareStudies(Message):
+    """Show studies beside each other, compared with the first of them."""
+
+    studies: tuple[StudyPaths, ...]
+
+
+@dataclass
+class LabelStudy(Message):
+    """Give a study another name, or another note; None for what stays."""
 
     paths: StudyPaths
+    name: str | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -64,6 +92,13 @@ class CreateStudy(Message):
     """Create a study and start it."""
 
     settings: StudySettings
+
+
+@dataclass
+class FetchData(Message):
+    """Fetch datasets; none: stop fetching."""
+
+    names: tuple[str, ...]
 
 
 class StartDemo(Message):
@@ -110,6 +145,28 @@ class TelemetryRead(Message):
 
     paths: StudyPaths
     telemetry: tuple[Telemetry, ...]
+
+
+@dataclass
+class StudyPictured(Message):
+    """The picture of a study that the cursor rests on; None where there is nothing to draw yet."""
+
+    paths: StudyPaths
+    figure: Figure | None
+
+
+@dataclass
+class FetchChanged(Message):
+    """How far the fetching of a dataset is; None where none is fetched any more."""
+
+    fetch: Fetch | None
+
+
+@dataclass
+class StudyRefused(Message):
+    """A study of the form could not begin: `text` says why."""
+
+    text: str
 
 
 @dataclass

@@ -94,7 +94,7 @@ class TitleBar(Bar):
         snapshot = self.snapshot
         if snapshot is None:
             return Content.styled("no study open", "$text-muted") if room >= 13 else Content("")
-        state = state_content(snapshot.state)
+        state = state_content("partly" if snapshot.partly else snapshot.state)
         name_room = room - state.cell_length - 2
         if name_room < 4:
             return state if room >= state.cell_length else Content("")

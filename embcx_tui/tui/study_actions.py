@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from textual.app import App
 
 from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError
+from embcx_tui.study.errors import EmbcxError, StoreError
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone
+from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone, StudyRefused
 from embcx_tui.tui.minimum_size import too_small
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
@@ -24,12 +25,28 @@ if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-def ask_to_delete(row: StudyRow) -> Ask:
-    """Return the question before a study is deleted; it is answered by "delete", "keep" or None."""
+_QUEUED = "queued: it starts when the study before it is done (! starts it now)"
+# Names of studies that a question has a line for each; more of them run on.
+_MOST_LINES = 8
+
+
+def ask_to_delete(rows: Sequence[StudyRow], running: Sequence[StudyRow] = ()) -> Ask:
+    """Return the question before studies are deleted; it is answered by "delete", "keep" or None.
+
+    It names them all, and those `running` that were marked too and stay.
+    """
+    networks, embeddings = sum(row.networks for row in rows), sum(row.embeddings for row in rows)
+    gone = f"{formatting.several(networks, 'network')}, {formatting.several(embeddings, 'embedding')}"
+    words = [f"Permanently deletes {gone} and their figures."]
+    if len(rows) == 1:
+        words.append(safe_text(formatting.short_path(rows[0].paths.root)))
+    else:
+        words.append("\n".join(_names(rows)))
+    if running:
+        words.append("Running, and not deleted: " + ", ".join(f"“{row.name}”" for row in running))
     return Ask(
-        f"Delete “{row.name}”?",
-        f"{formatting.several(row.networks, 'network')}, {formatting.several(row.embeddings, 'embedding')} and"
-        f" their figures go for good.\n\n{safe_text(formatting.short_path(row.paths.root))}",
+        f"Delete “{rows[0].name}”?" if len(rows) == 1 else f"Delete {len(rows)} studies?",
+        "\n\n".join(words),
         (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
         cancel=None,
     )
@@ -41,6 +58,13 @@ def _settings_of_line(line: str) -> StudySettings:
 
     request = request_of_line(line)
     return settings_of(request, look_into(request))
+
+
+def _names(rows: Sequence[StudyRow]) -> list[str]:
+    """Return the names of studies, one per line: all of them, as many in one line as keep the question on a screen."""
+    if len(rows) <= _MOST_LINES:
+        return [f"“{row.name}”" for row in rows]
+    return [", ".join(f"“{row.name}”" for row in rows)]
 
 
 class StudyActions:
@@ -77,12 +101,18 @@ class StudyActions:
 
         threading.Thread(target=guarded, name="study-action", daemon=True).start()
 
-    def start(self, paths: StudyPaths) -> None:
-        """Start or resume a study's worker, and show Live."""
+    def start(self, paths: StudyPaths, now: bool = False) -> None:
+        """Start or resume a study's worker, and show Live; while its device is busy queue it, unless `now`."""
 
         def body() -> None:
+            from embcx_tui.store import queue
+            from embcx_tui.store.library import read_settings
             from embcx_tui.worker import launch
 
+            if not now and queue.is_taken(read_settings(paths).machine.device, but=paths):
+                launch.enqueue(paths)
+                self._post(Say(_QUEUED))
+                return
             at = time.time()
             self._post(Starting(paths, at))
             self._post(OpenStudy(paths, "live"))
@@ -98,21 +128,68 @@ class StudyActions:
         """Ask a study's worker to stop after its epoch, or at once."""
 
         def body() -> None:
+            from embcx_tui.store import queue
             from embcx_tui.worker import launch
 
+            if queue.is_queued(paths):
+                launch.stop(paths)
+                self._post(Say("the study is out of the queue; r puts it back"))
+                return
             launch.stop(paths, at_once=at_once)
             self._post(Say(f"the study stops {'now' if at_once else 'after this epoch'}; r resumes it"))
 
         self._in_thread(body)
 
-    def delete(self, paths: StudyPaths) -> None:
-        """Delete a study with all its files."""
+    def move(self, paths: StudyPaths, by: int) -> None:
+        """Move a study in the queue."""
+
+        def body() -> None:
+            from embcx_tui.store import queue
+
+            queue.move(paths, by)
+
+        self._in_thread(body)
+
+    def revive_queue(self) -> None:
+        """Let queued studies wait again whose processes are gone, as after a reboot."""
+
+        def body() -> None:
+            from embcx_tui.worker import launch
+
+            if count := launch.revive_queue():
+                self._post(Say(f"the queue goes on; {count} waited for nobody any more"))
+
+        self._in_thread(body)
+
+    def delete(self, studies: Sequence[StudyPaths]) -> None:
+        """Delete studies with all their files; one that cannot be deleted stays, and the others go."""
 
         def body() -> None:
             from embcx_tui.store.library import delete_study
 
-            delete_study(paths)
-            self._post(StudyGone(paths))
+            refused = []
+            for paths in studies:
+                try:
+                    delete_study(paths)
+                except EmbcxError as error:
+                    refused.append(str(error))
+                else:
+                    self._post(StudyGone(paths))
+            if refused:
+                more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+                raise StoreError(refused[0] + more)
+
+        self._in_thread(body)
+
+    def label(self, paths: StudyPaths, name: str | None, note: str | None) -> None:
+        """Give a study another name or note; None for what stays. An empty name is that of the study file again."""
+
+        def body() -> None:
+            from embcx_tui.store.labels import read_label, write_label
+
+            label = read_label(paths)
+            label = replace(label, name=label.name if name is None else name, note=label.note if note is None else note)
+            write_label(paths, label)
 
         self._in_thread(body)
 
@@ -150,13 +227,16 @@ class StudyActions:
     def _begin(self, settings: Callable[[], StudySettings], mode: Mode) -> None:
         """Begin a study unless one is being created: a key pressed twice means one study.
 
-        Where data or device do not allow the study, it is removed again and `mode` is shown.
+        Where data or device do not allow the study, it is removed again, the one that was open before is open again,
+        and `mode` is shown.
         """
         if self.beginning:
             self._post(Say("a study is being started; please try again in a moment"))
             return
         self.beginning = True
         created: list[StudyPaths] = []
+        before: StudyPaths | None = getattr(self._app, "paths", None)
+        self._post(StudyRefused(""))
 
         def show(paths: StudyPaths) -> None:
             created.append(paths)
@@ -164,14 +244,25 @@ class StudyActions:
             self._post(OpenStudy(paths, "live"))
 
         def body() -> None:
+            from embcx_tui.store import library, queue
             from embcx_tui.worker import launch
 
             try:
-                launch.begin(settings(), show)
-            except EmbcxError:
+                wanted = settings()
+                if queue.is_taken(wanted.machine.device):
+                    launch.enqueue(library.create_study(wanted))
+                    self._post(Say(_QUEUED))
+                    self._app.call_later(self._show_mode, "studies")
+                    return
+                launch.begin(wanted, show)
+            except EmbcxError as error:
                 for paths in created:
                     self._post(StudyGone(paths))
-                self._app.call_later(self._show_mode, mode)
+                if before:
+                    self._post(OpenStudy(before, mode))
+                else:
+                    self._app.call_later(self._show_mode, mode)
+                self._post(StudyRefused(safe_text(error, 600)))
                 raise
             finally:
                 self.beginning = False

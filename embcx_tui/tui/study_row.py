@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first fr
 
 # The states of a snapshot, and one for studies without a snapshot.
 RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost", "unreadable"]
+# How a study is shown: complete with something missing has a word and a colour of its own.
+ShownState = RowState | Literal["partly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,12 @@ class StudyRow:
     `scores`: (activation, mean KL of the deepest trained networks' last layer), lowest first. `diverged` and
     `at_chance` count networks, `flaws` says what is wrong with the latter, `failed` which methods failed on how many
     layers. `settings` is None where the study's file cannot be read; `reason` says why, or why its worker failed.
-    `damage` says what of the study was lost, `resumable` whether a worker would find something to do.
+    `damage` says what of the study was lost, `resumable` whether a worker would find something to do, `partly` that it
+    is complete with something missing. `accuracies`: the lowest and the highest mean test accuracy (0 … 1) of the
+    networks of `scores`. `values` are all settings as text, by dotted key. `began` is when the first worker did, 0
+    where none has; `workers` counts them. `place` in the queue is 1 for the next study, 0 for one that is not in it;
+    `starts_in` so many seconds, as far as that is known, and `waits` tells whether its process lives. `work` is about
+    how many seconds a study that does not run would still take.
     """
 
     paths: StudyPaths
@@ -50,6 +57,24 @@ class StudyRow:
     reason: str = ""
     damage: str = ""
     resumable: bool = False
+    partly: bool = False
+    note: str = ""
+    accuracies: tuple[float, float] | None = None
+    values: tuple[tuple[str, str], ...] = ()
+    impossible: int = 0
+    began: float = 0.0
+    workers: int = 0
+    place: int = 0
+    starts_in: float | None = None
+    waits: bool = False
+    work: float = 0.0
+
+    @property
+    def shown(self) -> ShownState:
+        """How the state is shown."""
+        if self.place:
+            return "queued"
+        return "unreadable" if self.damage else "partly" if self.partly else self.state
 
 
 def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
@@ -60,6 +85,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
 
     settings = snapshot.plan.settings
     done = progress(snapshot)
+    begun = [line.at for line in snapshot.log if line.event.kind == "worker-started"]
     return StudyRow(
         paths=paths,
         state=snapshot.state,
@@ -82,6 +108,14 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         reason=safe_text(snapshot.ended.reason, 300) if snapshot.ended else "",
         damage=safe_text(snapshot.damage, 300),
         resumable=snapshot.resumable,
+        partly=snapshot.partly,
+        note=snapshot.label.note,
+        accuracies=_accuracies(snapshot),
+        values=setting_texts(settings),
+        impossible=done.impossible,
+        began=begun[0] if begun else 0.0,
+        workers=len(begun),
+        work=_work(snapshot) * (1 - done.fraction),
     )
 
 
@@ -121,6 +155,45 @@ def _scores(snapshot: Snapshot) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(scores.items(), key=lambda pair: pair[1]))
 
 
+def _work(snapshot: Snapshot) -> float:
+    """Return about how many seconds a study takes as a whole on this machine; 0 where it runs or is complete."""
+    from embcx_tui.analysis.forecast import forecast
+    from embcx_tui.store.machine_records import ROUGH, stored_calibration
+
+    if snapshot.state in ("running", "complete"):
+        return 0.0
+    return forecast(snapshot.plan, stored_calibration(snapshot.plan.settings.machine.device) or ROUGH).total
+
+
+def _accuracies(snapshot: Snapshot) -> tuple[float, float] | None:
+    """Return the lowest and highest mean test accuracy of the deepest trained architectures."""
+    deepest = max((network.depth for network in snapshot.plan.networks), default=0)
+    found: dict[object, list[float]] = {}
+    for state in snapshot.networks.values():
+        network = state.network
+        counts = network.depth == deepest and network.control is None and network.id in snapshot.trained
+        if counts and state.test_accuracy is not None:
+            found.setdefault(network.architecture, []).append(state.test_accuracy)
+    means = [sum(values) / len(values) for values in found.values()]
+    return (min(means), max(means)) if means else None
+
+
+def setting_texts(settings: StudySettings) -> tuple[tuple[str, str], ...]:
+    """Return every setting as short text, by its dotted key; not the name and the datasets, which have columns."""
+    found = []
+    for section, value in settings:
+        inner = value if hasattr(value, "model_dump") else ()
+        found += [(f"{section}.{key}", setting_text(one)) for key, one in inner if key != "datasets"]
+    return tuple(found)
+
+
+def setting_text(value: object) -> str:
+    """Return one setting as text: `0.03`, `relu tanh`, `–` where a list is empty."""
+    if isinstance(value, tuple):
+        return " ".join(setting_text(one) for one in value) or "–"
+    return f"{value:g}" if isinstance(value, float) else safe_text(value, 200)
+
+
 class StateStyle(NamedTuple):
     """How a state is shown: its sign (one cell wide), its word, and the theme's colour."""
 
@@ -129,11 +202,12 @@ class StateStyle(NamedTuple):
     colour: str
 
 
-STATE_STYLES: dict[RowState, StateStyle] = {
+STATE_STYLES: dict[ShownState, StateStyle] = {
     "queued": StateStyle("○", "queued", "$text-muted"),
     "running": StateStyle("●", "running", "$text-accent"),
     "stopped": StateStyle("■", "stopped", "$text-secondary"),
     "complete": StateStyle("✓", "complete", "$text-success"),
+    "partly": StateStyle("✓", "partly", "$text-warning"),
     "failed": StateStyle("✗", "failed", "$text-error"),
     "lost": StateStyle("?", "lost", "$text-warning"),
     "unreadable": StateStyle("!", "damaged", "$text-error"),
@@ -155,7 +229,7 @@ STATUS_SIGNS: dict[Status, str] = {
 }
 
 
-def state_content(state: RowState) -> Content:
+def state_content(state: ShownState) -> Content:
     """Return the sign and the word of `state` in its colour."""
     style = STATE_STYLES[state]
     return Content.styled(f"{style.sign} {style.word}", style.colour)

@@ -7,11 +7,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
 from embcx_tui.store import lock
+from embcx_tui.store.labels import label_stamp
 from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
 from embcx_tui.store.paths import StudyPaths
@@ -20,8 +21,12 @@ from embcx_tui.study.dataset_catalogue import file_exists
 from embcx_tui.study.errors import EmbcxError, error_line
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.lru_cache import LruCache
-from embcx_tui.tui.messages import Say, StudiesRead, StudyRead, StudyUnreadable, TelemetryRead
+from embcx_tui.tui.messages import Say, StudiesRead, StudyPictured, StudyRead, StudyUnreadable, TelemetryRead
+from embcx_tui.tui.queue_rows import with_queue
 from embcx_tui.tui.study_row import StudyRow, row_of, unreadable_row
+
+if TYPE_CHECKING:  # numpy comes with it, which the list does not wait for
+    from embcx_tui.figures.model import Figure
 
 # How often the open study is read: a worker writes one line per epoch, and users notice a second.
 STUDY_EVERY_S = 1.0
@@ -33,6 +38,8 @@ PARTIAL_EVERY_S = 0.15
 UNREADABLE_AFTER = 3
 # The open study, the one before it, and the one under the cursor; the largest are some 10 MB each.
 _KEPT_READERS = 3
+# Pictures of studies in the list, each some kilobytes.
+_KEPT_PICTURES = 64
 # Of the studies read for the list, so many bytes of journals are kept: some 40 MB of memory.
 _LISTED_BYTES = 8 << 20
 
@@ -44,6 +51,7 @@ class _Fingerprint(NamedTuple):
     size: int
     modified: float
     settings_modified: float
+    label: tuple[int, ...]
 
 
 def _fingerprint(paths: StudyPaths) -> _Fingerprint:
@@ -52,7 +60,7 @@ def _fingerprint(paths: StudyPaths) -> _Fingerprint:
     with contextlib.suppress(OSError):
         stat = paths.journal.lstat()
         size, modified = stat.st_size, stat.st_mtime
-    return _Fingerprint(running, size, modified, created_at(paths))
+    return _Fingerprint(running, size, modified, created_at(paths), label_stamp(paths))
 
 
 class SharedReader(StudyReader):
@@ -81,6 +89,7 @@ class Readers:
     def __init__(self) -> None:
         self._opened: LruCache[str, SharedReader] = LruCache(_KEPT_READERS, dropped=self._put)
         self._listed: dict[str, SharedReader] = {}
+        self._pictures: LruCache[str, tuple[Snapshot, Figure]] = LruCache(_KEPT_PICTURES)
         self._lock = threading.Lock()
 
     def open(self, paths: StudyPaths) -> StudyReader:
@@ -112,10 +121,28 @@ class Readers:
         if sum(one.size for one in self._listed.values()) + reader.size <= _LISTED_BYTES:
             self._listed[reader.paths.id] = reader
 
-    def prefetch(self, paths: StudyPaths) -> None:
+    def prefetch(self, paths: StudyPaths) -> Snapshot | None:
         """Read a study that may be opened next; its errors are reported when it is opened."""
         with contextlib.suppress(EmbcxError, OSError):
-            self.open(paths).poll().networks  # noqa: B018  # computed here, and kept by the snapshot
+            snapshot = self.open(paths).poll()
+            snapshot.networks  # noqa: B018  # computed here, and kept by the snapshot
+            return snapshot
+        return None
+
+    def picture(self, paths: StudyPaths) -> Figure | None:
+        """Return the picture of a study for the list; None where it cannot be read or has nothing measured yet."""
+        from embcx_tui.figures.complexity_lines import study_lines
+
+        snapshot = self.prefetch(paths)
+        if snapshot is None or not snapshot.measured:
+            return None
+        with self._lock:
+            kept = self._pictures.get(paths.id)
+        if kept is None or kept[0] is not snapshot:
+            kept = snapshot, study_lines(snapshot)
+            with self._lock:
+                self._pictures[paths.id] = kept
+        return kept[1]
 
 
 class StudiesReader:
@@ -142,7 +169,7 @@ class StudiesReader:
         yield self._rows(studies), True
 
     def _rows(self, studies: tuple[StudyPaths, ...]) -> tuple[StudyRow, ...]:
-        return tuple(self._rows_read[paths.id][1] for paths in studies if paths.id in self._rows_read)
+        return with_queue([self._rows_read[paths.id][1] for paths in studies if paths.id in self._rows_read])
 
     def _look(self, paths: StudyPaths) -> None:
         fingerprint = _fingerprint(paths)
@@ -176,9 +203,12 @@ class StudyWatcher:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
 
-    async def prefetch(self, paths: StudyPaths) -> None:
-        """Read a study that may be opened next."""
-        await asyncio.to_thread(self._readers.prefetch, paths)
+    async def prefetch(self, paths: StudyPaths, picture: bool) -> None:
+        """Read a study that may be opened next, and post a picture of it where one is wanted."""
+        if picture:
+            self._post(StudyPictured(paths, await asyncio.to_thread(self._readers.picture, paths)))
+        else:
+            await asyncio.to_thread(self._readers.prefetch, paths)
 
     async def follow_studies(self) -> None:
         """Post the list of studies until cancelled."""

@@ -1,6 +1,7 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch` alone.
 
-`study FOLDER` computes a study; the other commands answer a query of `worker.launch.ask`.
+`study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come; the other commands answer a
+query of `worker.launch.ask`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.process import run_study
 
         return run_study(Path(arguments[0]))
+    if command == "wait":
+        from embcx_tui.worker.waiting import wait_and_run
+
+        return wait_and_run(Path(arguments[0]))
     return respond(QUERIES[command], *arguments)
 
 

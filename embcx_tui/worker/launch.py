@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from embcx_tui.store import lock
+from embcx_tui.store import lock, queue
 from embcx_tui.store.files import make_folder, reason_of
 from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.paths import StudyPaths, data_folder, home
@@ -149,16 +149,8 @@ def _last_line(paths: StudyPaths) -> str:
     return "its log is empty (was it out of memory?)"
 
 
-def start(paths: StudyPaths) -> StudyReader:
-    """Start (or resume) a study's worker in its own session; return a reader of the study once the worker has begun.
-
-    Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
-    """
-    if lock.is_running(paths):
-        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
-    reader = StudyReader(paths)
-    if is_whole(paths, reader.poll()):
-        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+def _spawn(paths: StudyPaths, command: str) -> subprocess.Popen[bytes]:
+    """Start a process of a study's own in its own session; raises StoreError."""
     for folder in (paths.arrays, paths.checkpoints):
         make_folder(folder)
     try:
@@ -167,7 +159,7 @@ def start(paths: StudyPaths) -> StudyReader:
         raise StoreError(f"{safe_text(paths.worker_log)}: cannot be written ({reason_of(error)})") from None
     try:
         process = subprocess.Popen(
-            _command(_WORKER, "study", str(paths.root)),
+            _command(_WORKER, command, str(paths.root)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -182,6 +174,55 @@ def start(paths: StudyPaths) -> StudyReader:
     for root in [root for root, earlier in _started.items() if earlier.poll() is not None]:
         del _started[root]
     _started[paths.root] = process
+    return process
+
+
+def enqueue(paths: StudyPaths) -> None:
+    """Let a study begin when nothing runs on its device any more; return once its process waits.
+
+    Raises RequestError where the study runs already or is complete, StoreError where its process cannot start.
+    """
+    if lock.is_running(paths):
+        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
+    if is_whole(paths, read_study(paths)):
+        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    if not queue.is_queued(paths):
+        queue.write_entry(paths)
+    _await_waiting(paths, _spawn(paths, "wait"))
+
+
+def _await_waiting(paths: StudyPaths, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_PATIENCE_S
+    while not (lock.is_held(paths.waiting) or lock.is_running(paths) or not queue.is_queued(paths)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            queue.remove_entry(paths)
+            raise StoreError(f"study {paths.id} cannot wait for its turn; {_last_line(paths)}")
+        time.sleep(_POLL_S)
+
+
+def revive_queue() -> int:
+    """Start a waiting process for each study of this machine's queue whose process is gone: after a reboot, or killed.
+
+    Returns how many were started.
+    """
+    gone = [entry.paths for entry in queue.entries() if not entry.waits]
+    for paths in gone:
+        _spawn(paths, "wait")
+    return len(gone)
+
+
+def start(paths: StudyPaths) -> StudyReader:
+    """Start (or resume) a study's worker in its own session; return a reader of the study once the worker has begun.
+
+    Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
+    """
+    if lock.is_running(paths):
+        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
+    reader = StudyReader(paths)
+    if is_whole(paths, reader.poll()):
+        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    queue.remove_entry(paths)  # the process that waits for its turn ends by itself
+    process = _spawn(paths, "study")
     deadline = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -202,6 +243,8 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
     Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
     no worker of the study runs on this machine.
     """
+    if not lock.is_running(paths) and queue.remove_entry(paths):
+        return True
     worker = read_study(paths).worker if lock.is_running(paths) else None
     process = worker_process(worker) if worker else None
     if process is None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -43,15 +43,18 @@ class StopFlag:
         self._set = True
 
 
-def run_study(root: Path) -> int:
-    """Compute what is pending of the study in `root` and return the worker's exit code."""
+def run_study(root: Path, taken: Callable[[], None] = lambda: None) -> int:
+    """Compute what is pending of the study in `root` and return the worker's exit code.
+
+    `taken` is called once the worker has the lock of the study, or was refused it.
+    """
     os.umask(0o077)
     stop = StopFlag()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.handle)
     try:
-        begun = _begin(StudyPaths(root))
+        begun = _begin(StudyPaths(root), taken)
     except (OSError, EmbcxError) as error:  # no journal can say it yet: `start` shows the last line of worker.log
         print(failure_reason(error), file=sys.stderr)
         return FAILED
@@ -68,13 +71,15 @@ def run_study(root: Path) -> int:
     return REFUSED if code == FAILED and not journal.snapshot.accepted else code
 
 
-def _begin(paths: StudyPaths) -> tuple[Journal, Pulse] | None:
+def _begin(paths: StudyPaths, taken: Callable[[], None]) -> tuple[Journal, Pulse] | None:
     """Take the lock, begin the pulse and open the journal; None, with a line, where another worker is at work.
 
     Raises OSError or StoreError where the disk refuses.
     """
     lock = StudyLock(paths.lock)
-    if not lock.acquire():
+    held = lock.acquire()
+    taken()
+    if not held:
         print("another worker holds this study's lock", file=sys.stderr)
         return None
     worker = WorkerStarted(

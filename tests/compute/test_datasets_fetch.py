@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,8 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def serving() -> Iterator[Server]:
+    """Serve files from this machine while the block runs."""
     does = Behaviour()
     http = ThreadingHTTPServer(("127.0.0.1", 0), type("Made", (Handler,), {"does": does}))
     thread = threading.Thread(target=lambda: http.serve_forever(poll_interval=0.01), daemon=True)
@@ -91,6 +93,12 @@ def server() -> Iterator[Server]:
     http.shutdown()
     http.server_close()
     thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as made:
+        yield made
 
 
 def get(server: Server, folder: Path, urls: list[str] | None = None, size: int = len(BODY)) -> list[int]:

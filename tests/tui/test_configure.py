@@ -14,8 +14,8 @@ from embcx_tui.store.machine_records import ROUGH
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.settings import load_preset, parse_toml, preset_names, to_toml, validate
 from embcx_tui.tui.app import make_app
+from embcx_tui.tui.configure.estimate import estimate
 from embcx_tui.tui.configure.fields import FIELDS, editor_id
-from embcx_tui.tui.configure.screen import estimate
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.worker import launch
 from tests.fake_studies import make_study, settings_of
@@ -75,7 +75,7 @@ async def test_a_mistake_stands_at_its_field_while_typing() -> None:
         await _open_form(pilot)
         await _type(pilot, "measure.perplexity", "2000")
         await sees(pilot, "✗ must be less than or equal to 1000, not 2000")
-        await sees(pilot, "✗ 1 mistake at perplexity")
+        await sees(pilot, "✗ 1 error: perplexity")
         await _type(pilot, "networks.runs", "")
         await sees(pilot, "✗ needs a number")
         await sees(pilot, "✗ 2 mistakes at runs, perplexity")
@@ -217,7 +217,7 @@ async def test_a_file_is_looked_for_where_the_application_was_started(
         await _open_form(pilot)
         await _type(pilot, "data.files", "file:othr.npz")
         await sees(pilot, f"✗ there is no file {here / 'othr.npz'}")
-        await sees(pilot, "✗ 1 mistake at from files")
+        await sees(pilot, "✗ 1 error: from files")
         await pilot.press("ctrl+r")
         await _type(pilot, "data.files", "file:some.npz")
         await until(pilot, lambda: "mistake" not in cost_of(pilot))

@@ -94,13 +94,13 @@ async def test_complaints_stand_on_the_screen(file: Path) -> None:
 
 
 async def test_another_key_works_and_help_and_footer_show_it(file: Path) -> None:
-    file.write_text('[keys]\n"mode.live" = "f9"\n"studies.new" = "N,f2"\n')
+    file.write_text('[keys]\n"mode.live" = "f9"\n"studies.new" = "I,f2"\n')
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await sees(pilot, "f9 Live")
-        assert "N New" in text_of(pilot)
+        assert "I New" in text_of(pilot)
         await pilot.press("question_mark")
-        await sees(pilot, "N f2")
+        await sees(pilot, "I f2")
         await pilot.press("escape", "v")
         assert app_of(pilot).current_mode == "studies"
         await pilot.press("f9")

@@ -75,14 +75,19 @@ _TYPED = tuple("relu")
 
 SCENES: dict[str, Scene] = {
     # Studies
-    "no studies": Scene(_none, "studies", "No studies yet", (), ("or d for the one-minute demo", "n New  d Demo")),
-    "studies": Scene(_one_of_each, "studies", "next in line", ("down",) * 3, ("✓ complete 2 h ago",)),
+    "no studies": Scene(_none, "studies", "No studies yet", (), ("or T for the one-minute demo", "n New", "T Demo")),
+    "studies": Scene(_one_of_each, "studies", "next in line", ("down",) * 3, ("✓ complete, finished 2 h ago",)),
     "delete": Scene(
         _one_of_each,
         "studies",
         "next in line",
         ("down", "down", "delete"),
-        ("Delete “overnight”?", "12 networks, 75 embeddings and their figures go for good.", "Keep        Delete"),
+        (
+            "Delete “overnight”?",
+            "Permanently deletes 12 networks, 75 embeddings and their",
+            "figures.",
+            "Keep        Delete",
+        ),
     ),
     "leave": Scene(
         _one_of_each,
@@ -96,7 +101,7 @@ SCENES: dict[str, Scene] = {
         "studies",
         "next in line",
         ("question_mark",),
-        ("Start the one-minute demo", "Delete the study with all its files, after asking", "esc closes"),
+        ("Start the one-minute demo", "Delete the marked studies, else this one", "esc closes"),
     ),
     "palette": Scene(_one_of_each, "studies", "next in line", ("ctrl+p", *"theme"), ("Theme: high contrast",)),
     # Configure
@@ -106,7 +111,7 @@ SCENES: dict[str, Scene] = {
         "configure",
         "about ",
         ("down", "down", "right", "space", "down", *"mnsit"),
-        ("'mnsit' is not a dataset", "1 mistake"),
+        ("'mnsit' is not a dataset", "1 error"),
     ),
     "load": Scene(
         _none, "configure", "about ", ("ctrl+o",), ("Load a study file", "Path of the TOML file", "Load        Cancel")

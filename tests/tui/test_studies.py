@@ -26,7 +26,7 @@ async def test_an_empty_list_says_what_to_press() -> None:
     async with make_app().run_test(size=(80, 24)) as pilot:
         await sees(pilot, "No studies yet")
         assert "press n to configure one" in text_of(pilot)
-        assert "d for the one-minute demo" in text_of(pilot)
+        assert "T for the one-minute demo" in text_of(pilot)
         assert "Open" not in text_of(pilot)
 
 
@@ -105,33 +105,33 @@ async def test_who_goes_elsewhere_while_a_study_is_read_is_not_called_back() -> 
         assert app.current_mode == "configure"
 
 
-async def test_d_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_t_creates_and_starts_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[StudyPaths] = []
     monkeypatch.setattr(launch, "start", started.append)
     monkeypatch.setattr(launch, "await_acceptance", lambda paths: None)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await sees(pilot, "No studies yet")
-        await pilot.press("d")
+        await pilot.press("T")
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
         assert app_of(pilot).paths == started[0]
 
 
-async def test_d_pressed_twice_starts_one_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_t_pressed_twice_starts_one_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[StudyPaths] = []
     accepted = threading.Event()
     monkeypatch.setattr(launch, "start", started.append)
     monkeypatch.setattr(launch, "await_acceptance", lambda paths: accepted.wait(20))
     async with make_app().run_test(size=(80, 24), notifications=True) as pilot:
         await sees(pilot, "No studies yet")
-        await pilot.press("d", "d")
+        await pilot.press("T", "T")
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
-        await pilot.press("s", "d")
+        await pilot.press("s", "T")
         await until(pilot, lambda: app_of(pilot).current_mode == "studies")
         await until(pilot, lambda: "is being started" in notifications(pilot))
         accepted.set()
         await until(pilot, lambda: not app_of(pilot).study_actions.beginning)
         assert len(started) == 1
-        await pilot.press("d")
+        await pilot.press("T")
         await until(pilot, lambda: len(started) == 2)
 
 
@@ -196,7 +196,7 @@ async def test_a_study_that_has_lost_a_line_says_so_and_can_be_resumed() -> None
     async with make_app().run_test(size=(120, 40)) as pilot:
         await listed(pilot)
         text = " ".join(text_of(pilot).split())
-        assert "! damaged" in text and "✓ complete" in text
+        assert "! damaged" in text and "✓ partly" in text
         assert "its journal has lost" in text and "r makes it again" in text
         assert pilot.app.screen.check_action("resume", ())
         await pilot.press("enter", "v")
@@ -227,7 +227,7 @@ async def test_help_lists_the_keys_of_the_screen_and_closes() -> None:
     async with make_app().run_test(size=(80, 40)) as pilot:
         await listed(pilot)
         await pilot.press("question_mark")
-        await sees(pilot, "Delete the study with all its files, after asking")
+        await sees(pilot, "Delete the marked studies, else this one")
         assert "Watch the open study train" in text_of(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, HelpScreen))

@@ -363,8 +363,19 @@ def line_at(
 
 def legend_entries(lines: Lines, look: Look) -> list[Entry]:
     """Return the legend of panels of lines: the groups' names by colour, and how controls are drawn."""
-    groups = {group.label: Style(colour(group.place), bold=True) for group in lines.groups}
-    entries = [Entry("━", label, style, look.text) for label, style in groups.items()]
+    first: dict[str, tuple[int, BarGroup]] = {}
+    for index, group in enumerate(lines.groups):
+        first.setdefault(group.label, (index, group))
+    # Without colours the signs of which the lines are made tell the groups apart.
+    entries = [
+        Entry(
+            "━" if look.colours else SIGNS[index % len(SIGNS)],
+            label,
+            Style(colour(group.place), bold=True),
+            look.text,
+        )
+        for label, (index, group) in first.items()
+    ]
     if len(lines.kinds) > 1:
         entries += [
             Entry(sign, kind or "trained", look.text, look.text)

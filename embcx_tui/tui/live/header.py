@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from embcx_tui.analysis import formatting
-from embcx_tui.analysis.forecast import progress
+from embcx_tui.analysis.forecast import embedding_words, progress
 from embcx_tui.figures.palette import Rgb
 from embcx_tui.figures.spans import Row
 from embcx_tui.store.snapshot import Snapshot
@@ -64,7 +64,7 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
     epochs = f"{done.network_epochs:,} of {done.network_epochs_planned:,} epochs"
     parts = [
         *([] if snapshot.plan.is_measured else [epochs]),
-        f"{done.embeddings:,} of {done.embeddings_planned:,} embeddings",
+        embedding_words(done),
     ]
     if snapshot.state == "running" and done.seconds_left is not None:
         # Where there is no news, the line above says for how long.

@@ -22,9 +22,12 @@ _SOME = 8
 
 def headline(row: StudyRow, now: float) -> Content:
     """Return a sentence on a study's state: what happens, why, and which key to press."""
-    look = STATE_STYLES[row.state]
+    look = STATE_STYLES["queued" if row.place else "partly" if row.partly else row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
+    if row.place:
+        again = () if row.waits else (_key("r"), " lets it wait again, ")
+        return Content.assemble(begin, f", {queue_words(row)}; ", *again, _key("!"), " starts it now")
     match row.state:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")
@@ -35,14 +38,25 @@ def headline(row: StudyRow, now: float) -> Content:
         case "stopped":
             return Content.assemble(begin, f" {quiet}, {_stage(row)}; ", _key("r"), " resumes")
         case "complete":
-            took = formatting.duration(max(row.updated - row.created, 1))
-            return Content.assemble(begin, f" {quiet}, {took} after it was asked for")
+            took = f", took {formatting.duration(max(row.updated - row.began, 1))}" if row.workers == 1 else ""
+            return Content.assemble(begin, f", finished {quiet}{took}")
         case "lost":
             return Content.assemble(begin, f": the worker ended without a word {quiet}; ", _key("r"), " resumes")
         case "failed":
             return Content.assemble(begin, f" {quiet}: {row.reason or 'no reason given'}; ", _key("r"), " tries again")
         case _:
             return Content.assemble(begin, f": {row.reason}")
+
+
+def queue_words(row: StudyRow) -> str:
+    """Return a queued study's place and when it starts: `2nd, starts in about 20 min`."""
+    if not row.waits:
+        return f"{formatting.ordinal(row.place)}, but its process is gone"
+    if row.starts_in is None:
+        return formatting.ordinal(row.place)
+    soon = row.starts_in < formatting.MINUTE
+    when = "less than a minute" if soon else f"about {formatting.duration(row.starts_in)}"
+    return f"{formatting.ordinal(row.place)}, starts in {when}"
 
 
 def _key(key: str) -> tuple[str, str]:
@@ -75,10 +89,13 @@ def _trouble(row: StudyRow) -> list[Content]:
     return parts + [Content.styled(f"! {words}", "$text-error") for words in row.failed]
 
 
-def details(row: StudyRow, now: float, width: int) -> Content:
-    """Return the details of a study in lines of `width` cells; long values are continued below themselves."""
+def details(row: StudyRow, now: float, width: int, above: StudyRow | None = None) -> Content:
+    """Return the details of a study in lines of `width` cells; long values are continued below themselves.
+
+    `above` is the study in the line above it, from whose settings the differences are told.
+    """
     lines = [headline(row, now)]
-    for label, parts in _facts(row):
+    for label, parts in _facts(row, above):
         begin = Content.styled(label.ljust(LABEL_WIDTH), "$text-muted")
         for line in _flow(parts, max(width - LABEL_WIDTH, 20)):
             lines.append(begin + line)
@@ -89,7 +106,7 @@ def details(row: StudyRow, now: float, width: int) -> Content:
 def _flow(parts: list[Content], width: int) -> Iterator[Content]:
     """Yield `parts` with dots between them, as many on a line as fit."""
     line = Content("")
-    for part in parts:
+    for part in (piece for long in parts for piece in (long.wrap(width) if long.cell_length > width else [long])):
         if line and line.cell_length + part.cell_length + len(SEPARATOR) > width:
             yield line
             line = Content("")
@@ -98,8 +115,20 @@ def _flow(parts: list[Content], width: int) -> Iterator[Content]:
         yield line
 
 
-def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
+def _differences(row: StudyRow, above: StudyRow | None) -> list[Content]:
+    """Return in which settings a study differs from the one above it: `learning_rate 0.06 → 50`."""
+    if above is None or not (row.values and above.values):
+        return []
+    before = dict(above.values)
+    changed = [(key, before.get(key, "–"), text) for key, text in row.values if before.get(key, "–") != text]
+    parts = [f"{key.rpartition('.')[2]} {old} → {new}" for key, old, new in changed[:_SOME]]
+    return _listed(*parts, f"and {len(changed) - _SOME} more" if len(changed) > _SOME else "")
+
+
+def _facts(row: StudyRow, above: StudyRow | None) -> Iterator[tuple[str, list[Content]]]:
     settings = row.settings
+    if row.note:
+        yield "note", [Content(row.note)]
     if settings:
         from embcx_tui.study.naming import is_measured, sample_size_words  # pydantic, which came with the settings
 
@@ -114,7 +143,8 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         yield "networks", _listed(datasets, depths, width, activations, runs)
         controls = (f"{row.networks:,} {control}" for control in settings.controls)
         embeddings = formatting.several(row.embeddings, "embedding")
-        yield "in all", _listed(formatting.several(row.networks, "network"), *controls, embeddings)
+        missing = f"{row.impossible:,} of them impossible" if row.impossible else ""
+        yield "total", _listed(formatting.several(row.networks, "network"), *controls, embeddings, missing)
         rates = f"rate {training.learning_rate:g}", f"momentum {training.momentum:g}"
         epochs = formatting.several(training.epochs, "epoch")
         if is_measured(settings):
@@ -124,6 +154,8 @@ def _facts(row: StudyRow) -> Iterator[tuple[str, list[Content]]]:
         engine, perplexity = f"engine {measure.engine}", f"perplexity {measure.perplexity:g}"
         yield "measure", _listed(", ".join(measure.methods), engine, perplexity, sample_size_words(settings))
         yield "machine", _listed(row.device or settings.machine.device, row.host, f"seed {settings.machine.seed}")
+    if changed := _differences(row, above):
+        yield "from above", changed
     yield "study", _listed(row.paths.id, formatting.short_path(row.paths.root.parent))
 
 
@@ -143,6 +175,8 @@ class StudyDetails(Widget):
     """Shows the details of a study, laid out for the width there is."""
 
     row: reactive[StudyRow | None] = reactive[StudyRow | None](None)
+    above: StudyRow | None = None
+    """The study in the line above."""
 
     def watch_row(self) -> None:
         # A new layout repaints the whole screen, so there is one only where the number of lines changes.
@@ -152,7 +186,7 @@ class StudyDetails(Widget):
 
     def _lines(self, width: int) -> Content:
         # The headline is wrapped as prose; all other lines fit already.
-        return details(self.row, formatting.now(), width) if self.row else Content("")
+        return details(self.row, formatting.now(), width, self.above) if self.row else Content("")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._lines(width).get_height({}, width)

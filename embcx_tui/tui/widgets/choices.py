@@ -24,6 +24,8 @@ class Choices(Static, can_focus=True):
 
     chosen: reactive[tuple[str, ...]] = reactive[tuple[str, ...]]((), init=False)
     cursor: reactive[int] = reactive(0, init=False)
+    notes: reactive[tuple[tuple[str, str], ...]] = reactive[tuple[tuple[str, str], ...]]((), init=False)
+    """What is said of single options, beside them: (option, words)."""
 
     @dataclass
     class Changed(Message):
@@ -47,6 +49,9 @@ class Choices(Static, can_focus=True):
         self._draw()
 
     def watch_cursor(self) -> None:
+        self._draw()
+
+    def watch_notes(self) -> None:
         self._draw()
 
     def watch_has_focus(self, has_focus: bool) -> None:
@@ -80,6 +85,7 @@ class Choices(Static, can_focus=True):
     def _draw(self) -> None:
         on, off = ("●", "○") if self._single else ("■", "□")
         items = []
+        notes = dict(self.notes)
         for index, option in enumerate(self._options):
             taken = option in self.chosen
             here = self.has_focus and index == self.cursor
@@ -87,6 +93,7 @@ class Choices(Static, can_focus=True):
             item = Content.assemble(
                 (on if taken else off, "$text-accent" if taken and not here else ""),
                 (f" {option}", "" if taken or here else "$text-muted"),
+                (f" ({notes[option]})" if option in notes else "", "" if here else "$text-muted"),
             )
             items.append(
                 (Content(" ") + item + Content(" ")).stylize_before(style).stylize(Style.from_meta({"choice": index}))

@@ -71,12 +71,16 @@ class Ask(_Dialog):
 
 
 class AskText(_Dialog):
-    """Asks for one line and returns it without surrounding blanks; None where the user cancels."""
+    """Asks for one line and returns it without surrounding blanks; None where the user cancels.
 
-    def __init__(self, title: str, text: str, value: str = "", answer: str = "OK") -> None:
+    Without `empty` there must be something in the line.
+    """
+
+    def __init__(self, title: str, text: str, value: str = "", answer: str = "OK", empty: bool = False) -> None:
         super().__init__(title, text)
         self._value = value
         self._answer = answer
+        self._empty = empty
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -90,7 +94,8 @@ class AskText(_Dialog):
     @on(Input.Submitted)
     @on(Button.Pressed, "#ok")
     def submitted(self) -> None:
-        if text := self.query_one("#text", Input).value.strip():
+        text = self.query_one("#text", Input).value.strip()
+        if text or self._empty:
             self.dismiss(text)
 
     @on(Button.Pressed, "#cancel")
