@@ -216,6 +216,8 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
     axes.margins(x=0.02)
     if curves.x_names:
         axes.set_xticks(range(len(curves.x_names)), curves.x_names)
+    if curves.log:
+        axes.set_yscale("log", nonpositive="mask")
     if curves.zero:
         axes.set_ylim(bottom=0)
     if any(label for label, _ in named):

@@ -85,13 +85,14 @@ class Look:
     """What the terminal can show, and the theme's colours (None: plain ones that suit `dark`).
 
     Without `colours` signs tell things apart and no span has a colour; with `hues` (16 colours, where some of ten look
-    alike) what is not grey keeps its own. Without `unicode` all text is ASCII.
+    alike) what is not grey keeps its own. Without `unicode` all text is ASCII. `few`: images are in a few greys.
     """
 
     dark: bool = True
     colours: bool = True
     unicode: bool = True
     hues: bool = False
+    few: bool = False
     foreground: Rgb | None = None
     background: Rgb | None = None
     muted: Rgb | None = None

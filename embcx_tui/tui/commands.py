@@ -50,6 +50,8 @@ class Commands(Provider):
             return
         for name, title in theme.TITLES.items():
             yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(current.choose_theme, name))
+        about = session.NOT_CALM if current.calm else session.CALM
+        yield Command(f"Calm: {'off' if current.calm else 'on'}", about, partial(current.choose_calm, not current.calm))
         for how, title in session.TITLES.items():
             now = ", as it is now" if how == current.notifies else ""
             choose = partial(current.choose_notify, how)

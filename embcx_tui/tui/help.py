@@ -29,6 +29,7 @@ HEADINGS = {
     "table": "The table of numbers",
     "filter": "While filtering",
     "mode": "Modes",
+    "said": "Messages",
     "app": "Everywhere",
 }
 
@@ -75,7 +76,14 @@ class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
     """A dialog with the keys of the screen below it."""
 
     CSS_PATH = "widgets/dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.DIALOG, keys.hidden("question_mark,q,enter", "cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *keys.DIALOG,
+        keys.hidden("question_mark,q,enter", "cancel"),
+        keys.hidden("j", "scroll(1)"),
+        keys.hidden("k", "scroll(-1)"),
+        keys.hidden("g", "edge(False)"),
+        keys.hidden("G", "edge(True)"),
+    ]
     AUTO_FOCUS = "#help"
 
     def __init__(self, groups: dict[str, list[tuple[str, Binding]]]) -> None:
@@ -95,3 +103,13 @@ class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
 
     def action_cancel(self) -> None:
         self.dismiss()
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#help").scroll_relative(y=by, animate=False)
+
+    def action_edge(self, end: bool) -> None:
+        window = self.query_one("#help")
+        if end:
+            window.scroll_end(animate=False)
+        else:
+            window.scroll_home(animate=False)

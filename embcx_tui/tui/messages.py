@@ -31,6 +31,13 @@ class OpenStudy(Message):
 
 
 @dataclass
+class ShowMode(Message):
+    """Go to another mode, as `esc` does where there is nothing left to undo."""
+
+    mode: Mode
+
+
+@dataclass
 class PrefetchStudy(Message):
     """Read a study that may be opened next, since the cursor rests on it."""
 

@@ -43,8 +43,8 @@ def text_of(pilot: AppPilot) -> str:
 
 
 def notifications(pilot: AppPilot) -> str:
-    """Return the notifications on the screen, one per line."""
-    return "\n".join(str(toast.render()) for toast in pilot.app.screen.query("Toast"))
+    """Return what the application has said so far, one message per line."""
+    return "\n".join(message.text for message in app_of(pilot).said.all)
 
 
 async def until(pilot: AppPilot, holds: Callable[[], object]) -> None:

@@ -168,12 +168,12 @@ SCENES: dict[str, Scene] = {
     "layers of a flawed study": Scene(
         flawed_study, "layers", _IN_LAYERS, ("w",), ("without 1 network at chance",), counts=True
     ),
-    "grid": Scene(complete_study, "layers", _IN_LAYERS, ("g",), ("All layers", "layer 3 · KL")),
+    "grid": Scene(complete_study, "layers", _IN_LAYERS, ("i",), ("All layers", "layer 3 · KL")),
     "grid of activations": Scene(
         complete_study,
         "layers",
         _IN_LAYERS,
-        ("g", "g"),
+        ("i", "i"),
         ("[logsig · KL 0.636]", "tanh · KL 0.520", "softsign · KL 0.497", "relu · KL 0.390"),
     ),
     "compare": Scene(complete_study, "layers", _IN_LAYERS, ("space", "down", "space"), ("2 marked",)),

@@ -25,9 +25,17 @@ def _frame(figure: Curves | Dots, height: int, legend: bool) -> Frame:
 
 
 def _axes(
-    x: tuple[float, float], y: tuple[float, float], width: int, rows: int, names: tuple[str, ...] = ()
+    x: tuple[float, float],
+    y: tuple[float, float],
+    width: int,
+    rows: int,
+    names: tuple[str, ...] = (),
+    log: bool = False,
 ) -> tuple[Axis, Axis]:
-    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long."""
+    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long.
+
+    With `log` the numbers of y are logarithms to base 10.
+    """
     if names:
         longest = max(len(name) for name in names)
         every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_CURVES[0] // 2, 1)))
@@ -36,14 +44,17 @@ def _axes(
     else:
         x_ticks = ticks.ticks(*x, max(min(width // 12, 8), 1))
         x_labels = ticks.tick_labels(x_ticks)
-    y_ticks = ticks.ticks(*y, max(min(rows // 3, 6), 1))
+    most = max(min(rows // 3, 6), 1)
+    if log:
+        return Axis(x, x_ticks, x_labels, line=True), Axis(y, *ticks.log_ticks(*y, most), line=True)
+    y_ticks = ticks.ticks(*y, most)
     return Axis(x, x_ticks, x_labels, line=True), Axis(y, y_ticks, ticks.tick_labels(y_ticks), line=True)
 
 
 def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     """Return `curves` painted on `width` × `height` cells."""
     cells = Cells(width, height, look)
-    lines = [piece for line in curves.lines for piece in _pieces(line, look)]
+    lines = [piece for line in curves.lines for piece in _pieces(line, look, curves.log)]
     if not lines:
         return cells.say_nothing(curves.title, curves.note or "nothing to draw yet")
     if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
@@ -52,10 +63,10 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     frame = _frame(curves, height, any(label for label, _ in entries))
     rows = frame.bottom - frame.top
     y_low, y_high = ticks.bounds((y for _, ys, _ in lines for y in ys), zero=curves.zero)
-    if 0 < y_low < 0.25 * y_high:  # what falls towards zero, such as a loss, shows its zero
+    if 0 < y_low < 0.25 * y_high and not curves.log:  # what falls towards zero, such as a loss, shows its zero
         y_low = 0.0
     x = ticks.bounds(x for xs, _, _ in lines for x in xs)
-    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names), lines=lines)
+    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names, curves.log), lines=lines)
     cells.paste(render(chart, width, rows, look), 0, frame.top)
     frame.draw(cells, curves.title, curves.y_label, curves.x_label, curves.note)
     if "legend" in frame.rows:
@@ -67,10 +78,15 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     return cells
 
 
-def _pieces(curve: Curve, look: Look) -> list[Line]:
-    """Return a curve as lines between its gaps: where x or y is not finite, or too large to be drawn."""
+def _pieces(curve: Curve, look: Look, log: bool = False) -> list[Line]:
+    """Return a curve as lines between its gaps: where x or y is not finite, or too large to be drawn.
+
+    With `log` y becomes its logarithm to base 10.
+    """
     size = min(len(curve.x), len(curve.y))
     x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (curve.x, curve.y))
+    if log:
+        y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
     good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
     mark = Mark("braille" if look.colours and look.unicode else _sign(curve.place), Style(colour(curve.place)))
     parts = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)

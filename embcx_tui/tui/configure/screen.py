@@ -27,7 +27,7 @@ from embcx_tui.study.settings import StudySettings, load_preset, preset_names, r
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.configure.fields import FILES, SECTIONS, FieldRow, collect, missing_file, row_of_mistake, value_at
-from embcx_tui.tui.messages import CreateStudy, GpuChecked, Mode, ReuseStudy, Say
+from embcx_tui.tui.messages import CreateStudy, GpuChecked, Mode, ReuseStudy, Say, ShowMode
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.choices import Choices
@@ -197,7 +197,11 @@ class ConfigureScreen(ModeScreen):
     # Actions
 
     def action_leave(self) -> None:
-        self.set_focus(None)
+        """Leave the field; the second time the form."""
+        if self.focused is None:
+            self.post_message(ShowMode("studies"))
+        else:
+            self.set_focus(None)
 
     def action_start(self) -> None:
         settings = self._settings

@@ -16,6 +16,8 @@ from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit, fit_row, spa
 # An image of a neighbour takes this many columns with its gap; digits cannot be recognised in fewer than 9 by 4 rows.
 _NEIGHBOUR_COLUMNS, _LEAST_NEIGHBOUR_ROWS = 10, 4
 _LEAST_IMAGE_ROWS = 8
+# So many greys has an image where few colours are wanted: digits and street numbers stay recognisable.
+_GREYS = 8
 _BOLD = "bold: near in both"
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
 _SHADES = " ░▒▓█"
@@ -119,7 +121,7 @@ def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
 def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look) -> tuple[Row, ...]:
     """Return `image` [rows, columns, channels] of 0 … 1 as cells of two pixels each, as large as fits.
 
-    Where there is no colour, a ramp of shades shows the brightness.
+    Where few colours are wanted it is in greys; where there are none, a ramp of shades shows the brightness.
     """
     if width < 1 or height < 1:
         return ()
@@ -131,6 +133,10 @@ def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look)
         light = pixels.mean(axis=2).reshape(down, 2, across).mean(axis=1)
         levels = np.clip((light * len(shades)).astype(int), 0, len(shades) - 1)
         return tuple((Span("".join(shades[level] for level in line)),) for line in levels)
+    if look.few:
+        # Neighbours of one grey are one piece of text: a third of the bytes of an image in colours.
+        pixels = np.round(pixels.mean(axis=2, keepdims=True) * (_GREYS - 1)) / (_GREYS - 1)
+        channels = 1
     colours = np.round(255 * (pixels if channels == 3 else pixels.repeat(3, axis=2))).astype(int)
     return tuple(_line(colours[2 * row], colours[2 * row + 1], look) for row in range(down))
 

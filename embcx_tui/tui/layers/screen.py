@@ -34,7 +34,7 @@ from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
-from embcx_tui.tui.messages import Mode, Say
+from embcx_tui.tui.messages import Mode, Say, ShowMode
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
@@ -269,6 +269,13 @@ class LayersScreen(SelectingScreen):
         else:
             self._tree.action_cursor_down()
 
+    def action_edge(self, end: bool) -> None:
+        """Go to the first or the last line of the tree."""
+        if end:
+            self._tree.action_scroll_end()
+        else:
+            self._tree.action_scroll_home()
+
     def action_network(self, by: int) -> None:
         self._move_cursor(self.controller.adjacent_network(by))
 
@@ -286,8 +293,10 @@ class LayersScreen(SelectingScreen):
             self._panels.unzoom()
         elif self.controller.undo():
             self._update_tree()
-        else:
+        elif self.query_one(FilterLine).display:
             self.query_one(FilterLine).clear()
+        else:
+            self.post_message(ShowMode("studies"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # While a filter is typed, no key of the screen can be meant.

@@ -67,14 +67,15 @@ _INKS: WeakKeyDictionary[App[object], tuple[tuple[object, ...], Ink]] = WeakKeyD
 def ink_of(app: App[object]) -> Ink:
     """Return the colours of the application's theme."""
     abilities: Abilities = getattr(app, "abilities", Abilities())
-    key = app.theme, abilities, app.no_color
+    calm = bool(getattr(getattr(app, "session", None), "calm", False))
+    key = app.theme, abilities, app.no_color, calm
     cached = _INKS.get(app)
     if cached is None or cached[0] != key:
-        cached = _INKS[app] = key, _derive_ink(app, abilities)
+        cached = _INKS[app] = key, _derive_ink(app, abilities, calm)
     return cached[1]
 
 
-def _derive_ink(app: App[object], abilities: Abilities) -> Ink:
+def _derive_ink(app: App[object], abilities: Abilities, calm: bool) -> Ink:
     variables = app.theme_variables
     dark = app.current_theme.dark
     text = _parse(variables.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
@@ -89,6 +90,7 @@ def _derive_ink(app: App[object], abilities: Abilities) -> Ink:
         colours=hues and abilities.colours and abilities.unicode,
         unicode=abilities.unicode,
         hues=hues,
+        few=calm,
         foreground=text,
         background=ground,
         muted=muted,
