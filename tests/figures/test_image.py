@@ -19,7 +19,7 @@ from PIL import Image
 
 from embcx_tui.figures.export import COLUMN_WIDTH_IN, render
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
-from embcx_tui.figures.palette import colour
+from embcx_tui.figures.palette import class_colour
 from tests.figures import hostile
 
 FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
@@ -106,7 +106,7 @@ def test_pdf_embeds_its_fonts_and_carries_no_date() -> None:
 def test_images_have_the_colours_of_the_terminal() -> None:
     image = Image.open(io.BytesIO(render(scatter(), "png", dpi=300))).convert("RGB")
     present = {rgb for _, rgb in image.getcolors(maxcolors=1 << 24) or []}
-    assert {colour(place) for place in range(10)} <= present
+    assert {class_colour(place) for place in range(10)} <= present
 
 
 def test_every_run_is_its_own_rectangle_with_the_mean_on_top() -> None:

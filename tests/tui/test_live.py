@@ -201,9 +201,9 @@ async def test_b_goes_from_chart_to_chart_and_back() -> None:
 async def test_while_layers_are_measured_the_complexity_takes_the_place_of_the_curves() -> None:
     study = running(epochs=8, measured=0)
     async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
-        assert "KL (nats)" not in text_of(pilot)
+        assert "━ relu 0" not in text_of(pilot)
         study.append(*(event for event in study.events(epochs=8) if event.kind == "measured"))
-        text = await sees(pilot, "2 hidden layers", "KL (nats)")
+        text = await sees(pilot, "2 hidden layers", "━ relu")
         assert "Training loss" not in text
         await pilot.press("b")
         await sees(pilot, "Training loss")

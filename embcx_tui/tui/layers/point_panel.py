@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.palette import colour, signs
+from embcx_tui.figures.palette import signs
 from embcx_tui.figures.spans import Look, Row, Span
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.layers.point_facts import Near, PointFacts
@@ -71,7 +71,7 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
         return safe_text(facts.classes[label], 40) if 0 <= label < len(facts.classes) else "?"
 
     def class_row(word: str, label: int, sign: str = "", warn: bool = False) -> Row:
-        mark = span("● ", colour(label)) if ink.look.colours else span("")
+        mark = span("● ", ink.look.class_colour(label)) if ink.look.colours else span("")
         text = fit(name(label), max(width - 12 - len(sign), 1)).rstrip()
         return (
             span(f"{word:<10}", ink.muted),
@@ -85,7 +85,12 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
             return ()
         signs_of = [(label if 0 <= label < len(facts.classes) else -1, both) for label, both in points]
         row = tuple(
-            span(f"{glyphs[sign]} ", colour(sign) if both else ink.muted, bold=both, dim=not (both or ink.look.colours))
+            span(
+                f"{glyphs[sign]} ",
+                ink.look.class_colour(sign) if both else ink.muted,
+                bold=both,
+                dim=not (both or ink.look.colours),
+            )
             for sign, both in signs_of[: (width + 1) // 2]
         )
         return ((span(fit(heading, width), ink.muted),), row)

@@ -82,7 +82,7 @@ def _derive_ink(app: App[object], abilities: Abilities, calm: bool) -> Ink:
     ground = _parse(variables.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
     # The theme of black and white is for those who need contrast: its secondary text stays easy to read.
     strong = ground == (0, 0, 0)
-    muted = blend(text, ground, 0.18 if strong else 0.40)
+    muted = blend(text, ground, 0.18 if strong else 0.40 if dark else 0.35)
     hues = not app.no_color
     look = Look(
         dark=dark,
