@@ -21,7 +21,7 @@ def layers() -> Iterator[Terminal]:
     """Layers of a measured study at 120×40, once its statistics are there."""
     study = make_study(settings_of(), "complete")
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
-        terminal.expect("first break")
+        terminal.expect("first rise at")
         terminal.settle()
         terminal.until(lambda: "   …" not in terminal.text(), "the statistics do not come")
         terminal.settle()

@@ -111,12 +111,12 @@ class NetworkSettings(Section):
     depths: Several[Annotated[int, Field(ge=1, le=20)]] = Field(default=(5,), description="numbers of hidden layers")
     width: int = Field(default=100, ge=1, le=4_096, description="units per hidden layer")
     activations: Several[Activation] = Field(default=ACTIVATIONS, description="activation functions")
-    runs: int = Field(default=5, ge=1, le=1_000, description="independent repetitions of each network")
+    runs: int = Field(default=5, ge=1, le=1_000, description="runs (different seeds) per network")
 
 
 class TrainingSettings(Section):
     epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the training set")
-    batch_size: int = Field(default=100, ge=1, le=10_000, description="inputs per step")
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="samples per step")
     learning_rate: float = Field(default=0.03, gt=0, le=100, description="step size of SGD")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
 
@@ -125,7 +125,7 @@ class MeasureSettings(Section):
     methods: Several[Method] = Field(default=(SCORE_METHOD,), description="embedding methods; t-SNE gives the score")
     engine: Engine = Field(default="exact", description="exact: the built-in batched one; opentsne: the library's")
     perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
-    restarts: int = Field(default=1, ge=1, le=100, description="embeddings of each layer; the best one counts")
+    restarts: int = Field(default=1, ge=1, le=100, description="t-SNE runs per layer; the best is kept")
     search: Search = Field(
         default="annealed",
         description="annealed: four starts, of which the best goes on; plain: one, as in earlier studies",
@@ -152,7 +152,7 @@ class MachineSettings(Section):
 class StudySettings(Section):
     """Everything that a study file can hold, complete with its defaults."""
 
-    name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="what people call it")
+    name: Annotated[str, AfterValidator(_one_line)] = Field(default="untitled", description="display name")
     data: DataSettings = DataSettings()
     networks: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
@@ -257,8 +257,13 @@ def _mistake(detail: ErrorDetails) -> Mistake:
         return _unknown(key)
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
-    text = _PLAIN.get(kind, text.replace("Input should be", "must be").replace("equal to or ", ""))
+    text = _PLAIN.get(kind, text.replace("Input should be", "must be"))
     shown = safe_text(repr(given), 60)
+    if kind == "too_short":
+        return Mistake(key, text)
+    for words, plain in _BOUNDS.items():
+        if words in text:
+            return Mistake(key, f"{text.replace(words, plain)} (is {shown})")
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
 
 
@@ -267,11 +272,18 @@ def _unknown(key: str) -> Mistake:
     return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
 
 
+# pydantic's words for bounds, the longer ones first.
+_BOUNDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "less than": "less than",
+}
 # Plain words for pydantic's types of error, as somebody who writes TOML would say it.
 _PLAIN = {
     "model_type": "must be a table of keys",
     "tuple_type": "must be a list",
-    "too_short": "must have at least one entry",
+    "too_short": "choose at least one",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",

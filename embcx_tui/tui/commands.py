@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.types import IgnoreReturnCallbackType
 
-from embcx_tui.tui import session, theme
+from embcx_tui.tui import keys, session, theme
 from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.session import Session
 from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
@@ -33,7 +33,8 @@ class Commands(Provider):
 
     def _commands(self) -> Iterator[Command]:
         seen: set[str] = set()
-        for node, binding, enabled, _ in self.screen.active_bindings.values():
+        active = sorted(self.screen.active_bindings.values(), key=_place)
+        for node, binding, enabled, _ in active:
             if enabled and binding.tooltip and binding.action not in seen and binding.key not in _MOVING:
                 seen.add(binding.action)
                 key = self.app.get_key_display(binding)
@@ -55,7 +56,7 @@ class Commands(Provider):
         for how, title in session.TITLES.items():
             now = ", as it is now" if how == current.notifies else ""
             choose = partial(current.choose_notify, how)
-            yield Command(f"Announce the end of a study: {how}", f"{title.capitalize()}{now}", choose)
+            yield Command(f"Notify when a study ends: {how}", f"{title.capitalize()}{now}", choose)
 
     def _rows(self) -> tuple[StudyRow, ...]:
         return tuple(row for row in getattr(self.app, "rows", ()) if row.state != "unreadable")
@@ -77,7 +78,9 @@ class Commands(Provider):
         """Yield the commands that match `query` in their title or their sentence."""
         matcher = self.matcher(query)
         for command in self._commands():
-            score = max(matcher.match(command.title), 0.8 * matcher.match(command.about))
+            # A sentence is found by its words: letters here and there are in each of them.
+            about = 0.5 if query.strip().casefold() in command.about.casefold() else 0.0
+            score = max(matcher.match(command.title), about)
             if score > 0:
                 yield Hit(
                     score,
@@ -86,6 +89,12 @@ class Commands(Provider):
                     text=command.title,
                     help=Content(command.about),  # type: ignore[arg-type]  # help is shown as any content is
                 )
+
+
+def _place(active: Any) -> tuple[bool, bool, int]:
+    """Return a key's place in the palette: actions of the screen, those of all screens, the digits of classes."""
+    binding = active.binding
+    return binding.key.isdigit(), active.node.parent is None, keys.order(binding.id or "")
 
 
 def _highlight(title: str, query: str, matcher: Matcher) -> Content:

@@ -72,7 +72,7 @@ CONFIGURE: list[BindingType] = [
 ]
 
 LIVE: list[BindingType] = [
-    _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
+    _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch or layer; nothing is lost"),
     _key("live.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
     _key("live.panel", "tab", "panel(1)", "Panel", "Next panel: networks, curves, machine, log"),
     _extra("live.panel-back", "shift+tab", "panel(-1)", "Previous panel", "Previous panel"),
@@ -142,7 +142,7 @@ WALKING: list[BindingType] = [
         display=", .",
     ),
     _extra("layers.turn-back", "comma", "turn(-1)", "Previous layer", "Point selection: the previous layer"),
-    _key("layers.point-leave", "escape", "leave", "Leave", "Stop walking points; the point stays chosen"),
+    _key("layers.point-leave", "escape", "leave", "Leave", "Stop walking (keeps the point)"),
 ]
 
 LAYERS: list[BindingType] = [
@@ -164,8 +164,6 @@ LAYERS: list[BindingType] = [
         display="↑ ↓",
     ),
     _extra("layers.up", "up,k", "walk(-1)", "Network above", "Up the tree"),
-    _extra("layers.first", "g", "edge(False)", "First", "The first line of the tree"),
-    _extra("layers.last", "G", "edge(True)", "Last", "The last line of the tree"),
     _key("layers.point", "p", "point", "Point", "Choose a point and see its image; arrows walk the points"),
     _key("layers.grid", "i", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
     _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
@@ -177,8 +175,8 @@ LAYERS: list[BindingType] = [
         )
         for n in range(1, 10)
     ),
-    _key("layers.missed", "m", "missed", "Missed", "Show only misclassified points; again: all points"),
-    _extra("layers.all", "a", "all", "All", "Show all points of all classes"),
+    _key("layers.missed", "m", "missed", "Errors", "Show only misclassified points; again: all points"),
+    _extra("layers.all", "a", "all", "All", "Show everything again: all classes, right and wrong"),
     _key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in or out around the chosen point", display="+ -"),
     _extra("layers.farther", "minus", "magnify(-1)", "Zoom out", "Zoom out"),
     _extra("layers.fit", "equals_sign", "fit", "Fit", "Show all points"),

@@ -110,6 +110,16 @@ class KeyBar(Bar):
 
     ALWAYS = ("help", "quit")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._explained = ""
+
+    def explain(self, sentence: str) -> None:
+        """Show a sentence on what is under the cursor instead of the keys; nothing: the keys again."""
+        if sentence != self._explained:
+            self._explained = sentence
+            self.refresh()
+
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
 
@@ -117,6 +127,8 @@ class KeyBar(Bar):
         said: Said | None = getattr(self.app, "said", None)
         if said and said.shown:
             return self._message(said)
+        if self._explained:
+            return Content.styled(f" {self._explained}", "$foreground").truncate(self.size.width, ellipsis=True)
         shown: dict[str, tuple[Binding, bool]] = {}
         nodes: dict[object, int] = {}
         # A key that the user has changed keeps its position: Textual puts such keys last.

@@ -67,7 +67,7 @@ class Session:
         self.choose_theme(names[(index + 1) % len(names)])
 
     def choose_notify(self, how: Notify) -> None:
-        """Announce the end of a study this way from now on, and give an example."""
+        """Notify when a study ends this way from now on, and give an example."""
         self._choose("notify", how)
         self._preferences = replace(self._preferences, notify=how)
         self._app.notify(f"At the end of a study: {TITLES[how]}", markup=False)

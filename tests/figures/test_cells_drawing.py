@@ -226,7 +226,7 @@ def test_curves_have_axes_legend_and_their_colours() -> None:
     joined = "\n".join(text(rows))
     assert "relu" in joined and "tanh" in joined and "epoch" in joined and "nats" in joined and "50" in joined
     braille = {span.fg for row in rows for span in row if any("\u2800" < char <= "\u28ff" for char in span.text)}
-    assert braille == {class_colour(3, True), class_colour(1, True)}
+    assert braille == {colour(3, True), colour(1, True)}
 
 
 def test_gaps_in_a_curve_stay_gaps() -> None:
@@ -340,7 +340,7 @@ def test_dots_stand_where_their_numbers_say_and_carry_their_group() -> None:
     assert lines[last].index("3") == lines[last].index("┤") + 2 and last > 12
     inked = {span.text.strip(): span.fg for row in rows[2:] for span in row if span.bold}
     assert inked["7"] == colour(3, True) and inked["3"] == colour(1, True)
-    assert "tanh" in lines[1] and "number: hidden layers" in lines[1]
+    assert "tanh" in lines[1] and "digit = hidden layers" in lines[1]
     plain = text(draw(Dots("", "x", "y", groups, "hidden layers"), 60, 20, Look(colours=False, unicode=False)))
     assert "a tanh 3" in plain[0] and all(line.isascii() for line in plain)
 

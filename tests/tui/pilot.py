@@ -86,7 +86,7 @@ async def listed(pilot: AppPilot) -> None:
 
 async def counted(pilot: AppPilot) -> str:
     """Wait until the layer browser shows the statistics over runs; return the screen's text."""
-    await sees(pilot, "first break")
+    await sees(pilot, "first rise at")
     await sees_no(pilot, "   ~")  # the sign of a missing number where the output is not UTF-8
     return await sees_no(pilot, "   …")
 

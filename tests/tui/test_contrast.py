@@ -25,7 +25,9 @@ async def ink(name: ThemeName) -> tuple[Ink, dict[str, Rgb]]:
     app = make_app()
     app.theme = theme.THEMES[name].name
     async with app.run_test(size=(80, 24)):
-        return ink_of(app), {key: rgb for key, value in app.theme_variables.items() if (rgb := parsed(value))}
+        return ink_of(app.screen.app), {
+            key: rgb for key, value in app.theme_variables.items() if (rgb := parsed(value))
+        }
 
 
 def parsed(value: str) -> Rgb | None:

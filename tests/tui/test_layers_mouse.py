@@ -120,7 +120,7 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
         assert node_key_of(pilot) == ("relu", None, 3)
         cells = cells_of(part_of(pilot, 0))
         await point_at(pilot, scatter_of(pilot), *cells[17].tolist())
-        text = await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
+        text = await sees(pilot, "in layer", "Layer 3 · 2 marked")
         assert node_key_of(pilot) == ("tanh", 0, 3)
         one, other = (part_of(pilot, place).figure for place in (0, 1))
         assert isinstance(one, Scatter) and isinstance(other, Scatter)

@@ -180,5 +180,5 @@ def _draw_dot_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> No
     column, what = draw_legend(cells, row, legend, gap=2), dots.mark_label
     if what.strip():
         short = what.split()[-1]
-        texts = (f"number: {what}", f"digit: {short}") if look.colours else (f"({what})", f"({short})")
+        texts = (f"digit = {what}", f"digit = {short}") if look.colours else (f"({what})", f"({short})")
         cells.muted(column, row, texts[column + len(texts[0]) > cells.width])

@@ -95,22 +95,22 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
         )
         return ((span(fit(heading, width), ink.muted),), row)
 
-    head: list[Row] = [class_row("is", facts.label)]
+    head: list[Row] = [class_row("label", facts.label)]
     if facts.predicted is None:
         head.append((span(fit("its predicted class is not known", width), ink.muted),))
     else:
         right = facts.predicted == facts.label
-        head.append(class_row("taken for", facts.predicted, " ✓" if right else " ✗", not right))
+        head.append(class_row("predicted", facts.predicted, " ✓" if right else " ✗", not right))
     word = "training" if facts.source == "train" else "test"
-    head.append((span(f"{word:<10}", ink.muted), span(f"input {facts.index:,}")))
+    head.append((span(f"{word:<10}", ink.muted), span(f"sample {facts.index:,}")))
     if facts.image is None and facts.values:
         head.append((span(f"{'no image':<10}", ink.muted), span(f"{facts.values:,} values")))
     kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)
-    heading = f"near in the layer, {kept} of {len(facts.layer)} kept"
+    heading = f"neighbours in layer, {kept} of {len(facts.layer)} also in plane"
     return (
-        (*head, *near("near in the plane", facts.plane)),
-        near(heading if len(heading) <= width else f"near in the layer, {kept} kept", facts.layer),
-        near(f"near as inputs, {shared} shared", facts.similar),
+        (*head, *near("neighbours in plane", facts.plane)),
+        near(heading if len(heading) <= width else f"in layer, {kept} also in plane", facts.layer),
+        near(f"in input, {shared} also in layer", facts.similar),
     )
 
 

@@ -35,7 +35,7 @@ from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say, ShowMode
-from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
+from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, KeyBar, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
@@ -43,7 +43,7 @@ _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
 # The panels that can have the whole screen.
-_ZOOMED = (Canvas, NumbersTable)
+_ZOOMED = (LayersTree, Canvas, NumbersTable, NumbersPanel)
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
@@ -173,7 +173,7 @@ class LayersScreen(SelectingScreen):
             canvas.show(chart)
         else:
             figure = self._charts.get(chart, shown, canvas.content_size)
-            canvas.show(figure, "" if figure else "Counting …")
+            canvas.show(figure, "" if figure else "Computing …")
             if self._charts.submit(chart):
                 self.run_worker(self._charts.run(), group="chart")
 
@@ -269,13 +269,6 @@ class LayersScreen(SelectingScreen):
         else:
             self._tree.action_cursor_down()
 
-    def action_edge(self, end: bool) -> None:
-        """Go to the first or the last line of the tree."""
-        if end:
-            self._tree.action_scroll_end()
-        else:
-            self._tree.action_scroll_home()
-
     def action_network(self, by: int) -> None:
         self._move_cursor(self.controller.adjacent_network(by))
 
@@ -351,6 +344,16 @@ class LayersScreen(SelectingScreen):
         if self._panels.zoomed:
             self._panels.zoom(panel)
         panel.focus()
+
+    # What the number under the cursor is
+
+    @on(NumbersPanel.Explains)
+    def _explains(self, event: NumbersPanel.Explains) -> None:
+        self.query_one(KeyBar).explain(event.sentence)
+
+    @on(NumbersTable.Chosen)
+    def _table_moved(self) -> None:
+        self.query_one(KeyBar).explain(self._table.explained)
 
     # Points
 

@@ -39,8 +39,8 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         keys.hidden("enter", "toggle_node"),
         keys.hidden("pageup", "page_up"),
         keys.hidden("pagedown", "page_down"),
-        keys.hidden("home", "scroll_home"),
-        keys.hidden("end", "scroll_end"),
+        keys.hidden("home,g", "scroll_home"),
+        keys.hidden("end,G", "scroll_end"),
     ]
 
     ICON_NODE = "▸ "

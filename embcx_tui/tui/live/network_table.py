@@ -172,7 +172,7 @@ class NetworksTable(Table[NetworkState]):
             Column("dataset", min(max(longest, 7), _LONGEST_DATASET), _dataset, drop=2),
             Column("depth", 5, lambda state, width, ink: (Span(str(state.network.depth)),), right=True, drop=4),
             Column("activation", 10, lambda state, width, ink: (Span(state.network.activation),)),
-            Column("run", 3, lambda state, width, ink: (Span(str(state.network.run)),), right=True),
+            Column("run", 4, lambda state, width, ink: (Span(str(state.network.run)),), right=True),
             Column("control", 9, lambda state, width, ink: (Span(state.network.control or ""),), drop=5),
             Column("epoch", max(len(f"{epochs}/{epochs}"), 5), epoch, right=True),
             Column("KL", 5, last_kl, right=True),

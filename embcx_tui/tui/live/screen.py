@@ -157,7 +157,6 @@ class LiveScreen(ModeScreen):
         snapshot, canvas, table = self.open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
         if snapshot is None:
             canvas.show(None)
-            self._drawn = ()
             return
         wanted = self._picked_chart or natural_chart(snapshot)
         epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
@@ -245,17 +244,15 @@ class LiveScreen(ModeScreen):
         self.query_one(NetworksTable).next_order()
 
     def action_quantity(self, by: int) -> None:
-        snapshot = self.open_snapshot
-        here = self._picked_chart or (natural_chart(snapshot) if snapshot else ORDER[0])
-        self._picked_chart = ORDER[(ORDER.index(here) + by) % len(ORDER)]
+        here = self._picked_chart or (natural_chart(self.open_snapshot) if self.open_snapshot else ORDER[0])
+        self._picked_chart = ORDER[(ORDER.index(here) + by) % len(ORDER)] if by else self._picked_chart
         self._turn_to("curves")
         self._draw_curves()
 
     def action_axis(self) -> None:
         """Change between a linear and a logarithmic y axis of training curves."""
         self._log_axis = not self._log_axis
-        self._turn_to("curves")
-        self._draw_curves()
+        self.action_quantity(0)
 
     # Log
 
@@ -300,8 +297,8 @@ class LiveScreen(ModeScreen):
         self.query_one(LogPanel).filter(event.value)
 
     @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self._end_filter(self.query_one("#filter", Input).value)
+    def _filter_done(self, event: Input.Submitted) -> None:
+        self._end_filter(event.value)
 
     @on(Input.Submitted, "#find")
     def _find_done(self, event: Input.Submitted) -> None:
@@ -401,11 +398,13 @@ class LiveScreen(ModeScreen):
             if answer:
                 self.post_message(StopStudy(paths, at_once=answer == "now"))
 
+        # What is repeated is one layer once the training is over.
+        step = "layer" if self.open_snapshot and natural_chart(self.open_snapshot) == "kl" else "epoch"
         self.app.push_screen(
             Ask(
                 "Stop this study?",
-                "After this epoch nothing is lost; at once, the epoch begun is trained again. r resumes it later.",
-                (Answer("epoch", "After this epoch"), Answer("now", "At once")),
+                f"After this {step}: nothing is lost. Now: the current {step} is repeated on resume (r).",
+                (Answer("epoch", f"After this {step}"), Answer("now", "Now")),
             ),
             answered,
         )
