@@ -30,6 +30,7 @@ HEADINGS = {
     "filter": "While filtering",
     "mode": "Modes",
     "said": "Messages",
+    "export": "Saving",
     "app": "Everywhere",
 }
 

@@ -230,6 +230,8 @@ CHOICES: list[BindingType] = [
 ]
 
 EXPORT: list[BindingType] = [
+    _key("export.copy", "y", "copy", "Copy path", "Copy the path of the file that was saved"),
+    _key("export.copy-scp", "Y", "copy_scp", "Copy scp", "Copy the line that fetches the saved file over scp"),
     _key("export.preview", "f3", "preview", "Preview", "See the figure on the whole screen before it is saved"),
 ]
 

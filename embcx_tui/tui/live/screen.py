@@ -156,8 +156,8 @@ class LiveScreen(ModeScreen):
     def _draw_curves(self) -> None:
         snapshot, canvas, table = self.open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
         if snapshot is None:
-            canvas.show(None)
-            return
+            self._drawn = ()
+            return canvas.show(None)
         wanted = self._picked_chart or natural_chart(snapshot)
         epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
         marked, size = tuple(sorted(table.marked)), canvas.content_size
