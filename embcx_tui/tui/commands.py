@@ -17,7 +17,7 @@ from embcx_tui.tui.session import Session
 from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
 
 # The palette itself and keys that only move the focus need no entry.
-_MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
+_MOVING = ("ctrl+p", "up", "down", "j", "k", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
 
 
 class Command(NamedTuple):

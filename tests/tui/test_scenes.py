@@ -68,7 +68,7 @@ def _one_of_each() -> None:
     one_of_each(START + 590)
 
 
-_IN_LAYERS, _WITH_CURVES = "10-NN ", "Training loss"
+_IN_LAYERS, _WITH_CURVES, _COMPLETE = "10-NN ", "Training loss", "press l for the layers"
 _TYPED = tuple("relu")
 
 SCENES: dict[str, Scene] = {
@@ -133,19 +133,19 @@ SCENES: dict[str, Scene] = {
         (),
         ("the worker ended without a word 10 min ago", "r resumes", "■ stopped", "r Resume"),
     ),
-    "flawed": Scene(flawed_study, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "did not train")),
-    "log": Scene(flawed_study, "live", _WITH_CURVES, ("f",), ("! failed", "89 lines  paused (f follows)")),
+    "flawed": Scene(flawed_study, "live", _COMPLETE, ("b", "b"), ("Test accuracy", "✗ diverged", "did not train")),
+    "log": Scene(flawed_study, "live", _COMPLETE, ("f",), ("! failed", "89 lines  paused (f follows)")),
     "log filter": Scene(
         flawed_study,
         "live",
-        _WITH_CURVES,
-        ("slash", *_TYPED),
+        _COMPLETE,
+        ("shift+tab", "slash", *_TYPED),
         ("with “relu”: 13 of 89 lines  following", "digits-d3-relu-r0-l3: KL 0.3901", "enter Keep  esc Clear"),
     ),
     "log on the whole screen": Scene(
         flawed_study,
         "live",
-        _WITH_CURVES,
+        _COMPLETE,
         ("f", "tab", "tab", "tab", "z"),
         ("failed", "89 lines  paused (f follows)", "digits-d3-tanh-r0-untrained-l1: KL 1.0360"),
     ),
