@@ -192,6 +192,13 @@ class Terminal:
         """Send `text` in one piece, and do not wait."""
         os.write(self._fd, text.encode() if isinstance(text, str) else text)
 
+    def cost(self, *keys: str) -> int:
+        """Press keys one after the other; return how many bytes the program printed, once it has settled."""
+        before = len(self.raw)
+        self.press(*keys)
+        self.settle()
+        return len(self.raw) - before
+
     def type(self, text: str) -> None:
         self.write(text)
         self.settle(1.5)

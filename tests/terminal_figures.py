@@ -36,13 +36,16 @@ STUDIES = 50
 LARGE = "large"
 # The terminal is quiet for so long: the program has answered.
 _QUIET_S = 0.3
+# There and back on the slow line.
+_ROUND_TRIP_S = 0.03
 COMMAND = [sys.executable, "-m", "embcx_tui"]
 
 
 class Watched(Terminal):
     """A terminal that notes when bytes came, and looks at them only when asked: looking takes longer than drawing."""
 
-    arrivals: list[tuple[float, int]]
+    slow: float = 0.0
+    """Bytes per second of the line; 0: as fast as they come."""
 
     def wait_for_answer(self, limit: float = 5.0) -> tuple[float | None, float | None]:
         """Return when the first and the last byte came, until a stretch of quiet."""
@@ -54,6 +57,11 @@ class Watched(Terminal):
             if not select.select([self._fd], [], [], wait)[0]:
                 break
             data = os.read(self._fd, 1 << 16)
+            if self.slow:
+                # A line passes its bytes on one after the other; the program writes on meanwhile.
+                time.sleep(_ROUND_TRIP_S if last is None else 0.0)
+                first = first or time.perf_counter()
+                time.sleep(len(data) / self.slow)
             last = time.perf_counter()
             first = first or last
             unseen += data
@@ -197,12 +205,45 @@ def keys(home: Path, size: tuple[int, int], animate: bool) -> None:
         # Up first: the end of the tree is two lines below, where a key changes nothing and has no answer.
         report("Layers, tree", terminal.latency(*["up"] * 10, *["down"] * 10))
         report("Layers, misclassified", terminal.latency(*["m"] * 20))
-        report("Layers, grid", terminal.latency(*["g"] * 12))
+        report("Layers, grid", terminal.latency(*["i"] * 12))
         terminal.press("p")
         report("Layers, walking the points", terminal.latency(*["right", "up", "left", "down"] * 5))
         say("Layers, nothing pressed, 8 s", f"{terminal.idle(8)[0]:.0f} bytes a second")
         terminal.press("escape", "v")
         report("Live of 280 networks, down", terminal.latency(*["down"] * 20))
+
+
+def bytes_sent(home: Path, size: tuple[int, int]) -> None:
+    """Windows, a filter and a chosen point, in bytes: these do not depend on what else the machine does."""
+    with application(home, size, False, "open", LARGE) as terminal:
+        terminal.expect("KL (nats)", 20)
+        terminal.settle()
+        terminal.watch(2.0)  # the statistics over runs
+        say("Layers, first screen", f"{len(terminal.raw) / 1000:.1f} kB")
+        for name, key in (("help", "?"), ("export", "e"), ("palette", "ctrl+p")):
+            opened = terminal.cost(key)
+            if key == "ctrl+p":
+                say("palette, nothing pressed, 10 s", f"{10 * terminal.idle(10)[0]:.0f} bytes")
+            closed = terminal.cost("escape")
+            say(f"{name}: opened, closed", f"{opened / 1000:.1f}, {closed / 1000:.1f} kB")
+        say("filter, opened", f"{terminal.cost('/') / 1000:.1f} kB")
+        say("filter, six letters one by one", f"{terminal.cost(*'tanh 5') / 1000:.1f} kB")
+        terminal.press("escape")
+        say("a point with its image", f"{terminal.cost('p') / 1000:.1f} kB")
+        terminal.press("escape")
+        say("a step between layers", f"{terminal.cost('left') / 1000:.1f} kB")
+
+
+def slow_line(home: Path, size: tuple[int, int]) -> None:
+    """Seconds on a line of 10 kB/s with 30 ms there and back, to the last byte."""
+    with application(home, size, False, "open", LARGE) as terminal:
+        terminal.slow = 10_000.0
+        terminal.expect("KL (nats)", 60)
+        terminal.settle()
+        terminal.watch(2.0)
+        for name, key in (("help", "?"), ("export", "e"), ("palette", "ctrl+p")):
+            lasts = (ms for press in (key, "escape") for ms in terminal.latency(press)[1])
+            say(f"at 10 kB/s, {name}: opened, closed", ", ".join(f"{ms / 1000:.2f} s" for ms in lasts))
 
 
 def live(home: Path, size: tuple[int, int], study: str) -> None:
@@ -234,6 +275,8 @@ def main() -> None:
             opening(home, size)
             opening_at_once(home, size)
             keys(home, size, asked.animate)
+            bytes_sent(home, size)
+            slow_line(home, size)
             if busy is not None:
                 live(home, size, busy.id)
         finally:

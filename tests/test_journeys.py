@@ -231,7 +231,7 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
         terminal.expect("Layer 2 of 3 · relu")
         # A dot of complexity against accuracy: the number of its network's layers.
         terminal.press("b")
-        _, top = terminal.find("number: hidden layers")
+        _, top = terminal.find("digit = hidden layers")
         terminal.settle()
         dots = [
             (found.start(), row)
@@ -266,7 +266,7 @@ def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: FakeStu
         assert terminal.echoes() and terminal.modes_left_on() == []
         terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id}\r")
         terminal.expect("Layer 3 of 3")
-        terminal.expect("first break       none")  # the statistics, counted when keys rest
+        terminal.expect("first rise at       none")  # the statistics, counted when keys rest
         terminal.settle()
         before = terminal.text()
         assert terminal.modes_left_on() and not terminal.echoes()
@@ -360,7 +360,7 @@ def test_a_resize_storm_leaves_the_screen_as_it_was(measured: FakeStudy) -> None
             terminal.press(key)
             terminal.expect(shown)
             if key == "l":
-                terminal.expect("first break       none")  # the statistics, counted when keys rest
+                terminal.expect("first rise at       none")  # the statistics, counted when keys rest
             terminal.settle()
             before = terminal.text()
             for number, (columns, rows) in enumerate(sizes * 5):

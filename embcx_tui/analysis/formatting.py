@@ -50,7 +50,7 @@ def left(seconds: float, told: float, at: float) -> str:
     if silence > QUIET_S:
         return f"no news for {duration(silence)}"
     remaining = seconds - silence
-    return f"{duration(remaining)} left" if remaining > 0 else "due now"
+    return f"{duration(remaining)} left" if remaining > 0 else "less than a second left"
 
 
 def size(count: float) -> str:

@@ -21,7 +21,7 @@ from embcx_tui.study.text import safe_text
 KL = "KL"
 # Before the layers' columns, and after them.
 _FIRST = ("network", "quantity", "n")
-_LAST = ("test acc.", "per layer", "95 % CI", "falling", "p, sign test", "first break")
+_LAST = ("test acc.", "per layer", "95 % CI", "falling", "p, sign test", "first rise at")
 NOTHING = "–"
 _PENDING = "…"
 

@@ -195,7 +195,7 @@ def _trends(selection: Selection) -> list[str]:
                 escaped(trend.reason or ""),
             )
         )
-    head = ("network", "change per layer", "95 %", "runs falling", "p falls", "p rises", "effect", "first break", "")
+    head = ("network", "change per layer", "95 %", "runs falling", "p falls", "p rises", "effect", "first rise at", "")
     return [
         "## Does complexity fall toward the output?",
         "",

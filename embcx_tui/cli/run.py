@@ -245,6 +245,6 @@ def open_command(ctx: click.Context, study: str | None) -> NoReturn:
         click.echo(reason, err=True)
         ctx.exit(2)
     ignore_foreign_settings()
-    from embcx_tui.tui.app import run_app
+    from embcx_tui.tui.run import run_app
 
     ctx.exit(run_app(paths))

@@ -145,7 +145,7 @@ def _label(snapshot: Snapshot, key: Architecture) -> str:
 def _trend_lines(snapshot: Snapshot, found: Sequence[Trend]) -> list[str]:
     if not found:
         return []
-    head = ["does it fall toward the output?", "per layer", "95 %", "fall", "p", "rise", "p", "effect", "first break"]
+    head = ["does it fall toward the output?", "per layer", "95 %", "fall", "p", "rise", "p", "effect", "first rise at"]
     rows = [
         [
             _label(snapshot, trend.architecture),

@@ -13,6 +13,8 @@ from embcx_tui.study.text import safe_text
 
 # Readings beyond these are a driver's way to say that it does not know: 4,294,967,295 mW is one that was seen.
 _MOST_BYTES, _MOST_WATT, _MOST_CELSIUS = 1 << 50, 10_000.0, 200.0
+# No more are read each second, nor written: 20 bytes each.
+_MOST_GPUS = 16
 _TEMPERATURE_OF_CHIP = 0  # NVML_TEMPERATURE_GPU
 
 
@@ -144,6 +146,19 @@ def load_of(handle: Any) -> Load:
         temperature=number(ask("nvmlDeviceGetTemperature", handle, _TEMPERATURE_OF_CHIP), -100, _MOST_CELSIUS),
         power=None if milliwatt is None else milliwatt / 1_000,
     )
+
+
+def all_loads() -> tuple[tuple[int, int | None, int | None, int | None], ...]:
+    """Return (number, percent, MiB used, MiB in all) of each GPU of this machine; nothing where there is only one."""
+    several = count()
+    if several < 2:
+        return ()
+    found = []
+    for index in range(min(several, _MOST_GPUS)):
+        load = load_of(ask("nvmlDeviceGetHandleByIndex", index))
+        used, total = (None if size is None else size >> 20 for size in (load.memory_used, load.memory_total))
+        found.append((index, None if load.percent is None else round(load.percent), used, total))
+    return tuple(found)
 
 
 def number(value: object, low: float, high: float) -> float | None:

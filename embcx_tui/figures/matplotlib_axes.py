@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.figures import ticks
 from embcx_tui.figures.model import Bar, Bars, Curves, Dots, Heat, Scatter, label_positions
-from embcx_tui.figures.palette import FULL_OPACITY, Rgb, class_names, colour, ink_on, signs
+from embcx_tui.figures.palette import FULL_OPACITY, Rgb, class_colour, class_names, colour, ink_on, signs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,9 @@ def marker(place: int, sign: str = "o", size: float = 3.2) -> Any:
     """Return what a legend shows for a colour and a marker."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], linestyle="", marker=sign, markersize=size, markeredgewidth=0, color=hex_of(colour(place)))
+    return Line2D(
+        [], [], linestyle="", marker=sign, markersize=size, markeredgewidth=0, color=hex_of(class_colour(place))
+    )
 
 
 def draw_bars(axes: Axes, bars: Bars) -> None:
@@ -148,7 +150,9 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         axes.set_box_aspect(1)  # as large as its neighbours
         return
     labels = np.asarray(scatter.labels)
-    colours = np.array([[*(channel / 255 for channel in colour(place)), 1.0] for place in range(len(scatter.classes))])
+    colours = np.array(
+        [[*(channel / 255 for channel in class_colour(place)), 1.0] for place in range(len(scatter.classes))]
+    )
     grey = np.array([0.6, 0.6, 0.6, 1.0])
     known = (labels >= 0) & (labels < len(scatter.classes))
     paint = np.tile(grey, (len(points), 1))
@@ -216,6 +220,8 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
     axes.margins(x=0.02)
     if curves.x_names:
         axes.set_xticks(range(len(curves.x_names)), curves.x_names)
+    if curves.log:
+        axes.set_yscale("log", nonpositive="mask")
     if curves.zero:
         axes.set_ylim(bottom=0)
     if any(label for label, _ in named):

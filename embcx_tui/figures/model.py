@@ -182,7 +182,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over a common x axis; with `zero` the y axis begins at 0, and `x_names` name the places 0, 1, … of x."""
+    """Lines over a common x axis; with `zero` the y axis begins at 0, and `x_names` name the places 0, 1, … of x.
+
+    `log`: the y axis is logarithmic, and values that are not above 0 are gaps.
+    """
 
     title: str
     x_label: str
@@ -191,6 +194,7 @@ class Curves:
     note: str = ""
     zero: bool = False
     x_names: tuple[str, ...] = ()
+    log: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,44 @@ from rich.color import Color, ColorSystem
 
 Rgb = tuple[int, int, int]
 
-# Ten of the 216 cube colours of a 256-colour terminal, so that quantisation leaves them as they are, found by an
-# exchange search for the largest smallest CIEDE2000 distance. Smallest distance of any two, after quantisation:
-# 18.2 in normal vision, 15.3 in protanopia and deuteranopia, 11.0 in tritanopia (Machado 2009, severity 1); Okabe–Ito's
-# eight quantise to 10.4, 8.5, 7.3, 6.1, matplotlib's tab10 to 12.9, 2.3, 2.4, 9.7. Contrast is at least 2.8 on #121212
-# and 1.6 on white, so one palette serves dark and light screens and paper. The first four, which the activations take,
-# are the farthest apart.
-PLACES: tuple[Rgb, ...] = (
-    (95, 215, 255),  # sky
-    (175, 0, 135),  # magenta
-    (175, 215, 0),  # lime
-    (135, 135, 255),  # periwinkle
-    (255, 135, 135),  # salmon
-    (175, 135, 0),  # ochre
-    (0, 175, 175),  # teal
-    (135, 0, 255),  # violet
-    (175, 95, 95),  # brick
-    (95, 95, 0),  # olive
-)
-WARNING: Rgb = (255, 175, 0)
+# Colours of the 216 cube of a 256-colour terminal, so that quantisation leaves them as they are: fourteen for dark
+# screens, fourteen for light ones and paper. An exchange search found them: a contrast of at least 3:1 on #121212 and
+# #1c1c1c, or on #ffffff and #eeeeee, then the largest smallest CIEDE2000 distance in normal vision, protanopia and
+# deuteranopia (Machado 2009, severity 1). Four are for activations, ten for classes: on one screen no class has the
+# colour of an activation. Smallest distances, dark and light: of two activations 23.4 and 20.8, of two classes 14.6 and
+# 11.9, of a class and an activation 11.6 and 9.2; Okabe–Ito's eight quantise to 7.3, matplotlib's tab10 to 2.3.
+_ACTIVATIONS: dict[bool, tuple[Rgb, ...]] = {
+    True: ((175, 255, 255), (255, 0, 95), (255, 255, 175), (95, 135, 175)),
+    False: ((0, 135, 175), (95, 0, 0), (175, 95, 95), (95, 0, 135)),
+}
+_CLASSES: dict[bool, tuple[Rgb, ...]] = {
+    True: (
+        (135, 215, 255),
+        (175, 0, 215),
+        (255, 255, 0),
+        (215, 0, 0),
+        (135, 255, 215),
+        (255, 135, 0),
+        (95, 175, 175),
+        (215, 95, 255),
+        (215, 175, 135),
+        (0, 135, 95),
+    ),
+    False: (
+        (0, 135, 255),
+        (175, 0, 95),
+        (0, 95, 95),
+        (215, 95, 0),
+        (0, 0, 95),
+        (255, 0, 135),
+        (0, 135, 135),
+        (175, 0, 0),
+        (0, 95, 215),
+        (0, 0, 215),
+    ),
+}
+# So much darker or lighter than its background is text that must be read, and any other mark (WCAG 2.2, 1.4.3, 1.4.11).
+READABLE, VISIBLE = 4.5, 3.0
 # They tell classes apart where there is no colour, and beyond the tenth class.
 SIGNS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -35,9 +54,38 @@ SIGNS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FULL_OPACITY = 0.8
 
 
-def colour(place: int) -> Rgb:
-    """Return the colour of series or class 0, 1, …; colours repeat after ten."""
-    return PLACES[place % len(PLACES)]
+def colour(place: int, dark: bool = False) -> Rgb:
+    """Return the colour of series 0, 1, … on a dark or a light ground; the first four are those of activations.
+
+    Colours repeat after ten; beyond four they are those of classes, which no such chart shows.
+    """
+    place %= 10
+    activations = _ACTIVATIONS[dark]
+    return activations[place] if place < len(activations) else _CLASSES[dark][place - len(activations)]
+
+
+def class_colour(index: int, dark: bool = False) -> Rgb:
+    """Return the colour of class 0, 1, … on a dark or a light ground; colours repeat after ten."""
+    return _CLASSES[dark][index % 10]
+
+
+def warning(dark: bool = False) -> Rgb:
+    """Return the colour of a mark that something is wrong, on a dark or a light ground."""
+    return (255, 175, 0) if dark else (175, 95, 0)
+
+
+def luminance(rgb: Rgb) -> float:
+    """Return the relative luminance of a colour of sRGB, 0 (black) … 1 (white), as WCAG 2.2 defines it."""
+    shares = (channel / 255 for channel in rgb)
+    linear = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def contrast(one: Rgb, other: Rgb) -> float:
+    """Return the contrast of two colours, 1 (equal) … 21 (black and white), as WCAG 2.2 defines it."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
 
 
 # Like viridis, in colours of a 256-colour terminal: quantised from a finer ramp, hues would go back and forth, and
@@ -61,9 +109,9 @@ def terminal_ramp(share: float) -> Rgb:
 
 
 def ink_on(paper: Rgb) -> Rgb:
-    """Return black or white, whichever reads better on `paper` (by its relative luminance, ITU-R BT.709)."""
-    red, green, blue = paper
-    return (0, 0, 0) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 115 else (255, 255, 255)
+    """Return black or white, whichever reads better on `paper`."""
+    black, white = (0, 0, 0), (255, 255, 255)
+    return black if contrast(black, paper) >= contrast(white, paper) else white
 
 
 def signs(classes: Sequence[str]) -> tuple[str, ...]:

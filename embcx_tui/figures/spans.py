@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.palette import Rgb, class_colour, colour, warning
 
 # ASCII characters that stand for the signs of screens and figures, one for one: a line keeps its width.
 _SIGNS = {
@@ -85,16 +85,30 @@ class Look:
     """What the terminal can show, and the theme's colours (None: plain ones that suit `dark`).
 
     Without `colours` signs tell things apart and no span has a colour; with `hues` (16 colours, where some of ten look
-    alike) what is not grey keeps its own. Without `unicode` all text is ASCII.
+    alike) what is not grey keeps its own. Without `unicode` all text is ASCII. `few`: images are in a few greys.
     """
 
     dark: bool = True
     colours: bool = True
     unicode: bool = True
     hues: bool = False
+    few: bool = False
     foreground: Rgb | None = None
     background: Rgb | None = None
     muted: Rgb | None = None
+
+    def series(self, place: int) -> Rgb:
+        """Return the colour of series 0, 1, … on this ground."""
+        return colour(place, self.dark)
+
+    def class_colour(self, index: int) -> Rgb:
+        """Return the colour of class 0, 1, … on this ground."""
+        return class_colour(index, self.dark)
+
+    @property
+    def alarm(self) -> Rgb:
+        """The colour of a mark that something is wrong."""
+        return warning(self.dark)
 
     @property
     def ink(self) -> Rgb:

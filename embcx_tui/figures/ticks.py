@@ -48,6 +48,20 @@ def ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     return tuple(place * size for place in range(first, min(last, first + most + 2) + 1))
 
 
+def log_ticks(low: float, high: float, most: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Return the places (log10) and the labels of ticks on a logarithmic axis from `low` to `high`, both log10.
+
+    Powers of ten, every second, third, … where there are more than `most`; where there are fewer than two, 2 and 5 too.
+    """
+    first, last = math.ceil(low - 1e-9), math.floor(high + 1e-9)
+    every = max(-(-(last - first + 1) // max(most, 1)), 1)
+    places = [float(power) for power in range(first, last + 1, every)]
+    if len(places) < 2:
+        steps = (power + math.log10(factor) for power in range(first - 1, last + 1) for factor in (1, 2, 5))
+        places = [place for place in steps if low - 1e-9 <= place <= high + 1e-9][: max(most, 2)]
+    return tuple(places), tuple(f"{10.0**place:.3g}" for place in places)
+
+
 class RowScale(NamedTuple):
     """The y axis of a plot of rows: the value at the lower edge of the lowest one, value per row, and the ticks.
 

@@ -31,7 +31,7 @@ _FILE = "calibration.json"
 _MOST_NAMES = 3
 # An hour of load at 1 Hz; at twice that the older half is dropped, so the file stays below 2 MB.
 KEEP_LINES = 3_600
-_LINE_BYTES = 400
+_LINE_BYTES = 800
 _MOST_LOAD_BYTES = 8 * KEEP_LINES * _LINE_BYTES
 
 NUMERIC_LIBRARIES = ("torch", "torchvision", "numpy", "openTSNE", "scikit-learn", "numba")
@@ -141,7 +141,8 @@ _Reading = Annotated[float, Field(ge=-1e6, le=1e6)]
 class Telemetry:
     """One sample of the load. Percentages 0 … 100, memory in bytes, temperature in °C, power in W; None if unknown.
 
-    `gpu_index` is nvidia-smi's number of the GPU, from 0, `gpu_count` how many this machine has.
+    `gpu_index` is nvidia-smi's number of the GPU, from 0, `gpu_count` how many this machine has. `gpus` are all of them
+    where there are several: (number, percent, MiB used, MiB in all).
     """
 
     at: Time
@@ -156,6 +157,7 @@ class Telemetry:
     gpu_power: _Reading | None = None
     gpu_index: _Bytes | None = None
     gpu_count: _Bytes | None = None
+    gpus: tuple[tuple[_Bytes, _Bytes | None, _Bytes | None, _Bytes | None], ...] = ()
 
 
 _CALIBRATION = TypeAdapter(Calibration)

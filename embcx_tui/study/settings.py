@@ -116,7 +116,7 @@ class NetworkSettings(Section):
 
 class TrainingSettings(Section):
     epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the training set")
-    batch_size: int = Field(default=100, ge=1, le=10_000, description="inputs per step")
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="samples per step")
     learning_rate: float = Field(default=0.03, gt=0, le=100, description="step size of SGD")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of SGD")
 
@@ -266,8 +266,13 @@ def _mistake(detail: ErrorDetails) -> Mistake:
         return _unknown(key)
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
-    text = _PLAIN.get(kind, text.replace("Input should be", "must be").replace("equal to or ", ""))
+    text = _PLAIN.get(kind, text.replace("Input should be", "must be"))
     shown = safe_text(repr(given), 60)
+    if kind == "too_short":
+        return Mistake(key, text)
+    for words, plain in _BOUNDS.items():
+        if words in text:
+            return Mistake(key, f"{text.replace(words, plain)} (is {shown})")
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
 
 
@@ -276,6 +281,13 @@ def _unknown(key: str) -> Mistake:
     return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
 
 
+# pydantic's words for bounds, the longer ones first.
+_BOUNDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "less than": "less than",
+}
 # Plain words for pydantic's types of error, as somebody who writes TOML would say it.
 _PLAIN = {
     "model_type": "must be a table of keys",

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.color import Color
-from textual.command import CommandList, CommandPalette, Provider
-from textual.driver import Driver
-from textual.events import Event, Paste, Resize
-from textual.filter import LineFilter, Monochrome
+from textual.command import Provider
+from textual.events import Event, Paste
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -23,9 +19,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys, theme
 from embcx_tui.tui.commands import Commands
 from embcx_tui.tui.data_fetches import DataFetches
-from embcx_tui.tui.driver import TerminalDriver
-from embcx_tui.tui.filters import Asciified, Colourless
-from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause, disable_full_collections
+from embcx_tui.tui.gc_pause import LOOK_EVERY_S, GcPause
 from embcx_tui.tui.key_queue import KeyQueue
 from embcx_tui.tui.messages import (
     Mode,
@@ -33,6 +27,7 @@ from embcx_tui.tui.messages import (
     PrefetchStudy,
     ReuseStudy,
     Say,
+    ShowMode,
     Starting,
     StudiesRead,
     StudyGone,
@@ -49,12 +44,11 @@ from embcx_tui.tui.studies.screen import StudiesScreen
 from embcx_tui.tui.study_actions import StudyActions
 from embcx_tui.tui.study_requests import StudyRequests
 from embcx_tui.tui.study_row import StudyRow, training_rows
-from embcx_tui.tui.terminal import Abilities, TerminalWatch, abilities, unusable
+from embcx_tui.tui.terminal import Abilities
+from embcx_tui.tui.terminal_app import TerminalApp
 
 # The longest path that Linux takes.
 _LONGEST_PASTE = 4_096
-# Delay of a new layout after a resize: a window that is being dragged sends many sizes.
-_SETTLED_S = 0.2
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
     from embcx_tui.store.machine_records import Telemetry
@@ -68,7 +62,7 @@ def _import_watcher() -> type[StudyWatcher]:
     return StudyWatcher
 
 
-class EmbcxApp(StudyRequests):
+class EmbcxApp(StudyRequests, TerminalApp):
     """Holds what all modes share: the rows of the list, the open study's snapshot and telemetry, and its parts.
 
     The parts do the work and know nothing of each other; handlers and actions here hand messages and keys on to them,
@@ -96,11 +90,9 @@ class EmbcxApp(StudyRequests):
         (200, "-huge"),
     ]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (LEAST_HEIGHT, "-low"), (36, "-tall")]  # noqa: RUF012
-    NOTIFICATION_TIMEOUT = 6
 
     def __init__(self, study: StudyPaths | None = None, abilities: Abilities | None = None) -> None:
-        super().__init__()
-        self.abilities = abilities or Abilities()
+        super().__init__(abilities or Abilities())
         self.rows: tuple[StudyRow, ...] = ()
         self.rows_complete = False
         self.paths: StudyPaths | None = None
@@ -125,31 +117,10 @@ class EmbcxApp(StudyRequests):
         self._first_mode: Mode | None = None
         self._starting: Starting | None = None
         self._mode: Mode = "studies"
-        self._small = False
-        self._line_filters: list[LineFilter] = []
-        if self.no_color:
-            self._line_filters.append(Colourless(lambda: Color.parse(self.current_theme.background or "#000000").rgb))
-        if not self.abilities.unicode:
-            self._line_filters.append(Asciified())
-
-    def get_driver_class(self) -> type[Driver]:
-        return TerminalDriver
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every theme, also one from elsewhere, the names that our styles use."""
         return theme.DARK.variables
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Return Textual's filters and those that this terminal needs."""
-        # Without colours Textual turns all to greys, which are colours too.
-        given = [one for one in super().get_line_filters() if not (self.no_color and isinstance(one, Monochrome))]
-        return [*given, *self._line_filters]
-
-    def send_sequence(self, sequence: str) -> None:
-        """Write an escape sequence to the terminal, if there is one."""
-        # Textual's private driver: there is no public way to send a sequence of one's own.
-        if sequence and self._driver and not self.is_headless:
-            self._driver.write(sequence)
 
     def on_mount(self) -> None:
         self._loop_here = asyncio.get_running_loop()
@@ -168,20 +139,6 @@ class EmbcxApp(StudyRequests):
         # Behind the queue: a key that waits counts from when it is handled.
         self.gc_pause.note(event)
         await super().on_event(event)
-
-    def on_resize(self, event: Resize) -> None:
-        # Textual tells only the foremost screen its size; what lies behind a window is seen too.
-        for screen in self.screen_stack[:-1]:
-            screen.post_message(Resize(event.size, event.size))
-        small, self._small = self._small, too_small(event.size)
-        if small and not self._small:
-            self.set_timer(_SETTLED_S, self._lay_out_palette)
-
-    def _lay_out_palette(self) -> None:
-        """Lay out the palette's list once more: its height, counted without a width, can stay 0."""
-        if isinstance(self.screen, CommandPalette):
-            for commands in self.screen.query(CommandList):
-                commands.refresh(layout=True)
 
     def on_ready(self) -> None:
         # After the first frame: reading folders competes with drawing for the interpreter.
@@ -319,7 +276,7 @@ class EmbcxApp(StudyRequests):
 
     @on(Say)
     def say(self, event: Say) -> None:
-        self.notify(event.text, severity=event.severity, markup=False)
+        self.said.say(event.text, event.severity)
 
     # Keys
 
@@ -336,6 +293,10 @@ class EmbcxApp(StudyRequests):
         self.screen_loading.finish_style_sheets()
         # Not awaited here: the new screen's mounting may wait for this handler.
         self.run_worker(self._arrive(mode, self.switch_mode(mode)), group="mode")
+
+    @on(ShowMode)
+    def show_mode(self, event: ShowMode) -> None:
+        self.action_mode(event.mode)
 
     @property
     def _pointed(self) -> StudyPaths | None:
@@ -387,19 +348,3 @@ class EmbcxApp(StudyRequests):
 def make_app(study: StudyPaths | None = None, abilities: Abilities | None = None) -> EmbcxApp:
     """Return the application, opened on `study` where one is given, for a terminal with these `abilities`."""
     return EmbcxApp(study, abilities)
-
-
-def run_app(study: StudyPaths | None = None) -> int:
-    """Run the application in this terminal; return the exit code (2 where the terminal cannot show it)."""
-    reason = unusable()
-    if reason:
-        print(reason, file=sys.stderr)
-        return 2
-    disable_full_collections()
-    app = make_app(study, abilities())
-    TerminalWatch(app.leave_now).start()
-    app.run()
-    if words := app.study_actions.last_words:
-        # A study's name may hold what the terminal cannot show.
-        print(words.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"))
-    return app.return_code or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -15,14 +15,14 @@ from embcx_tui.analysis import formatting
 from embcx_tui.store.paths import data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui import session, theme
+from embcx_tui.tui import keys, session, theme
 from embcx_tui.tui.messages import FetchData, OpenStudy
 from embcx_tui.tui.session import Session
 from embcx_tui.tui.study_actions import StudyActions
 from embcx_tui.tui.study_row import STATE_STYLES, StudyRow
 
 # The palette itself and keys that only move the focus need no entry.
-_MOVING = ("ctrl+p", "up", "down", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
+_MOVING = ("ctrl+p", "up", "down", "j", "k", "left", "right", "tab", "shift+tab", "enter", "escape", "space", "ctrl+q")
 
 
 class Command(NamedTuple):
@@ -38,7 +38,8 @@ class Commands(Provider):
 
     def _commands(self) -> Iterator[Command]:
         seen: set[str] = set()
-        for node, binding, enabled, _ in self.screen.active_bindings.values():
+        active = sorted(self.screen.active_bindings.values(), key=_place)
+        for node, binding, enabled, _ in active:
             if enabled and binding.tooltip and binding.action not in seen and binding.key not in _MOVING:
                 seen.add(binding.action)
                 key = self.app.get_key_display(binding)
@@ -60,10 +61,12 @@ class Commands(Provider):
             return
         for name, title in theme.TITLES.items():
             yield Command(f"Theme: {title}", "Remembered in preferences.toml", partial(current.choose_theme, name))
+        about = session.NOT_CALM if current.calm else session.CALM
+        yield Command(f"Calm: {'off' if current.calm else 'on'}", about, partial(current.choose_calm, not current.calm))
         for how, title in session.TITLES.items():
             now = ", as it is now" if how == current.notifies else ""
             choose = partial(current.choose_notify, how)
-            yield Command(f"Announce the end of a study: {how}", f"{title.capitalize()}{now}", choose)
+            yield Command(f"Notify when a study ends: {how}", f"{title.capitalize()}{now}", choose)
 
     def _missing_data(self) -> Iterator[Command]:
         for facts in CATALOGUE.values():
@@ -92,7 +95,9 @@ class Commands(Provider):
         """Yield the commands that match `query` in their title or their sentence."""
         matcher = self.matcher(query)
         for command in self._commands():
-            score = max(matcher.match(command.title), 0.8 * matcher.match(command.about))
+            # A sentence is found by its words: letters here and there are in each of them.
+            about = 0.5 if query.strip().casefold() in command.about.casefold() else 0.0
+            score = max(matcher.match(command.title), about)
             if score > 0:
                 yield Hit(
                     score,
@@ -101,6 +106,12 @@ class Commands(Provider):
                     text=command.title,
                     help=Content(command.about),  # type: ignore[arg-type]  # help is shown as any content is
                 )
+
+
+def _place(active: Any) -> tuple[bool, bool, int]:
+    """Return a key's place in the palette: actions of the screen, those of all screens, the digits of classes."""
+    binding = active.binding
+    return binding.key.isdigit(), active.node.parent is None, keys.order(binding.id or "")
 
 
 def _highlight(title: str, query: str, matcher: Matcher) -> Content:

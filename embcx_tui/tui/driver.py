@@ -13,11 +13,14 @@ import sys
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from typing import Any
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Paste, Resize
 from textual.message import Message
+
+from embcx_tui.tui.terminal_picture import TerminalPicture
 
 _READ_BYTES = 4_096
 # How often the input is looked at where nothing comes: an escape key is one once nothing has followed it.
@@ -32,6 +35,8 @@ _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _LONGEST_PASTE = 1 << 16
 # A paste of which nothing more has come for so long has lost its end.
 _PASTE_OVER_S = 2.0
+# Between these a terminal that can waits with what it shows.
+_FRAME_BEGINS, _FRAME_ENDS = "\x1b[?2026h", "\x1b[?2026l"
 # No terminal has more columns or rows.
 _LARGEST = 5_000
 
@@ -102,7 +107,24 @@ def _sgr_mouse(report: re.Match[bytes]) -> bytes:
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver, whose input ends with the application alone."""
+    """Textual's driver, whose input ends with the application alone and whose output is what has changed."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.picture = TerminalPicture()
+        self._begun = False
+
+    def write(self, data: str) -> None:
+        """Send what a frame changes; one that changes nothing is not begun either."""
+        if data == _FRAME_BEGINS:
+            self._begun = True
+            return
+        if data == _FRAME_ENDS and self._begun:
+            self._begun = False
+            return
+        if sent := self.picture.update(data):
+            super().write(_FRAME_BEGINS + sent if self._begun else sent)
+            self._begun = False
 
     def run_input_thread(self) -> None:
         """Read the terminal until the application ends, and send it what was typed."""

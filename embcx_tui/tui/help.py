@@ -29,8 +29,31 @@ HEADINGS = {
     "table": "The table of numbers",
     "filter": "While filtering",
     "mode": "Modes",
+    "said": "Messages",
+    "export": "Saving",
     "app": "Everywhere",
 }
+
+
+# Where a screen has many keys, they stand by what they are for.
+GROUPS = {
+    "Layers: go": ("next", "previous", "down", "up", "run-on", "run-back", "panel", "panel-back", "back"),
+    "Layers: see": ("chart", "chart-back", "grid", "method", "zoom", "class-0", "missed", "all"),
+    "Layers: the plane": ("point", "nearer", "farther", "fit", "pan-right", "pan-left", "pan-up", "pan-down"),
+    "Layers: choose and compare": ("mark", "chance", "filter"),
+    "Layers: take away": ("copy", "copy-table", "export"),
+    "Layers: while points are walked": (
+        *("point-right", "point-left", "point-up", "point-down", "turn-on", "turn-back", "point-leave"),
+    ),
+}
+_GROUP_OF = {f"layers.{name}": heading for heading, names in GROUPS.items() for name in names}
+SIGNS = (
+    ("● ◐ ◌ ·", "measured, partly measured, training, queued"),
+    ("≈", "at chance: the network classifies no better than guessing"),
+    ("✗  !", "diverged, or failed; not in means"),
+    ("━ ╌", "trained networks, controls; ± is the standard deviation over runs"),
+    ("▾ ▴ ◆ ▸", "ordered by this column, marked, under the cursor"),
+)
 
 
 def keys_of(screen: Screen[object], keymap: Mapping[str, str]) -> dict[str, list[tuple[str, Binding]]]:
@@ -56,9 +79,11 @@ def keys_of(screen: Screen[object], keymap: Mapping[str, str]) -> dict[str, list
             continue
         if binding.key_display:
             listed.add(kind)
-        groups.setdefault(HEADINGS.get(id.partition(".")[0], "Here"), []).append((" ".join(key_names), binding))
+        heading = _GROUP_OF.get(id) or HEADINGS.get(id.partition(".")[0], "Here")
+        groups.setdefault(heading, []).append((" ".join(key_names), binding))
     # The screen's own first, what works everywhere last.
-    order = [*HEADINGS.values()]
+    names = [*HEADINGS.values()]
+    order = [*names[: names.index("Layers")], *GROUPS, *names[names.index("Layers") :]]
     return dict(sorted(groups.items(), key=lambda group: order.index(group[0]) if group[0] in order else -1))
 
 
@@ -75,7 +100,14 @@ class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
     """A dialog with the keys of the screen below it."""
 
     CSS_PATH = "widgets/dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.DIALOG, keys.hidden("question_mark,q,enter", "cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *keys.DIALOG,
+        keys.hidden("question_mark,q,enter", "cancel"),
+        keys.hidden("j", "scroll(1)"),
+        keys.hidden("k", "scroll(-1)"),
+        keys.hidden("g", "edge(False)"),
+        keys.hidden("G", "edge(True)"),
+    ]
     AUTO_FOCUS = "#help"
 
     def __init__(self, groups: dict[str, list[tuple[str, Binding]]]) -> None:
@@ -92,6 +124,21 @@ class HelpScreen(MinimumSizeScreen, ModalScreen[None]):
                     with Horizontal(classes="help-line"):
                         yield Static(Content.styled(shown, "$footer-key-foreground bold"), classes="help-keys")
                         yield Static(Content(binding.tooltip), classes="help-text")
+            yield Static(Content("Signs"), classes="section")
+            for shown, words in SIGNS:
+                with Horizontal(classes="help-line"):
+                    yield Static(Content.styled(shown, "$footer-key-foreground bold"), classes="help-keys")
+                    yield Static(Content(words), classes="help-text")
 
     def action_cancel(self) -> None:
         self.dismiss()
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#help").scroll_relative(y=by, animate=False)
+
+    def action_edge(self, end: bool) -> None:
+        window = self.query_one("#help")
+        if end:
+            window.scroll_end(animate=False)
+        else:
+            window.scroll_home(animate=False)

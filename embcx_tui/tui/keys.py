@@ -36,7 +36,9 @@ APP: list[BindingType] = [
     _extra("mode.live", "v", "mode('live')", "Live", "Watch the open study train"),
     _extra("mode.layers", "l", "mode('layers')", "Layers", "Browse the open study's layers"),
     _extra("app.theme", "ctrl+t", "next_theme", "Theme", "Next theme: dark, light, high contrast"),
+    _extra("app.redraw", "ctrl+l", "redraw", "Redraw", "Draw the screen anew, where something else has written on it"),
     _extra("app.suspend", "ctrl+z", "suspend_process", "Suspend", "Back to the shell; fg returns here"),
+    _extra("app.messages", "exclamation_mark", "messages", "Messages", "Read again what was said in the bottom line"),
     _extra("app.palette", "ctrl+p", "command_palette", "Commands", "Find any action or study by typing"),
     _key("app.help", "question_mark", "help", "Help", "All keys of this screen"),
     _key("app.quit", "q", "quit", "Quit", "Leave the application; training studies can go on"),
@@ -60,7 +62,7 @@ STUDIES: list[BindingType] = [
     _key("studies.filter", "slash", "filter", "Filter", "Filter the list: digits lr=0.03 stopped"),
     _key("studies.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
     _key("studies.stop", "x", "stop", "Stop", "Stop the study after its epoch, or take it out of the queue"),
-    _key("studies.now", "exclamation_mark", "start_now", "Start now", "Start the study now, whatever else runs"),
+    _key("studies.now", "S", "start_now", "Start now", "Start the study now, whatever else runs"),
     _extra("studies.sooner", "shift+up", "queue(-1)", "Sooner", "Move the study up in the queue"),
     _extra("studies.later", "shift+down", "queue(1)", "Later", "Move the study down in the queue"),
     _key(
@@ -108,23 +110,36 @@ CONFIGURE: list[BindingType] = [
 ]
 
 LIVE: list[BindingType] = [
-    _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch; nothing is lost"),
+    _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch or layer; nothing is lost"),
     _key("live.resume", "r", "resume", "Resume", "Start or resume the study where it stopped"),
     _key("live.panel", "tab", "panel(1)", "Panel", "Next panel: networks, curves, machine, log"),
     _extra("live.panel-back", "shift+tab", "panel(-1)", "Previous panel", "Previous panel"),
     _key("live.mark", "space", "mark", "Mark", "Mark the network; curves of marked networks are drawn"),
     _key("live.order", "o", "order", "Order", "Sort networks by need of attention, plan, loss, test, KL"),
-    _key("live.quantity", "t", "quantity", "Curves", "Curves of loss, test accuracy or training accuracy"),
-    _key("live.filter", "slash", "filter", "Filter", "Filter the log: show only lines with these words"),
+    _key(
+        "live.quantity",
+        "b",
+        "quantity(1)",
+        "Chart",
+        "Next or previous chart: KL by layer, loss, test accuracy, training accuracy",
+        display="b B",
+    ),
+    _extra("live.axis", "vertical_line", "axis", "Axis", "Linear or logarithmic axis of the training curves"),
+    _extra("live.quantity-back", "B", "quantity(-1)", "Previous chart", "Previous chart"),
+    _key("live.filter", "slash", "filter", "Filter", "Filter the networks, or the log while it has the focus"),
     _key("live.follow", "f", "follow", "Follow", "Follow the end of the log, or stay where it is"),
     _key("live.zoom", "z", "zoom", "Zoom", "The focused panel on the whole screen, and back"),
     _key("live.export", "e", "export", "Export", "Save the training curves or the screen as a file"),
-    _key("live.level", "w", "level", "Level", "Log level: all lines, warnings and errors, errors only"),
+    _key("live.level", "L", "level", "Level", "Log level: all lines, warnings and errors, errors only"),
     _extra("live.find", "ctrl+f", "find", "Find", "Find words in the log"),
-    _extra("live.find-next", "n", "find_next(1)", "Next match", "Next line of the log that matches"),
-    _extra("live.find-back", "N", "find_next(-1)", "Previous match", "Previous line of the log that matches"),
+    _extra("live.find-next", "greater_than_sign", "find_next(1)", "Next match", "Next line of the log that matches"),
+    _extra(
+        "live.find-back", "less_than_sign", "find_next(-1)", "Match before", "Previous line of the log that matches"
+    ),
     _key("live.copy", "y", "copy", "Copy", "Copy the log's selected lines, or what the focused panel shows"),
-    _extra("live.back", "escape", "back", "Back", "Leave the whole screen, or clear marks and filter"),
+    _extra(
+        "live.back", "escape", "back", "Back", "Up: leave the whole screen, clear marks and filter, go to the studies"
+    ),
 ]
 
 LOG: list[BindingType] = [
@@ -154,8 +169,8 @@ WALKING: list[BindingType] = [
         display="← ↑ → ↓",
     ),
     _extra("layers.point-left", "left", "step(-1,0)", "Point left", "Point selection: the next point to the left"),
-    _extra("layers.point-up", "up", "step(0,-1)", "Point above", "Point selection: the next point above"),
-    _extra("layers.point-down", "down", "step(0,1)", "Point below", "Point selection: the next point below"),
+    _extra("layers.point-up", "up,k", "step(0,-1)", "Point above", "Point selection: the next point above"),
+    _extra("layers.point-down", "down,j", "step(0,1)", "Point below", "Point selection: the next point below"),
     _key(
         "layers.turn-on",
         "full_stop",
@@ -165,7 +180,7 @@ WALKING: list[BindingType] = [
         display=", .",
     ),
     _extra("layers.turn-back", "comma", "turn(-1)", "Previous layer", "Point selection: the previous layer"),
-    _key("layers.point-leave", "escape", "leave", "Leave", "Stop walking points; the point stays chosen"),
+    _key("layers.point-leave", "escape", "leave", "Leave", "Stop walking (keeps the point)"),
 ]
 
 LAYERS: list[BindingType] = [
@@ -178,10 +193,17 @@ LAYERS: list[BindingType] = [
         display="← →",
     ),
     _extra("layers.previous", "left", "flip(-1)", "Previous layer", "Previous layer, toward the input"),
-    _key("layers.down", "down", "walk(1)", "Network", "Up and down the tree", display="↑ ↓"),
-    _extra("layers.up", "up", "walk(-1)", "Network above", "Up the tree"),
+    _key(
+        "layers.down",
+        "down,j",
+        "walk(1)",
+        "Network",
+        "Down and up the tree; also j k, to its ends g G",
+        display="↑ ↓",
+    ),
+    _extra("layers.up", "up,k", "walk(-1)", "Network above", "Up the tree"),
     _key("layers.point", "p", "point", "Point", "Choose a point and see its image; arrows walk the points"),
-    _key("layers.grid", "g", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
+    _key("layers.grid", "i", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
     _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
     _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen, and back"),
     _key("layers.class-0", "0", "isolate(0)", "Class", "Show only this class of the legend; again: all", display="0–9"),
@@ -191,8 +213,8 @@ LAYERS: list[BindingType] = [
         )
         for n in range(1, 10)
     ),
-    _key("layers.missed", "m", "missed", "Missed", "Show only misclassified points; again: all points"),
-    _extra("layers.all", "a", "all", "All", "Show all points of all classes"),
+    _key("layers.missed", "m", "missed", "Errors", "Show only misclassified points; again: all points"),
+    _extra("layers.all", "a", "all", "All", "Show everything again: all classes, right and wrong"),
     _key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in or out around the chosen point", display="+ -"),
     _extra("layers.farther", "minus", "magnify(-1)", "Zoom out", "Zoom out"),
     _extra("layers.fit", "equals_sign", "fit", "Fit", "Show all points"),
@@ -219,7 +241,13 @@ LAYERS: list[BindingType] = [
     _extra("layers.panel-back", "shift+tab", "panel(-1)", "Previous panel", "Previous panel"),
     _extra("layers.run-on", "right_square_bracket", "network(1)", "Next run", "Next network, run by run"),
     _extra("layers.run-back", "left_square_bracket", "network(-1)", "Previous run", "Previous network, run by run"),
-    _extra("layers.back", "escape", "back", "Back", "Leave the whole screen or the grid; clear point, marks, filter"),
+    _extra(
+        "layers.back",
+        "escape",
+        "back",
+        "Back",
+        "Up: leave the whole screen or the grid, clear point, marks, filter; go to the studies",
+    ),
 ]
 
 # While the table of numbers has the focus: the arrows move its cursor.
@@ -240,7 +268,14 @@ CHOICES: list[BindingType] = [
 ]
 
 EXPORT: list[BindingType] = [
+    _key("export.copy", "y", "copy", "Copy path", "Copy the path of the file that was saved"),
+    _key("export.copy-scp", "Y", "copy_scp", "Copy scp", "Copy the line that fetches the saved file over scp"),
     _key("export.preview", "f3", "preview", "Preview", "See the figure on the whole screen before it is saved"),
+]
+
+# The window of messages.
+SAID: list[BindingType] = [
+    _key("said.copy", "y", "copy", "Copy", "Copy all messages"),
 ]
 
 DIALOG: list[BindingType] = [
@@ -262,10 +297,11 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (WALKING, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
+    (SAID, DIALOG),
 )
 _TABLES = (
     *(STUDY_LIST, STUDIES, STUDIES_FILTER, COMPARE, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
-    *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, DIALOG, APP),
+    *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, SAID, DIALOG, APP),
 )
 
 

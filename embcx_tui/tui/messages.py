@@ -33,6 +33,13 @@ class OpenStudy(Message):
 
 
 @dataclass
+class ShowMode(Message):
+    """Go to another mode, as `esc` does where there is nothing left to undo."""
+
+    mode: Mode
+
+
+@dataclass
 class PrefetchStudy(Message):
     """Read a study that may be opened next, since the cursor rests on it; `picture`: and make a picture of it."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from textual.events import Resize
+from textual.events import DescendantFocus, Resize
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 12
 # How to quit comes first: it can still be read where the line is cut.
@@ -38,6 +39,11 @@ class MinimumSizeScreen(Screen[Any]):
         elif self._small and not small:
             self.call_after_refresh(self._restore_focus)
         self._small = small
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        # A blinking cursor prints half a kilobyte per second while nothing happens.
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
 
     def _restore_focus(self) -> None:
         widget = self._focused_before

@@ -18,6 +18,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
+from embcx_tui.tui.said import Said
 from embcx_tui.tui.study_row import state_content
 
 if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
@@ -102,14 +103,32 @@ class TitleBar(Bar):
 
 
 class KeyBar(Bar):
-    """One line: the keys that work now, in the order of the tables, as many as fit; help and quit always."""
+    """One line: the keys that work now, in the order of the tables, as many as fit; help and quit always.
+
+    While the application has something to say, that stands here: never over what the user looks at.
+    """
 
     ALWAYS = ("help", "quit")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._explained = ""
+
+    def explain(self, sentence: str) -> None:
+        """Show a sentence on what is under the cursor instead of the keys; nothing: the keys again."""
+        if sentence != self._explained:
+            self._explained = sentence
+            self.refresh()
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
 
     def render(self) -> RenderResult:
+        said: Said | None = getattr(self.app, "said", None)
+        if said and said.shown:
+            return self._message(said)
+        if self._explained:
+            return Content.styled(f" {self._explained}", "$foreground").truncate(self.size.width, ellipsis=True)
         shown: dict[str, tuple[Binding, bool]] = {}
         nodes: dict[object, int] = {}
         # A key that the user has changed keeps its position: Textual puts such keys last.
@@ -137,6 +156,20 @@ class KeyBar(Bar):
             self._add_link(start, items[action].cell_length, shown[action][0].key)
             start += items[action].cell_length
         return Content.assemble(line, " " * (self.size.width - line.cell_length - end.cell_length), end)
+
+    def _message(self, said: Said) -> Content:
+        """Return what is said now, with the key of all messages where this is not all."""
+        assert said.shown is not None
+        key = keys.written(self.app, "app.messages")
+        more = f"  {said.unseen} more: {key} " if said.unseen else f"  {key} shows it whole "
+        width, line = self.size.width, said.shown.line
+        self._links.clear()
+        if not said.unseen and line.cell_length <= width:
+            return line
+        end = Content.styled(more, "$text-muted")
+        line = line.truncate(width - end.cell_length, ellipsis=True, pad=True)
+        self._add_link(width - end.cell_length, end.cell_length, keys.by_id()["app.messages"].key)
+        return Content.assemble(line, end)
 
     def _item(self, binding: Binding, enabled: bool) -> Content:
         key = self.app.get_key_display(binding)

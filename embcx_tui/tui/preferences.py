@@ -23,11 +23,13 @@ from embcx_tui.tui.messages import Mode
 
 ThemeName = Literal["dark", "light", "contrast"]
 Notify = Literal["off", "bell", "osc9", "osc777"]
+# What can be chosen in the application.
+Choice = Literal["theme", "notify", "calm"]
 
 # No file of ours is longer than this; a longer one is not read into memory.
 _MOST_BYTES = 100_000
 _HEADER = """\
-# Preferences of embcx-tui. The application changes `theme` and `notify` here, line by line; the rest is yours.
+# Preferences of embcx-tui. The application changes `theme`, `notify` and `calm` here, line by line; the rest is yours.
 # [keys] gives a binding another key, by the id that docs/terminal.md lists:  "live.zoom" = "Z,f11"
 
 """
@@ -37,10 +39,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What the user has chosen; `keys`: binding id -> keys, separated by commas."""
+    """What the user has chosen.
+
+    `calm`: nothing flies and images have few colours, for a slow line; `keys`: binding id -> keys, with commas.
+    """
 
     theme: ThemeName = "dark"
     notify: Notify = "off"
+    calm: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +89,10 @@ def read_preferences() -> tuple[Preferences, tuple[str, ...]]:
 
     theme: ThemeName = one_of("theme", get_args(ThemeName), "dark")
     notify: Notify = one_of("notify", get_args(Notify), "off")
+    calm = values.pop("calm", False)
+    if not isinstance(calm, bool):
+        said.append(f"{path.name}: calm is {_shown(calm)}, not true or false")
+        calm = False
     keys = values.pop("keys", {})
     if not isinstance(keys, dict):
         said.append(f"{path.name}: [keys] is not a table")
@@ -91,14 +101,14 @@ def read_preferences() -> tuple[Preferences, tuple[str, ...]]:
     said += [f"{path.name}: the key of {_shown(id)} is not a text" for id in keys.keys() - good.keys()]
     if values:
         said.append(f"{path.name}: nothing is known of {', '.join(_shown(name) for name in values)}")
-    return Preferences(theme, notify, good), tuple(said)
+    return Preferences(theme, notify, calm, good), tuple(said)
 
 
 def _shown(value: object) -> str:
     return f"“{safe_text(value, 40)}”"
 
 
-def choose(name: Literal["theme", "notify"], value: str) -> str:
+def choose(name: Choice, value: str | bool) -> str:
     """Write one choice into the preferences file and change nothing else; return an error as one line, or ""."""
     path = preferences_file()
     values, damage = _read(path)
@@ -106,7 +116,7 @@ def choose(name: Literal["theme", "notify"], value: str) -> str:
         make_folder(path.parent)
         if damage:
             kept = _keep(path)
-            publish(path, f'{_HEADER}{name} = "{value}"\n'.encode(), follow=True)
+            publish(path, f"{_HEADER}{_line(name, value)}".encode(), follow=True)
             return f"{path.name} could not be read ({damage}); it is kept as {kept.name}"
         text = path.read_text(encoding="utf-8") if values or path.exists() else _HEADER
         publish(path, _with(text, name, value, values).encode(), follow=True)
@@ -124,9 +134,13 @@ def _keep(path: Path) -> Path:
     return aside
 
 
-def _with(text: str, name: str, value: str, values: Mapping[str, Any]) -> str:
+def _line(name: str, value: str | bool) -> str:
+    return f"{name} = {str(value).lower()}\n" if isinstance(value, bool) else f'{name} = "{value}"\n'
+
+
+def _with(text: str, name: str, value: str | bool, values: Mapping[str, Any]) -> str:
     """Return `text` with `name = "value"` on its line, or before the first table; comments stay."""
-    line = f'{name} = "{value}"\n'
+    line = _line(name, value)
     head = re.search(r"^\s*\[", text, re.MULTILINE)
     end = head.start() if head else len(text)
     top = re.sub(rf"^{name}[ \t]*=.*\n?", line, text[:end], count=1, flags=re.MULTILINE)

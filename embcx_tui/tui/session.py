@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from textual import constants
 from textual.app import App
 
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -18,7 +19,7 @@ from embcx_tui.tui import preferences, theme
 from embcx_tui.tui.keys import check_keys
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.mode_screen import ModeScreen
-from embcx_tui.tui.preferences import Notify, Remembered, ThemeName
+from embcx_tui.tui.preferences import Choice, Notify, Remembered, ThemeName
 from embcx_tui.tui.study_row import RowState, StudyRow
 
 
@@ -37,6 +38,7 @@ class Session:
         for one in theme.THEMES.values():
             app.register_theme(one)
         app.theme = theme.THEMES[self._preferences.theme].name
+        self._apply_calm()
         self.remembered = preferences.read_remembered()
         self.export_choices: dict[str, Any] = dict(self.remembered.export)
         self._recalled: set[Mode] = set()
@@ -65,7 +67,7 @@ class Session:
         self.choose_theme(names[(index + 1) % len(names)])
 
     def choose_notify(self, how: Notify) -> None:
-        """Announce the end of a study this way from now on, and give an example."""
+        """Notify when a study ends this way from now on, and give an example."""
         self._choose("notify", how)
         self._preferences = replace(self._preferences, notify=how)
         self._app.notify(f"At the end of a study: {TITLES[how]}", markup=False)
@@ -76,7 +78,22 @@ class Session:
         """How the end of a study is announced."""
         return self._preferences.notify
 
-    def _choose(self, name: Literal["theme", "notify"], value: str) -> None:
+    @property
+    def calm(self) -> bool:
+        """Whether little is sent: nothing flies, and images have few colours."""
+        return self._preferences.calm
+
+    def choose_calm(self, calm: bool) -> None:
+        """Send little from now on, or no longer, and write it into the preferences."""
+        self._choose("calm", calm)
+        self._preferences = replace(self._preferences, calm=calm)
+        self._apply_calm()
+        self._app.notify(CALM if calm else NOT_CALM, markup=False)
+
+    def _apply_calm(self) -> None:
+        self._app.animation_level = "none" if self.calm else constants.TEXTUAL_ANIMATIONS
+
+    def _choose(self, name: Choice, value: str | bool) -> None:
         async def write() -> None:
             if problem := await asyncio.to_thread(preferences.choose, name, value):
                 self._app.notify(problem, severity="error", markup=False)
@@ -130,6 +147,9 @@ class Session:
                 if isinstance(screen, ModeScreen) and screen.is_mounted:
                     yield screen
 
+
+CALM = "Calm, for a slow line: nothing flies, and images are in eight greys"
+NOT_CALM = "Not calm any more: points fly from layer to layer, and images have their colours"
 
 TITLES: dict[Notify, str] = {
     "off": "off",

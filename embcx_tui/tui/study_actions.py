@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
 
 
-_QUEUED = "queued: it starts when the study before it is done (! starts it now)"
+_QUEUED = "queued: it starts when the study before it is done (S starts it now)"
 # Names of studies that a question has a line for each; more of them run on.
 _MOST_LINES = 8
 
@@ -284,12 +284,16 @@ class StudyActions:
             if answer:
                 self._app.run_worker(self.leave(running, stop=stoppable if answer == "stop" else ()))
 
-        what = f"“{running[0].name}” is training" if len(running) == 1 else f"{len(running)} studies are training"
+        what = (
+            f"“{running[0].name}” is still running"
+            if len(running) == 1
+            else f"{len(running)} studies are still running"
+        )
         stop = "Stop after this epoch" if len(running) == 1 else "Stop the open one"
         self._app.push_screen(
             Ask(
                 "Leave embcx-tui?",
-                f"{what}. Detach, and the work goes on without this window.",
+                f"{what} still running. Detach, and the work goes on without this window.",
                 (Answer("detach", "Detach"), *((Answer("stop", stop),) if stoppable else ())),
             ),
             answered,

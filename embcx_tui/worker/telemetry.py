@@ -89,6 +89,7 @@ class GpuReadings:
                 "gpu_memory_total": load.memory_total,
                 "gpu_temperature": load.temperature,
                 "gpu_power": load.power,
+                "gpus": nvml.all_loads(),
             }
             self._at = time.monotonic()
             if self._stop.wait(_INTERVAL_S):

@@ -62,7 +62,7 @@ def random_values(seed: int, runs: int) -> np.ndarray:
 
 
 def shade(look: Look, count: int, runs: int) -> Rgb | None:
-    return blend(look.paper, colour(PLACE), stack_opacity(count, runs)) if count else None
+    return blend(look.paper, colour(PLACE, look.dark), stack_opacity(count, runs)) if count else None
 
 
 def heights(cells: list[Cell], look: Look, runs: int) -> tuple[list[float], float | None]:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from embcx_tui.figures.cells import draw, draw_text, locate
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Heat, Panels, Scatter
-from embcx_tui.figures.palette import PLACES, blend, colour, quantise, stack_opacity, terminal_ramp, terminal_rgb
+from embcx_tui.figures.palette import blend, class_colour, colour, quantise, stack_opacity, terminal_ramp, terminal_rgb
 from embcx_tui.figures.spans import Look, Row
 from tests.figures import hostile
 
@@ -84,7 +84,7 @@ def test_bar_heights_follow_the_values() -> None:
     look = Look()
     rows = draw(simple_bars((0.2,), (0.4,), (0.8,)), 60, 30, look)
     lines = text(rows)
-    fill = blend(look.paper, colour(3), stack_opacity(1, 1))
+    fill = blend(look.paper, colour(3, True), stack_opacity(1, 1))
     label_row = next(place for place, line in enumerate(lines) if "layer" in line)
     counts = []
     for label in "012":
@@ -104,8 +104,8 @@ def test_more_runs_make_a_bar_denser() -> None:
     look = Look()
     rows = draw(simple_bars((0.5, 1.0)), 40, 30, look)
     seen = {span.bg for row in rows for span in row if span.bg}
-    assert blend(look.paper, colour(3), stack_opacity(1, 2)) in seen
-    assert blend(look.paper, colour(3), stack_opacity(2, 2)) in seen
+    assert blend(look.paper, colour(3, True), stack_opacity(1, 2)) in seen
+    assert blend(look.paper, colour(3, True), stack_opacity(2, 2)) in seen
     plain = "\n".join(text(draw(simple_bars((0.5, 1.0)), 40, 30, Look(colours=False))))
     assert "▒" in plain and "█" in plain
 
@@ -202,8 +202,8 @@ def test_a_cell_has_the_colour_of_its_most_frequent_class() -> None:
     points = np.array([[0, 0], [0, 0], [0, 0], [10, 10]], dtype=np.float32)
     scatter = Scatter("", points, np.array([1, 1, 0, 2]), ("a", "b", "c"))
     cells = locate(scatter, 40, 10)
-    assert cell_of(draw(scatter, 40, 10), *cells[0])[1] == colour(1)
-    assert cell_of(draw(scatter, 40, 10), *cells[3])[1] == colour(2)
+    assert cell_of(draw(scatter, 40, 10), *cells[0])[1] == class_colour(1, True)
+    assert cell_of(draw(scatter, 40, 10), *cells[3])[1] == class_colour(2, True)
     assert cell_of(draw(scatter, 40, 10, Look(colours=False)), *cells[0])[0] == "b"
 
 
@@ -226,7 +226,7 @@ def test_curves_have_axes_legend_and_their_colours() -> None:
     joined = "\n".join(text(rows))
     assert "relu" in joined and "tanh" in joined and "epoch" in joined and "nats" in joined and "50" in joined
     braille = {span.fg for row in rows for span in row if any("\u2800" < char <= "\u28ff" for char in span.text)}
-    assert braille == {colour(3), colour(1)}
+    assert braille == {colour(3, True), colour(1, True)}
 
 
 def test_gaps_in_a_curve_stay_gaps() -> None:
@@ -274,7 +274,8 @@ def test_the_sign_of_a_class_stands_on_its_colour_in_its_midst_and_in_the_legend
             (column, row)
             for row in range(1, 24)
             for column in range(80)
-            if cell_of(rows, column, row)[0] == str(place) and cell_of(rows, column, row)[2] == colour(place)
+            if cell_of(rows, column, row)[0] == str(place)
+            and cell_of(rows, column, row)[2] == class_colour(place, True)
         ]
         (column, row), legend = found if found[0][0] < found[1][0] else found[::-1]
         mine = cells[scatter.labels == place]
@@ -313,9 +314,12 @@ def test_a_class_whose_name_is_no_sign_is_called_by_both() -> None:
     assert "0 coat" in lines and "1 bag" in lines and "2 boot" in lines, "the digits are the keys that isolate"
 
 
-def test_class_colours_survive_256_colours() -> None:
-    assert len({quantise(rgb) for rgb in PLACES}) == 10
-    assert all(terminal_rgb(quantise(rgb)) == rgb for rgb in PLACES)
+@pytest.mark.parametrize("dark", [True, False])
+def test_colours_survive_256_colours_and_no_class_has_that_of_an_activation(dark: bool) -> None:
+    activations = [colour(place, dark) for place in range(4)]
+    classes = [class_colour(index, dark) for index in range(10)]
+    assert len({quantise(rgb) for rgb in (*activations, *classes)}) == 14
+    assert all(terminal_rgb(quantise(rgb)) == rgb for rgb in (*activations, *classes))
 
 
 def test_text_output() -> None:
@@ -335,8 +339,8 @@ def test_dots_stand_where_their_numbers_say_and_carry_their_group() -> None:
     assert first == 2 and lines[first].rindex("7") == 58  # a cell is free on both sides
     assert lines[last].index("3") == lines[last].index("┤") + 2 and last > 12
     inked = {span.text.strip(): span.fg for row in rows[2:] for span in row if span.bold}
-    assert inked["7"] == colour(3) and inked["3"] == colour(1)
-    assert "tanh" in lines[1] and "number: hidden layers" in lines[1]
+    assert inked["7"] == colour(3, True) and inked["3"] == colour(1, True)
+    assert "tanh" in lines[1] and "digit = hidden layers" in lines[1]
     plain = text(draw(Dots("", "x", "y", groups, "hidden layers"), 60, 20, Look(colours=False, unicode=False)))
     assert "a tanh 3" in plain[0] and all(line.isascii() for line in plain)
 

@@ -163,7 +163,7 @@ def test_lines_of_several_groups_are_where_their_numbers_are(size: tuple[int, in
             assert nearest(reading.dots(reading.columns[layer]), wanted) <= HALF_DOT, (seed, index, layer)
         # The one drawn last has all its cells in its colour.
         for layer in range(LAYERS):
-            mine = reading.dots(reading.columns[layer], ink=colour(0))
+            mine = reading.dots(reading.columns[layer], ink=colour(0, True))
             assert nearest(mine, reading.height(values[0, layer, 0])) <= HALF_DOT
 
 

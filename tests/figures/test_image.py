@@ -18,8 +18,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from embcx_tui.figures.export import COLUMN_WIDTH_IN, render
+from embcx_tui.figures.matplotlib_axes import hex_of
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, DotGroup, Dots, Figure, Heat, Panels, Scatter
-from embcx_tui.figures.palette import colour
+from embcx_tui.figures.palette import class_colour, colour
 from tests.figures import hostile
 
 FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
@@ -106,13 +107,13 @@ def test_pdf_embeds_its_fonts_and_carries_no_date() -> None:
 def test_images_have_the_colours_of_the_terminal() -> None:
     image = Image.open(io.BytesIO(render(scatter(), "png", dpi=300))).convert("RGB")
     present = {rgb for _, rgb in image.getcolors(maxcolors=1 << 24) or []}
-    assert {colour(place) for place in range(10)} <= present
+    assert {class_colour(place) for place in range(10)} <= present
 
 
 def test_every_run_is_its_own_rectangle_with_the_mean_on_top() -> None:
     root = ElementTree.fromstring(render(bars(), "svg"))
     styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
-    filled = [style for style in styles if "fill: #8787ff" in style and "opacity" in style]
+    filled = [style for style in styles if f"fill: {hex_of(colour(3))}" in style and "opacity" in style]
     assert len(filled) == 4  # two bars of two measured runs each
     assert sum("stroke-width: 1.6" in style for style in styles) == 2
 
@@ -160,7 +161,7 @@ def test_curves_that_are_compared_have_one_scale_and_differ_without_colour() -> 
     assert ticks and set(ticks.values()) == {3}
     styles = [node.get("style") or "" for node in root.iter("{http://www.w3.org/2000/svg}path")]
     lines = [style for style in styles if "stroke-width: 0.9" in style and "fill: none" in style]
-    assert {("dasharray" in style, "#af0087" in style) for style in lines} == {(False, False), (True, True)}
+    assert {("dasharray" in style, hex_of(colour(1)) in style) for style in lines} == {(False, False), (True, True)}
 
 
 def test_long_titles_and_notes_stay_inside_the_picture() -> None:

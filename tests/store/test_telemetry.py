@@ -34,7 +34,7 @@ def test_the_file_stays_small_and_keeps_the_newest(tmp_path: Path, monkeypatch: 
     writer = TelemetryWriter(path)
     for at in range(500):
         writer.append(sample(at))
-        assert path.stat().st_size <= 2 * 10 * 400 + 400
+        assert path.stat().st_size <= 2 * 10 * 800 + 800
     kept = read_telemetry(path)
     assert [one.at for one in kept] == list(range(500))[-len(kept) :]
     assert len(kept) >= 10

@@ -47,8 +47,8 @@ def text_of(pilot: AppPilot) -> str:
 
 
 def notifications(pilot: AppPilot) -> str:
-    """Return the notifications on the screen, one per line."""
-    return "\n".join(str(toast.render()) for toast in pilot.app.screen.query("Toast"))
+    """Return what the application has said so far, one message per line."""
+    return "\n".join(message.text for message in app_of(pilot).said.all)
 
 
 async def until(pilot: AppPilot, holds: Callable[[], object]) -> None:
@@ -90,7 +90,7 @@ async def listed(pilot: AppPilot) -> None:
 
 async def counted(pilot: AppPilot) -> str:
     """Wait until the layer browser shows the statistics over runs; return the screen's text."""
-    await sees(pilot, "first break")
+    await sees(pilot, "first rise at")
     await sees_no(pilot, "   ~")  # the sign of a missing number where the output is not UTF-8
     return await sees_no(pilot, "   …")
 

@@ -89,7 +89,7 @@ async def test_q_stops_only_the_study_it_names() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.rows_complete and app.snapshot)
         await pilot.press("q")
-        await sees(pilot, "2 studies are training")
+        await sees(pilot, "2 studies are still running")
         await sees(pilot, "Stop the open one")
         await pilot.press("right", "enter")
         await until(pilot, lambda: has_exited(pilot))

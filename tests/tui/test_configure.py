@@ -74,8 +74,8 @@ async def test_a_mistake_stands_at_its_field_while_typing() -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)
         await _type(pilot, "measure.perplexity", "2000")
-        await sees(pilot, "✗ must be less than or equal to 1000, not 2000")
-        await sees(pilot, "✗ 1 error: perplexity")
+        await sees(pilot, "✗ must be at most 1000, not 2000")
+        await sees(pilot, "✗ 1 mistake at perplexity")
         await _type(pilot, "networks.runs", "")
         await sees(pilot, "✗ needs a number")
         await sees(pilot, "✗ 2 mistakes at runs, perplexity")
@@ -144,7 +144,7 @@ async def test_loading_fills_the_form_with_its_mistakes_too(tmp_path: Path) -> N
     async with make_app().run_test(size=(120, 40), notifications=True) as pilot:
         await _open_form(pilot)
         await _load(pilot, path)
-        await sees(pilot, "must be greater than or equal to 1, not 0")
+        await sees(pilot, "must be at least 1 (is 0)")
         assert "did you mean networks.width?" in notifications(pilot)
         await _load(pilot, tmp_path / "none.toml")
         await until(pilot, lambda: "cannot be read" in notifications(pilot))

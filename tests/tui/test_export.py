@@ -46,7 +46,11 @@ async def test_e_saves_the_points_on_the_screen(study: FakeStudy, monkeypatch: p
         await pilot.press("e")
         await sees(pilot, "Save a figure", "relu, run 0", "PNG", "SVG", "PDF")
         await pilot.press("enter")
-        await sees(pilot, "Saved: /somewhere/points.png", "Close")
+        await sees(pilot, "Saved: /somewhere/points.png", "Close", "y copies the path")
+        await pilot.press("y")
+        await until(pilot, lambda: pilot.app.clipboard == "/somewhere/points.png")
+        await pilot.press("Y")
+        await until(pilot, lambda: pilot.app.clipboard.endswith(":/somewhere/points.png ."))
         assert asked == [("embedding-digits-3-relu-run0-layer3", "png")]
         await pilot.press("enter")
         await sees_no(pilot, "Saved:")

@@ -111,7 +111,7 @@ async def test_the_chosen_point_is_ringed_and_named(study: FakeStudy, tmp_path: 
 async def test_grids_are_saved_whole_with_what_their_panels_share(tmp_path: Path) -> None:
     study = make_study(small(networks__depths=[9], networks__runs=1))
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "do not fit")
         layers = (await shown(pilot))["points shown"]
         assert isinstance(layers.figure, Panels) and len(layers.figure.figures) == 10
@@ -121,7 +121,7 @@ async def test_grids_are_saved_whole_with_what_their_panels_share(tmp_path: Path
         )
         _, rows = await saved(study, layers, tmp_path, "png")
         assert len(rows) == 10 * 200
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "Layer 9 of 9 · run 0")
         assert (await shown(pilot))["points shown"].name == "embedding-digits-9-run0-layer9"
 

@@ -124,7 +124,7 @@ def test_what_lies_on_the_disk_is_not_obeyed(tmp_path: Path, monkeypatch: pytest
     write_hostile_files(home, study)
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
         terminal.expect("Layers")
-        for key in ("v", "tab", "tab", "tab", "y", "z", "l", "down", "down", "right", "left", "g", "e"):
+        for key in ("v", "tab", "tab", "tab", "y", "z", "l", "down", "down", "right", "left", "i", "e"):
             terminal.press(key)
         terminal.expect("folder")
         terminal.press("enter")

@@ -48,7 +48,7 @@ async def test_a_measured_study_shows_tree_lines_points_and_numbers() -> None:
         snapshot = read_study(study.paths)
         measured = snapshot.measured["digits-d3-tanh-r0-l3", "tsne"]
         assert measured.kl is not None and f"{measured.kl:.4f}" in text
-        for words in ("2 runs", "95 % CI", "per layer", "first break", "converged", "yes"):
+        for words in ("2 runs", "95 % CI", "per layer", "first rise at", "converged", "yes"):
             assert words in text
         await pilot.press("shift+tab", "end")
         await sees(pilot, "iterations", "750", "perplexity", "30", "points", "200", "exact", "seed")

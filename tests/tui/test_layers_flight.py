@@ -158,7 +158,7 @@ async def test_keys_pressed_faster_than_drawn_all_count() -> None:
 @pytest.mark.parametrize("what", ["compared", "all layers", "all activations"])
 async def test_the_points_of_several_panels_fly_together(drawn: list[Figure], what: str) -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        keys = {"compared": ["space", "down", "space"], "all layers": ["g"], "all activations": ["g", "g"]}[what]
+        keys = {"compared": ["space", "down", "space"], "all layers": ["i"], "all activations": ["i", "i"]}[what]
         await pilot.press(*keys)
         await sees(pilot, "tanh · KL" if what != "all layers" else "layer 3 · KL")
         await pilot.pause(0.4)
@@ -185,10 +185,10 @@ def distance(one: Panels, other: Panels, place: int) -> float:
 
 async def test_another_number_of_panels_is_there_at_once(drawn: list[Figure]) -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "layer 3 · KL")
         await pilot.pause(0.4)
         drawn.clear()
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "Layer 3 of 3 · run 0")
         assert len({id(one) for one in drawn if isinstance(one, Panels)}) == 1

@@ -30,21 +30,21 @@ def panels(pilot: Pilot[None]) -> list[Scatter]:
 
 async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         text = await sees(pilot, "All layers · tanh, run 0", "input · KL", "layer 1 · KL", "layer 3 · KL")
         assert "do not fit" not in text
-        await pilot.press("left", "g")
+        await pilot.press("left", "i")
         await sees(pilot, "Layer 2 of 3 · run 0", "tanh · KL", "relu · KL")
-        await pilot.press("down", "g")
+        await pilot.press("down", "i")
         await sees(pilot, "Layer 2 of 3 · relu, run 0", "10-NN ")
-        await pilot.press("g", "escape")
+        await pilot.press("i", "escape")
         await sees(pilot, "10-NN ")
 
 
 async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
     study = make_study(small(networks__depths=[9], networks__runs=1))
     async with opened(study, "layers", (80, 24), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "All layers · tanh, run 0", "4 of 10 do not fit", "layer 9 · KL")
         await sees_no(pilot, "z shows more")  # the grid has the whole of a narrow screen already
         assert len(panels(pilot)) == 6
@@ -175,9 +175,9 @@ async def test_what_is_set_comes_back() -> None:
 async def test_nothing_measured_answers_every_key() -> None:
     study = make_study(small(), "running", epochs=6, measured=0)
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
-        await pilot.press("p", "g", "g", "g", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
+        await pilot.press("p", "i", "i", "i", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
         await pilot.press("a", "3", "3", "slash", "escape", "z", "escape", "left", "right")
         await sees(pilot, "No layer is measured yet.")
     async with opened(None, "layers", expect="No study is open.") as pilot:
-        await pilot.press("p", "g", "t", "b", "m", "plus", "space", "a", "3", "slash", "escape", "e")
+        await pilot.press("p", "i", "t", "b", "m", "plus", "space", "a", "3", "slash", "escape", "e")
         assert "No study is open." in text_of(pilot)

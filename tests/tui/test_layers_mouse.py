@@ -79,7 +79,7 @@ def node_key_of(pilot: Pilot[None]) -> tuple[str | None, int | None, int]:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> None:
     async with opened(make_study(small()), "layers", size, expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
         part = part_of(pilot, 1)
         await point_at(pilot, scatter_of(pilot), part.column + 2, part.row + part.height // 2)
@@ -92,7 +92,7 @@ async def test_a_click_on_a_panel_goes_to_its_layer(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("single", [False, True], ids=["all runs", "one run"])
 async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(single: bool) -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press(*["right_square_bracket"] * 2 * single, "left", "g", "g")
+        await pilot.press(*["right_square_bracket"] * 2 * single, "left", "i", "i")
         await sees(pilot, "Layer 2 of 3 · run", "relu · KL")
         part = part_of(pilot, 1)
         await point_at(pilot, scatter_of(pilot), part.column, part.row)
@@ -103,7 +103,7 @@ async def test_a_click_on_an_activations_panel_goes_there_and_the_layer_stays(si
 
 async def test_a_click_beside_the_panels_does_nothing() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "All layers · tanh, run 0", "layer 3 · KL")
         before = scatter_of(pilot).target
         for wheel in (0, 1):
@@ -120,7 +120,7 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
         assert node_key_of(pilot) == ("relu", None, 3)
         cells = cells_of(part_of(pilot, 0))
         await point_at(pilot, scatter_of(pilot), *cells[17].tolist())
-        text = await sees(pilot, "near in the layer", "Layer 3 · 2 marked")
+        text = await sees(pilot, "in layer", "Layer 3 · 2 marked")
         assert node_key_of(pilot) == ("tanh", 0, 3)
         one, other = (part_of(pilot, place).figure for place in (0, 1))
         assert isinstance(one, Scatter) and isinstance(other, Scatter)
@@ -176,7 +176,7 @@ async def test_the_wheel_zooms_and_the_point_under_the_pointer_stays_there(compa
 
 async def test_the_wheel_over_a_grid_zooms_all_its_panels() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("g")
+        await pilot.press("i")
         await sees(pilot, "layer 3 · KL")
         part = part_of(pilot, 2)
         await point_at(pilot, scatter_of(pilot), part.column + part.width // 2, part.row + part.height // 2, wheel=1)

@@ -45,7 +45,7 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
     study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
-        text = await sees(pilot, "training", "taken for", "near in the plane", "near as inputs")
+        text = await sees(pilot, "training", "predicted", "neighbours in plane", "in input")
         assert "▀" in text and "converged" not in text
         figure = shown(pilot)
         assert figure.chosen is not None
@@ -61,7 +61,7 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
     study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", "right")
-        text = await sees(pilot, "near in the layer")
+        text = await sees(pilot, "in layer")
         figure = shown(pilot)
         row = figure.chosen
         assert row is not None
@@ -71,12 +71,12 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
         kept = set(near) & set(nearest_to(figure.points, row, 10))
         assert 0 < len(kept) < 10
         lines = [line[26:56].strip() for line in text.splitlines()]
-        at = lines.index(f"near in the layer, {len(kept)} kept")
+        at = lines.index(f"in layer, {len(kept)} also in plane")
         assert lines[at + 1].split() == [str(one % 10) for one in near]
         # Where there is more room, the nearest are seen too.
         blocks = text.count("▀")
         await pilot.press("z")
-        wide = await sees(pilot, "near in the layer, ")
+        wide = await sees(pilot, "in layer, ")
         beside = [line for line in wide.splitlines() if re.match(r" ▀{8,} +▀{8,} +▀{8,}", line)]
         assert len(beside) >= 4 and wide.count("▀") > blocks and "bold: near in both" in wide
 
@@ -84,8 +84,8 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
 async def test_the_input_tells_its_neighbours_once() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", *["comma"] * 3)
-        await sees(pilot, "Input · run 0", "near in the layer, ")
-        await sees_no(pilot, "near as inputs")
+        await sees(pilot, "Input · run 0", "in layer, ")
+        await sees_no(pilot, "in input")
 
 
 @pytest.mark.parametrize("stored", ["nothing", "too few rows", "rows that are none"])
@@ -100,8 +100,8 @@ async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str
     study.append(event.model_copy(update={"file": write_arrays(study.paths.arrays, event.file.name[7:], arrays)}))
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
-        await sees(pilot, "near in the plane", "near as inputs")
-        assert "near in the layer" not in text_of(pilot)
+        await sees(pilot, "neighbours in plane", "in input")
+        assert "in layer" not in text_of(pilot)
 
 
 async def test_a_file_with_words_among_its_arrays_says_so_in_place_of_the_points() -> None:
@@ -116,7 +116,7 @@ async def test_a_file_with_words_among_its_arrays_says_so_in_place_of_the_points
 async def test_arrows_walk_from_point_to_point_and_escape_leaves() -> None:
     async with opened(make_study(small()), "layers", expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
-        await sees(pilot, "near in the plane")
+        await sees(pilot, "neighbours in plane")
         canvas = pilot.app.screen.query_one("#scatter", PointsCanvas)
         for key, column, sign in [("right", 0, 1), ("left", 0, -1), ("up", 1, -1), ("down", 1, 1)]:
             before = shown(pilot)
@@ -145,13 +145,13 @@ async def test_the_point_stays_chosen_across_methods_and_its_layer_is_the_same()
     near = read_arrays(study.paths.root, event.file)["neighbours"]
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p", "right")
-        await sees(pilot, "near in the layer")
+        await sees(pilot, "in layer")
         chosen = shown(pilot).chosen
         await pilot.press("t")
-        text = await sees(pilot, "tanh, run 0 · PCA", "near in the layer")
+        text = await sees(pilot, "tanh, run 0 · PCA", "in layer")
         assert shown(pilot).chosen == chosen is not None
         lines = [line[26:56].strip() for line in text.splitlines()]
-        at = next(place for place, line in enumerate(lines) if line.startswith("near in the layer"))
+        at = next(place for place, line in enumerate(lines) if line.startswith("in layer"))
         assert lines[at + 1].split() == [str(one % 10) for one in near[chosen].tolist()]
 
 
@@ -167,10 +167,10 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
     monkeypatch.setattr(controller, "adjacent_layers", lambda *_: ())  # nothing is read ahead
     async with opened(make_study(small()), "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
-        await sees(pilot, "near in the layer")
+        await sees(pilot, "in layer")
         said.clear()
         pilot.app.screen.query_one(LayersTree).select(NodeKey("digits", 3, "relu"))
-        await sees(pilot, "Layer 3 of 3 · relu, run 0", "near in the layer")
+        await sees(pilot, "Layer 3 of 3 · relu, run 0", "in layer")
         assert said and not any(said)
 
 
@@ -180,7 +180,7 @@ async def test_a_click_chooses_the_point_under_it() -> None:
         cells = locate(shown(pilot), *canvas.content_size, LOOK)
         inset = canvas.content_region.offset - canvas.region.offset
         await pilot.click(canvas, offset=(int(cells[17, 0]) + inset.x, int(cells[17, 1]) + inset.y))
-        await sees(pilot, "near in the plane")
+        await sees(pilot, "neighbours in plane")
         chosen = shown(pilot).chosen
         assert chosen is not None and (cells[chosen] == cells[17]).all()
 
@@ -237,7 +237,7 @@ async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NO_COLOR", "1")
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
-        text = await sees(pilot, "near in the plane")
+        text = await sees(pilot, "neighbours in plane")
         assert "▀" not in text and any(shade in text for shade in "░▒▓")
 
 
@@ -268,6 +268,6 @@ def test_picture_of_a_chosen_point(
         await show(pilot, study, "layers")
         await sees(pilot, "Layer 3 of 3 · logsig, run 0", " %")
         await pilot.press("p", "right")
-        await sees(pilot, "near as inputs")
+        await sees(pilot, "in input")
 
     assert snap_compare(make_app(), terminal_size=size, run_before=look)

@@ -113,7 +113,7 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
         assert falls.effect == 1 and rises.effect and rises.effect < 0
         await says(pilot, "per layer", per_layer(falls))
         await says(pilot, "runs", "5 of 5 fall")
-        await says(pilot, "first break", "none")
+        await says(pilot, "first rise at", "none")
         await says(pilot, "5 runs", f"{layer.kl_mean:.3f} ± {layer.kl_sd:.3f}")
         await says(pilot, "95 % CI", interval_words(layer))
         if size[1] >= 40:
@@ -127,7 +127,7 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
         await sees(pilot, "Layer 3 of 3 · tanh untrained, run 0")
         await says(pilot, "per layer", per_layer(rises))
         await says(pilot, "runs", f"{rises.runs_rising} of 5 rise")
-        await says(pilot, "first break", "layer 1")
+        await says(pilot, "first rise at", "layer 1")
         if size[1] >= 40:
             await says(pilot, "p, Page", p_words(rises.p_increase))
 
@@ -138,7 +138,7 @@ async def test_the_first_layer_that_breaks_the_trend_is_named() -> None:
     broken = trend_of(read_study(study.paths), "tanh")
     assert broken.first_break == 2 and broken.effect is not None and broken.effect < 1
     async with opened(study, "layers", expect="Layer 3 of 3 · tanh, run 0") as pilot:
-        await says(pilot, "first break", "layer 2")
+        await says(pilot, "first rise at", "layer 2")
         await says(pilot, "per layer", per_layer(broken))
         await says(pilot, "runs", f"{broken.runs_falling} of 5 fall")
 
@@ -149,7 +149,7 @@ async def test_one_run_is_no_test_in_the_words_of_the_report() -> None:
     assert one.reason and one.p_value is None
     async with opened(study, "layers", expect="no trend test") as pilot:
         assert f"no trend test: {one.reason}" in " ".join(line.rstrip("┃│ ") for line in numbers(pilot))
-        await says(pilot, "first break", break_words(one))
+        await says(pilot, "first rise at", break_words(one))
         assert not any("95 %" in line for line in numbers(pilot))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from embcx_tui.store.log import LogLine
-from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
+from embcx_tui.store.machine_records import Telemetry, TelemetryWriter, read_telemetry
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import StoreError
@@ -45,6 +45,11 @@ def small(**overrides: Any) -> StudySettings:
     return settings_of(**{**wanted, **overrides})
 
 
+def networks_of(text: str) -> list[str]:
+    """Return the lines of the table of networks: all have two hidden layers."""
+    return [line for line in text.splitlines() if " 2 " in line and ("tanh" in line or "relu" in line)]
+
+
 def running(**more: Any) -> FakeStudy:
     return make_study(small(), "running", arrays=False, **more)
 
@@ -60,7 +65,7 @@ async def test_a_running_study_shows_progress_networks_and_curves(monkeypatch: p
         text = text_of(pilot)
         for words in ("16 of 32 epochs", "0 of 18 embeddings", "left", "x stops after this epoch"):
             assert words in text
-        assert "digits      2 tanh         0             4/8" in text and "◌ training" in text
+        assert "2 tanh          0             4/8     –" in text and "◌ training" in text
         assert "untrained" in text and "· queued" in text
         assert "Training loss, mean of 2 runs" in text and "━━ tanh   ━━ relu" in text
 
@@ -145,6 +150,26 @@ async def test_the_machine_panel_says_which_gpu_of_several_and_n_a_for_what_is_n
         assert words in text and ("nvidia-smi" in text) is bool(words)
 
 
+async def test_all_gpus_of_the_box_stand_below_the_studys_own_and_what_is_hot_is_marked() -> None:
+    study = make_study(small(), "stopped", arrays=False)
+    writer = TelemetryWriter(study.paths.telemetry)
+    gpus = tuple((index, 10 * index, 1_024 * index, 81_920) for index in range(8))
+    for second in range(60):
+        sample = Telemetry(START - 60 + second, 50.0, 1 << 30, 8 << 30, "NVIDIA H100", 92.0, 20 << 30, 80 << 30)
+        sample = replace(sample, gpu_temperature=91.0, gpu_power=None, gpu_index=5, gpu_count=8, gpus=gpus)
+        writer.append(sample)
+    writer.close()
+    assert read_telemetry(study.paths.telemetry)[-1].gpus == gpus
+    async with opened(study, "live", (200, 60), expect="r resumes") as pilot:
+        await pilot.press("tab", "tab", "z")
+        text = await sees(pilot, "GPU 6 of 8", "all GPUs", "▸5   50 % ████░░░░ 5/80 GiB", "7   70 %", "! 91 °C")
+        rows = text.splitlines()
+        power = next(index for index, line in enumerate(rows) if "power" in line)
+        assert rows[power].split()[-2:] == ["▌power", "n/a"] and "host CPU" in rows[power + 1], "n/a takes one row"
+        gpu = next(index for index, line in enumerate(rows) if line.lstrip("▌ ").startswith("GPU   "))
+        assert sum("████" in line for line in rows[gpu : gpu + 8]) >= 6, "an area, not a row"
+
+
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
     snapshot = Snapshot("k7m2x9q4fa", make_plan(small()), "running")
     assert state_words(snapshot) == "running: getting ready"
@@ -165,7 +190,7 @@ async def test_new_epochs_appear_and_cursor_and_marks_stay() -> None:
         study.append(*[event for event in study.events(epochs=5) if event.kind == "epoch" and event.epoch > 2])
         text = await sees(pilot, "epoch 6 of 8", "5/8")
         marked = next(line for line in text.splitlines() if "◆" in line)
-        assert "tanh         1" in marked
+        assert "tanh          1" in marked
         assert pilot.app.screen.query_one(NetworksTable).chosen == "digits-d2-relu-r0"
         await pilot.press("escape")
         await sees(pilot, "Training loss, mean of 2 runs")
@@ -177,11 +202,44 @@ async def test_the_network_under_the_cursor_gets_its_own_curve() -> None:
         await sees(pilot, "━━ relu run 0")
 
 
-async def test_t_goes_from_loss_to_accuracies_and_back() -> None:
+async def test_b_goes_from_chart_to_chart_and_back() -> None:
     async with opened(running(), "live", expect="Training loss, mean") as pilot:
-        for title in ("Test accuracy, mean", "Training accuracy, mean", "Training loss, mean"):
-            await pilot.press("t")
+        for title in (
+            "Test accuracy, mean",
+            "Training accuracy, mean",
+            "No layer is measured yet",
+            "Training loss, mean",
+        ):
+            await pilot.press("b")
             await sees(pilot, title)
+        await pilot.press("B", "B")
+        await sees(pilot, "Training accuracy, mean")
+        await pilot.press("b", "b", "vertical_line")
+        await sees(pilot, "Training loss, log axis, mean", "1.5")
+
+
+async def test_while_layers_are_measured_the_complexity_takes_the_place_of_the_curves() -> None:
+    study = running(epochs=8, measured=0)
+    async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
+        assert "━ relu 0" not in text_of(pilot)
+        study.append(*(event for event in study.events(epochs=8) if event.kind == "measured"))
+        text = await sees(pilot, "2 hidden layers", "━ relu")
+        assert "Training loss" not in text
+        await pilot.press("b")
+        await sees(pilot, "Training loss")
+
+
+async def test_slash_filters_the_networks_and_escape_goes_up() -> None:
+    async with opened(running(), "live", expect="Training loss") as pilot:
+        await pilot.press("slash", *"relu", "space", *"r1", "enter")
+        table = pilot.app.screen.query_one(NetworksTable)
+        assert [state.network.id for state in table.items] == ["digits-d2-relu-r1", "digits-d2-relu-r1-untrained"]
+        await pilot.press("slash", *"x")
+        await sees(pilot, "no network has “x”")
+        await pilot.press("escape")
+        assert len(table.items) == 8
+        await pilot.press("escape")
+        await sees(pilot, "State")
 
 
 async def test_tab_turns_the_pages_at_80_columns() -> None:
@@ -192,9 +250,9 @@ async def test_tab_turns_the_pages_at_80_columns() -> None:
         text = await sees(pilot, "no GPU: host load", "host CPU", "host mem", "3.0 of 8 GiB", "history: the last 29 s")
         assert "Training loss" not in text
         await pilot.press("tab")
-        await sees(pilot, "follows its end", "training 4 networks together")
+        await sees(pilot, "following", "training 4 networks together")
         await pilot.press("tab", "shift+tab")
-        await sees(pilot, "follows its end")
+        await sees(pilot, "following")
 
 
 async def test_at_120_columns_everything_is_on_the_screen() -> None:
@@ -207,22 +265,22 @@ async def test_the_log_stays_while_it_is_read_and_follows_at_its_end() -> None:
     async with opened(study, "live", expect="Training loss") as pilot:
         study.append(*(Noted(at=START + 60 + n, level="info", text=f"note {n:02}") for n in range(30)))
         await pilot.press("shift+tab")
-        await sees(pilot, "follows its end", "note 29")
+        await sees(pilot, "following", "note 29")
         await pilot.press("pageup", "pageup")
-        text = await sees(pilot, "stays here")
+        text = await sees(pilot, "paused")
         first = next(line for line in text.splitlines() if "note" in line)
         study.append(*(Noted(at=START + 100 + n, level="error", text=f"late {n}") for n in range(3)))
-        text = await sees(pilot, "stays here, 3 new below: f follows")
+        text = await sees(pilot, "paused, 3 new (f follows)")
         assert first in text.splitlines() and "late 2" not in text
         await pilot.press("f")
-        await sees(pilot, "follows its end", "✗ late 2")
+        await sees(pilot, "following", "✗ late 2")
         await pilot.press("f", "up", "end")
-        await sees(pilot, "follows its end")
+        await sees(pilot, "following")
 
 
 async def test_the_filter_keeps_lines_with_every_word() -> None:
     async with opened(running(), "live", expect="Training loss") as pilot:
-        await pilot.press("slash", *"EPOCH", "space", *"3/8")
+        await pilot.press("shift+tab", "slash", *"EPOCH", "space", *"3/8")
         await sees(pilot, "with “EPOCH 3/8”: 1 of 9 lines", "digits: epoch 3/8")
         await pilot.press("enter")
         text = await sees(pilot, "with “EPOCH 3/8”")
@@ -245,7 +303,7 @@ async def test_x_asks_and_stops_after_the_epoch() -> None:
         text = await sees(pilot, "x Stop")
         assert "r Resume" not in text
         await pilot.press("x")
-        await sees(pilot, "Stop this study?", "After this epoch", "At once", "Cancel")
+        await sees(pilot, "Stop this study?", "After this epoch", "Now", "Cancel")
         await pilot.press("escape")
         await sees_no(pilot, "Stop this study?")
         await pilot.press("x")
@@ -322,7 +380,7 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
     last = START + 16
     stop_the_clock(monkeypatch, last)
     async with opened(study, "live", expect="54 s left") as pilot:
-        for later, words in ((20, "34 s left"), (60, "due now")):
+        for later, words in ((20, "34 s left"), (60, "less than a second left")):
             stop_the_clock(monkeypatch, last + later)
             pilot.app.screen.query_one(LiveHeader).repaint()
             await sees(pilot, words)
@@ -330,7 +388,8 @@ async def test_what_is_left_runs_down_between_the_workers_lines(monkeypatch: pyt
 
 async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(small(), arrays=False, at_chance=["digits-d2-relu-r1"], diverged=["digits-d2-tanh-r0"])
-    async with opened(study, "live", expect="Training loss") as pilot:
+    async with opened(study, "live", expect="press l for the layers") as pilot:
+        await pilot.press("b")
         await sees(pilot, "Training loss, mean of 2 runs (1 did not train, 1 diverged)")
         await pilot.press("space")
         await sees(pilot, "Training loss of the marked networks")
@@ -340,11 +399,13 @@ async def test_means_of_curves_say_who_is_in_them(monkeypatch: pytest.MonkeyPatc
 async def test_what_needs_a_look_stands_first_and_o_changes_the_order() -> None:
     study = make_study(small(), arrays=False, diverged=["digits-d2-relu-r1"], broken=["digits-d2-relu-r0-l1"])
     async with opened(study, "live", expect="▾status") as pilot:
-        lines = [line for line in text_of(pilot).splitlines() if "digits " in line]
+        lines = networks_of(text_of(pilot))
         assert "✗ diverged" in lines[0] and "! failed" in lines[1] and "● measured" in lines[2]
         await pilot.press("o")
-        text = await sees_no(pilot, "▾")
-        assert "tanh         0" in next(line for line in text.splitlines() if "digits " in line)
+        text = await sees(pilot, "▾run")
+        assert "tanh          0" in next(
+            line for line in text.splitlines() if " 2 " in line and ("tanh" in line or "relu" in line)
+        )
         await pilot.press("o")
         await sees(pilot, "▾loss")
 
@@ -358,7 +419,9 @@ async def test_a_network_at_chance_is_told_and_stands_before_the_healthy() -> No
         study.append(data.model_copy(update={"chance": 0.1}))
         study.append(lost.model_copy(update={"test_accuracy": 0.1}))
         text = await sees(pilot, "≈ at chance")
-        assert "relu" in next(line for line in text.splitlines() if "digits " in line)
+        assert "relu" in next(
+            line for line in text.splitlines() if " 2 " in line and ("tanh" in line or "relu" in line)
+        )
 
 
 async def test_the_cursor_stays_on_its_network_when_others_come_to_need_a_look() -> None:
@@ -372,17 +435,17 @@ async def test_the_cursor_stays_on_its_network_when_others_come_to_need_a_look()
         assert table.chosen == "digits-d2-tanh-r1"
 
 
-async def test_w_shows_warnings_then_errors_then_all() -> None:
+async def test_the_level_shows_warnings_then_errors_then_all() -> None:
     study = running(epochs=1)
     study.append(Noted(at=START + 50, level="warning", text="much memory in use"))
     study.append(Noted(at=START + 51, level="error", text="a layer is gone"))
     async with opened(study, "live", (120, 40), expect="a layer is gone") as pilot:
-        await pilot.press("w")
+        await pilot.press("L")
         text = await sees(pilot, "warnings and errors: 2 of")
         assert "together" not in text and "much memory" in text
-        await pilot.press("w")
+        await pilot.press("L")
         assert "much memory" not in await sees(pilot, "errors: 1 of")
-        await pilot.press("w")
+        await pilot.press("L")
         await sees(pilot, "together", "much memory")
 
 
@@ -393,9 +456,9 @@ async def test_finding_goes_from_match_to_match() -> None:
     async with opened(study, "live", (120, 40), expect="the needle") as pilot:
         await pilot.press("ctrl+f", *"step 1", "enter")
         assert "▸ step 19 of many" in await sees(pilot, "1 selected: y copies")
-        await pilot.press("N")
+        await pilot.press("less_than_sign")
         await sees(pilot, "▸ step 18 of many")
-        await pilot.press("n")
+        await pilot.press("greater_than_sign")
         await sees(pilot, "▸ step 19 of many")
         await pilot.press("escape", "ctrl+f", *"nothing such", "enter")
         await sees(pilot, "“nothing such” is nowhere")
@@ -442,7 +505,7 @@ def test_the_log_moves_up_some_lines_at_a_time() -> None:
 async def test_marks_order_and_level_come_back() -> None:
     study = running()
     async with opened(study, "live", expect="Training loss") as pilot:
-        await pilot.press("space", "o", "w", "t", "q")
+        await pilot.press("space", "o", "L", "b", "q")
         await sees(pilot, "Leave embcx-tui?")
         await pilot.press("enter")
         await until(pilot, lambda: has_exited(pilot))

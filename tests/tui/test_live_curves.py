@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from embcx_tui.figures.model import Curves, Panels
 from embcx_tui.store.snapshot import Snapshot, fold
 from embcx_tui.study.events import CohortStarted, EpochTrained
 from embcx_tui.study.plan import make_plan
@@ -24,8 +25,15 @@ def trained(**networks: Any) -> Snapshot:
     return snapshot
 
 
+def whole(snapshot: Snapshot) -> Curves:
+    """The chart where there is no room for one per depth."""
+    shown = curves(snapshot, (), None, "loss")
+    assert isinstance(shown, Curves)
+    return shown
+
+
 def test_curves_of_shuffled_labels_are_not_in_the_mean_of_the_others() -> None:
-    shown = curves(trained(runs=2), (), None, "loss")
+    shown = whole(trained(runs=2))
     assert {line.label: line.y.tolist() for line in shown.lines} == {
         "logsig": [1.5], "relu": [1.5], "logsig shuffled": [3.5], "relu shuffled": [3.5],
     }  # fmt: skip
@@ -34,11 +42,24 @@ def test_curves_of_shuffled_labels_are_not_in_the_mean_of_the_others() -> None:
 
 
 def test_a_mean_over_depths_says_so() -> None:
-    shown = curves(trained(runs=2, depths=[1, 2, 3]), (), None, "loss")
+    shown = whole(trained(runs=2, depths=[1, 2, 3]))
     assert [line.label for line in shown.lines] == ["logsig", "logsig shuffled", "relu", "relu shuffled"]
     assert shown.title == "Training loss, mean of 6 networks"
-    one = curves(trained(runs=1, depths=[1, 2, 3]), (), None, "loss")
+    one = whole(trained(runs=1, depths=[1, 2, 3]))
     assert one.title == "Training loss, mean of 3 networks"
+
+
+def test_where_there_is_room_each_depth_has_a_panel() -> None:
+    snapshot = trained(runs=2, depths=[1, 2, 3])
+    chosen = next(one.id for one in snapshot.plan.networks if (one.depth, one.activation, one.run) == (2, "relu", 1))
+    shown = curves(snapshot, (), chosen, "loss", (120, 20), log=True)
+    assert isinstance(shown, Panels) and shown.title == "Training loss, log axis, mean of 2 runs"
+    titles = [figure.title for figure in shown.figures]
+    assert titles == ["1 hidden layer", "2 hidden layers", "3 hidden layers"]
+    panels = [figure for figure in shown.figures if isinstance(figure, Curves)]
+    own = [[line.label for line in panel.lines if "run 1" in line.label] for panel in panels]
+    assert [len(labels) for labels in own] == [0, 1, 0], "the chosen network is in the panel of its depth"
+    assert all(panel.log for panel in panels)
 
 
 def test_the_log_tells_of_networks_with_true_labels() -> None:

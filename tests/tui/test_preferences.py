@@ -46,7 +46,7 @@ async def test_the_palette_finds_a_theme_and_how_to_tell_an_end() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app.theme == "embcx-contrast")
         await pilot.press("ctrl+p", *"osc9")
-        await sees(pilot, "Announce the end of a study: osc9")
+        await sees(pilot, "Notify when a study ends: osc9")
         await pilot.press("enter")
         await until(pilot, lambda: app.session.notifies == "osc9")
         await until(pilot, lambda: preferences_file().exists() and 'notify = "osc9"' in preferences_file().read_text())

@@ -84,6 +84,6 @@ async def test_the_keys_on_a_queued_study(
         await pilot.press("r")
         await until(pilot, lambda: enqueued == [studies[0].paths])
         await sees(pilot, "○ queued, 2nd")
-        await pilot.press("exclamation_mark")
+        await pilot.press("S")
         await until(pilot, lambda: started == [studies[0].paths])
     assert len(list_studies()) == 3

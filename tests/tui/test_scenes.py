@@ -70,7 +70,7 @@ def _one_of_each() -> None:
     one_of_each(START + 590)
 
 
-_IN_LAYERS, _WITH_CURVES = "10-NN ", "Training loss"
+_IN_LAYERS, _WITH_CURVES, _COMPLETE = "10-NN ", "Training loss", "press l for the layers"
 _TYPED = tuple("relu")
 
 SCENES: dict[str, Scene] = {
@@ -94,7 +94,7 @@ SCENES: dict[str, Scene] = {
         "studies",
         "next in line",
         ("q",),
-        ("Leave embcx-tui?", "“fig2” is training.", "Detach        Stop after this epoch        Cancel"),
+        ("Leave embcx-tui?", "“fig2” is still running.", "Detach        Stop after this epoch        Cancel"),
     ),
     "help in studies": Scene(
         _one_of_each,
@@ -140,21 +140,21 @@ SCENES: dict[str, Scene] = {
         (),
         ("the worker ended without a word 10 min ago", "r resumes", "■ stopped", "r Resume"),
     ),
-    "flawed": Scene(flawed_study, "live", _WITH_CURVES, ("t",), ("Test accuracy", "✗ diverged", "did not train")),
-    "log": Scene(flawed_study, "live", _WITH_CURVES, ("f",), ("! failed", "89 lines  stays here: f follows")),
+    "flawed": Scene(flawed_study, "live", _COMPLETE, ("b", "b"), ("Test accuracy", "✗ diverged", "did not train")),
+    "log": Scene(flawed_study, "live", _COMPLETE, ("f",), ("! failed", "89 lines  paused (f follows)")),
     "log filter": Scene(
         flawed_study,
         "live",
-        _WITH_CURVES,
-        ("slash", *_TYPED),
-        ("with “relu”: 13 of 89 lines  follows its end", "digits-d3-relu-r0-l3: KL 0.3901", "enter Keep  esc Clear"),
+        _COMPLETE,
+        ("shift+tab", "slash", *_TYPED),
+        ("with “relu”: 13 of 89 lines  following", "digits-d3-relu-r0-l3: KL 0.3901", "enter Keep  esc Clear"),
     ),
     "log on the whole screen": Scene(
         flawed_study,
         "live",
-        _WITH_CURVES,
+        _COMPLETE,
         ("f", "tab", "tab", "tab", "z"),
-        ("failed", "89 lines  stays here: f follows", "digits-d3-tanh-r0-untrained-l1: KL 1.0360"),
+        ("failed", "89 lines  paused (f follows)", "digits-d3-tanh-r0-untrained-l1: KL 1.0360"),
     ),
     "machine": Scene(training_study, "live", _WITH_CURVES, ("tab", "tab", "z"), ("host mem",), _MEANWHILE),
     "stop": Scene(training_study, "live", _WITH_CURVES, ("x",), ("Stop this study?",), _MEANWHILE),
@@ -162,7 +162,7 @@ SCENES: dict[str, Scene] = {
     # Layers
     "layers": Scene(complete_study, "layers", _IN_LAYERS, ("down",), (), counts=True),
     "layers of a depth": Scene(
-        complete_study, "layers", _IN_LAYERS, ("up",), ("3 hidden layers", "first break", "← → Layer  ↑ ↓ Network")
+        complete_study, "layers", _IN_LAYERS, ("up",), ("3 hidden layers", "first rise at", "← → Layer  ↑ ↓ Network")
     ),
     "bars": Scene(complete_study, "layers", _IN_LAYERS, ("down", "b"), ("tip: the mean",), counts=True),
     "table": Scene(complete_study, "layers", _IN_LAYERS, ("b", "b", "tab", "left"), ("relu untrained",), counts=True),
@@ -175,12 +175,12 @@ SCENES: dict[str, Scene] = {
     "layers of a flawed study": Scene(
         flawed_study, "layers", _IN_LAYERS, ("w",), ("without 1 network at chance",), counts=True
     ),
-    "grid": Scene(complete_study, "layers", _IN_LAYERS, ("g",), ("All layers", "layer 3 · KL")),
+    "grid": Scene(complete_study, "layers", _IN_LAYERS, ("i",), ("All layers", "layer 3 · KL")),
     "grid of activations": Scene(
         complete_study,
         "layers",
         _IN_LAYERS,
-        ("g", "g"),
+        ("i", "i"),
         ("[logsig · KL 0.636]", "tanh · KL 0.520", "softsign · KL 0.497", "relu · KL 0.390"),
     ),
     "compare": Scene(complete_study, "layers", _IN_LAYERS, ("space", "down", "space"), ("2 marked",)),

@@ -23,7 +23,7 @@ from embcx_tui.figures.cells.canvas import Cells, Frame, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Block, Chart, Mark, render
 from embcx_tui.figures.cells.value_axis import value_axis
 from embcx_tui.figures.model import Bar, BarGroup, Bars
-from embcx_tui.figures.palette import WARNING, Rgb, blend, colour, stack_opacity
+from embcx_tui.figures.palette import Rgb, blend, stack_opacity
 from embcx_tui.figures.spans import Look, Style
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -166,7 +166,8 @@ def _plot(bars: Bars, width: int, height: int, look: Look) -> Cells:
     scale = ticks.row_scale(layout.high, layout.rows)
     top = scale.row * layout.rows
     stacks = [
-        _Stack(bar, _Brush(look, colour(group.place), len(bar.values)), layout.rows, top) for group, bar in _flat(bars)
+        _Stack(bar, _Brush(look, look.series(group.place), len(bar.values)), layout.rows, top)
+        for group, bar in _flat(bars)
     ]
     chart = _chart(layout, stacks, width, scale, look)
     cells.paste(render(chart, width, layout.rows + ("axis" in frame.rows), look), 0, frame.top)
@@ -284,9 +285,9 @@ def _draw_signs(cells: Cells, stack: _Stack, column: int, frame: Frame, highligh
     bad = [value for value, flag in zip(values, flagged, strict=False) if flag and np.isfinite(value)]
     if bad:
         row = stack.row_of(max(max(bad), bar.mean or 0.0)) + 1
-        cells.put(column, max(frame.bottom - 1 - row, frame.top), "!", Style(WARNING, bold=True), width=1)
+        cells.put(column, max(frame.bottom - 1 - row, frame.top), "!", Style(cells.look.alarm, bold=True), width=1)
     elif any(flagged) and not np.isfinite(values).any():  # degenerate without a score: there is no bar to stand on
-        cells.put(column, frame.bottom - 1, "!", Style(WARNING, bold=True), width=1)
+        cells.put(column, frame.bottom - 1, "!", Style(cells.look.alarm, bold=True), width=1)
 
 
 def _draw_numbers(cells: Cells, bars: Bars, layout: Layout) -> None:
@@ -327,7 +328,7 @@ def _draw_group_names(cells: Cells, bars: Bars, layout: Layout) -> None:
         first += len(group.bars)
         if mine:
             width = mine[-1] + columns.bar - mine[0]
-            style = Style(colour(group.place) if cells.look.colours else None, bold=True)
+            style = Style(cells.look.series(group.place) if cells.look.colours else None, bold=True)
             cells.put(mine[0], layout.frame.rows["groups"], group.label, style, width=width, align=0.5)
 
 

@@ -21,7 +21,7 @@ from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, frame_of, split_
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.cells.value_axis import value_axis
 from embcx_tui.figures.model import MOST_RUNS_SHOWN, BarGroup, Lines
-from embcx_tui.figures.palette import SIGNS, WARNING, colour
+from embcx_tui.figures.palette import SIGNS
 from embcx_tui.figures.spans import Look, Style
 
 _LEAST = (12, 4)  # width, height
@@ -206,7 +206,9 @@ def _plot(lines: Lines, width: int, height: int, look: Look, legend: bool, order
 
 
 def _mark(group: BarGroup, index: int, look: Look) -> Mark:
-    return Mark("braille" if look.colours and look.unicode else SIGNS[index % len(SIGNS)], Style(colour(group.place)))
+    return Mark(
+        "braille" if look.colours and look.unicode else SIGNS[index % len(SIGNS)], Style(look.series(group.place))
+    )
 
 
 class _Dots:
@@ -266,7 +268,9 @@ def _draw_flags(cells: Cells, lines: Lines, layout: Layout) -> None:
         for layer, bar in enumerate(group.bars):
             for value, flag in zip(bar.values, bar.flagged, strict=False):
                 if flag and abs(value) < ticks.LARGEST:
-                    cells.put(layout.columns[layer], layout.row_of(value), "!", Style(WARNING, bold=True), width=1)
+                    cells.put(
+                        layout.columns[layer], layout.row_of(value), "!", Style(cells.look.alarm, bold=True), width=1
+                    )
 
 
 def _key(lines: Lines, width: int, look: Look) -> str:
@@ -330,7 +334,7 @@ def _draw_labels(cells: Cells, lines: Lines, layout: Layout) -> None:
             cells.put(column - 1, row, "▸", look.strong, width=1)
         style = look.strong if label.group == chosen else look.text
         cells.put(column, row, label.text, style)
-        cells.put(column, row, label.text[:sign], Style(colour(group.place), bold=True))
+        cells.put(column, row, label.text[:sign], Style(look.series(group.place), bold=True))
     if layout.without and layout.labels:
         more = f"+{layout.without} more"
         short = len(more) > cells.width - layout.end - 1
@@ -371,7 +375,7 @@ def legend_entries(lines: Lines, look: Look) -> list[Entry]:
         Entry(
             "━" if look.colours else SIGNS[index % len(SIGNS)],
             label,
-            Style(colour(group.place), bold=True),
+            Style(look.series(group.place), bold=True),
             look.text,
         )
         for label, (index, group) in first.items()

@@ -12,7 +12,7 @@ from embcx_tui.figures import ticks
 from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, draw_legend, frame_of
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Line, Mark, render
 from embcx_tui.figures.model import Curve, Curves, DotGroup, Dots
-from embcx_tui.figures.palette import SIGNS, colour
+from embcx_tui.figures.palette import SIGNS
 from embcx_tui.figures.spans import Look, Style
 
 _LEAST_CURVES, _LEAST_DOTS = (16, 5), (20, 7)  # width, height
@@ -25,9 +25,17 @@ def _frame(figure: Curves | Dots, height: int, legend: bool) -> Frame:
 
 
 def _axes(
-    x: tuple[float, float], y: tuple[float, float], width: int, rows: int, names: tuple[str, ...] = ()
+    x: tuple[float, float],
+    y: tuple[float, float],
+    width: int,
+    rows: int,
+    names: tuple[str, ...] = (),
+    log: bool = False,
 ) -> tuple[Axis, Axis]:
-    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long."""
+    """Return axes with round ticks; with `names` those of x are 0, 1, …, every second, third, … if they are long.
+
+    With `log` the numbers of y are logarithms to base 10.
+    """
     if names:
         longest = max(len(name) for name in names)
         every = max(1, -(-len(names) * (longest + 2) // max(width - _LEAST_CURVES[0] // 2, 1)))
@@ -36,14 +44,17 @@ def _axes(
     else:
         x_ticks = ticks.ticks(*x, max(min(width // 12, 8), 1))
         x_labels = ticks.tick_labels(x_ticks)
-    y_ticks = ticks.ticks(*y, max(min(rows // 3, 6), 1))
+    most = max(min(rows // 3, 6), 1)
+    if log:
+        return Axis(x, x_ticks, x_labels, line=True), Axis(y, *ticks.log_ticks(*y, most), line=True)
+    y_ticks = ticks.ticks(*y, most)
     return Axis(x, x_ticks, x_labels, line=True), Axis(y, y_ticks, ticks.tick_labels(y_ticks), line=True)
 
 
 def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     """Return `curves` painted on `width` × `height` cells."""
     cells = Cells(width, height, look)
-    lines = [piece for line in curves.lines for piece in _pieces(line, look)]
+    lines = [piece for line in curves.lines for piece in _pieces(line, look, curves.log)]
     if not lines:
         return cells.say_nothing(curves.title, curves.note or "nothing to draw yet")
     if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
@@ -52,27 +63,32 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     frame = _frame(curves, height, any(label for label, _ in entries))
     rows = frame.bottom - frame.top
     y_low, y_high = ticks.bounds((y for _, ys, _ in lines for y in ys), zero=curves.zero)
-    if 0 < y_low < 0.25 * y_high:  # what falls towards zero, such as a loss, shows its zero
+    if 0 < y_low < 0.25 * y_high and not curves.log:  # what falls towards zero, such as a loss, shows its zero
         y_low = 0.0
     x = ticks.bounds(x for xs, _, _ in lines for x in xs)
-    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names), lines=lines)
+    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names, curves.log), lines=lines)
     cells.paste(render(chart, width, rows, look), 0, frame.top)
     frame.draw(cells, curves.title, curves.y_label, curves.x_label, curves.note)
     if "legend" in frame.rows:
         signs = [
-            Entry("━━" if look.colours else _sign(place), label, Style(colour(place), bold=True), look.text)
+            Entry("━━" if look.colours else _sign(place), label, Style(look.series(place), bold=True), look.text)
             for label, place in entries
         ]
         draw_legend(cells, frame.rows["legend"], signs)
     return cells
 
 
-def _pieces(curve: Curve, look: Look) -> list[Line]:
-    """Return a curve as lines between its gaps: where x or y is not finite, or too large to be drawn."""
+def _pieces(curve: Curve, look: Look, log: bool = False) -> list[Line]:
+    """Return a curve as lines between its gaps: where x or y is not finite, or too large to be drawn.
+
+    With `log` y becomes its logarithm to base 10.
+    """
     size = min(len(curve.x), len(curve.y))
     x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (curve.x, curve.y))
+    if log:
+        y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
     good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
-    mark = Mark("braille" if look.colours and look.unicode else _sign(curve.place), Style(colour(curve.place)))
+    mark = Mark("braille" if look.colours and look.unicode else _sign(curve.place), Style(look.series(curve.place)))
     parts = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
     return [(x[part].tolist(), y[part].tolist(), mark) for part in parts if part.size]
 
@@ -99,7 +115,7 @@ def draw_dots(dots: Dots, width: int, height: int, look: Look) -> Cells:
     if width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
         return cells.words("too small", "for dots")
     signs = _signs(dots.groups, look)
-    frame, chart = _dot_chart(dots, placed, signs, width, height)
+    frame, chart = _dot_chart(dots, placed, signs, width, height, look)
     cells.paste(render(chart, width, frame.bottom - frame.top, look), 0, frame.top)
     for (column, row), owner in zip(*dot_cells(dots, width, height), strict=True):
         if owner == dots.chosen:
@@ -115,7 +131,7 @@ def dot_cells(dots: Dots, width: int, height: int) -> tuple[NDArray[np.int64], t
     placed = _placed(dots)
     if not placed or width < _LEAST_DOTS[0] or height < _LEAST_DOTS[1]:
         return np.empty((0, 2), dtype=np.int64), ()
-    frame, chart = _dot_chart(dots, placed, [""] * len(dots.groups), width, height)
+    frame, chart = _dot_chart(dots, placed, [""] * len(dots.groups), width, height, Look())
     top_first = sorted(placed, key=lambda dot: (dot.owner == dots.chosen, dot.owner), reverse=True)
     x, y, owners = zip(*top_first, strict=True)
     return chart.cells_of(x, y, width, frame.bottom - frame.top) + np.array([0, frame.top]), owners
@@ -131,7 +147,9 @@ def _placed(dots: Dots) -> list[_Dot]:
     ]
 
 
-def _dot_chart(dots: Dots, placed: Sequence[_Dot], signs: list[str], width: int, height: int) -> tuple[Frame, Chart]:
+def _dot_chart(
+    dots: Dots, placed: Sequence[_Dot], signs: list[str], width: int, height: int, look: Look
+) -> tuple[Frame, Chart]:
     """Return the frame of `dots` and what plotext draws."""
     frame = _frame(dots, height, True)
     rows = frame.bottom - frame.top
@@ -139,7 +157,7 @@ def _dot_chart(dots: Dots, placed: Sequence[_Dot], signs: list[str], width: int,
     # A cell is free on both sides: the selected dot stands between brackets.
     beside = (high - low) / (width - 12)
     x, y = _axes((low - beside, high + beside), ticks.bounds(dot.y for dot in placed), width, rows)
-    styles = [Style(colour(group.place), bold=True) for group in dots.groups]
+    styles = [Style(look.series(group.place), bold=True) for group in dots.groups]
     points = [(dot.x, dot.y, Mark(signs[dot.owner[0]], styles[dot.owner[0]])) for dot in placed]
     return frame, Chart(x, y, points=points)
 
@@ -158,9 +176,9 @@ def _draw_dot_legend(cells: Cells, row: int, dots: Dots, signs: list[str]) -> No
     else:
         named = zip(dots.groups, signs, strict=True)
         entries = [(f"{group.label} {group.mark}", sign, group.place) for group, sign in named]
-    legend = [Entry(sign, label, Style(colour(place), bold=True), look.text) for label, sign, place in entries]
+    legend = [Entry(sign, label, Style(look.series(place), bold=True), look.text) for label, sign, place in entries]
     column, what = draw_legend(cells, row, legend, gap=2), dots.mark_label
     if what.strip():
         short = what.split()[-1]
-        texts = (f"number: {what}", f"digit: {short}") if look.colours else (f"({what})", f"({short})")
+        texts = (f"digit = {what}", f"digit = {short}") if look.colours else (f"({what})", f"({short})")
         cells.muted(column, row, texts[column + len(texts[0]) > cells.width])

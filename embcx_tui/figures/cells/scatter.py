@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from embcx_tui.figures.cells.canvas import Cells, Entry, Frame, clip, draw_legend, frame_of, split_cells
 from embcx_tui.figures.cells.plotext_adapter import Axis, Chart, Mark, render
 from embcx_tui.figures.model import Scatter, label_positions
-from embcx_tui.figures.palette import colour, ink_on, signs
+from embcx_tui.figures.palette import ink_on, signs
 from embcx_tui.figures.spans import Look, Style
 
 _LONGEST_NAME = 14
@@ -143,7 +143,7 @@ def draw_scatter(scatter: Scatter, width: int, height: int, look: Look, *, legen
     if look.colours and look.unicode:
         for index, row in label_positions(layout.dots[shown], layout.labels[shown], len(classes)):
             column, line = places[shown][row].tolist()
-            cells.put(column, line, signs(classes)[index], _badge(index), width=1)
+            cells.put(column, line, signs(classes)[index], _badge(index, look), width=1)
     chosen = scatter.chosen
     if chosen is not None and 0 <= chosen < len(shown) and shown[chosen]:
         column, line = places[chosen].tolist()
@@ -178,7 +178,7 @@ def _chart(scatter: Scatter, layout: Layout, look: Look) -> Chart:
     pairs = pairs[np.argsort(counts, kind="stable")]
     winner = np.full(layout.columns * layout.rows, -1, dtype=np.int64)
     winner[pairs // kinds] = pairs % kinds
-    styles = [*(Style(colour(index)) for index in range(kinds - 1)), Style(look.faint)]
+    styles = [*(Style(look.class_colour(index)) for index in range(kinds - 1)), Style(look.faint)]
     width, height = (np.array([layout.columns, layout.rows]) * _DOTS).tolist()
     if look.colours and look.unicode:
         numbers = np.unique(dots[:, 1] * width + dots[:, 0])
@@ -194,9 +194,10 @@ def _chart(scatter: Scatter, layout: Layout, look: Look) -> Chart:
     return Chart(Axis((0.0, width), edges=True), Axis((0.0, height), edges=True), points=list(points))
 
 
-def _badge(index: int) -> Style:
+def _badge(index: int, look: Look) -> Style:
     """Return the style of a class's sign on its colour."""
-    return Style(ink_on(colour(index)), colour(index), bold=True)
+    ground = look.class_colour(index)
+    return Style(ink_on(ground), ground, bold=True)
 
 
 def _entries(cells: Cells, classes: tuple[str, ...], counts: list[int]) -> list[Entry]:
@@ -205,7 +206,7 @@ def _entries(cells: Cells, classes: tuple[str, ...], counts: list[int]) -> list[
     entries = []
     for index, (sign, name, count) in enumerate(zip(signs(classes), classes, counts, strict=False)):
         text = "" if sign == name else "".join(clip(split_cells(name, look.unicode), _LONGEST_NAME, look.unicode))
-        mark = _badge(index) if look.colours and look.unicode else Style(colour(index), bold=True)
+        mark = _badge(index, look) if look.colours and look.unicode else Style(look.class_colour(index), bold=True)
         entries.append(
             Entry(sign, text, mark, look.text) if count else Entry(sign, text, Style(look.faint), look.secondary)
         )

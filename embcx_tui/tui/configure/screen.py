@@ -36,7 +36,7 @@ from embcx_tui.tui.configure.fields import (
     value_at,
 )
 from embcx_tui.tui.fetch import Fetch
-from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, StudyRefused
+from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, ShowMode, StudyRefused
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.queue_rows import seconds_ahead
 from embcx_tui.tui.study_row import StudyRow
@@ -280,7 +280,11 @@ class ConfigureScreen(ModeScreen):
     # Actions
 
     def action_leave(self) -> None:
-        self.set_focus(None)
+        """Leave the field; the second time the form."""
+        if self.focused is None:
+            self.post_message(ShowMode("studies"))
+        else:
+            self.set_focus(None)
 
     def action_start(self) -> None:
         settings = self._settings

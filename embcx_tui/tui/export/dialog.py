@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePath
@@ -102,6 +104,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         self._figure = figure
         self.shown = dict(shown or {})
         self._saving = False
+        self._saved = ""  # the path of what was saved last
         self._warned_of: Path | None = None  # exists already, and the user was told: saving again overwrites it
 
     def compose(self) -> ComposeResult:
@@ -272,12 +275,31 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         if saved and self._subject == ALL:
             text = safe_text(options.folder_of(self._paths), LONGEST_PATH)
         if saved:
-            self._report(Content.assemble(("Saved: ", "$text-success"), text))
+            self._saved = text
+            numbers = f", its numbers beside it as {Path(text).stem}.csv" if _has_numbers(text) else ""
+            key, other = written(self.app, "export.copy"), written(self.app, "export.copy-scp")
+            hint = f"\n{key} copies the path, {other} the line that fetches it over scp{numbers}"
+            self._report(Content.assemble(("Saved: ", "$text-success"), text, (hint, "$text-muted")))
         else:
             self._report(text, "-failed")
         close.label = "Close"
         save.disabled = self._saving = False
         close.focus()
+
+    def action_copy(self) -> None:
+        """Copy the path of what was saved."""
+        self._copy(self._saved, "the path")
+
+    def action_copy_scp(self) -> None:
+        """Copy the line that fetches what was saved, to be run on the machine the user sits at."""
+        self._copy(scp_line(socket.gethostname(), self._saved), "the scp line")
+
+    def _copy(self, text: str, words: str) -> None:
+        self.app.copy_to_clipboard(text)
+        self.app.notify(f"Copied {words}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self._saved) if action in ("copy", "copy_scp") else super().check_action(action, parameters)
 
     async def _save_screen(self, file: Path) -> tuple[str, bool]:
         """Write the screen below; return the path and True, or what went wrong and False."""
@@ -293,3 +315,17 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         except (EmbcxError, OSError) as error:
             return error_line(error), False
         return safe_text(file, LONGEST_PATH), True
+
+
+def _has_numbers(path: str) -> bool:
+    """Return whether a figure's CSV stands beside it."""
+    try:
+        return bool(Path(path).suffix) and Path(path).with_suffix(".csv").is_file()
+    except OSError:
+        return False
+
+
+def scp_line(host: str, path: str) -> str:
+    """Return the command that copies `path` of this machine into the folder in which it is run elsewhere."""
+    recursive = "" if Path(path).suffix else "-r "
+    return f"scp {recursive}{shlex.quote(f'{host}:{path}')} ."

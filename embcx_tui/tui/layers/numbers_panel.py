@@ -5,9 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual.binding import BindingType
+from textual.message import Message
 
 from embcx_tui.analysis.formatting import (
     break_words,
@@ -18,14 +17,15 @@ from embcx_tui.analysis.formatting import (
 )
 from embcx_tui.analysis.selection import Selection, select, start_spread
 from embcx_tui.analysis.trend import Trend
-from embcx_tui.figures.spans import Row
+from embcx_tui.figures.palette import ink_on
+from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.naming import method_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui import keys
+from embcx_tui.tui.layers.explanations import explanation
 from embcx_tui.tui.layers.statistics_cache import RunStatistics
 from embcx_tui.tui.layers.wording import (
     layer_words,
@@ -37,17 +37,17 @@ from embcx_tui.tui.layers.wording import (
 from embcx_tui.tui.widgets.line_widget import Ink, fit, fit_right, span
 from embcx_tui.tui.widgets.scroll_list import ScrollList
 
-_NAME_WIDTH = 12
+_NAME_WIDTH = 16
 # Short names of the metrics of a layer and of its plane, which docs/metrics.md describes.
 _NAMES = {
     "knn": "k-NN acc.",
     "probe": "linear acc.",
-    "separation": "fuzziness",
+    "separation": "separation",
     "gdv": "GDV",
     "twonn": "dimension",
     "rank": "eff. rank",
-    "trustworthiness": "trustworthy",
-    "continuity": "continuous",
+    "trustworthiness": "trustworthiness",
+    "continuity": "continuity",
     "knn_2d": "k-NN acc.",
 }
 _HEAD_ROWS = 2
@@ -71,22 +71,47 @@ class LayerNumbers:
 class NumbersPanel(ScrollList):
     """Shows the numbers of one layer, or nothing while there is no network; it scrolls where room is short."""
 
-    # Not the arrows: up and down move through the tree, whichever panel has the focus.
-    BINDINGS: ClassVar[list[BindingType]] = [
-        keys.hidden("pageup", "page(-1)"),
-        keys.hidden("pagedown", "page(1)"),
-        keys.hidden("home", "edge(False)"),
-        keys.hidden("end", "edge(True)"),
-    ]
+    class Explains(Message):
+        """The cursor came to a number, or left the panel: `sentence` says what it is."""
+
+        def __init__(self, sentence: str) -> None:
+            self.sentence = sentence
+            super().__init__()
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.pointer = 0
+        """The line of the cursor, which is seen while the panel has the focus."""
         self._shown: LayerNumbers | None = None
         self._lines: tuple[Row, ...] = ()
 
     def show(self, shown: LayerNumbers | None) -> None:
         self._shown = shown
         self.repaint()
+        if self.has_focus:
+            self._explain()
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor to the next line that says something."""
+        full = [number for number in range(self.line_count) if self._lines[_HEAD_ROWS + number]]
+        if not full:
+            return
+        at = min(range(len(full)), key=lambda index: abs(full[index] - self.pointer))
+        self.pointer = full[min(max(at + by, 0), len(full) - 1)]
+        self.scroll_lines(max(min(self.top, self.pointer), self.pointer - self.body_height + 1))
+        self._explain()
+
+    def _explain(self) -> None:
+        row = self._lines[_HEAD_ROWS + self.pointer] if self.pointer < self.line_count else ()
+        self.post_message(self.Explains(explanation(row[0].text) if row else ""))
+
+    def on_focus(self) -> None:
+        super().on_focus()
+        self._explain()
+
+    def on_blur(self) -> None:
+        super().on_blur()
+        self.post_message(self.Explains(""))
 
     @property
     def line_count(self) -> int:
@@ -100,7 +125,10 @@ class NumbersPanel(ScrollList):
         return self._lines[:_HEAD_ROWS]
 
     def line(self, number: int, width: int, ink: Ink) -> Row:
-        return self._lines[_HEAD_ROWS + number]
+        row = self._lines[_HEAD_ROWS + number]
+        if number != self.pointer or not self.has_focus or not row:
+            return row
+        return tuple(Span(one.text, ink_on(ink.cursor), ink.cursor, bold=True) for one in row)
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
         if self._shown is None:
@@ -218,13 +246,13 @@ class _Page:
         if shown.statistics and trend is None:
             return
         if not short:
-            self._heading("does it fall? by run")
+            self._heading("falling with depth?")
         if trend is None:
             for name in _SHORT_TREND if short else _TREND:
                 self._add(name, _COUNTING)
         elif trend.reason:
             self._warn(f"no trend test: {trend.reason}")
-            self._add("first break", break_words(trend))
+            self._add("first rise at", break_words(trend))
         else:
             for name in _SHORT_TREND if short else _TREND:
                 self._add(name, _TREND[name](trend))
@@ -251,7 +279,7 @@ class _Page:
         method = shown.method
         placed = measured if method == SCORE_METHOD else shown.snapshot.layer(shown.network, shown.layer, method)
         if placed:
-            self._section(f"its plane by {method_name(method)}", placed.quality)
+            self._section(f"its {method_name(method)} map", placed.quality)
 
     def _section(self, heading: str, values: Mapping[str, float | None]) -> None:
         if values:
@@ -277,11 +305,11 @@ _TREND: dict[str, Callable[[Trend], str]] = {
     "slope CI": lambda trend: interval_words(trend.slope_ci_low, trend.slope_ci_high),
     "runs": _runs,
     "p, sign test": lambda trend: p_words(trend.sign_p_increase if _rises(trend) else trend.sign_p),
-    "effect": effect_words,
-    "first break": break_words,
+    "mean rank corr.": effect_words,
+    "first rise at": break_words,
     "p, Page": lambda trend: p_words(trend.p_increase if _rises(trend) else trend.p_value),
 }
-_SHORT_TREND = ("per layer", "runs", "first break")
+_SHORT_TREND = ("per layer", "runs", "first rise at")
 
 
 def _short(seed: int) -> str:

@@ -16,6 +16,7 @@ from embcx_tui.figures.spans import Row, Span
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.plan import Architecture
 from embcx_tui.tui import keys
+from embcx_tui.tui.layers.explanations import explanation
 from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 from embcx_tui.tui.widgets.line_widget import Ink
 from embcx_tui.tui.widgets.table import Column, Table
@@ -116,6 +117,11 @@ class NumbersTable(Table[Line]):
         """The cell under the cursor; None on a heading."""
         return self.current.cells[self.column] if isinstance(self.current, TableRow) else None
 
+    @property
+    def explained(self) -> str:
+        """A sentence on the column of the cursor, while the table has the focus."""
+        return explanation(self._table.columns[self.column]) if self.has_focus and self._table.columns else ""
+
     # Cursor and order
 
     def action_column(self, by: int) -> None:
@@ -123,6 +129,15 @@ class NumbersTable(Table[Line]):
         at = columns.index(self.column) if self.column in columns else 0
         self.column = columns[min(max(at + by, 0), len(columns) - 1)]
         self.redraw()
+        self.post_message(self.Chosen())
+
+    def on_focus(self) -> None:
+        super().on_focus()
+        self.post_message(self.Chosen())
+
+    def on_blur(self) -> None:
+        super().on_blur()
+        self.post_message(self.Chosen())
 
     def action_order(self) -> None:
         """Order the rows by the cursor's column, and the second time the other way round."""

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.figures.palette import colour, signs
+from embcx_tui.figures.palette import signs
 from embcx_tui.figures.spans import Look, Row, Span
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.layers.point_facts import Near, PointFacts
@@ -16,6 +16,8 @@ from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit, fit_row, spa
 # An image of a neighbour takes this many columns with its gap; digits cannot be recognised in fewer than 9 by 4 rows.
 _NEIGHBOUR_COLUMNS, _LEAST_NEIGHBOUR_ROWS = 10, 4
 _LEAST_IMAGE_ROWS = 8
+# So many greys has an image where few colours are wanted: digits and street numbers stay recognisable.
+_GREYS = 8
 _BOLD = "bold: near in both"
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
 _SHADES = " ░▒▓█"
@@ -69,7 +71,7 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
         return safe_text(facts.classes[label], 40) if 0 <= label < len(facts.classes) else "?"
 
     def class_row(word: str, label: int, sign: str = "", warn: bool = False) -> Row:
-        mark = span("● ", colour(label)) if ink.look.colours else span("")
+        mark = span("● ", ink.look.class_colour(label)) if ink.look.colours else span("")
         text = fit(name(label), max(width - 12 - len(sign), 1)).rstrip()
         return (
             span(f"{word:<10}", ink.muted),
@@ -83,27 +85,32 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
             return ()
         signs_of = [(label if 0 <= label < len(facts.classes) else -1, both) for label, both in points]
         row = tuple(
-            span(f"{glyphs[sign]} ", colour(sign) if both else ink.muted, bold=both, dim=not (both or ink.look.colours))
+            span(
+                f"{glyphs[sign]} ",
+                ink.look.class_colour(sign) if both else ink.muted,
+                bold=both,
+                dim=not (both or ink.look.colours),
+            )
             for sign, both in signs_of[: (width + 1) // 2]
         )
         return ((span(fit(heading, width), ink.muted),), row)
 
-    head: list[Row] = [class_row("is", facts.label)]
+    head: list[Row] = [class_row("label", facts.label)]
     if facts.predicted is None:
         head.append((span(fit("its predicted class is not known", width), ink.muted),))
     else:
         right = facts.predicted == facts.label
-        head.append(class_row("taken for", facts.predicted, " ✓" if right else " ✗", not right))
+        head.append(class_row("predicted", facts.predicted, " ✓" if right else " ✗", not right))
     word = "training" if facts.source == "train" else "test"
-    head.append((span(f"{word:<10}", ink.muted), span(f"input {facts.index:,}")))
+    head.append((span(f"{word:<10}", ink.muted), span(f"sample {facts.index:,}")))
     if facts.image is None and facts.values:
         head.append((span(f"{'no image':<10}", ink.muted), span(f"{facts.values:,} values")))
     kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)
-    heading = f"near in the layer, {kept} of {len(facts.layer)} kept"
+    heading = f"neighbours in layer, {kept} of {len(facts.layer)} also in plane"
     return (
-        (*head, *near("near in the plane", facts.plane)),
-        near(heading if len(heading) <= width else f"near in the layer, {kept} kept", facts.layer),
-        near(f"near as inputs, {shared} shared", facts.similar),
+        (*head, *near("neighbours in plane", facts.plane)),
+        near(heading if len(heading) <= width else f"in layer, {kept} also in plane", facts.layer),
+        near(f"in input, {shared} also in layer", facts.similar),
     )
 
 
@@ -119,7 +126,7 @@ def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
 def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look) -> tuple[Row, ...]:
     """Return `image` [rows, columns, channels] of 0 … 1 as cells of two pixels each, as large as fits.
 
-    Where there is no colour, a ramp of shades shows the brightness.
+    Where few colours are wanted it is in greys; where there are none, a ramp of shades shows the brightness.
     """
     if width < 1 or height < 1:
         return ()
@@ -131,6 +138,10 @@ def half_blocks(image: NDArray[np.float64], width: int, height: int, look: Look)
         light = pixels.mean(axis=2).reshape(down, 2, across).mean(axis=1)
         levels = np.clip((light * len(shades)).astype(int), 0, len(shades) - 1)
         return tuple((Span("".join(shades[level] for level in line)),) for line in levels)
+    if look.few:
+        # Neighbours of one grey are one piece of text: a third of the bytes of an image in colours.
+        pixels = np.round(pixels.mean(axis=2, keepdims=True) * (_GREYS - 1)) / (_GREYS - 1)
+        channels = 1
     colours = np.round(255 * (pixels if channels == 3 else pixels.repeat(3, axis=2))).astype(int)
     return tuple(_line(colours[2 * row], colours[2 * row + 1], look) for row in range(down))
 

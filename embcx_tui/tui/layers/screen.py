@@ -34,8 +34,8 @@ from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import FilterLine, LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
-from embcx_tui.tui.messages import Mode, Say
-from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
+from embcx_tui.tui.messages import Mode, Say, ShowMode
+from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, KeyBar, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
 
 # Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
@@ -43,7 +43,7 @@ _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
 # The panels that can have the whole screen.
-_ZOOMED = (Canvas, NumbersTable)
+_ZOOMED = (LayersTree, Canvas, NumbersTable, NumbersPanel)
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
@@ -173,7 +173,7 @@ class LayersScreen(SelectingScreen):
             canvas.show(chart)
         else:
             figure = self._charts.get(chart, shown, canvas.content_size)
-            canvas.show(figure, "" if figure else "Counting …")
+            canvas.show(figure, "" if figure else "Computing …")
             if self._charts.submit(chart):
                 self.run_worker(self._charts.run(), group="chart")
 
@@ -286,8 +286,10 @@ class LayersScreen(SelectingScreen):
             self._panels.unzoom()
         elif self.controller.undo():
             self._update_tree()
-        else:
+        elif self.query_one(FilterLine).display:
             self.query_one(FilterLine).clear()
+        else:
+            self.post_message(ShowMode("studies"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # While a filter is typed, no key of the screen can be meant.
@@ -342,6 +344,16 @@ class LayersScreen(SelectingScreen):
         if self._panels.zoomed:
             self._panels.zoom(panel)
         panel.focus()
+
+    # What the number under the cursor is
+
+    @on(NumbersPanel.Explains)
+    def _explains(self, event: NumbersPanel.Explains) -> None:
+        self.query_one(KeyBar).explain(event.sentence)
+
+    @on(NumbersTable.Chosen)
+    def _table_moved(self) -> None:
+        self.query_one(KeyBar).explain(self._table.explained)
 
     # Points
 

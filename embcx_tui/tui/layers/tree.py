@@ -13,6 +13,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Input, Static, Tree
 from textual.widgets.tree import TreeNode
 
@@ -25,6 +26,8 @@ from embcx_tui.tui.layers.selection import Branch, NodeKey, StudyTree, node_key_
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATUS_SIGNS
 
 _COMPARED_SIGN = "✓"
+# The tree is filtered once typing pauses for so long: 560 networks would be drawn anew at each letter.
+_FILTER_AFTER_S = 0.12
 
 
 class LayersTree(Tree[NodeKey], inherit_bindings=False):
@@ -36,8 +39,8 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         keys.hidden("enter", "toggle_node"),
         keys.hidden("pageup", "page_up"),
         keys.hidden("pagedown", "page_down"),
-        keys.hidden("home", "scroll_home"),
-        keys.hidden("end", "scroll_end"),
+        keys.hidden("home,g", "scroll_home"),
+        keys.hidden("end,G", "scroll_end"),
     ]
 
     ICON_NODE = "▸ "
@@ -204,6 +207,7 @@ class FilterLine(Horizontal):
 
     def on_mount(self) -> None:
         self.display = False
+        self._pause: Timer | None = None
 
     @property
     def words(self) -> str:
@@ -232,6 +236,14 @@ class FilterLine(Horizontal):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
+        if self._pause:
+            self._pause.stop()
+        self._pause = self.set_timer(_FILTER_AFTER_S, self._apply) if event.value else None
+        if not event.value:
+            self._apply()
+
+    def _apply(self) -> None:
+        self._pause = None
         self.post_message(self.Changed())
 
     @on(Input.Submitted)
@@ -240,6 +252,9 @@ class FilterLine(Horizontal):
         self.action_keep()
 
     def action_keep(self) -> None:
+        if self._pause:
+            self._pause.stop()
+            self._apply()
         self.display = bool(self.words.strip())
         self.post_message(self.Left())
 

@@ -58,7 +58,7 @@ def state_words(selection: Selection, network: Network) -> str:
         return f"{DIVERGED_SIGN} diverged in epoch {selection.snapshot.diverged[network.id].epoch}: excluded from means"
     if network.id in selection.at_chance:
         flaw = selection.snapshot.networks[network.id].flaw or "at chance"
-        return f"{AT_CHANCE_SIGN} {flaw}, {'left out' if selection.exclude_chance else 'in means'}"
+        return f"{AT_CHANCE_SIGN} {flaw}, {'left out' if selection.exclude_chance else 'counted in means'}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The study's log: it follows its end while the end is shown, and does not move while the user reads further up."""
+"""The study's log: it following while the end is shown, and does not move while the user reads further up."""
 
 from __future__ import annotations
 
@@ -250,10 +250,10 @@ class LogPanel(ScrollList):
         if self.sought:
             return ((*row, span(f"“{self.sought}” is nowhere", ink.warning)),)
         if self.following:
-            return ((*row, span("follows its end", ink.muted)),)
+            return ((*row, span("following", ink.muted)),)
         below = len(self._shown) - self._seen
-        more = f", {below:,} new below" if below > 0 else ""
-        return ((*row, span(f"stays here{more}: f follows", ink.accent)),)
+        more = f", {below:,} new" if below > 0 else ""
+        return ((*row, span(f"paused{more} (f follows)", ink.accent)),)
 
     def line(self, number: int, width: int, ink: Ink) -> Row:
         index, text, first = self._pieces[number]

@@ -18,8 +18,8 @@ from embcx_tui.tui.widgets.table import Column, Table, fit_columns
 
 NOT_KNOWN = "–"
 _LONGEST_DATASET = 14
-# A table this wide has two blanks between columns; one this wide has the last layer's KL too.
-_ROOMY, _WIDE = 91, 100
+# A table this wide has two blanks between columns.
+_ROOMY = 91
 
 # What needs a look comes first; networks of one rank keep the plan's order.
 _ATTENTION: dict[Status, int] = {"diverged": 0, "failed": 1, "stopped": 3}
@@ -28,7 +28,7 @@ _AT_CHANCE, _NO_ATTENTION = 2, 4
 Order = Literal["attention", "plan", "loss", "test", "last KL"]
 ORDERS: tuple[Order, ...] = ("attention", "plan", "loss", "test", "last KL")
 # The column of each sort order, and the marker in its title.
-_SORTED_BY: dict[Order, str] = {"attention": "status", "loss": "loss", "test": "test", "last KL": "last KL"}
+_SORTED_BY: dict[Order, str] = {"attention": "status", "plan": "run", "loss": "loss", "test": "test", "last KL": "KL"}
 _SORTED = "▾"
 
 
@@ -63,17 +63,29 @@ class NetworksTable(Table[NetworkState]):
         self.order: Order = "attention"
         self.marked: frozenset[str] = frozenset()
         """Ids of the marked networks."""
+        self.words = ""
+        """Only networks that hold each of these are shown."""
 
     def show(self, snapshot: Snapshot | None) -> None:
         """Show `snapshot`; pointer and marks stay while it is the same study."""
         if snapshot is None or self._snapshot is None or snapshot.id != self._snapshot.id:
-            self.pointer, self._touched, self.marked, self.top = 0, False, frozenset(), 0
+            self.pointer, self._touched, self.marked, self.top, self.words = 0, False, frozenset(), 0, ""
         self._snapshot = snapshot
         self._sort()
 
     def _sort(self) -> None:
         """Put the networks in order; the pointer stays on its network once the user has moved it."""
-        self.set_items(ordered(self._snapshot, self.order) if self._snapshot else (), follow=self._touched)
+        states = ordered(self._snapshot, self.order) if self._snapshot else ()
+        words = self.words.casefold().split()
+        if words:
+            states = tuple(state for state in states if all(word in _words(state) for word in words))
+        self.set_items(states, follow=self._touched)
+
+    def filter(self, words: str) -> None:
+        """Show only networks that hold each of `words`, as the log and the table write them: relu d5 r1 trained."""
+        if words != self.words:
+            self.words, self.top = words, 0
+            self._sort()
 
     def next_order(self) -> Order:
         """Change to the next order, scroll to its beginning, and return it."""
@@ -118,6 +130,11 @@ class NetworksTable(Table[NetworkState]):
 
     # Painting
 
+    def head(self, width: int, ink: Ink) -> tuple[Row, ...]:
+        if self.words and not self.items:
+            return ((Span(f"no network has “{self.words}” in its name, control or status", ink.warning),),)
+        return super().head(width, ink)
+
     def identity(self, item: NetworkState) -> str:
         return item.network.id
 
@@ -151,25 +168,37 @@ class NetworksTable(Table[NetworkState]):
 
         def last_kl(state: NetworkState, width: int, ink: Ink) -> Row:
             layer = snapshot.layer(state.network, state.network.depth) if snapshot else None
-            return _number(layer.kl if layer else None, 6)
+            return _number(layer.kl if layer else None, width)
 
         columns: list[Column[NetworkState]] = [
             Column("dataset", min(max(longest, 7), _LONGEST_DATASET), _dataset, drop=2),
             Column("depth", 5, lambda state, width, ink: (Span(str(state.network.depth)),), right=True, drop=4),
             Column(*_series(snapshot, networks), lambda state, width, ink: (Span(state.network.activation),)),
-            Column("run", 3, lambda state, width, ink: (Span(str(state.network.run)),), right=True),
+            Column("run", 4, lambda state, width, ink: (Span(str(state.network.run)),), right=True),
             Column("control", 9, lambda state, width, ink: (Span(state.network.control or ""),), drop=5),
             Column("epoch", max(len(f"{epochs}/{epochs}"), 5), epoch, right=True),
+            Column("KL", 5, last_kl, right=True),
             Column("loss", 6, lambda state, width, ink: _number(state.loss, width), right=True, drop=3),
             Column("train", 5, lambda state, width, ink: _number(state.train_accuracy, width), right=True, drop=1),
             Column("test", 5, lambda state, width, ink: _number(state.test_accuracy, width), right=True, drop=6),
-            Column("last KL", 7, last_kl, right=True, least=_WIDE),
             Column("status", 11, _status, stretches=True),
         ]
+        # A column in which all lines are the same says nothing.
+        empty = {
+            "control": not any(network.control for network in networks),
+            "dataset": len({network.dataset for network in networks}) < 2,
+        }
         if snapshot and snapshot.plan.is_measured:  # nothing is trained
-            columns = [one for one in columns if one.title not in ("epoch", "loss", "train", "test")]
-        has_controls = any(network.control for network in networks)
-        return [column for column in columns if has_controls or column.title != "control"]
+            empty |= dict.fromkeys(("epoch", "loss", "train", "test"), True)
+        return [column for column in columns if not empty.get(column.title)]
+
+
+def _words(state: NetworkState) -> str:
+    """Return all by which a network is found: its id as in the log, and what the table says of it."""
+    network = state.network
+    parts = (network.id, dataset_title(network.dataset), network.control or "", state.flaw or "", state.status)
+    run = f"r{network.run} run {network.run} d{network.depth} depth {network.depth} {network.activation}"
+    return " ".join((*parts, run)).casefold()
 
 
 def _series(snapshot: Snapshot | None, networks: Sequence[Network]) -> tuple[str, int]:

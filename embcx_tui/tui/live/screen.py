@@ -16,15 +16,15 @@ from textual.widgets import Input
 
 from embcx_tui.analysis import formatting
 from embcx_tui.store.machine_records import Telemetry
-from embcx_tui.store.snapshot import Quantity, State
+from embcx_tui.store.snapshot import State
 from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
-from embcx_tui.tui.live.curves import ORDER, curves
+from embcx_tui.tui.live.curves import ORDER, Chart, complexity, curves, natural_chart
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
-from embcx_tui.tui.messages import Mode, Say, StartStudy, StopStudy
+from embcx_tui.tui.messages import Mode, Say, ShowMode, StartStudy, StopStudy
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
@@ -36,6 +36,7 @@ _CLOCK_EVERY_S = 5.0
 # The networks get the rows they fill: at least so many, and at most this share of the screen.
 _LEAST_NETWORKS = 14
 _MOST_NETWORKS = 0.55
+NOTHING_MEASURED = "No layer is measured yet.\nLines begin with the first; b shows the training."
 # The panels of which a small screen shows one at a time, at first the first.
 PAGES = ("curves", "machine", "log")
 
@@ -63,7 +64,9 @@ class LiveScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._panels = ScreenPanels(self, ("networks", *PAGES), self._page)
-        self._quantity: Quantity = "loss"
+        # None: the chart that fits what the study does.
+        self._picked_chart: Chart | None = None
+        self._log_axis = False
         self._drawn: tuple[object, ...] = ()
         self._rows: str | None = None
         self._state: tuple[State | None, bool] = (None, False)
@@ -72,7 +75,9 @@ class LiveScreen(ModeScreen):
         yield LiveHeader(id="head")
         yield Canvas(NO_STUDY, id="nothing")
         with Container(id="panels"):
-            yield NetworksTable(id="networks")
+            with Container(id="networks-page"):
+                yield NetworksTable(id="networks")
+                yield _FilterField(id="table-filter", compact=True)
             yield PanelTabs(PAGES, id="pages")
             yield MachinePanel(id="machine", classes="page")
             yield Canvas(id="curves", classes="page")
@@ -147,30 +152,35 @@ class LiveScreen(ModeScreen):
             self.query_one("#panels").styles.grid_rows = rows
 
     @on(NetworksTable.Chosen)
+    @on(Canvas.Sized)
     def _draw_curves(self) -> None:
         snapshot, canvas, table = self.open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
         if snapshot is None:
-            canvas.show(None)
-            return
+            self._drawn = ()
+            return canvas.show(None)
+        wanted = self._picked_chart or natural_chart(snapshot)
         epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
-        if not any(last for _, last in epochs):
+        marked, size = tuple(sorted(table.marked)), canvas.content_size
+        # New log lines change no chart, layers none of training: then nothing is drawn or sent.
+        news: object = len(snapshot.measured) if wanted == "kl" else epochs
+        key = (snapshot.id, news, marked, table.chosen, wanted, size, self._log_axis)
+        if key == self._drawn:
+            return
+        self._drawn = key
+        if wanted == "kl":
+            canvas.show(complexity(snapshot, table.chosen, size), NOTHING_MEASURED)
+        elif not any(last for _, last in epochs):
             here = "No epoch is trained yet.\nCurves begin with the first."
             elsewhere = "These networks were trained elsewhere.\nTheir layers are on the Layers screen."
             canvas.show(None, elsewhere if snapshot.plan.is_measured else here)
-            self._drawn = ()
-            return
-        marked = tuple(sorted(table.marked))
-        # New log lines or layers change no curve: then nothing is drawn or sent.
-        key = (snapshot.id, epochs, marked, table.chosen, self._quantity)
-        if key != self._drawn:
-            self._drawn = key
-            canvas.show(curves(snapshot, marked, table.chosen, self._quantity))
+        else:
+            canvas.show(curves(snapshot, marked, table.chosen, wanted, size, self._log_axis))
 
     # Panels
 
     def _page(self, panel: Widget) -> Widget:
-        """Return what is shown or hidden for a panel: the log has its filter below it."""
-        return self.query_one("#log-page") if panel.id == "log" else panel
+        """Return what is shown or hidden for a panel: lists have their filter below them."""
+        return self.query_one(f"#{panel.id}-page") if panel.id in ("log", "networks") else panel
 
     def _turn_to(self, name: str) -> None:
         for page in PAGES:
@@ -211,14 +221,20 @@ class LiveScreen(ModeScreen):
         if self.query_one("#find").display:
             self.query_one("#find").display = False
             log.focus()
+        elif self.query_one("#table-filter").display:
+            self._end_table_filter("")
         elif log.selecting:
             log.clear_selection()
         elif self.query_one("#filter").display or log.words:
             self._end_filter("")
         elif self._panels.zoomed:
             self._unzoom()
+        elif table.words:
+            self._end_table_filter("")
         elif table.marked or table.chosen:
             table.clear_marks()
+        else:
+            self.post_message(ShowMode("studies"))
 
     # Curves and marks
 
@@ -229,10 +245,16 @@ class LiveScreen(ModeScreen):
         self._go_to(self.query_one(NetworksTable))
         self.query_one(NetworksTable).next_order()
 
-    def action_quantity(self) -> None:
-        self._quantity = ORDER[(ORDER.index(self._quantity) + 1) % len(ORDER)]
+    def action_quantity(self, by: int) -> None:
+        here = self._picked_chart or (natural_chart(self.open_snapshot) if self.open_snapshot else ORDER[0])
+        self._picked_chart = ORDER[(ORDER.index(here) + by) % len(ORDER)] if by else self._picked_chart
         self._turn_to("curves")
         self._draw_curves()
+
+    def action_axis(self) -> None:
+        """Change between a linear and a logarithmic y axis of training curves."""
+        self._log_axis = not self._log_axis
+        self.action_quantity(0)
 
     # Log
 
@@ -245,7 +267,11 @@ class LiveScreen(ModeScreen):
         self.query_one(LogPanel).next_level()
 
     def action_filter(self) -> None:
-        self._ask_words("filter", "show only lines that contain these words")
+        """Filter the list that has the focus: the log, else the networks."""
+        if self.query_one(LogPanel).has_focus:
+            self._ask_words("filter", "show only lines that contain these words")
+        else:
+            self._ask_words("table-filter", "show only networks with these words, such as: relu r1 trained")
 
     def action_find(self) -> None:
         self._ask_words("find", "words to find; n and N go on")
@@ -259,7 +285,8 @@ class LiveScreen(ModeScreen):
             self.action_find()
 
     def _ask_words(self, name: str, words: str) -> None:
-        self._turn_to("log")
+        if name != "table-filter":
+            self._turn_to("log")
         field = self.query_one(f"#{name}", Input)
         for other in self.query(Input):
             other.display = other is field
@@ -272,8 +299,8 @@ class LiveScreen(ModeScreen):
         self.query_one(LogPanel).filter(event.value)
 
     @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self._end_filter(self.query_one("#filter", Input).value)
+    def _filter_done(self, event: Input.Submitted) -> None:
+        self._end_filter(event.value)
 
     @on(Input.Submitted, "#find")
     def _find_done(self, event: Input.Submitted) -> None:
@@ -281,6 +308,21 @@ class LiveScreen(ModeScreen):
         log = self.query_one(LogPanel)
         log.focus()
         log.find(event.value)
+
+    @on(Input.Changed, "#table-filter")
+    def _table_filtered(self, event: Input.Changed) -> None:
+        self.query_one(NetworksTable).filter(event.value)
+
+    @on(Input.Submitted, "#table-filter")
+    def _table_filter_done(self, event: Input.Submitted) -> None:
+        self._end_table_filter(event.value)
+
+    def _end_table_filter(self, words: str) -> None:
+        field, table = self.query_one("#table-filter", Input), self.query_one(NetworksTable)
+        field.value = words
+        field.display = False
+        table.filter(words)
+        table.focus()
 
     def _end_filter(self, words: str) -> None:
         field, log = self.query_one("#filter", Input), self.query_one(LogPanel)
@@ -310,7 +352,8 @@ class LiveScreen(ModeScreen):
     def remember(self) -> dict[str, Any]:
         table = self.query_one(NetworksTable)
         return {
-            "quantity": self._quantity,
+            "quantity": self._picked_chart or "",
+            "log_axis": self._log_axis,
             "order": table.order,
             "marked": sorted(table.marked),
             "level": self.query_one(LogPanel).level,
@@ -320,7 +363,8 @@ class LiveScreen(ModeScreen):
         table, log = self.query_one(NetworksTable), self.query_one(LogPanel)
         snapshot = self.open_snapshot
         if state["quantity"] in ORDER:
-            self._quantity = state["quantity"]
+            self._picked_chart = state["quantity"]
+        self._log_axis = state.get("log_axis") is True
         if state["order"] in ORDERS:
             table.order = state["order"]
         if state["level"] in dict(LEVELS):
@@ -356,11 +400,13 @@ class LiveScreen(ModeScreen):
             if answer:
                 self.post_message(StopStudy(paths, at_once=answer == "now"))
 
+        # What is repeated is one layer once the training is over.
+        step = "layer" if self.open_snapshot and natural_chart(self.open_snapshot) == "kl" else "epoch"
         self.app.push_screen(
             Ask(
                 "Stop this study?",
-                "After this epoch nothing is lost; at once, the epoch begun is trained again. r resumes it later.",
-                (Answer("epoch", "After this epoch"), Answer("now", "At once")),
+                f"After this {step}: nothing is lost. Now: the current {step} is repeated on resume (r).",
+                (Answer("epoch", f"After this {step}"), Answer("now", "Now")),
             ),
             answered,
         )

@@ -27,7 +27,7 @@ def headline(row: StudyRow, now: float) -> Content:
     quiet = formatting.ago(row.updated, now)
     if row.place:
         again = () if row.waits else (_key("r"), " lets it wait again, ")
-        return Content.assemble(begin, f", {queue_words(row)}; ", *again, _key("!"), " starts it now")
+        return Content.assemble(begin, f", {queue_words(row)}; ", *again, _key("S"), " starts it now")
     match row.state:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")

@@ -67,21 +67,22 @@ _INKS: WeakKeyDictionary[App[object], tuple[tuple[object, ...], Ink]] = WeakKeyD
 def ink_of(app: App[object]) -> Ink:
     """Return the colours of the application's theme."""
     abilities: Abilities = getattr(app, "abilities", Abilities())
-    key = app.theme, abilities, app.no_color
+    calm = bool(getattr(getattr(app, "session", None), "calm", False))
+    key = app.theme, abilities, app.no_color, calm
     cached = _INKS.get(app)
     if cached is None or cached[0] != key:
-        cached = _INKS[app] = key, _derive_ink(app, abilities)
+        cached = _INKS[app] = key, _derive_ink(app, abilities, calm)
     return cached[1]
 
 
-def _derive_ink(app: App[object], abilities: Abilities) -> Ink:
+def _derive_ink(app: App[object], abilities: Abilities, calm: bool) -> Ink:
     variables = app.theme_variables
     dark = app.current_theme.dark
     text = _parse(variables.get("foreground", ""), (224, 224, 224) if dark else (31, 31, 31))
     ground = _parse(variables.get("background", ""), (18, 18, 18) if dark else (250, 250, 250))
     # The theme of black and white is for those who need contrast: its secondary text stays easy to read.
     strong = ground == (0, 0, 0)
-    muted = blend(text, ground, 0.18 if strong else 0.40)
+    muted = blend(text, ground, 0.18 if strong else 0.40 if dark else 0.35)
     hues = not app.no_color
     look = Look(
         dark=dark,
@@ -89,6 +90,7 @@ def _derive_ink(app: App[object], abilities: Abilities) -> Ink:
         colours=hues and abilities.colours and abilities.unicode,
         unicode=abilities.unicode,
         hues=hues,
+        few=calm,
         foreground=text,
         background=ground,
         muted=muted,

@@ -18,12 +18,12 @@ class ScrollList(LineWidget, can_focus=True):
     """Shows `line(number)` for the lines from `top` on, below the rows of `head`, which do not scroll."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        keys.hidden("up", "move(-1)"),
-        keys.hidden("down", "move(1)"),
+        keys.hidden("up,k", "move(-1)"),
+        keys.hidden("down,j", "move(1)"),
         keys.hidden("pageup", "page(-1)"),
         keys.hidden("pagedown", "page(1)"),
-        keys.hidden("home", "edge(False)"),
-        keys.hidden("end", "edge(True)"),
+        keys.hidden("home,g", "edge(False)"),
+        keys.hidden("end,G", "edge(True)"),
     ]
 
     top = 0

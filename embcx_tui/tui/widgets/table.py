@@ -14,7 +14,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual.events import Click, MouseDown, MouseEvent, MouseMove, MouseUp
 from textual.message import Message
 
-from embcx_tui.figures.palette import Rgb
+from embcx_tui.figures.palette import READABLE, Rgb, contrast, ink_on
 from embcx_tui.figures.spans import Row, Span
 from embcx_tui.tui.widgets.line_widget import Ink, fit_row, row_width
 from embcx_tui.tui.widgets.scroll_list import ScrollList
@@ -252,7 +252,11 @@ class Table(ScrollList, Generic[Item]):
             spans += fit_row(cell, size)
 
         def look(span: Span) -> tuple[Rgb | None, Rgb | None, bool]:
-            return span.fg or style.fg, span.bg or style.bg, span.bold or (style.bold and span.fg is None)
+            fg, bg = span.fg or style.fg, span.bg or style.bg
+            # On the cursor's line a muted or coloured text may be hard to read: there it is black or white.
+            if fg and bg and contrast(fg, bg) < READABLE:
+                fg = ink_on(bg)
+            return fg, bg, span.bold or (style.bold and span.fg is None)
 
         # Neighbours in one style become one span.
         runs = groupby(spans, look)
