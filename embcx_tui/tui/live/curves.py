@@ -26,6 +26,7 @@ ORDER: tuple[Chart, ...] = ("kl", "loss", "test_accuracy", "train_accuracy")
 _PANEL_WIDTH, _PANEL_HEIGHT = 30, 9
 # Colour indices that no activation has: that of the chosen network, and the first of networks with shuffled labels.
 _CHOSEN_COLOUR, _SHUFFLED_COLOUR = 5, 6
+NOTHING_MEASURED = "No layer is measured yet.\nLines begin with the first; b shows the training."
 
 
 def natural_chart(snapshot: Snapshot) -> Chart:
@@ -33,6 +34,13 @@ def natural_chart(snapshot: Snapshot) -> Chart:
     epochs = snapshot.plan.settings.training.epochs
     training = any(0 < history.last < epochs for history in snapshot.histories.values())
     return "kl" if snapshot.measured and (not training or snapshot.state != "running") else "loss"
+
+
+def nothing_trained(snapshot: Snapshot) -> str:
+    """Return what stands in place of training curves before the first epoch, or where nothing is trained."""
+    if snapshot.plan.is_measured:
+        return "These networks were trained elsewhere.\nTheir layers are on the Layers screen."
+    return "No epoch is trained yet.\nCurves begin with the first."
 
 
 def complexity(snapshot: Snapshot, chosen: str | None, size: tuple[int, int]) -> Lines | Panels | None:

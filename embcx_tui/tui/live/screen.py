@@ -19,7 +19,7 @@ from embcx_tui.store.machine_records import Telemetry
 from embcx_tui.store.snapshot import State
 from embcx_tui.study.naming import figure_name
 from embcx_tui.tui import keys
-from embcx_tui.tui.live.curves import ORDER, Chart, complexity, curves, natural_chart
+from embcx_tui.tui.live.curves import NOTHING_MEASURED, ORDER, Chart, complexity, curves, natural_chart, nothing_trained
 from embcx_tui.tui.live.header import LiveHeader
 from embcx_tui.tui.live.log_panel import LEVELS, LogPanel
 from embcx_tui.tui.live.machine_panel import MachinePanel
@@ -36,7 +36,6 @@ _CLOCK_EVERY_S = 5.0
 # The networks get the rows they fill: at least so many, and at most this share of the screen.
 _LEAST_NETWORKS = 14
 _MOST_NETWORKS = 0.55
-NOTHING_MEASURED = "No layer is measured yet.\nLines begin with the first; b shows the training."
 # The panels of which a small screen shows one at a time, at first the first.
 PAGES = ("curves", "machine", "log")
 
@@ -170,9 +169,7 @@ class LiveScreen(ModeScreen):
         if wanted == "kl":
             canvas.show(complexity(snapshot, table.chosen, size), NOTHING_MEASURED)
         elif not any(last for _, last in epochs):
-            here = "No epoch is trained yet.\nCurves begin with the first."
-            elsewhere = "These networks were trained elsewhere.\nTheir layers are on the Layers screen."
-            canvas.show(None, elsewhere if snapshot.plan.is_measured else here)
+            canvas.show(None, nothing_trained(snapshot))
         else:
             canvas.show(curves(snapshot, marked, table.chosen, wanted, size, self._log_axis))
 
@@ -274,7 +271,7 @@ class LiveScreen(ModeScreen):
             self._ask_words("table-filter", "show only networks with these words, such as: relu r1 trained")
 
     def action_find(self) -> None:
-        self._ask_words("find", "words to find; n and N go on")
+        self._ask_words("find", "words to find; > and < go on")
 
     def action_find_next(self, by: int) -> None:
         log = self.query_one(LogPanel)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile, zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from rich.cells import cell_len, set_cell_size
@@ -64,7 +64,7 @@ def _parse(value: str, fallback: Rgb) -> Rgb:
 _INKS: WeakKeyDictionary[App[object], tuple[tuple[object, ...], Ink]] = WeakKeyDictionary()
 
 
-def ink_of(app: App[object]) -> Ink:
+def ink_of(app: App[Any]) -> Ink:
     """Return the colours of the application's theme."""
     abilities: Abilities = getattr(app, "abilities", Abilities())
     calm = bool(getattr(getattr(app, "session", None), "calm", False))
