@@ -8,7 +8,7 @@ from scipy.linalg import orthogonal_procrustes
 
 from embcx_tui.figures.alignment import align, standard, turned
 
-CLOUD = np.random.default_rng(0).normal(0, [5.0, 2.0], (60, 2)) + [30.0, -4.0]
+CLOUD = np.random.default_rng(0).normal((30.0, -4.0), (5.0, 2.0), (60, 2))
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0, 3.0])
