@@ -11,7 +11,14 @@ from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, Phase, Schedule, Search, Stopped
+from embcx_tui.compute.tsne.gradient_descent import (
+    DEFAULT_SCHEDULE,
+    DescentResult,
+    Phase,
+    Schedule,
+    Search,
+    Stopped,
+)
 from embcx_tui.compute.tsne.initialization import principal_start, random_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from tests.compute.affinity_reference import joint_probabilities
@@ -121,6 +128,31 @@ def test_of_several_starts_the_best_go_on_and_the_best_of_those_wins(seed: int) 
     assert found.kl == alone.kl and np.array_equal(found.points, alone.points)
     assert found.iterations == alone.iterations and found.starts == 4
     assert found.spent == alone.iterations + schedule.group_iterations - schedule.search_iterations
+
+
+def test_a_start_that_is_overtaken_does_not_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up descents, whose KL after screening and one window after the exaggeration are their start's numbers."""
+
+    class Told:
+        def __init__(self, layer: object, start: NDArray[np.float32]) -> None:
+            self._kls, self.kl = start[0].tolist(), np.inf
+            self.settled = start
+
+        def advance(self, phase: Phase, iterations: int) -> None:
+            pass
+
+        def score(self) -> None:
+            self.kl = self._kls.pop(0)
+
+        def settle(self) -> DescentResult:
+            return DescentResult(self.settled, self.kl, 1, 0.0, 0.0, True)
+
+    monkeypatch.setattr(descent_cpu, "_Descent", Told)
+    starts = [np.array([kls], dtype=np.float32) for kls in ((3.0, 0.5), (1.0, 1.875), (2.0, 1.5), (4.0, 0.25))]
+    found = descent_cpu.search(np.zeros((16, 16)), iter(starts), Schedule(search=Search(agreement=0.0)))
+    # The second and the third go on; of them the third is lower in the end, whatever the others would have become.
+    assert found.start_kls == (1.875, 1.5) and found.kl == 1.5 and found.points is starts[2]
+    assert found.starts == 4
 
 
 def test_a_descent_converges_near_a_minimum() -> None:

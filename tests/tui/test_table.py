@@ -87,7 +87,7 @@ async def test_the_line_under_the_pointer_is_on_the_screen_and_the_last_line_at_
         await pilot.pause()
 
         def shown() -> list[str]:
-            lines = ("".join(span.text for span in row) for row in table.paint(30, 11, ink_of(app))[1:])
+            lines = ("".join(span.text for span in row) for row in table.paint(30, 11, ink_of(table.app))[1:])
             return [line.strip("> ").split()[0] for line in lines if line.strip()]
 
         assert table.body_height == 10
