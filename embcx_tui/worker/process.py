@@ -8,7 +8,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -53,7 +53,8 @@ def run_study(root: Path) -> int:
     try:
         begun = _begin(StudyPaths(root))
     except (OSError, EmbcxError) as error:  # no journal can say it yet: `start` shows the last line of worker.log
-        print(failure_reason(error), file=sys.stderr)
+        with suppress(OSError):  # a full disk
+            print(failure_reason(error), file=sys.stderr)
         return FAILED
     if begun is None:
         return LOCKED
@@ -122,7 +123,8 @@ def _record_end(journal: Journal, pulse: Pulse) -> Iterator[list[str]]:
         yield outcome
     except Exception as error:  # the edge of the process: worker.log has the traceback, the journal one line
         if not isinstance(error, EmbcxError) or error.__cause__:
-            traceback.print_exc()
+            with suppress(OSError):  # the log is on the same full disk
+                traceback.print_exc()
         outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
     assert kind in ("complete", "stopped", "failed")
