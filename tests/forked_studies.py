@@ -45,7 +45,7 @@ PLAIN_FILES: Final = {"study.toml", "lock", "journal.jsonl", "telemetry.jsonl", 
 
 
 def tiny() -> StudySettings:
-    """Return a study with a line and a file of each kind that a CPU writes: 0.1 s of processor time in a fork."""
+    """Return a study with results of each kind and checkpoints: 0.1 s of processor time in a fork."""
     return validate(
         {
             "name": "tiny",

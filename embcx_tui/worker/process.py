@@ -8,7 +8,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -56,7 +56,8 @@ def run_study(root: Path, taken: Callable[[], None] = lambda: None) -> int:
     try:
         begun = _begin(StudyPaths(root), taken)
     except (OSError, EmbcxError) as error:  # no journal can say it yet: `start` shows the last line of worker.log
-        print(failure_reason(error), file=sys.stderr)
+        with suppress(OSError):  # a full disk
+            print(failure_reason(error), file=sys.stderr)
         return FAILED
     if begun is None:
         return LOCKED
@@ -127,7 +128,8 @@ def _record_end(journal: Journal, pulse: Pulse) -> Iterator[list[str]]:
         yield outcome
     except Exception as error:  # the edge of the process: worker.log has the traceback, the journal one line
         if not isinstance(error, EmbcxError) or error.__cause__:
-            traceback.print_exc()
+            with suppress(OSError):  # the log is on the same full disk
+                traceback.print_exc()
         outcome[:] = ["failed", failure_reason(error)]
     kind = outcome[0]
     assert kind in ("complete", "stopped", "failed")
