@@ -98,7 +98,7 @@ def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int]
     with Terminal((*PROGRAM, "open", measured.paths.id), *size) as terminal:
         terminal.expect("Layer 3 of 3")
         terminal.press("p")
-        terminal.expect("taken for")
+        terminal.expect("predicted")
         terminal.settle()
         first = point(terminal)
         terminal.send("left")
@@ -121,14 +121,14 @@ def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int]
     with Terminal(PROGRAM, *size) as terminal:
         terminal.expect("Layer 2 of 3")
         terminal.send("p")
-        terminal.expect("taken for")
+        terminal.expect("predicted")
         terminal.settle()
         assert point(terminal).split()[-1] == picked.split()[-1], "the same point on the next start"
 
 
 def point(terminal: Terminal) -> str:
-    """Return what is said of the chosen point: its class, what it is taken for, and which input it is."""
-    shown = re.search(r"is +● (\S+).*?taken for +● (\S+).*?input (\d+)", terminal.text(), re.DOTALL)
+    """Return what is said of the chosen point: its class, what is predicted, and which sample it is."""
+    shown = re.search(r"label +● (\S+).*?predicted +● (\S+).*?sample (\d+)", terminal.text(), re.DOTALL)
     return " ".join(shown.groups()) if shown else ""
 
 
@@ -219,7 +219,7 @@ def test_the_mouse_goes_to_what_it_clicks() -> None:
             if "\u2800" < sign <= "\u28ff"
         ]
         terminal.click(*points[0])
-        terminal.expect("taken for")
+        terminal.expect("predicted")
         assert point(terminal)
         terminal.press("escape", "escape")
         # A cell of a heat map: another activation, its second layer.

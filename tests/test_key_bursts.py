@@ -10,7 +10,6 @@ from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.terminal import Terminal
 
 PROGRAM = (sys.executable, "-m", "embcx_tui")
-BACKTAB = "\x1b[Z"
 CTRL_F, CTRL_O, CTRL_P = "\x06", "\x0f", "\x10"
 
 
@@ -25,8 +24,6 @@ def measured() -> FakeStudy:
     ("typed", "shown"),
     [
         ("/logsig zeqs", "no network matches"),
-        (f"v{BACKTAB}/layer slq", "with “layer slq”"),
-        (f"v{BACKTAB}/layer\rz", "with “layer”"),
         ("v/relu slq", "no network has “relu slq”"),
         (f"v{CTRL_F}vslnq", "vslnq"),
         (f"{CTRL_P}high contrast", "Theme: high contrast"),

@@ -205,7 +205,7 @@ LAYERS: list[BindingType] = [
     _key("layers.point", "p", "point", "Point", "Choose a point and see its image; arrows walk the points"),
     _key("layers.grid", "i", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
     _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
-    _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen, and back"),
+    _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen (from the tree: the points)"),
     _key("layers.class-0", "0", "isolate(0)", "Class", "Show only this class of the legend; again: all", display="0–9"),
     *(
         _extra(

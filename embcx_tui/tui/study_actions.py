@@ -293,7 +293,7 @@ class StudyActions:
         self._app.push_screen(
             Ask(
                 "Leave embcx-tui?",
-                f"{what} still running. Detach, and the work goes on without this window.",
+                f"{what}. Detach, and the work goes on without this window.",
                 (Answer("detach", "Detach"), *((Answer("stop", stop),) if stoppable else ())),
             ),
             answered,

@@ -46,6 +46,7 @@ async def test_the_bottom_line_explains_the_number_under_the_cursor() -> None:
 
 async def test_messages_stand_in_the_bottom_line_and_can_be_read_again() -> None:
     async with opened(complete_study(), "layers", (80, 24), expect="10-NN") as pilot:
+        await counted(pilot)
         above = text_of(pilot).splitlines()[:-1]
         pilot.app.post_message(Say("first " + "word " * 30, "warning"))
         text = await sees(pilot, "! first word", "! shows it whole")

@@ -116,7 +116,7 @@ async def test_z_gives_a_figure_the_whole_screen_and_back() -> None:
         assert "Layer 3 of 3" in text and "▾ digits" not in text
         await pilot.press("left")
         await sees(pilot, "Layer 2 of 3 · tanh, run 0")
-        await pilot.press("tab")
+        await pilot.press("tab", "tab")
         await sees(pilot, "digits · 3 hidden layers", "± sd of 2 runs (dots)")
         await pilot.press("escape")
         await sees(pilot, "converged", "untrained")

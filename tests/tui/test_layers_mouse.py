@@ -128,7 +128,7 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
         # The panel beside speaks of the network that was clicked.
         trained = read_study(study.paths).trained["digits-d3-tanh-r0"]
         predicted = read_arrays(study.paths.root, trained.file)["predicted"][one.chosen]
-        assert f"taken for ● {predicted}" in text
+        assert f"predicted ● {predicted}" in text
 
 
 async def test_a_click_on_a_bar_goes_to_its_layer() -> None:

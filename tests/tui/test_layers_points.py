@@ -52,9 +52,9 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
         snapshot = read_study(study.paths)
         predicted = read_arrays(study.paths.root, snapshot.trained["digits-d3-tanh-r0"].file)["predicted"]
         lines = {line.split()[0]: line for line in (one[26:56].strip() for one in text.splitlines()) if line}
-        assert f"● {figure.labels[figure.chosen]}" in lines["is"]
-        assert f"● {predicted[figure.chosen]}" in lines["taken"]
-        assert f"input {figure.chosen}" in lines["training"]
+        assert f"● {figure.labels[figure.chosen]}" in lines["label"]
+        assert f"● {predicted[figure.chosen]}" in lines["predicted"]
+        assert f"sample {figure.chosen}" in lines["training"]
 
 
 async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_keeps() -> None:
@@ -101,7 +101,7 @@ async def test_a_layer_without_sound_neighbours_says_nothing_of_them(stored: str
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3") as pilot:
         await pilot.press("p")
         await sees(pilot, "neighbours in plane", "in input")
-        assert "in layer" not in text_of(pilot)
+        assert "in layer," not in text_of(pilot)
 
 
 async def test_a_file_with_words_among_its_arrays_says_so_in_place_of_the_points() -> None:

@@ -119,7 +119,7 @@ async def test_a_falling_and_a_rising_trend_stand_beside_the_layer_with_the_inte
         if size[1] >= 40:
             await says(pilot, "slope CI", f"{signed(falls.slope_ci_low, 3)} … {signed(falls.slope_ci_high, 3)}")
             await says(pilot, "p, sign test", "0.031")
-            await says(pilot, "effect", effect_words(falls))
+            await says(pilot, "mean rank corr.", effect_words(falls))
             await says(pilot, "p, Page", p_words(falls.p_value))
             await says(pilot, "layer 2", mean_difference(snapshot, (3, None), (2, None)))
             await says(pilot, "untrained", mean_difference(snapshot, (3, None), (3, "untrained")))
@@ -189,7 +189,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
     study = make_study(five_runs(), at_chance=AT_CHANCE, diverged=["digits-d3-relu-r4"])
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
-        await says(pilot, "≈ did not train, in means", "")
+        await says(pilot, "≈ did not train, counted in means", "")
         await says(pilot, "≈ 2 of 5 did not train", "")
         await sees(pilot, "at chance, included: 3 of 20 networks")
         await pilot.press("right_square_bracket")

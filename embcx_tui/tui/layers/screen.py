@@ -43,7 +43,7 @@ _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
 # The panels that can have the whole screen.
-_ZOOMED = (LayersTree, Canvas, NumbersTable, NumbersPanel)
+_ZOOMED = (Canvas, NumbersTable, NumbersPanel)
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
