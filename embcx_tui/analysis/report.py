@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from statistics import fmean, stdev
 
 from embcx_tui.analysis.correlation import Relation, relations
@@ -13,6 +14,7 @@ from embcx_tui.analysis.report_method import dataset_row, differences, how_measu
 from embcx_tui.analysis.selection import Exclusion, Selection, select, start_spread
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, quality_means, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, layer_differences, trends
+from embcx_tui.store.log import layer_words
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import Noted
 from embcx_tui.study.naming import architecture_name, full_title
@@ -332,20 +334,23 @@ def _quality(selection: Selection) -> list[str]:
 
 def _left_out(selection: Selection) -> list[str]:
     snapshot = selection.snapshot
+    called = partial(layer_words, snapshot.plan)
     dead = {layer.id for layer in snapshot.plan.layers if layer.network in snapshot.diverged}
     missing = [
-        f"{layer.id} ({method})"
+        f"{called(layer.id)} ({method})"
         for layer in snapshot.plan.layers
         for method in snapshot.plan.settings.measure.methods
         if layer.id not in dead
         and (layer.id, method) not in snapshot.measured
         and (layer.id, method) not in snapshot.failed
     ]
-    degenerate = [f"{layer} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate]
-    failed = [f"{layer} ({method}): {one.reason}" for (layer, method), one in snapshot.failed.items()]
-    failed += [f"{layer} (epoch {epoch}): {one.reason}" for (layer, epoch), one in snapshot.earlier_failed.items()]
+    degenerate = [f"{called(layer)} ({method})" for (layer, method), one in snapshot.measured.items() if one.degenerate]
+    failed = [f"{called(layer)} ({method}): {one.reason}" for (layer, method), one in snapshot.failed.items()]
+    failed += [
+        f"{called(layer)} (epoch {epoch}): {one.reason}" for (layer, epoch), one in snapshot.earlier_failed.items()
+    ]
     unconverged = [
-        f"{layer}" for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
+        called(layer) for (layer, m), one in snapshot.measured.items() if m == SCORE_METHOD and not one.converged
     ]
     noted = [line for line in snapshot.log if isinstance(line.event, Noted) and line.level != "info"]
     warnings = dict.fromkeys(line.text for line in noted)

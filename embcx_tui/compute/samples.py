@@ -64,7 +64,7 @@ def measured_sample(labels: Labels, classes: tuple[str, ...], points: int, per_c
     smallest = int(counts.argmin())
     if counts[smallest] < wanted:
         most = int(counts[smallest])
-        remedy = f"lower sample.per_class to at most {most}" if most > 1 else "leave out that class"
+        remedy = f"set sample.per_class (--per-class) to {most} or less" if most > 1 else "leave out that class"
         raise DataError(
             f"the smallest class, {safe_text(classes[smallest], 60)}, has {most} rows, and {wanted} of each of the "
             f"{len(classes)} classes are needed; {remedy}"

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files import open_activations
 from embcx_tui.compute.activation_files.activation_file import ActivationFile
-from embcx_tui.compute.activation_files.labels import Labels, class_names, label_array, labels_of, unlabelled
+from embcx_tui.compute.activation_files.labels import (
+    Labels,
+    class_names,
+    label_array,
+    labels_of,
+    only_label_array,
+    unlabelled,
+)
 from embcx_tui.compute.activation_files.pooling import effective_pool, pooled, pooled_units
 from embcx_tui.compute.memory import free_bytes
 from embcx_tui.compute.reduction import is_wide, reduce_layer
@@ -127,6 +134,9 @@ class FileRows:
         if shape[0] * shape[1] * 4 <= _IN_MEMORY_BYTES:
             return np.empty(shape, np.float32)
         with tempfile.TemporaryFile(dir=self._journal.paths.root) as file:
+            # Room is taken now: a page of a mapping for which a full disk has none would kill the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * 4)
             return np.memmap(file, np.float32, "w+", shape=shape)
 
     def _with_input(self, dataset: str, run: int) -> str:
@@ -151,7 +161,7 @@ class FileRows:
         if self._settings.source.labels:
             path = Path(self._settings.source.labels)
             with open_activations(path) as file:
-                array = label_array(file, self._settings.source.labels_array) or file.arrays[0].name
+                array = label_array(file, self._settings.source.labels_array) or only_label_array(file)
                 found = labels_of(file.values(array), file.where, names)
             self._check_count(found, file.where, rows, models[0])
             return found
@@ -206,7 +216,7 @@ class FileRows:
                 remedy = f"; --set measure.perplexity={most} fits" if most > 1 else ""
                 raise DataError(
                     f"{safe_text(cohort.dataset)}: perplexity {measure.perplexity:g} needs more than "
-                    f"{POINTS_PER_PERPLEXITY} times as many points, and there are {points:,} rows{remedy}"
+                    f"{POINTS_PER_PERPLEXITY} times as many points, and there are {points:,}{remedy}"
                 )
 
     def _index(self, cohort: Cohort, run: int, labels: Labels) -> NDArray[np.int64]:

@@ -14,7 +14,14 @@ from typing import Any
 
 from embcx_tui.compute.activation_files import ActivationFile, ArrayInfo, open_activations
 from embcx_tui.compute.activation_files.activation_file import sizes
-from embcx_tui.compute.activation_files.labels import Labels, class_names, input_array, label_array, labels_of
+from embcx_tui.compute.activation_files.labels import (
+    Labels,
+    class_names,
+    input_array,
+    label_array,
+    labels_of,
+    only_label_array,
+)
 from embcx_tui.compute.activation_files.pooling import effective_pool
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.measured import MAX_LAYERS, Pool, shown_name
@@ -34,22 +41,13 @@ def look(request: str) -> dict[str, Any]:
     if asked["labels"]:
         with open_activations(Path(asked["labels"])) as file:
             where = file.where
-            array = label_array(file, asked["labels_array"]) or _only_array(file)
+            array = label_array(file, asked["labels_array"]) or only_label_array(file)
             labels = labels_of(file.values(array), where, names)
     files = []
     for path in asked["files"]:
         with open_activations(Path(path)) as file:
             files.append(_look_into(file, asked, labels, where, names))
     return {"files": files, "classes": files[0]["classes"] if files else []}
-
-
-def _only_array(file: ActivationFile) -> str:
-    """Return the name of the only array that could be labels."""
-    fits = [array.name for array in file.arrays if len(array.shape) == 1 or array.shape[1:] == (1,)]
-    if len(fits) != 1:
-        listed = safe_text(", ".join(name[:40] for name in fits[:8]), 120) or "no array [n]"
-        raise DataError(f"{file.where}: which array has the labels? Write FILE:NAME (it holds {listed})")
-    return fits[0]
 
 
 def _look_into(

@@ -15,6 +15,7 @@ from embcx_tui.analysis.selection import select
 from embcx_tui.analysis.trend import trends
 from embcx_tui.cli import OK, cli
 from embcx_tui.store.snapshot import read_study
+from embcx_tui.study.plan import make_plan
 from tests.fake_measured import LAYERS, SHAPES, measured_settings
 from tests.fake_studies import FakeStudy, make_study, measured_study
 
@@ -92,6 +93,15 @@ def test_the_report_says_where_the_networks_come_from(tmp_path: Path) -> None:
     assert "## Layers of resnet18, cifar10-test" in page
     assert "| 3 | layer1.1 | 200,704 flatten → 1,000 | 1,000 |" in page.replace("  ", " ")
     assert 'kind = "measured"' in page
+
+
+def test_the_report_names_a_layer_that_failed(tmp_path: Path) -> None:
+    settings = measured_settings(runs=1)
+    layer = make_plan(settings).layers[2].id
+    study = make_study(settings, broken=(layer,), arrays=False)
+    said("report", study.paths.id, "--out", str(tmp_path / "page"))
+    page = (tmp_path / "page" / "report.md").read_text()
+    assert "resnet18, run 0, layer 3 layer1.1 (tsne): 12 of 1,000 rows are not finite" in page.replace("\\", "")
 
 
 def _named(name: str) -> FakeStudy:

@@ -149,6 +149,21 @@ def _folder(**files: bytes | None) -> Callable[[Path], Path]:
     return write
 
 
+def _link(folder: Path) -> Path:
+    np.save(folder / "secret.npy", np.zeros((60, 8), np.float32))
+    (folder / "acts").mkdir()
+    (folder / "acts" / "l1.npy").symlink_to(folder / "secret.npy")
+    return folder / "acts"
+
+
+def _linked_folder(folder: Path) -> Path:
+    (folder / "secrets").mkdir()
+    np.save(folder / "secrets" / "features_0-60.npy", np.zeros((60, 8), np.float32))
+    (folder / "acts").mkdir()
+    (folder / "acts" / "conv").symlink_to(folder / "secrets")
+    return folder / "acts"
+
+
 def _pieces(folder: Path) -> Path:
     (folder / "acts" / "conv").mkdir(parents=True)
     for start, units in ((0, 8), (30, 9)):
@@ -194,6 +209,8 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "folder: a pipe in it": _folder(l1=None),
     "folder: damage in one file": _folder(l1=_npy(_described("(60, 8)"), b"\0" * 1920), l2=b"\x93NUMPY"),
     "folder: pieces that differ": _pieces,
+    "folder: a link out of it": _link,
+    "folder: a folder that is a link": _linked_folder,
     "torch's .pt": _pickled("acts.pt"),
     "torch's .pth": _pickled("acts.pth"),
     "torch's .bin": _pickled("acts.bin"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files import open_activations
+from embcx_tui.compute.activation_files.pooling import pooled
 from embcx_tui.store.files import read_arrays
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import studies_folder
@@ -20,6 +22,7 @@ from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.settings import validate
+from embcx_tui.worker import file_rows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import TrainedRows
 from embcx_tui.worker.pending import Task, is_whole
@@ -286,7 +289,7 @@ def test_rows_without_labels_are_measured_and_have_no_numbers_of_classes(tmp_pat
 def test_too_few_points_are_refused_with_what_fits(tmp_path: Path) -> None:
     file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1)))
     paths = create_study(settings_for(request_of(file, assignments=())))
-    with pytest.raises(DataError, match=r"perplexity 30 .* there are 60 rows; --set measure.perplexity=19 fits"):
+    with pytest.raises(DataError, match=r"perplexity 30 .* there are 60; --set measure.perplexity=19 fits"):
         compute_study(Journal(paths), lambda: False)
 
 
@@ -320,3 +323,69 @@ def test_only_the_rows_of_the_sample_are_in_memory(writer: str, tmp_path: Path) 
         tracemalloc.stop()
     assert (found == layer[index]).all()
     assert peak < 10_000_000
+
+
+def test_a_class_with_too_few_rows_is_refused_with_what_fits(tmp_path: Path) -> None:
+    uneven = np.where(np.arange(POINTS) < 7, 0, labels() + 1)
+    file = write_npz(tmp_path / "acts.npz", {**layers_of(1), "y": uneven})
+    paths = create_study(settings_for(request_of(file, points=48)))
+    words = r"the smallest class, 0, has 7 rows, and 12 of each of the 4 classes are needed; .* \(--per-class\) to 7 or"
+    with pytest.raises(DataError, match=words):
+        compute_study(Journal(paths), lambda: False)
+    asked = ("measure.perplexity=5", "measure.metrics=knn")
+    sample = compute(settings_for(request_of(file, per_class=7, assignments=asked))).samples
+    assert [one.points for one in sample.values()] == [28]
+
+
+def test_labels_beside_another_array_are_found_the_same_way_twice(tmp_path: Path) -> None:
+    file = write_npz(tmp_path / "acts.npz", layers_of(1))
+    other = write_npz(tmp_path / "meta.npz", {"a": np.zeros((POINTS, 2), np.float32), "kind": labels()})
+    snapshot = compute(settings_for(request_of(file, labels=other)))
+    assert snapshot.datasets["activations"].classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+@pytest.mark.parametrize("pool", ["mean", "max", "first", "last", "flatten"])
+def test_pooling_is_what_torch_pools(pool: Any, kind: str) -> None:
+    import torch
+
+    tokens = np.random.default_rng(0).normal(0, 3, (5, 7, 6)).astype(kind)
+    given = torch.from_numpy(tokens).to(torch.float64)
+    expected = {
+        "mean": given.mean(dim=1),
+        "max": given.amax(dim=1),
+        "first": given[:, 0],
+        "last": given[:, -1],
+        "flatten": given.flatten(1),
+    }[pool]
+    assert pooled(tokens, pool) == pytest.approx(expected.numpy(), rel=1e-6)
+    maps = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (5, 4, 3, 2)).astype(kind))
+    if pool in ("mean", "max", "flatten"):
+        wide = maps.to(torch.float64)
+        taken = {"mean": wide.mean(dim=(2, 3)), "max": wide.amax(dim=(2, 3)), "flatten": wide.flatten(1)}[pool]
+        assert pooled(maps.numpy(), pool) == pytest.approx(taken.numpy(), rel=1e-6)
+    else:
+        with pytest.raises(ValueError, match="takes a token"):
+            pooled(maps.numpy(), pool)
+
+
+def test_a_layer_too_large_for_memory_is_gathered_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers, and nothing of it is left."""
+    file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1, units=5_000)))
+    settings = settings_for(request_of(file))
+    inside = compute(settings)
+    monkeypatch.setattr(file_rows, "_IN_MEMORY_BYTES", 1_000)
+    outside = compute(settings)
+    assert kls(outside) == kls(inside)
+    assert {path.suffix for path in (studies_folder() / outside.id).iterdir()} <= {"", ".toml", ".jsonl"}
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, offset: int, length: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = write_npz(tmp_path / "acts.npz", _with_labels(layers_of(1)))
+    monkeypatch.setattr(file_rows, "_IN_MEMORY_BYTES", 1_000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        compute(settings_for(request_of(file)))

@@ -117,6 +117,15 @@ def label_array(file: ActivationFile, wanted: str = "") -> str:
     return next((name for name in LABEL_NAMES for array in file.arrays if array.name == name), "")
 
 
+def only_label_array(file: ActivationFile) -> str:
+    """Return the name of the only array of `file` that could be labels; raises DataError where there are several."""
+    fits = [array.name for array in file.arrays if len(array.shape) == 1 or array.shape[1:] == (1,)]
+    if len(fits) != 1:
+        listed = safe_text(", ".join(name[:40] for name in fits[:8]), 120) or "no array [n]"
+        raise DataError(f"{file.where}: which array has the labels? Write FILE:NAME (it holds {listed})")
+    return fits[0]
+
+
 def input_array(arrays: tuple[ArrayInfo, ...], rows: int) -> str:
     """Return the name of the array that holds the inputs; empty where there is none of so many rows."""
     fits = {array.name for array in arrays if len(array.shape) >= 2 and array.rows == rows and array.units}

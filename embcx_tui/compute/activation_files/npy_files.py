@@ -79,16 +79,16 @@ class NpyFolder(ActivationFile):
         self._fds: list[int] = []
         try:
             for name, files in _found(path, self.where).items():
-                self._parts[name] = [self._open(file, name) for file in files]
+                self._parts[name] = [self._open(file, follow=file == path) for file in files]
             self.arrays = tuple(self._joined(name, parts) for name, parts in self._parts.items())
             self._check()
         except BaseException:
             self.close()
             raise
 
-    def _open(self, path: Path, name: str) -> RawArray:
+    def _open(self, path: Path, *, follow: bool) -> RawArray:
         where = safe_text(path, 200)
-        fd = open_regular(path)
+        fd = open_regular(path, follow=follow)
         self._fds.append(fd)
         try:
             with os.fdopen(os.dup(fd), "rb") as stream:
@@ -150,7 +150,7 @@ def _found(path: Path, where: str) -> dict[str, list[Path]]:
         for entry in sorted(path.iterdir(), key=lambda entry: natural_key(entry.name)):
             if entry.suffix == ".npy":
                 found[entry.stem] = [entry]
-            elif entry.is_dir() and not entry.name.startswith("."):
+            elif entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
                 pieces = sorted(entry.glob("*.npy"), key=lambda piece: natural_key(piece.name))
                 if pieces:
                     found.setdefault(entry.name, []).extend(pieces)

@@ -22,15 +22,19 @@ from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
 
-def open_regular(path: Path) -> int:
-    """Return a descriptor for reading the regular file at `path`; raises DataError for what is none."""
+def open_regular(path: Path, *, follow: bool = True) -> int:
+    """Return a descriptor for reading the regular file at `path`; raises DataError for what is none, and without
+    `follow` for a link.
+    """
     where = safe_text(path, 200)
     try:
         # A pipe would keep its reader waiting: opened without waiting, then looked at.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except FileNotFoundError:
         raise DataError(f"{where}: there is no such file") from None
     except (OSError, ValueError) as error:
+        if not follow and path.is_symlink():
+            raise DataError(f"{where}: a link in a folder of activations is not followed; copy the file") from None
         raise DataError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or 'no path'})") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
