@@ -44,8 +44,8 @@ def record(count: int, epochs: int, points: int) -> Study:
     """Train on `count` images and record every epoch on `points` test images; return the complete study."""
     training, test = images()
     model, tests = network(), DataLoader(test, batch_size=250)
-    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-    batches = DataLoader(Subset(training, range(count)), batch_size=50, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    batches = DataLoader(Subset(training, range(count)), batch_size=25, shuffle=True)
     with embcx_tui.Recorder(model, tests, dataset="mnist", name="cnn", points=points) as record:
         for epoch in range(epochs + 1):
             if epoch:

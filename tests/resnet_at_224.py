@@ -1,5 +1,5 @@
-"""ResNet-18 with random weights at 224 × 224, 1,000 random images, ten layers, from the call to the last KL:
-`python -P -m tests.resnet_at_224 [POINTS]`; docs/measure.md has what it printed.
+"""What ResNet-18 with random weights takes at 224 × 224: 1,000 random images, ten layers, from the call to the last KL:
+`python -P -m tests.resnet_at_224 [POINTS]`, on a quiet machine.
 """
 
 from __future__ import annotations

@@ -138,3 +138,7 @@ def test_what_a_sample_is_stays_for_all_epochs() -> None:
     for one, other in zip(first.layers, second.layers, strict=True):
         assert one.rows is not None and other.rows is not None and (one.rows == other.rows).all()
     assert first.input is not None and second.input is None
+    torch.manual_seed(99)
+    again = Tapped(network(), shuffled, options, "auto", "auto", None, "1 GiB", None).handover()
+    assert again.input is not None and again.input.rows is not None and first.input.rows is not None
+    assert (again.input.rows == first.input.rows).all()  # in another process, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def draw(loader: Any, wanted: Wanted) -> Drawn:
     Where labels are known before inputs are read (`wanted.given`, `targets` or `labels` of the dataset, or the last
     tensor of a TensorDataset), or there are to be none, and the dataset can be asked for single inputs, only those of
     the balanced sample are read. Elsewhere the loader is read, and the first of each class are taken. Streams of random
-    numbers, the loader's too, are left as they were. RequestError where labels and inputs do not fit.
+    numbers are seeded by the sample's key and left as they were, the loader's too. RequestError where labels and
+    inputs do not fit.
     """
     if isinstance(loader, (Tensor, np.ndarray)):
         loader = _batches_of(torch.as_tensor(loader))
@@ -82,6 +84,7 @@ def draw(loader: Any, wanted: Wanted) -> Drawn:
     found = (getattr(loader, "generator", None), getattr(getattr(loader, "sampler", None), "generator", None))
     generators = {id(one): one for one in found if isinstance(one, torch.Generator)}
     with untouched_streams(generators.values()):
+        _seed_streams(wanted.seed)
         dataset = _map_dataset(loader)
         if dataset is None:
             return _first_of_each(loader, wanted)
@@ -91,6 +94,13 @@ def draw(loader: Any, wanted: Wanted) -> Drawn:
         if labels is None and wanted.is_labelled:
             return _first_of_each(loader, wanted)
         return _balanced(loader, dataset, labels if wanted.is_labelled else None, wanted)
+
+
+def _seed_streams(seed: int) -> None:
+    """Seed the streams of random numbers by the sample's key: an input that is augmented is the same at every turn."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed % 2**63)  # not `manual_seed`, which reaches the GPUs' too
 
 
 def _is_map(dataset: Any) -> bool:
