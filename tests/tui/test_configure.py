@@ -78,7 +78,7 @@ async def test_a_mistake_stands_at_its_field_while_typing() -> None:
         await sees(pilot, "✗ 1 mistake at perplexity")
         await _type(pilot, "networks.runs", "")
         await sees(pilot, "✗ needs a number")
-        await sees(pilot, "✗ 2 mistakes at runs, perplexity")
+        await sees(pilot, "✗ 2 errors: runs, perplexity")
         await pilot.press("ctrl+r")
         assert not list_studies()
         await _type(pilot, "measure.perplexity", "30")
@@ -220,7 +220,7 @@ async def test_a_file_is_looked_for_where_the_application_was_started(
         await sees(pilot, "✗ 1 error: from files")
         await pilot.press("ctrl+r")
         await _type(pilot, "data.files", "file:some.npz")
-        await until(pilot, lambda: "mistake" not in cost_of(pilot))
+        await until(pilot, lambda: "✗" not in cost_of(pilot))
         await pilot.press("ctrl+r")
         await until(pilot, lambda: started and app_of(pilot).current_mode == "live")
     assert len(started) == 1
@@ -237,7 +237,7 @@ async def test_a_loaded_files_paths_begin_at_its_folder(tmp_path: Path) -> None:
         await until(pilot, lambda: pilot.app.screen.query(f"#{editor_id('data.files')}"))
         field = pilot.app.screen.query_one(f"#{editor_id('data.files')}", Input)
         await until(pilot, lambda: field.value == f"file:{tmp_path / 'own.npz'}")
-        assert "mistake" not in cost_of(pilot)
+        assert "✗" not in cost_of(pilot)
 
 
 PROBLEM = "NVIDIA H100 is here, driver 550.54 (CUDA 12.4), but this torch needs CUDA 13.0: update the driver"

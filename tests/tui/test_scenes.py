@@ -101,7 +101,7 @@ SCENES: dict[str, Scene] = {
         "studies",
         "next in line",
         ("question_mark",),
-        ("Start the one-minute demo", "Delete the marked studies, else this one", "esc closes"),
+        ("Mark the study; marked ones", "Delete the marked studies, else this one", "esc closes"),
     ),
     "palette": Scene(_one_of_each, "studies", "next in line", ("ctrl+p", *"theme"), ("Theme: high contrast",)),
     # Configure

@@ -110,7 +110,7 @@ async def test_marked_studies_are_deleted_after_one_question_that_names_them(swe
         await until(pilot, lambda: "is running: stop it first" in notifications(pilot))
         assert not isinstance(pilot.app.screen, Ask)
         await pilot.press("space", "space", "down", "space")
-        await sees(pilot, "3 marked · d deletes them")
+        await sees(pilot, "3 marked · = compares them · d deletes them")
         await pilot.press("d")
         await sees(pilot, "Delete 2 studies?", "“rate 0.01”", "“rate 0.1”", "Running, and not deleted: “rate 0.5”")
         await pilot.press("enter")  # keeps them
