@@ -179,7 +179,7 @@ async def test_a_studys_settings_can_be_used_again() -> None:
     make_study(settings_of(networks__runs=6, name="six"), "stopped", arrays=False)
     async with make_app().run_test(size=(80, 24)) as pilot:
         await listed(pilot)
-        await pilot.press("y")
+        await pilot.press("u")
         await sees(pilot, "start from")
         await until(pilot, lambda: "24 networks" in cost_of(pilot))
         assert "six" in text_of(pilot)
