@@ -66,7 +66,7 @@ class Fuzz:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.ink = ink_of(APP)  # type: ignore[arg-type]  # any App will do
+        self.ink = ink_of(APP)
 
     def damage(self, root: Path) -> str:
         """Put a damaged copy of the study at `root`; return what was done to it."""

@@ -224,7 +224,7 @@ class Painter:
     """Paints widgets without a screen, and keeps what they would show."""
 
     def __init__(self) -> None:
-        self.ink = ink_of(make_app())  # type: ignore[arg-type]  # any App will do
+        self.ink = ink_of(make_app())
 
     def check(self, rows: tuple[Row, ...]) -> None:
         for row in rows:

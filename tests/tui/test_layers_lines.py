@@ -67,7 +67,7 @@ async def test_a_datasets_node_shows_all_its_depths_and_a_click_goes_there(size:
         assert isinstance(figure, Panels) and len(figure.figures) == 4
         assert len({one.scale for one in figure.figures if isinstance(one, Lines)}) == 1
         part = parts(figure, *canvas.content_size)[2]
-        lines, look = part.figure, ink_of(pilot.app).look  # type: ignore[arg-type]  # any App will do
+        lines, look = part.figure, ink_of(pilot.app).look
         assert isinstance(lines, Lines)
         places = ((c, r) for r in range(part.height) for c in range(part.width))
         relu = next(n for n, group in enumerate(lines.groups) if (group.label, group.control) == ("relu", ""))

@@ -18,22 +18,20 @@ from embcx_tui.tui import study_watcher
 from embcx_tui.tui.configure.fields import FILES, collect
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.messages import StudyRead, StudyUnreadable
-from embcx_tui.tui.studies import study_list
 from embcx_tui.tui.study_row import STATE_STYLES, row_of
 from tests import small_study
 from tests.small_study import complexity
-
-INK: Any = SimpleNamespace(colour=lambda name: (1, 2, 3))
 
 
 def test_a_damaged_study_is_called_so_whatever_its_state() -> None:
     study = small_study.write(small_study.settings(runs=1))
     row = row_of(study.paths, study.snapshot, 0.0)
     for state, style in STATE_STYLES.items():
-        (span,) = study_list._state(replace(row, state=state, damage=""), 10, INK)
-        assert span.text == f"{style.sign} {style.word}"
-        (span,) = study_list._state(replace(row, state=state, damage="1 damaged line"), 10, INK)
-        assert span.text == "! damaged"
+        if state != "partly":  # what is shown of a complete study, not a state
+            sound = replace(row, state=state, damage="", partly=False)
+            assert sound.shown == state and STATE_STYLES[sound.shown] == style
+            assert replace(sound, damage="1 damaged line", partly=True).shown == "unreadable"
+    assert replace(row, damage="", partly=True).shown == "partly"
 
 
 def test_the_scores_of_a_row_are_the_last_layers_of_trained_networks_lowest_first() -> None:
