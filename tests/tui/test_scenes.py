@@ -221,12 +221,12 @@ SCENES: dict[str, Scene] = {
     "measured untrained": Scene(
         measured_study, "layers", _IN_LAYERS, ("down", "down", "down", "down"), ("untrained",), counts=True
     ),
-    "measured grid": Scene(measured_study, "layers", _IN_LAYERS, ("g",), ("All layers", "12 · fc")),
+    "measured grid": Scene(measured_study, "layers", _IN_LAYERS, ("i",), ("All layers", "12 · fc")),
     "measured bars": Scene(measured_study, "layers", _IN_LAYERS, ("b",), ("tip: the mean",), counts=True),
     "measured table": Scene(measured_study, "layers", _IN_LAYERS, ("b", "b"), ("resnet18 untrained",), counts=True),
     "measured compare": Scene(measured_study, "layers", _IN_LAYERS, ("down", "space", "down", "space"), ("2 marked",)),
     "measured export": Scene(measured_study, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
-    "measuring": Scene(measuring_study, "live", "trained elsewhere", (), ("◐ 5/12 done",), _MEANWHILE),
+    "measuring": Scene(measuring_study, "live", "resnet18", (), ("◐ 5/12 done",), _MEANWHILE),
     "measure files": Scene(
         _one_of_each,
         "studies",
