@@ -25,6 +25,8 @@ def measured() -> FakeStudy:
     [
         ("/logsig zeqs", "no network matches"),
         ("v/relu slq", "no network has “relu slq”"),
+        ("v\x1b[Z/layer slq", "with “layer slq”"),
+        ("v\x1b[Z/layer\rz", "with “layer”"),
         (f"v{CTRL_F}vslnq", "vslnq"),
         (f"{CTRL_P}high contrast", "Theme: high contrast"),
         (f"vs{CTRL_P}contrast", "Theme: high contrast"),

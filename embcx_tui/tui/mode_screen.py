@@ -242,6 +242,7 @@ class ScreenPanels:
         container: Callable[[Widget], Widget] = lambda panel: panel,
     ) -> None:
         self._screen, self._ids, self._container = screen, ids, container
+        self._coming: Widget | None = None
 
     @property
     def all(self) -> list[Widget]:
@@ -250,8 +251,28 @@ class ScreenPanels:
     def next(self, by: int, among: Sequence[Widget] | None = None) -> Widget:
         """Return the panel `by` panels after the focused one; with no panel focused, counted from before the first."""
         panels = self.all if among is None else among
-        focused = next((index for index, panel in enumerate(panels) if panel.has_focus), -1)
+        focused = next((index for index, panel in enumerate(panels) if panel is self.focused), -1)
         return panels[(focused + by) % len(panels)]
+
+    @property
+    def focused(self) -> Widget | None:
+        """The panel that has the focus, or that gets it after the next layout; None where none does."""
+        return self._coming or next((panel for panel in self.all if panel.has_focus), None)
+
+    def focus(self, panel: Widget) -> None:
+        """Give `panel` the focus after the next layout: one that was hidden cannot take it before."""
+        self._coming = panel
+        self._screen.call_after_refresh(self._arrive, panel)
+
+    def focus_other(self, widget: Widget) -> None:
+        """Give a widget that is no panel the focus now, whatever panel was to have it."""
+        self._coming = None
+        self._screen.set_focus(widget)
+
+    def _arrive(self, panel: Widget) -> None:
+        if self._coming is panel:
+            self._coming = None
+            panel.focus()
 
     @property
     def zoomed(self) -> bool:

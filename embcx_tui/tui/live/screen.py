@@ -193,8 +193,7 @@ class LiveScreen(ModeScreen):
             self._turn_to(panel.id)
         if self._panels.zoomed:
             self._zoom(panel)
-        # A panel that was hidden can take the focus only after the layout.
-        self.call_after_refresh(panel.focus)
+        self._panels.focus(panel)
 
     def action_panel(self, by: int) -> None:
         self._go_to(self._panels.next(by))
@@ -203,7 +202,7 @@ class LiveScreen(ModeScreen):
         if self._panels.zoomed:
             self._unzoom()
         else:
-            self._zoom(next((panel for panel in self._panels.all if panel.has_focus), self.query_one("#curves")))
+            self._zoom(self._panels.focused or self.query_one("#curves"))
 
     def _zoom(self, panel: Widget) -> None:
         self._panels.zoom(panel)
@@ -265,7 +264,7 @@ class LiveScreen(ModeScreen):
 
     def action_filter(self) -> None:
         """Filter the list that has the focus: the log, else the networks."""
-        if self.query_one(LogPanel).has_focus:
+        if self._panels.focused is self.query_one(LogPanel):
             self._ask_words("filter", "show only lines that contain these words")
         else:
             self._ask_words("table-filter", "show only networks with these words, such as: relu r1 trained")
@@ -289,7 +288,7 @@ class LiveScreen(ModeScreen):
             other.display = other is field
         field.placeholder = words
         # At once, since the next key may be the first letter.
-        self.set_focus(field)
+        self._panels.focus_other(field)
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:
