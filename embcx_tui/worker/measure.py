@@ -38,6 +38,9 @@ from embcx_tui.worker.source import LayerRows, RowSource
 # rows, of which wide layers have 50 MB each.
 _BATCH = 256
 _BATCH_BYTES = 256 << 20
+# On a GPU four times as many: the metrics of a batch, on the processor, end before the next batch begins; only those
+# of layers that end early overlap with descents.
+_GPU_BATCHES = 4
 # Results that wait to be written.
 _MAX_PENDING_WRITES = 64
 # The fields of LayerMeasured that t-SNE fills from a Complexity, under the same names, and their values for the other
@@ -94,7 +97,7 @@ class Measurer:
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
         # thread writes, so that lines stay in order. A full disk is raised by a later submit or the join.
         with self._batch_lock, ThreadQueue("write", _MAX_PENDING_WRITES) as writes:
-            for batch in _batches(self._jobs(tasks, source, also)):
+            for batch in _batches(self._jobs(tasks, source, also), 1 if device == "cpu" else _GPU_BATCHES):
                 previous = time.perf_counter()
                 for result in embed(batch, measurement, settings.metrics, self._stop):
                     now = time.perf_counter()
@@ -175,12 +178,12 @@ class Measurer:
         )
 
 
-def _batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """Yield the jobs in batches: of so many, and of so many bytes of rows, one at least."""
+def _batches(jobs: Iterable[Job], times: int) -> Iterator[list[Job]]:
+    """Yield the jobs in batches: of `times` so many, and of so many bytes of rows, one at least."""
     batch: list[Job] = []
     size = 0
     for job in jobs:
-        if batch and (len(batch) == _BATCH or size + job.rows.nbytes > _BATCH_BYTES):
+        if batch and (len(batch) == _BATCH * times or size + job.rows.nbytes > _BATCH_BYTES * times):
             yield batch
             batch, size = [], 0
         batch.append(job)

@@ -16,7 +16,7 @@ from tests.worker.test_worker import run_to_the_end
 
 # Two layers a batch; the third batch meets an error, `times` times.
 THIRD_BATCH = """
-measure._BATCH = 2
+measure._BATCH, measure._GPU_BATCHES = 2, 1
 batches = left = 0
 whole = descent_gpu.measure_batch
 def failing(*values):
