@@ -389,8 +389,11 @@ def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
 def _repeat(snapshot: Snapshot, exclude_chance: Exclusion) -> list[str]:
     flaw = "chance" if exclude_chance is True else exclude_chance
     switch = f" --exclude-{flaw.replace(' ', '-')}" if flaw else ""
-    several = "This study went on on another machine or with other software, all named above: none of them repeats it "
-    mixed = [f"{several}bit for bit.", ""] if len(snapshot.machines) > 1 else []
+    several = (
+        "Not all of this study was computed in one way: it went on on another machine, with other software or by "
+        "another path of the GPU, all named above. None of them alone repeats it bit for bit."
+    )
+    mixed = [several, ""] if len(snapshot.machines) > 1 else []
     return [
         "## To repeat it",
         "",

@@ -53,8 +53,8 @@ def elsewhere(before: MachineDescribed | None, now: MachineDescribed) -> Noted |
     words = safe_text("; ".join(differences), 400)
     return Noted(
         level="warning",
-        text=f"going on on another machine or with other software than before ({words}); what is computed from here on "
-        "may differ in its last digits from what it would have been",
+        text=f"going on on another machine, with other software or by another path ({words}); what is computed from "
+        "here on may differ in its last digits from what it would have been",
     )
 
 

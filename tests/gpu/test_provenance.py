@@ -122,13 +122,13 @@ def test_report_and_json_name_every_machine() -> None:
     journal = Journal(study.paths)
     journal.append(described())
     once = page(study)
-    assert "| device | cuda:0 (NVIDIA H100), 8 cores" in once and "went on on another machine" not in once
+    assert "| device | cuda:0 (NVIDIA H100), 8 cores" in once and "it went on on another machine" not in once
     assert "capability 9.0, driver 580.65, UUID 1111, float32 products highest" in once
     journal.append(described(device="cpu (CPU, 2 threads)", driver="", capability="", uuid=""))
     journal.append(described())
     twice = page(study)
     assert "| 1. device | cuda:0 (NVIDIA H100)" in twice and "| 2. device | cpu (CPU, 2 threads)" in twice
-    assert "3. device" not in twice and "went on on another machine" in twice
+    assert "3. device" not in twice and "it went on on another machine" in twice
     document = json.loads(json.dumps(measurements(study.snapshot)))
     assert document["machine"]["driver"] == "580.65" and document["machine"]["uuid"] == "1111"
     assert [one["device"] for one in document["machines"]] == ["cuda:0 (NVIDIA H100)", "cpu (CPU, 2 threads)"]
