@@ -266,7 +266,7 @@ def test_ctrl_z_gives_the_shell_its_terminal_and_fg_the_screen(measured: FakeStu
         assert terminal.echoes() and terminal.modes_left_on() == []
         terminal.type(f"{sys.executable} -m embcx_tui open {measured.paths.id}\r")
         terminal.expect("Layer 3 of 3")
-        terminal.expect("first rise at       none")  # the statistics, counted when keys rest
+        terminal.expect("first rise at     none")  # the statistics, counted when keys rest
         terminal.settle()
         before = terminal.text()
         assert terminal.modes_left_on() and not terminal.echoes()
@@ -308,7 +308,7 @@ def test_a_terminal_that_goes_while_the_application_is_stopped_takes_it_along(me
 def test_a_screen_on_which_nothing_happens_sends_nothing(measured: FakeStudy) -> None:
     with Terminal((*PROGRAM, "open", measured.paths.id), 120, 40) as terminal:
         terminal.expect("Layer 3 of 3")
-        for key, shown in (("l", "10-NN"), ("s", "Datasets"), ("v", "Training loss")):
+        for key, shown in (("l", "10-NN"), ("s", "Datasets"), ("v", "3 hidden layers")):
             terminal.press(key)
             terminal.expect(shown)
             # What is counted or read when keys rest comes first.
@@ -346,7 +346,8 @@ def test_a_study_that_cannot_begin_is_one_line_and_nothing_is_left_of_it(home: P
         terminal.press("right", "right", "space")  # from demo to fig2, on MNIST
         terminal.expect("fig2")
         terminal.press("ctrl+r")
-        terminal.expect("data fetch mnist")
+        terminal.expect("mnist: 12 MB to fetch")
+        terminal.press("escape")
         terminal.expect("start from")
     assert studies() == []
     assert [path.name for path in home.glob("studies/*")] == []
@@ -356,11 +357,11 @@ def test_a_resize_storm_leaves_the_screen_as_it_was(measured: FakeStudy) -> None
     sizes = [(30, 8), (200, 60), (41, 13), (120, 40), (10, 3), (79, 23), (1, 1), (160, 20), (40, 12), (90, 50)]
     with Terminal((*PROGRAM, "open", measured.paths.id), 80, 24) as terminal:
         terminal.expect("Layer 3 of 3")
-        for key, shown in (("s", "last KL"), ("v", "Training loss"), ("l", "10-NN")):
+        for key, shown in (("s", "last KL"), ("v", "3 hidden layers"), ("l", "10-NN")):
             terminal.press(key)
             terminal.expect(shown)
             if key == "l":
-                terminal.expect("first rise at       none")  # the statistics, counted when keys rest
+                terminal.expect("first rise at     none")  # the statistics, counted when keys rest
             terminal.settle()
             before = terminal.text()
             for number, (columns, rows) in enumerate(sizes * 5):
@@ -374,7 +375,12 @@ def test_a_resize_storm_leaves_the_screen_as_it_was(measured: FakeStudy) -> None
 
 @pytest.mark.parametrize(
     ("keys", "shown"),
-    [((), "complete"), (("?",), "Keys"), (("ctrl+p",), "Configure a new study"), (("down", "delete"), "go for good")],
+    [
+        ((), "complete"),
+        (("?",), "Keys"),
+        (("ctrl+p",), "Configure a new study"),
+        (("down", "delete"), "Permanently deletes"),
+    ],
     ids=["no window", "help", "palette", "question"],
 )
 def test_too_small_a_terminal_is_one_line_and_q_works(keys: tuple[str, ...], shown: str, measured: FakeStudy) -> None:

@@ -27,6 +27,8 @@ def _contradictions(event: events.AnyEvent, plan: Plan, networks: Sequence[str])
         case events.DatasetLoaded() | events.SampleDrawn():
             if event.dataset not in settings.data.datasets:
                 yield "a dataset that the study does not have"
+            if isinstance(event, events.DatasetLoaded) and not event.n_test and not plan.is_measured:
+                yield "a dataset without test inputs"
             if isinstance(event, events.SampleDrawn) and event.run >= settings.networks.runs:
                 yield f"run {event.run} of {settings.networks.runs}"
         case events.CohortStarted():

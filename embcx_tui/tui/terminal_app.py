@@ -9,6 +9,7 @@ from textual.color import Color
 from textual.driver import Driver
 from textual.events import Resize
 from textual.filter import LineFilter, Monochrome
+from textual.timer import Timer
 
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
@@ -17,6 +18,8 @@ from embcx_tui.tui.mode_screen import KeyBar
 from embcx_tui.tui.palette import Palette
 from embcx_tui.tui.said import Said, SaidScreen
 from embcx_tui.tui.terminal import Abilities
+
+_QUIET_AFTER_RESIZE_S = 0.2
 
 
 class TerminalApp(App[None]):
@@ -27,6 +30,7 @@ class TerminalApp(App[None]):
         self.abilities = abilities
         self.said = Said(self, self._show_said)
         self._line_filters: list[LineFilter] = []
+        self._resized: Timer | None = None
         if self.no_color:
             self._line_filters.append(Colourless(lambda: Color.parse(self.current_theme.background or "#000000").rgb))
         if not self.abilities.unicode:
@@ -54,6 +58,10 @@ class TerminalApp(App[None]):
     def on_resize(self, event: Resize) -> None:
         # What a terminal does with its cells when its size changes is its own affair.
         self._forget_terminal()
+        # A frame of the size before may still be on its way: what it leaves behind is drawn over once all is quiet.
+        if self._resized:
+            self._resized.stop()
+        self._resized = self.set_timer(_QUIET_AFTER_RESIZE_S, self.action_redraw)
         # Textual tells only the foremost screen its size; what lies behind a window is seen too.
         for screen in self.screen_stack[:-1]:
             screen.post_message(Resize(event.size, event.size))

@@ -41,7 +41,7 @@ def test_the_time_left_runs_down_until_there_is_no_news() -> None:
     assert formatting.left(5_400, 1_000, 1_000) == "2 h left"
     assert formatting.left(300, 1_000, 1_060) == "4 min left"
     assert formatting.left(300, 1_000, 1_170) == "2 min left"
-    assert formatting.left(100, 1_000, 1_100) == "due now"
+    assert formatting.left(100, 1_000, 1_100) == "less than a second left"
     assert formatting.left(5_400, 1_000, 1_181) == "no news for 3 min"
     # A clock that was put back does not add time.
     assert formatting.left(300, 1_000, 900) == "5 min left"

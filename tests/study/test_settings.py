@@ -39,7 +39,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_key() -> None:
     )
     assert found["networks.activations.0"].startswith("must be 'logsig', 'tanh', 'softsign' or 'relu'")
     assert found["networks.depths"] == "5 is listed twice"
-    assert "greater than or equal to 1, not 0" in found["networks.runs"]
+    assert found["networks.runs"] == "must be at least 1 (is 0)"
     assert "did you mean 'mnist'?" in found["data.datasets.0"]
     assert found["measure.perplexty"] == "unknown key; did you mean measure.perplexity?"
     assert found["x"] == "unknown key"

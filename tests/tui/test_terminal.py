@@ -18,7 +18,7 @@ import pytest
 
 from tests.fake_studies import make_study, settings_of
 
-_RUN = "import sys; from embcx_tui.tui.app import run_app; sys.exit(run_app())"
+_RUN = "import sys; from embcx_tui.tui.run import run_app; sys.exit(run_app())"
 # Far beyond any wait of a healthy run on a crowded machine: reached only where something hangs.
 PATIENCE_S = 120.0
 

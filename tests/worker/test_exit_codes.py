@@ -46,7 +46,7 @@ def test_an_end_has_its_code_and_its_word(
 ) -> None:
     grid: dict[str, Any] = {"networks__activations": ["relu"], "networks__depths": [1], "networks__runs": 1}
     data = ["mnist"] if code == 2 else ["digits"]
-    settings = settings_of(**grid, training__epochs=3, measure__metrics=[], data__datasets=data)
+    settings = settings_of(**grid, training__epochs=1_000 if code == 3 else 3, measure__metrics=[], data__datasets=data)
     paths = create_study(settings)
     command = [sys.executable, "-c", script, str(paths.root), *words]
     assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == code
@@ -55,7 +55,8 @@ def test_an_end_has_its_code_and_its_word(
     assert snapshot.ended.reason.startswith(reason) and snapshot.accepted == (code != 2)
     assert len(snapshot.checkpoints) == (code != 2)
     if code == 3:  # nothing of the training is lost
-        assert snapshot.checkpoints["digits"].epoch == snapshot.histories["digits"].last == 1
+        # Epochs are recorded beside the training: some more may be trained before the signal is sent.
+        assert 1 <= snapshot.checkpoints["digits"].epoch == snapshot.histories["digits"].last < 1_000
 
 
 def test_a_second_worker_leaves_at_once_and_writes_nothing() -> None:
