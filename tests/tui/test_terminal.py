@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 
+import pyte
 import pytest
 
 from tests.fake_studies import make_study, settings_of
@@ -44,18 +45,24 @@ class Terminal:
         )
         os.close(slave)
         self.output = b""
+        self.screen = pyte.Screen(80, 24)
+        self.stream = pyte.ByteStream(self.screen)
 
     def read_until(self, *wanted: str) -> str:
-        """Read until all of `wanted` was written, escape sequences aside; return all that was."""
+        """Read until all of `wanted` was written, escape sequences aside, or stands on the screen; return all that was
+        written.
+        """
         give_up = time.monotonic() + PATIENCE_S
         gone = False
-        while not all(word in self.text for word in wanted):
+        while not all(word in self.text or word in "\n".join(self.screen.display) for word in wanted):
             assert not gone and time.monotonic() < give_up, (
                 f"never written: {wanted}; all there was: {self.text[-2000:]}"
             )
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
-                    self.output += os.read(self.master, 65_536)
+                    data = os.read(self.master, 65_536)
+                    self.output += data
+                    self.stream.feed(data)
                 except OSError:  # the application has ended
                     gone = True
         return self.text
@@ -113,7 +120,7 @@ def see_every_screen(**env: str) -> bytes:
         terminal.read_until("complete", "Help")
         terminal.type("\r")
         terminal.read_until("Layer 3 of 3")
-        for key, words in (("v", "Training loss"), ("c", "points / class"), ("s", "Last KL"), ("?", "Everywhere")):
+        for key, words in (("v", "3 hidden layers"), ("c", "points / class"), ("s", "Last KL"), ("?", "Keys")):
             terminal.type(key)
             terminal.read_until(words)
         return terminal.output
