@@ -75,7 +75,7 @@ async def test_a_mistake_stands_at_its_field_while_typing() -> None:
         await _open_form(pilot)
         await _type(pilot, "measure.perplexity", "2000")
         await sees(pilot, "✗ must be at most 1000 (is 2000)")
-        await sees(pilot, "✗ 1 mistake at perplexity")
+        await sees(pilot, "✗ 1 error: perplexity")
         await _type(pilot, "networks.runs", "")
         await sees(pilot, "✗ needs a number")
         await sees(pilot, "✗ 2 errors: runs, perplexity")

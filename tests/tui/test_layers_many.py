@@ -128,7 +128,7 @@ async def test_t_shows_the_points_by_another_method_where_measured() -> None:
     study.append(by_pca(study, "digits-d3-tanh-r0-l3"))
     async with opened(study, "layers", (120, 60), expect="10-NN ") as pilot:
         await pilot.press("t")
-        await sees(pilot, "Layer 3 of 3 · tanh, run 0 · PCA", "its plane by PCA", "0.250")
+        await sees(pilot, "Layer 3 of 3 · tanh, run 0 · PCA", "its PCA map", "0.250")
         await pilot.press("left")
         await sees(pilot, "not measured by PCA; t shows another method")
         await pilot.press("t")
