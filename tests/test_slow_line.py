@@ -52,13 +52,11 @@ def test_ctrl_l_sends_the_whole_screen_again(layers: Terminal) -> None:
     layers.screen.erase_in_display(2)
     layers.screen.draw("The system is going down")
     assert layers.text() != shown
-    layers.press("escape")
     layers.press("ctrl+l")
     layers.shows(shown)
 
 
 def test_a_calm_screen_sends_less_of_an_image_and_nothing_flies(layers: Terminal, home: Path) -> None:
-    layers.press("escape")
     wild = layers.cost("left")
     image = layers.cost("p")
     assert image <= IMAGE

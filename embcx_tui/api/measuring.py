@@ -33,10 +33,10 @@ from embcx_tui.compute.taps.as_found import unwrapped
 from embcx_tui.compute.taps.batches import Forward
 from embcx_tui.compute.taps.forward import Outputs
 from embcx_tui.compute.taps.layers import MAX_UNITS, LayerInfo, LayerTable, chosen_layers
-from embcx_tui.compute.taps.pooling import Pool
 from embcx_tui.compute.taps.samples import Drawn, Wanted, draw
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.events import LayerDescribed
+from embcx_tui.study.pooling import Pool
 from embcx_tui.study.text import safe_text
 
 AUTO = "auto"

@@ -14,8 +14,8 @@ from embcx_tui.api.handing import HandedStudy
 from embcx_tui.api.measuring import AUTO, MEMORY, Tapped, dataset_name, options_of
 from embcx_tui.api.results import Study
 from embcx_tui.compute.taps.batches import Forward
-from embcx_tui.compute.taps.pooling import Pool
 from embcx_tui.study.errors import EmbcxError, RequestError
+from embcx_tui.study.pooling import Pool
 from embcx_tui.study.text import safe_text
 
 

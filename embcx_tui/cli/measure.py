@@ -11,6 +11,7 @@ import click
 from embcx_tui.cli import OK, print_table
 from embcx_tui.cli.run import follow_or_detach
 from embcx_tui.store.paths import typed_path
+from embcx_tui.study.pooling import POOLS
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 from embcx_tui.worker.measure_request import (
@@ -22,7 +23,6 @@ from embcx_tui.worker.measure_request import (
     split_labels,
 )
 
-POOLS = ("flatten", "mean", "max", "first", "last")
 # How options that belong to the files after them stand among those: no path holds a zero byte.
 _MARK = "\0"
 

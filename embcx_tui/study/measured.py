@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ModelWrapValidatorH
 from pydantic_core import PydanticCustomError
 
 from embcx_tui.study.errors import Mistake, SettingsError
+from embcx_tui.study.pooling import Pool
 from embcx_tui.study.settings import (
     MAX_EXACT_POINTS,
     MAX_NETWORKS,
@@ -33,7 +34,6 @@ from embcx_tui.study.settings import (
 )
 from embcx_tui.study.text import safe_text
 
-Pool = Literal["flatten", "mean", "max", "first", "last"]
 Origin = Literal["files", "recorder"]
 MEASURED = "measured"
 # A layer each is a bar, a row and a panel on the screens: more of them must be chosen among.

@@ -24,7 +24,8 @@ from embcx_tui.compute.activation_files.labels import (
 )
 from embcx_tui.compute.activation_files.pooling import effective_pool
 from embcx_tui.study.errors import DataError
-from embcx_tui.study.measured import MAX_LAYERS, Pool, shown_name
+from embcx_tui.study.measured import MAX_LAYERS, shown_name
+from embcx_tui.study.pooling import Pool
 from embcx_tui.study.text import safe_text
 
 _NEAREST = 3

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from embcx_tui.study.errors import RequestError
 from embcx_tui.worker import launch
@@ -294,10 +297,23 @@ def test_a_good_file_passes_the_same_way(tmp_path: Path, looking: subprocess.Pop
 
 
 @pytest.mark.parametrize("ending", ["pt", "pkl", "joblib"])
-def test_the_line_that_converts_a_pickle_is_python(ending: str, tmp_path: Path, looking: subprocess.Popen[str]) -> None:
-    answer, _ = look_into(looking, _pickled(f"acts.{ending}")(tmp_path))
+def test_the_line_that_converts_a_pickle_converts_it(
+    ending: str, tmp_path: Path, looking: subprocess.Popen[str]
+) -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    path = tmp_path / f"acts.{ending}"
+    match ending:
+        case "pt":
+            torch.save({"l1": torch.from_numpy(rows)}, path)
+        case "pkl":
+            path.write_bytes(pickle.dumps({"l1": rows}))
+        case _:
+            joblib.dump({"l1": rows}, path)
+    answer, _ = look_into(looking, path)
     _, _, line = answer["error"].partition("convert it where you trust it: ")
-    compile(line, "the line", "exec")
+    subprocess.run([sys.executable, "-c", f"path = {str(path)!r}; {line}"], cwd=tmp_path, check=True)
+    found = load_file(tmp_path / "acts.safetensors") if ending == "pt" else np.load(tmp_path / "acts.npz")
+    assert np.array_equal(found["l1"], rows)
 
 
 def _external_link(h5py: Any, folder: Path, file: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.study.measured import Pool
+from embcx_tui.study.pooling import Pool
 
 
 def pooled_units(shape: tuple[int, ...], pool: Pool) -> int:

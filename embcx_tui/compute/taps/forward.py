@@ -15,8 +15,9 @@ from embcx_tui.compute.reduction import is_wide, reduce_layer, reduction_bytes
 from embcx_tui.compute.taps.as_found import as_found, device_of, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, nbytes, run_batch
 from embcx_tui.compute.taps.layers import LayerInfo
-from embcx_tui.compute.taps.pooling import Pool, first_tensor, pooled, pooled_units, token_mask
+from embcx_tui.compute.taps.pooling import first_tensor, pooled, pooled_units, token_mask
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.pooling import Pool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,9 @@ from torch import nn
 
 from embcx_tui.compute.taps.as_found import as_found, device_of, is_compiled_wrapper, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, run_batch
-from embcx_tui.compute.taps.pooling import POOLS, Pool, channel_axis, check_pool, first_tensor, pooled_units
+from embcx_tui.compute.taps.pooling import channel_axis, check_pool, first_tensor, pooled_units
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.pooling import POOLS, Pool
 from embcx_tui.study.text import safe_text
 
 # Calls of one module in a pass: more are a loop over time steps, whose layers nobody can look through.

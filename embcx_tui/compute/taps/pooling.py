@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.pooling import Pool
 
-Pool = Literal["flatten", "mean", "max", "first", "last"]
-POOLS: tuple[Pool, ...] = get_args(Pool)
 # Outputs are looked through no deeper than this: {"hidden": ((a, b), c)} has three levels.
 _DEPTH = 4
 

@@ -8,7 +8,7 @@ two microseconds.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,52 +16,10 @@ from torch import Tensor
 from embcx_tui.compute.training.step_program import CohortTensors, StepProgram
 
 
-class TrainingKernels(Protocol):
-    """What `kernels_gpu` computes; that is a module of Triton's, which is not everywhere."""
-
-    def activation_codes(self, activations: list[str], device: torch.device) -> Tensor: ...
-
-    def gather(
-        self, x: Tensor, orders: Tensor, first: Tensor, index: Tensor, inputs: Tensor, mean: float, scale: float
-    ) -> None: ...
-
-    def activate(
-        self, z: Tensor, rows: Tensor, biases: Tensor, a: Tensor, last: Tensor, codes: Tensor, ends_from: int
-    ) -> None: ...
-
-    def cross_entropy(
-        self,
-        logits: Tensor,
-        biases: Tensor,
-        velocity: Tensor,
-        labels: Tensor,
-        label_offset: Tensor,
-        index: Tensor,
-        runs: Tensor,
-        active: Tensor,
-        loss: Tensor,
-        correct: Tensor,
-        momentum: float,
-    ) -> None: ...
-
-    def backpropagate(
-        self,
-        above: Tensor,
-        last: Tensor,
-        a: Tensor,
-        rows: Tensor,
-        gradient: Tensor,
-        velocity: Tensor,
-        codes: Tensor,
-        ends_from: int,
-        momentum: float,
-    ) -> None: ...
-
-
 class FusedProgram(StepProgram):
-    """The program by `kernels`."""
+    """The program by `kernels`, the module `kernels_gpu`, which is imported only where Triton works."""
 
-    def __init__(self, cohort: CohortTensors, batch: int, training: bool, kernels: TrainingKernels) -> None:
+    def __init__(self, cohort: CohortTensors, batch: int, training: bool, kernels: Any) -> None:
         self.kernels = kernels
         super().__init__(cohort, batch, training)
 

@@ -32,11 +32,12 @@ from embcx_tui.tui.layers.scatter_cache import ScatterLoader
 from embcx_tui.tui.layers.selecting import SelectingScreen
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
-from embcx_tui.tui.layers.tree import FilterLine, LayersTree
+from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say, ShowMode
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, KeyBar, ModeScreen, ScreenPanels
 from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
+from embcx_tui.tui.widgets.filter_line import NetworksFilter
 
 # Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
 _STATISTICS_AFTER_S = 0.4
@@ -78,7 +79,7 @@ class LayersScreen(SelectingScreen):
             yield NumbersPanel(id="numbers")
             yield PointsCanvas(id="scatter")
         yield Static(id="without")
-        yield FilterLine(id="filter")
+        yield NetworksFilter(id="filter")
 
     @property
     def _table(self) -> NumbersTable:
@@ -94,7 +95,7 @@ class LayersScreen(SelectingScreen):
         self.controller.open(paths, self.open_snapshot)
         self._loader = ScatterLoader(scatters, self._loaded) if (scatters := self.controller.scatters) else None
         if self.is_mounted:
-            self.query_one(FilterLine).clear()
+            self.query_one(NetworksFilter).clear()
         self._update()
 
     def watch_snapshot(self) -> None:
@@ -129,10 +130,9 @@ class LayersScreen(SelectingScreen):
         self._show()
 
     def _update_tree(self) -> None:
-        controller, line = self.controller, self.query_one(FilterLine)
-        if controller.snapshot and (tree := controller.tree):
-            self._tree.show(tree, controller.snapshot, controller.selection.compared)
-            line.show_count(len(tree.leaves), len(controller.snapshot.plan.networks))
+        if (snapshot := self.controller.snapshot) and (tree := self.controller.tree):
+            self._tree.show(tree, snapshot, self.controller.selection.compared)
+            self.query_one(NetworksFilter).show_count(len(tree.leaves), len(snapshot.plan.networks))
 
     def _controller_changed(self) -> None:
         if self.controller.point_mode != self._point_mode_shown:
@@ -286,14 +286,14 @@ class LayersScreen(SelectingScreen):
             self._panels.unzoom()
         elif self.controller.undo():
             self._update_tree()
-        elif self.query_one(FilterLine).display:
-            self.query_one(FilterLine).clear()
+        elif self.query_one(NetworksFilter).words:
+            self.query_one(NetworksFilter).clear()
         else:
             self.post_message(ShowMode("studies"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # While a filter is typed, no key of the screen can be meant.
-        typing = self.is_mounted and self.focused is not None and self.query_one(FilterLine).has_keys
+        typing = self.is_mounted and self.focused is not None and self.query_one(NetworksFilter).has_keys
         if typing and hasattr(LayersScreen, f"action_{action}") and not hasattr(ModeScreen, f"action_{action}"):
             return False
         if action in (*_POINT_MODE_ACTIONS, "point"):
@@ -304,17 +304,17 @@ class LayersScreen(SelectingScreen):
 
     def action_filter(self) -> None:
         if self.controller.snapshot:
-            self.query_one(FilterLine).open()
+            self.query_one(NetworksFilter).open()
 
-    @on(FilterLine.Changed)
+    @on(NetworksFilter.Changed)
     def _filter_changed(self) -> None:
-        node = self.controller.filter(self.query_one(FilterLine).words)
+        node = self.controller.filter(self.query_one(NetworksFilter).words)
         self._update_tree()
         if node and self.controller.snapshot:
             # After the layout, because a tree that is rebuilt puts its cursor on the line it had before.
             self.call_after_refresh(self._tree.select, node)
 
-    @on(FilterLine.Left)
+    @on(NetworksFilter.Left)
     def _filter_left(self) -> None:
         self._tree.focus()
 

@@ -7,14 +7,9 @@ from typing import ClassVar, Self
 from rich.style import Style
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
-from textual.content import Content
 from textual.geometry import Region
-from textual.message import Message
-from textual.timer import Timer
-from textual.widgets import Input, Static, Tree
+from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from embcx_tui.store.snapshot import NetworkState, Snapshot
@@ -26,8 +21,6 @@ from embcx_tui.tui.layers.selection import Branch, NodeKey, StudyTree, node_key_
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN, STATUS_SIGNS
 
 _COMPARED_SIGN = "✓"
-# The tree is filtered once typing pauses for so long: 560 networks would be drawn anew at each letter.
-_FILTER_AFTER_S = 0.12
 
 
 class LayersTree(Tree[NodeKey], inherit_bindings=False):
@@ -187,77 +180,3 @@ def _run_label(state: NetworkState, name: str) -> str:
         return f"{DIVERGED_SIGN} {name} diverged"
     # "chance", because "at chance" does not fit beside a scroll bar in 26 columns.
     return f"{AT_CHANCE_SIGN} {name} chance" if state.at_chance else f"{STATUS_SIGNS[state.status]} {name}"
-
-
-class FilterLine(Horizontal):
-    """The field for words that the networks of the tree must hold; hidden while nothing is filtered."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [keys.hidden("enter", "keep"), *keys.LAYERS_FILTER]
-
-    class Changed(Message):
-        """The words have changed."""
-
-    class Left(Message):
-        """The user has left the field; the filter stays."""
-
-    def compose(self) -> ComposeResult:
-        yield Static(Content("/"), id="filter-sign")
-        yield Input(placeholder="words such as: relu run 1", compact=True, id="filter-field", max_length=80)
-        yield Static(id="filter-count")
-
-    def on_mount(self) -> None:
-        self.display = False
-        self._pause: Timer | None = None
-
-    @property
-    def words(self) -> str:
-        return self.query_one(Input).value
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether keys go into the field."""
-        return self.query_one(Input).has_focus
-
-    def open(self) -> None:
-        """Show the field and focus it."""
-        self.display = True
-        self.query_one(Input).focus()
-
-    def clear(self) -> None:
-        """End filtering."""
-        self.query_one(Input).value = ""
-        self.display = False
-
-    def show_count(self, matching: int, total: int) -> None:
-        """Show how many networks match."""
-        text = f"{matching:,} of {total:,} networks" if matching else "no network matches"
-        self.query_one("#filter-count", Static).update(Content(text))
-
-    @on(Input.Changed)
-    def _changed(self, event: Input.Changed) -> None:
-        event.stop()
-        if self._pause:
-            self._pause.stop()
-        self._pause = self.set_timer(_FILTER_AFTER_S, self._apply) if event.value else None
-        if not event.value:
-            self._apply()
-
-    def _apply(self) -> None:
-        self._pause = None
-        self.post_message(self.Changed())
-
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_keep()
-
-    def action_keep(self) -> None:
-        if self._pause:
-            self._pause.stop()
-            self._apply()
-        self.display = bool(self.words.strip())
-        self.post_message(self.Left())
-
-    def action_forget(self) -> None:
-        self.clear()
-        self.post_message(self.Left())

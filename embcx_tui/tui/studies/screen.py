@@ -33,11 +33,11 @@ from embcx_tui.tui.messages import (
 )
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.studies.details import StudyDetails
-from embcx_tui.tui.studies.filter_line import FilterLine
 from embcx_tui.tui.studies.study_list import StudyTable
 from embcx_tui.tui.study_actions import ask_to_delete
 from embcx_tui.tui.study_row import StudyRow
 from embcx_tui.tui.widgets.dialogs import AskText
+from embcx_tui.tui.widgets.filter_line import StudiesFilter
 
 if TYPE_CHECKING:  # numpy comes with these: not before the first frame
     from embcx_tui.figures.model import Figure
@@ -89,7 +89,7 @@ class StudiesScreen(ModeScreen):
         with Container(id="body"):
             with Container(id="listed"):
                 yield StudyTable(id="list")
-                yield FilterLine()
+                yield StudiesFilter()
             with Container(id="pane"), VerticalScroll(id="details", can_focus=False):
                 yield StudyDetails()
 
@@ -135,7 +135,7 @@ class StudiesScreen(ModeScreen):
             delete, compare = (keys.written(self.app, id) for id in ("studies.delete", "studies.compare"))
             them = f" · {compare} compares them · {delete} deletes them" if marked > 1 else f" · {delete} deletes it"
             words.append(f"{marked} marked{them}")
-        self.query_one(FilterLine).say(" · ".join(words))
+        self.query_one(StudiesFilter).say(" · ".join(words))
 
     @property
     def _table(self) -> StudyTable:
@@ -220,24 +220,23 @@ class StudiesScreen(ModeScreen):
             self.post_message(OpenStudy(event.row.paths))
 
     def action_filter(self) -> None:
-        self.query_one(FilterLine).open()
+        self.query_one(StudiesFilter).open()
 
-    @on(FilterLine.Changed)
+    @on(StudiesFilter.Changed)
     def filtered(self) -> None:
-        self._table.filter(self.query_one(FilterLine).words)
+        self._table.filter(self.query_one(StudiesFilter).words)
         self._show_details()
 
-    @on(FilterLine.Left)
+    @on(StudiesFilter.Left)
     def filter_left(self) -> None:
         self._table.focus()
         self._say_counts()
 
     def action_back(self) -> None:
         """Show all studies again, or forget the marks."""
-        line = self.query_one(FilterLine)
+        line = self.query_one(StudiesFilter)
         if line.words.strip():
             line.clear()
-            self.filtered()
         else:
             self._table.clear_marks()
 

@@ -15,8 +15,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from embcx_tui.compute.taps.forward import Outputs, TappedLayer
 from embcx_tui.compute.taps.layers import chosen_layers, layers
-from embcx_tui.compute.taps.pooling import Pool
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.pooling import Pool
 from tests.compute.taps.models import Reused, Steps, Tokens
 
 GIB = 1 << 30
