@@ -2,13 +2,15 @@
 
 There is no daemon. Each queued study has a process of its own that waits before it imports torch (worker.waiting) and
 holds the lock on `waiting` in the study's folder meanwhile. A process that is killed lets go of it, and the others go
-on without that study; its entry keeps its place for the next process (worker.launch.revive_queue).
+on without that study; its entry keeps its place for the next process (worker.launch.revive_queue). An entry names its
+folder's inode: a folder that was copied here, a stranger's among them, queues nothing, so that nothing starts by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -43,8 +45,12 @@ class Entry:
 
 def write_entry(paths: StudyPaths, order: float | None = None) -> None:
     """Put a study into this machine's queue, at its end unless `order` says where; raises StoreError."""
-    content = {"order": time.time() if order is None else order, "host": socket.gethostname()}
     try:
+        content = {
+            "order": time.time() if order is None else order,
+            "host": socket.gethostname(),
+            "folder": paths.root.stat().st_ino,
+        }
         publish(paths.queue, json.dumps(content).encode())
     except OSError as error:
         raise StoreError(f"study {paths.id} cannot be queued ({reason_of(error)})") from None
@@ -67,7 +73,10 @@ def is_queued(paths: StudyPaths) -> bool:
 def _read(paths: StudyPaths) -> tuple[float, str] | None:
     try:
         content = json.loads(read_plain(paths.queue, _MOST_BYTES))
-        return float(content["order"]), safe_text(content["host"], 80)
+        order = float(content["order"])
+        if content["folder"] != paths.root.stat().st_ino or not math.isfinite(order):
+            return None
+        return order, safe_text(content["host"], 80)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 from dataclasses import replace
 
 import pytest
@@ -64,7 +66,23 @@ def test_a_damaged_entry_is_none(three: list[FakeStudy], content: bytes) -> None
 
 
 def test_entries_of_other_machines_are_theirs(three: list[FakeStudy]) -> None:
-    three[0].paths.queue.write_text(json.dumps({"order": 0, "host": "another"}))
+    entry = json.loads(three[0].paths.queue.read_bytes())
+    three[0].paths.queue.write_text(json.dumps({**entry, "host": "another"}))
+    assert names(queue.entries()) == "st" and queue.is_queued(three[0].paths)
+
+
+def test_a_folder_that_was_copied_here_queues_nothing(three: list[FakeStudy]) -> None:
+    first, root = three[0].paths, three[0].paths.root
+    shutil.copytree(root, root.parent / "stranger")
+    shutil.rmtree(root)
+    (root.parent / "stranger").rename(root)
+    assert json.loads(first.queue.read_bytes())["host"] == socket.gethostname()
+    assert names(queue.entries()) == "st" and not queue.is_queued(first)
+
+
+def test_an_order_that_is_no_number_is_damage(three: list[FakeStudy]) -> None:
+    entry = json.loads(three[0].paths.queue.read_bytes())
+    three[0].paths.queue.write_text(json.dumps({**entry, "order": float("nan")}))
     assert names(queue.entries()) == "st"
 
 
