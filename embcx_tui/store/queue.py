@@ -3,7 +3,7 @@
 There is no daemon. Each queued study has a process of its own that waits before it imports torch (worker.waiting) and
 holds the lock on `waiting` in the study's folder meanwhile. A process that is killed lets go of it, and the others go
 on without that study; its entry keeps its place for the next process (worker.launch.revive_queue). An entry names its
-folder's inode: a folder that was copied here, a stranger's among them, queues nothing, so that nothing starts by itself.
+folder's inode: a folder that was copied here, a stranger's among them, queues nothing and starts nothing.
 """
 
 from __future__ import annotations
