@@ -70,6 +70,16 @@ async def test_arrows_move_between_fields_and_space_chooses() -> None:
         assert pilot.app.screen.query_one("#presets", Choices).chosen == ()
 
 
+async def test_the_sentence_of_a_preset_stands_below_it_before_it_is_chosen() -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        await _open_form(pilot)
+        await sees(pilot, load_preset("demo").about[:47])
+        await pilot.press("right")
+        await sees(pilot, load_preset(preset_names()[1]).about[:47])
+        await pilot.press("down")  # to the next field: the chosen one counts again
+        await sees(pilot, load_preset("demo").about[:47])
+
+
 async def test_a_mistake_stands_at_its_field_while_typing() -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         await _open_form(pilot)

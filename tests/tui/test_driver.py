@@ -132,7 +132,7 @@ def test_the_application_goes_on_whatever_its_terminal_sends() -> None:
             terminal.write(sent)
         terminal.settle()
         terminal.press("c")
-        terminal.expect("points / class")
+        terminal.expect("points per class")
         terminal.write(b"\x1b[200~a paste that never ends")
         terminal.watch(2.5)
         terminal.press("escape", "s")

@@ -120,7 +120,7 @@ def see_every_screen(**env: str) -> bytes:
         terminal.read_until("complete", "Help")
         terminal.type("\r")
         terminal.read_until("Layer 3 of 3")
-        for key, words in (("v", "3 hidden layers"), ("c", "points / class"), ("s", "Last KL"), ("?", "Keys")):
+        for key, words in (("v", "3 hidden layers"), ("c", "points per class"), ("s", "Last KL"), ("?", "Keys")):
             terminal.type(key)
             terminal.read_until(words)
         return terminal.output

@@ -41,7 +41,7 @@ class Field:
 
 
 # Labels that are not the key's own name.
-LABELS = {"samples_per_class": "points / class", "metrics": "other metrics", "data.files": "from files"}
+LABELS = {"samples_per_class": "points per class", "metrics": "other metrics", "data.files": "from files"}
 TITLES = {"measure": "Measuring"}
 
 

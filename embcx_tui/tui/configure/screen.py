@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -20,7 +20,7 @@ from embcx_tui.store.machine_records import ROUGH, Calibration, stored_calibrati
 from embcx_tui.store.paths import data_folder, typed_path
 from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch, with_absolute_datasets
 from embcx_tui.study.errors import EmbcxError, RequestError, SettingsError
-from embcx_tui.study.settings import StudySettings, load_preset, preset_names, read_study_file, to_toml, validate
+from embcx_tui.study.settings import StudySettings, load_preset, read_study_file, to_toml, validate
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.configure.estimate import estimate
@@ -35,6 +35,7 @@ from embcx_tui.tui.configure.fields import (
     row_of_mistake,
     value_at,
 )
+from embcx_tui.tui.configure.preset_row import PresetRow
 from embcx_tui.tui.fetch import Fetch
 from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, ShowMode, StudyRefused
 from embcx_tui.tui.mode_screen import ModeScreen
@@ -80,9 +81,7 @@ class ConfigureScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         with Form(id="form"):
-            with Horizontal(id="start-from"):
-                yield Static("start from", classes="label")
-                yield Choices(preset_names(), single=True, id="presets")
+            yield PresetRow()
             for title, fields in SECTIONS:
                 yield Static(Content(title), classes="section")
                 for field in fields:
