@@ -16,6 +16,7 @@ from embcx_tui.study.settings import load_preset, parse_toml, preset_names, to_t
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.configure.estimate import estimate
 from embcx_tui.tui.configure.fields import FIELDS, editor_id
+from embcx_tui.tui.messages import ReuseStudy
 from embcx_tui.tui.widgets.choices import Choices
 from embcx_tui.worker import launch
 from tests.fake_studies import make_study, settings_of
@@ -78,6 +79,10 @@ async def test_the_sentence_of_a_preset_stands_below_it_before_it_is_chosen() ->
         await sees(pilot, load_preset(preset_names()[1]).about[:47])
         await pilot.press("down")  # to the next field: the chosen one counts again
         await sees(pilot, load_preset("demo").about[:47])
+        await _type(pilot, "networks.runs", "4")
+        await sees(pilot, "demo, with changes.")
+        pilot.app.screen.post_message(ReuseStudy(load_preset("fig3").settings))
+        await sees(pilot, "Settings of another study, or of a file.")
 
 
 async def test_a_mistake_stands_at_its_field_while_typing() -> None:

@@ -111,7 +111,7 @@ SCENES: dict[str, Scene] = {
         "configure",
         "about ",
         ("down", "down", "right", "space", "down", *"mnsit"),
-        ("'mnsit' is not a dataset", "1 error"),
+        ("'mnsit' is not a", "1 error"),
     ),
     "load": Scene(
         _none, "configure", "about ", ("ctrl+o",), ("Load a study file", "Path of the TOML file", "Load        Cancel")

@@ -13,7 +13,13 @@ from embcx_tui.tui.widgets.choices import Choices
 
 
 class PresetRow(Widget):
-    """One preset of all, or none once a field was changed; below them what it is."""
+    """One preset of all, or none once a field was changed; below them what it is, in as many lines either way, so that
+    a first change does not move the field that it is made in.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._otherwise = ""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -32,5 +38,15 @@ class PresetRow(Widget):
 
     def _say(self) -> None:
         """Show the sentence of the preset under the cursor, or of the chosen one where the cursor is elsewhere."""
-        name = preset_names()[self.choices.cursor] if self.choices.has_focus else "".join(self.choices.chosen)
-        self.query_one("#about-preset", Static).update(Content(load_preset(name).about if name else ""))
+        chosen = "".join(self.choices.chosen)
+        if chosen:
+            self._otherwise = f"{chosen}, with changes."
+        name = preset_names()[self.choices.cursor] if self.choices.has_focus else chosen
+        about = load_preset(name).about if name else self._otherwise
+        self.query_one("#about-preset", Static).update(Content(about))
+
+    def clear(self) -> None:
+        """Choose none: the settings come from elsewhere, such as another study."""
+        self.choices.chosen = ()
+        self._otherwise = "Settings of another study, or of a file."
+        self._say()

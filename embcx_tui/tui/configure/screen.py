@@ -97,7 +97,7 @@ class ConfigureScreen(ModeScreen):
         # A thread of its own, not of a pool: leaving must not wait for torch.
         threading.Thread(target=self._check_gpu, name="gpu-check", daemon=True).start()
         self._fill(load_preset(FIRST_PRESET).settings.model_dump(mode="json"))
-        self.query_one("#presets", Choices).chosen = (FIRST_PRESET,)
+        self.query_one(PresetRow).choices.chosen = (FIRST_PRESET,)
 
     def watch_rows(self) -> None:
         if self._settings is None:
@@ -205,14 +205,14 @@ class ConfigureScreen(ModeScreen):
 
     @on(ReuseStudy)
     def reuse(self, event: ReuseStudy) -> None:
-        self.query_one("#presets", Choices).chosen = ()
+        self.query_one(PresetRow).clear()
         self._fill(event.settings.model_dump(mode="json"))
 
     # Checking
 
     @on(FieldRow.Changed)
     def changed(self) -> None:
-        self.query_one("#presets", Choices).chosen = ()
+        self.query_one(PresetRow).choices.chosen = ()
         if self.refused:
             self.post_message(StudyRefused(""))
         self._check()
@@ -387,7 +387,7 @@ class ConfigureScreen(ModeScreen):
         except RequestError as error:
             self.post_message(Say(safe_text(error), "error"))
             return
-        self.query_one("#presets", Choices).chosen = ()
+        self.query_one(PresetRow).clear()
         try:
             validate(values)
         except SettingsError as error:
