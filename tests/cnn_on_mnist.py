@@ -1,5 +1,5 @@
 """A small convolutional network on real MNIST, recorded while it trains, beside itself untrained; docs/measure.md has
-what it gave: `python -P -m tests.cnn_on_mnist [IMAGES] [EPOCHS] [POINTS]` (6,000, 3 and 1,000), with MNIST/raw in
+what it gave: `python -P -m tests.cnn_on_mnist [IMAGES] [EPOCHS] [POINTS]` (30,000, 3 and 1,000), with MNIST/raw in
 `$EMBCX_DATA_DIR`.
 """
 
@@ -75,4 +75,4 @@ def accuracy(model: nn.Module, tests: DataLoader[tuple[Tensor, ...]]) -> float:
 
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
-    print(record(*(given + [6_000, 3, 1_000][len(given) :])))
+    print(record(*(given + [30_000, 3, 1_000][len(given) :])))
