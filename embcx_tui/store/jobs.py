@@ -1,8 +1,9 @@
 """The SLURM job that computes a study: `job.json` in its folder, from `--sbatch` until the worker is done.
 
 It says "waiting" until the job's worker holds the study's lock, and again where the job was requeued; "running"
-meanwhile; "gone" once SLURM was asked and knows the job no more though no worker came. Whoever stops the study removes
-the file first: a worker that is told to end, and finds its job there no more, does not requeue it.
+meanwhile; "gone" once SLURM was asked and knows the job no more though no worker came, or where it was not requeued
+with work left. Whoever stops the study removes the file first: a worker that is told to end, and finds its job there no
+more, does not requeue it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ JOB_ID = re.compile(r"[1-9][0-9]{0,9}")
 JobState = Literal["waiting", "running", "gone"]
 # Names of clusters: they become an argument of SLURM's commands, so that none may begin like an option.
 CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_LONGEST_REASON = 200
+_LONGEST_REASON = 300
 _MOST_BYTES = 4_096
 
 
@@ -32,7 +33,7 @@ _MOST_BYTES = 4_096
 class Job:
     """A SLURM job: its `id` (digits), its `cluster`, empty where there is one alone, and its state.
 
-    `submitted` is in seconds since 1970; `reason` what its output said last, safe to show, where it is gone.
+    `submitted` is in seconds since 1970; `reason` a sentence on why it is gone, safe to show.
     """
 
     id: str
@@ -65,9 +66,7 @@ class Job:
             case "running":
                 return f"SLURM job {self.id}"
             case "gone":
-                return (
-                    f"SLURM job {self.id} is gone, and its worker never began{f' ({self.reason})' * bool(self.reason)}"
-                )
+                return self.reason or f"SLURM job {self.id} is gone, and its worker never began"
 
 
 def read_job(paths: StudyPaths) -> Job | None:

@@ -158,20 +158,13 @@ def _reader_of_ready(paths: StudyPaths) -> StudyReader:
     job, or is complete.
     """
     if lock.is_running(paths):
-        where = _elsewhere(paths)
+        where = pulse.whereabouts(paths)
         raise RequestError(f"study {paths.id} is running already{where}; follow it with: embcx-tui logs {paths.id} -f")
     slurm.refuse_other_worker(paths)
     reader = StudyReader(paths)
     if is_whole(paths, reader.poll()):
         raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
     return reader
-
-
-def _elsewhere(paths: StudyPaths) -> str:
-    """Return where a study runs, ` on node17 (SLURM job 123)`; empty where here, or where that is unknown."""
-    worker, job = pulse.read(paths), read_job(paths)
-    host = f" on {safe_text(worker.host, 60)}" if worker and worker_process(worker) is None else ""
-    return host + (f" ({job.words})" if job and job.state == "running" else "")
 
 
 def submit(paths: StudyPaths, options: str) -> Job:
@@ -192,7 +185,7 @@ def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
     try:
         return paths, slurm.submit(paths, options)
     except (EmbcxError, KeyboardInterrupt):
-        with contextlib.suppress(EmbcxError):
+        with contextlib.suppress(EmbcxError):  # what sbatch said comes first
             delete_study(paths)
         raise
 
@@ -282,7 +275,7 @@ def _end_here(paths: StudyPaths, at_once: bool) -> None:
     if process is None:
         if not lock.is_running(paths):
             return
-        where = _elsewhere(paths) or (f" on {safe_text(worker.host, 60)}" if worker else "")
+        where = pulse.whereabouts(paths) or (f" on {safe_text(worker.host, 60)}" if worker else "")
         raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
     remove_job(paths)  # or it would be requeued
     try:

@@ -130,12 +130,13 @@ def refresh(studies: Iterable[StudyPaths]) -> None:
 
 
 def _reason(paths: StudyPaths, job: Job) -> str:
-    """Return what the output of a job said last that never began; empty where it said nothing."""
+    """Return a sentence on a job that never began, with what its output said last; empty where that said nothing."""
     try:
         written = paths.worker_log.lstat().st_mtime
     except OSError:
         return ""
-    return last_line(paths) if written >= job.submitted else ""
+    line = last_line(paths) if written >= job.submitted else ""
+    return f"SLURM job {job.id} is gone, and its worker never began ({line})" if line else ""
 
 
 def _known_jobs(cluster: str) -> dict[str, str] | None:
@@ -212,7 +213,7 @@ def requeue(job: Job) -> None:
     said = _call("scontrol", "--oneliner", "show", "job", job.id, seconds=_ASK_S)
     state = re.search(r"\bJobState=([A-Z_]+)", said)
     if state is None or state[1] != "RUNNING":
-        raise RequestError(f"SLURM job {job.id} is {state[1].lower() if state else 'unknown'}, and is not requeued")
+        raise RequestError(f"it is {state[1].lower() if state else 'unknown to scontrol'}")
     _call("scontrol", "requeue", job.id, seconds=_ACT_S)
 
 
@@ -220,7 +221,7 @@ _WITHOUT = {
     "sbatch": "run this where jobs are submitted (a login node, perhaps after `module load slurm`), or leave it out",
     "scancel": "stop it on a machine of the cluster",
     "squeue": "ask on a machine of the cluster",
-    "scontrol": "the job cannot be requeued from its node",
+    "scontrol": "on this node no job can requeue itself",
 }
 
 

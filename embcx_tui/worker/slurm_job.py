@@ -43,10 +43,12 @@ def run_job(root: Path) -> int:
     if code == STOPPED and is_ours(paths, id):
         try:
             _requeue(paths, job, before)
-        except EmbcxError as error:  # worker.log has it; the study is stopped, and whoever looks is offered `resume`
-            print(error, file=sys.stderr)
-        else:
-            return code
+        except EmbcxError as error:  # the study is stopped, and whoever looks is offered `resume`
+            reason = f"SLURM job {id} ended with work left, and is not requeued: {error}"
+            print(reason, file=sys.stderr)
+            with contextlib.suppress(StoreError):
+                write_job(paths, Job(id, job.cluster, "gone", job.submitted, reason))
+        return code
     remove_job(paths, Job(id))
     return code
 
@@ -77,8 +79,8 @@ def _work_done(paths: StudyPaths) -> int:
 def _requeue(paths: StudyPaths, job: Job, before: int) -> None:
     """Requeue the job of this process, unless it has done nothing since `before`; raises RequestError or StoreError."""
     if _work_done(paths) <= before:  # a limit shorter than the warning before it: the job would come back for ever
-        raise RequestError(f"SLURM job {job.id} had no time for an epoch, and is not requeued; give it a longer --time")
-    # Before SLURM ends this process.
+        raise RequestError("it had no time for an epoch; give it a longer --time")
+    # Before SLURM ends this process, as it then does.
     write_job(paths, Job(job.id, job.cluster, "waiting", time.time()))
+    print(f"SLURM job {job.id} goes back into the queue: work is left", file=sys.stderr, flush=True)
     slurm.requeue(job)
-    print(f"SLURM job {job.id} is requeued: work is left", file=sys.stderr)
