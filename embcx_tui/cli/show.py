@@ -91,7 +91,8 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}"
         + f", {DAMAGED}" * bool(snapshot.damage)
-        + (f", {snapshot.job.words}" if snapshot.job else ""),
+        + (f", {snapshot.job.words}" if snapshot.job else "")
+        + (f"; go on with: embcx-tui resume {snapshot.id}" if snapshot.waiting and not snapshot.waiting.waits else ""),
         "accuracy on training and test inputs; "
         * (not snapshot.plan.is_measured)
         + f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "

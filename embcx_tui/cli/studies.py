@@ -60,6 +60,9 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
             for row in rows
         ]
         print_table(["id", "name", "state", "done", "created"], cells, left=(0, 1, 2, 4))
+    for row in rows:
+        if row["job"] and row["job"]["state"] == "gone" and row["state"] != "running":
+            say_error(f"study {row['id']}: {found[row['id']].words}; go on with: embcx-tui resume {row['id']}")
     damaged = [row for row in rows if row["damage"]]
     for row in damaged:
         words = row["damage"]
@@ -110,8 +113,10 @@ def _state_words(row: dict[str, Any], job: Job | None) -> str:
         return f"queued, {ordinal(row['queue'])}"
     if job and row["state"] == "running":
         return f"running, {job.words}" if job.state == "running" else "running"
-    if job and job.matters:
+    if job and job.waits:
         return job.words
+    if job and job.state == "gone":
+        return f"{row['state']}, SLURM job {job.id} is gone"
     if row["damage"] and row["state"] != DAMAGED:
         return f"{row['state']}, {DAMAGED}"
     return f"{row['state']}, partly" if row["partly"] else str(row["state"])

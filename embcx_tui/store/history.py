@@ -1,4 +1,4 @@
-"""The epochs that the journal has of one cohort."""
+"""The epochs of one cohort, as the journal tells them."""
 
 from __future__ import annotations
 

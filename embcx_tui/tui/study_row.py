@@ -236,6 +236,13 @@ STATUS_SIGNS: dict[Status, str] = {
 }
 
 
+def shown_state(snapshot: Snapshot) -> ShownState:
+    """Return how the state of a study is shown: while it waits for SLURM, not what came before."""
+    if snapshot.waiting:
+        return "waiting" if snapshot.waiting.waits else "lost"
+    return "partly" if snapshot.partly else snapshot.state
+
+
 def state_content(state: ShownState) -> Content:
     """Return the sign and the word of `state` in its colour."""
     style = STATE_STYLES[state]

@@ -156,7 +156,9 @@ def test_a_job_that_vanished_is_said_with_its_last_words_and_the_study_can_be_re
     os.utime(paths.worker_log, (job.submitted + 1, job.submitted + 1))
     fake_slurm.write(cluster, {**fake_slurm.job_of(cluster, "101"), "state": "FAILED"})
     words = "SLURM job 101 is gone, and its worker never began (/var/spool/job 13: /opt/python: not found)"
-    assert words in embcx("list").stdout and words in embcx("show", paths.id).stdout
+    offered = f"{words}; go on with: embcx-tui resume {paths.id}"
+    assert offered in embcx("list").output and offered in embcx("show", paths.id).output
+    assert "queued, SLURM job 101 is gone" in embcx("list").stdout
     assert read_study(paths).resumable
     again = launch.submit(paths, "")
     assert again.id == "102" and row(paths)["job"]["id"] == "102"
@@ -254,7 +256,7 @@ def test_a_record_is_shown_safely_and_links_are_not_followed(tmp_path: Path) -> 
     paths = create_study(settings())
     hostile = {"id": "7", "state": "gone", "reason": "\x1b]0;x\x07no\nsuch \x1b[2Jthing" + "x" * 900}
     paths.job.write_text(json.dumps(hostile))
-    said = embcx("list").stdout
+    said = embcx("list").output
     assert "no such thingxxx" in said and "\x1b" not in said and len(said) < 800
     paths.job.unlink()
     (tmp_path / "mine.json").write_text(json.dumps({"id": "7", "state": "waiting"}))

@@ -12,7 +12,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.keys import written
-from embcx_tui.tui.study_row import STATE_STYLES, ShownState
+from embcx_tui.tui.study_row import STATE_STYLES, shown_state
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, row_width, span
 
 _LEAST_BAR = 12
@@ -50,7 +50,7 @@ class LiveHeader(LineWidget):
 def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
     colour = state_colour(snapshot, ink)
     left: Row = (
-        span(f"{STATE_STYLES[_shown(snapshot)].sign} ", colour, bold=True),
+        span(f"{STATE_STYLES[shown_state(snapshot)].sign} ", colour, bold=True),
         span(state_words(snapshot), colour, bold=True),
     )
     right: Row = (span(f"  {next_step}", ink.muted),)
@@ -145,14 +145,7 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
     }
     if snapshot.state == "complete" and _losses(snapshot):
         return ink.warning
-    return named.get(STATE_STYLES[_shown(snapshot)].colour, ink.text)
-
-
-def _shown(snapshot: Snapshot) -> ShownState:
-    """Return which of the states is shown: a study that waits for SLURM shows neither a stop nor a loss before that."""
-    if snapshot.waiting:
-        return "waiting" if snapshot.waiting.waits else "lost"
-    return snapshot.state
+    return named.get(STATE_STYLES[shown_state(snapshot)].colour, ink.text)
 
 
 def _doing(snapshot: Snapshot) -> str:
