@@ -205,15 +205,19 @@ def _scancel(job: Job, *how: str) -> None:
     _call("scancel", *where, *how, job.id, seconds=_ACT_S)
 
 
-def requeue(job: Job) -> None:
-    """Put the job of the calling process back into the queue; SLURM then kills the process. Raises RequestError.
-
-    A job that is being cancelled is left alone: SLURM would requeue that too.
-    """
+def refuse_requeue(job: Job) -> None:
+    """Raise RequestError unless the job of the calling process runs: SLURM would requeue a cancelled one, too."""
     said = _call("scontrol", "--oneliner", "show", "job", job.id, seconds=_ASK_S)
     state = re.search(r"\bJobState=([A-Z_]+)", said)
-    if state is None or state[1] != "RUNNING":
-        raise RequestError(f"it is {state[1].lower() if state else 'unknown to scontrol'}")
+    if state is None:
+        raise RequestError("scontrol does not say its state")
+    if state[1] != "RUNNING":
+        words = "was cancelled" if state[1] in ("CANCELLED", "COMPLETING") else f"is {state[1].lower()}"
+        raise RequestError(f"it {words}")
+
+
+def requeue(job: Job) -> None:
+    """Put the job of the calling process back into the queue; SLURM then kills the process. Raises RequestError."""
     _call("scontrol", "requeue", job.id, seconds=_ACT_S)
 
 

@@ -80,6 +80,7 @@ def _requeue(paths: StudyPaths, job: Job, before: int) -> None:
     """Requeue the job of this process, unless it has done nothing since `before`; raises RequestError or StoreError."""
     if _work_done(paths) <= before:  # a limit shorter than the warning before it: the job would come back for ever
         raise RequestError("it had no time for an epoch; give it a longer --time")
+    slurm.refuse_requeue(job)
     # Before SLURM ends this process, as it then does.
     write_job(paths, Job(job.id, job.cluster, "waiting", time.time()))
     print(f"SLURM job {job.id} goes back into the queue: work is left", file=sys.stderr, flush=True)

@@ -300,7 +300,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, code: int, work: int) -> None:
         (COMPLETE, 5, "RUNNING", None),
         (FAILED, 5, "RUNNING", None),
         (STOPPED, 0, "RUNNING", "it had no time for an epoch; give it a longer --time"),
-        (STOPPED, 5, "CANCELLED", "it is cancelled"),
+        (STOPPED, 5, "CANCELLED", "it was cancelled"),
     ],
 )
 def test_no_job_is_requeued_for_nothing(
