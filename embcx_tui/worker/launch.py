@@ -256,9 +256,8 @@ def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bo
             raise RequestError(f"study {paths.id} is not running")
         return True
     job = read_job(paths)
-    if job and job.state == "running" and slurm.can_end():
-        slurm.end_running(paths, job, at_once=at_once)
-    else:
+    told = job is not None and job.state == "running" and slurm.can_end()
+    if job is None or not told or not slurm.end_running(paths, job, at_once=at_once):
         _end_here(paths, at_once)
     deadline = time.monotonic() + wait_s
     while lock.is_running(paths):

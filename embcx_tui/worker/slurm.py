@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from embcx_tui.store import lock
 from embcx_tui.store.files import publish, reason_of
@@ -38,10 +39,10 @@ _ACT_S = 60.0
 _ASK_S = 10.0
 # How long before its time limit a job is told: an epoch of the paper's grid takes seconds.
 _WARNING_S = 180
-# What makes of one study several jobs, or lets sbatch wait for the end of one.
-_REFUSED = re.compile(r"(-[aW].*|--array(=.*)?|--wait|--wrap(=.*)?|--)")
+# What makes of one study several jobs, lets sbatch wait for the end of one, or takes it out of the study's folder.
+_REFUSED = re.compile(r"(-[aDW].*|--array(=.*)?|--chdir(=.*)?|--wait|--wrap(=.*)?|--)")
 _ANSWER = re.compile(rf"({JOB_ID.pattern})(?:;({CLUSTER.pattern}))?")
-_QUEUED = re.compile(rf"({JOB_ID.pattern}) +([A-Z_]+)")
+_QUEUED = re.compile(rf"({JOB_ID.pattern})\|([A-Z_]+)\|(.*)")
 # States of a job that has not begun, or is to begin again.
 _PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 
@@ -116,11 +117,14 @@ def refresh(studies: Iterable[StudyPaths]) -> None:
     asked = [(paths, job) for paths in studies if (job := read_job(paths)) and job.state != "gone"]
     asked = [(paths, job) for paths, job in asked if not lock.is_running(paths)]
     for cluster in {job.cluster for _, job in asked}:
-        known = _known_jobs(cluster)
-        for paths, job in asked if known is not None else ():
+        try:
+            known = _known_jobs(cluster)
+        except EmbcxError:
+            continue
+        for paths, job in asked:
             if job.cluster != cluster:
                 continue
-            state = (known or {}).get(job.id)
+            state = known.get((job.id, paths.id))
             if state in _PENDING:
                 change_job(paths, job, "waiting")
             elif state is None and job.waits:
@@ -139,15 +143,16 @@ def _reason(paths: StudyPaths, job: Job) -> str:
     return f"SLURM job {job.id} is gone, and its worker never began ({line})" if line else ""
 
 
-def _known_jobs(cluster: str) -> dict[str, str] | None:
-    """Return the states of this user's jobs in the queue, by id; None where SLURM cannot be asked."""
+def _known_jobs(cluster: str) -> dict[tuple[str, str], str]:
+    """Return the states of this user's jobs in the queue, by their ids and the names of their folders; raises
+    RequestError where SLURM cannot be asked.
+
+    A study is known by its folder, so that one from elsewhere cannot name another job of the user's.
+    """
     where = [f"--clusters={cluster}"] if cluster else []
-    try:
-        said = _call("squeue", "--noheader", f"--user={os.getuid()}", "--format=%A %T", *where, seconds=_ASK_S)
-    except EmbcxError:
-        return None
+    said = _call("squeue", "--noheader", f"--user={os.getuid()}", "--format=%A|%T|%Z", *where, seconds=_ASK_S)
     lines = (_QUEUED.fullmatch(line.strip()) for line in said.splitlines())
-    return {line[1]: line[2] for line in lines if line}
+    return {(line[1], Path(line[3]).name): line[2] for line in lines if line}
 
 
 def refuse_other_worker(paths: StudyPaths) -> None:
@@ -177,9 +182,12 @@ def cancel_waiting(paths: StudyPaths) -> bool:
     return True
 
 
-def end_running(paths: StudyPaths, job: Job, *, at_once: bool) -> None:
-    """Tell the worker of a job to finish its epoch and end, or kill it; raises RequestError where SLURM refuses."""
-    _end(paths, job, f"--signal={'KILL' if at_once else 'TERM'}", "--batch")
+def end_running(paths: StudyPaths, job: Job, *, at_once: bool) -> bool:
+    """Tell the worker of a job to finish its epoch and end, or kill it; return whether there is such a job.
+
+    Raises RequestError where SLURM refuses.
+    """
+    return _end(paths, job, f"--signal={'KILL' if at_once else 'TERM'}", "--batch")
 
 
 def can_end() -> bool:
@@ -187,17 +195,18 @@ def can_end() -> bool:
     return shutil.which("scancel") is not None
 
 
-def _end(paths: StudyPaths, job: Job, *how: str) -> None:
-    # The record goes first: a worker that is told to end and finds it requeues its job.
-    remove_job(paths, job)
+def _end(paths: StudyPaths, job: Job, *how: str) -> bool:
     try:
+        if (job.id, paths.id) not in _known_jobs(job.cluster):  # it has ended, or was never this study's
+            remove_job(paths, job)
+            return False
+        # The record goes first: a worker that is told to end and finds it requeues its job.
+        remove_job(paths, job)
         _scancel(job, *how)
     except EmbcxError as error:
-        known = _known_jobs(job.cluster)
-        if known is not None and job.id not in known:  # it ended by itself meanwhile
-            return
         write_job(paths, job)
         raise RequestError(f"study {paths.id}, SLURM job {job.id}: {error}") from None
+    return True
 
 
 def _scancel(job: Job, *how: str) -> None:

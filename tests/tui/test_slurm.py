@@ -25,7 +25,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def waiting(cluster: Path, state: FakeState, study_id: str) -> FakeStudy:
     study = make_study(settings_of(networks__runs=1, name="waits"), state, study_id=study_id, arrays=False)
-    fake_slurm.write(cluster, {"id": "101", "state": "PENDING"})
+    fake_slurm.write(cluster, {"id": "101", "state": "PENDING", "folder": str(study.paths.root)})
     write_job(study.paths, Job("101", submitted=1.0))
     return study
 

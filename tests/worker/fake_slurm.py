@@ -85,7 +85,7 @@ def squeue(folder: Path, *words: str) -> int:
     for path in sorted(folder.glob("[0-9]*.json")):
         job = job_of(folder, path.stem)
         if is_known(job):
-            print(job["id"], job["state"])
+            print(job["id"], job["state"], job["folder"], sep="|")
     return 0
 
 

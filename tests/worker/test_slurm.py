@@ -192,6 +192,18 @@ def test_what_sbatch_refuses_leaves_nothing(cluster: Path) -> None:
     assert (job.id, job.cluster) == ("7", "east")
 
 
+def test_a_folder_from_elsewhere_cannot_cancel_another_job_of_the_user(cluster: Path) -> None:
+    _, job = launch.submit_new(settings(), "")
+    foreign = create_study(settings())
+    write_job(foreign, job)
+    assert row(foreign)["job"]["state"] == "gone"
+    write_job(foreign, job)
+    assert launch.stop(foreign) and read_job(foreign) is None
+    write_job(foreign, job)
+    assert not slurm.end_running(foreign, job, at_once=True)
+    assert fake_slurm.job_of(cluster, "101")["state"] == "PENDING"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -203,6 +215,7 @@ def test_what_sbatch_refuses_leaves_nothing(cluster: Path) -> None:
         ("--wait", "--wait cannot be given"),
         ("--wrap=x", "--wrap=x cannot be given"),
         ("-a 1-4", "-a cannot be given"),
+        ("-D /tmp", "-D cannot be given"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused_before_a_study_is_made(options: str, words: str) -> None:
@@ -218,7 +231,7 @@ def test_without_slurm_each_command_says_in_one_line_what_to_do() -> None:
         launch.submit_new(settings(), "")
     paths = create_study(settings())
     write_job(paths, Job("7", submitted=1.0))
-    with pytest.raises(RequestError, match="scancel is not on the PATH; stop it on a machine of the cluster"):
+    with pytest.raises(RequestError, match="squeue is not on the PATH; ask on a machine of the cluster"):
         launch.stop(paths)
     assert read_job(paths) == Job("7", submitted=1.0)
     with pytest.raises(RequestError, match=r"squeue is not on the PATH here; .* remove .*job\.json$"):
