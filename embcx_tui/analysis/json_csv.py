@@ -45,6 +45,7 @@ LAYER_KEYS = (
 def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[str, Any]:
     """Return the JSON document of `show --json`.
 
+    `job` is the SLURM job that computes it, or is to.
     `machine` is the newest, `machines` are all that the study was computed on. `networks` holds every network, also
     those left out of `summary` and `statistics`. A network's `layers` are its t-SNE scores; `methods` the embeddings of
     other methods, which have no KL; `earlier` the scores after earlier epochs.
@@ -55,6 +56,7 @@ def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[
         "name": snapshot.name,
         "state": snapshot.state,
         "damage": snapshot.damage or None,
+        "job": snapshot.job.record if snapshot.job else None,
         "settings": snapshot.plan.settings.model_dump(mode="json", by_alias=True),
         "machine": machine_record(snapshot.machine) if snapshot.machine else None,
         "machines": [machine_record(one) for one in snapshot.machines],

@@ -18,6 +18,7 @@ from embcx_tui.analysis.forecast import progress
 from embcx_tui.analysis.formatting import long_duration, missing_numbers, missing_pictures
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error, studies_like
+from embcx_tui.store.jobs import Job
 from embcx_tui.store.library import create_study, find_study
 from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
@@ -73,6 +74,11 @@ def _presets_like(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return found or [CompletionItem(incomplete, type="file")]
 
 
+sbatch_option = click.option(
+    "--sbatch", metavar="OPTIONS", help="Submit it to SLURM with these options of sbatch; print its id."
+)
+
+
 @click.command("run")
 @click.argument("study", shell_complete=_presets_like)
 @click.option(
@@ -81,6 +87,7 @@ def _presets_like(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.option("--name", metavar="TEXT", help="What to call the study.")
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
 @click.option("--queue", "queued", is_flag=True, help="Start it when nothing runs on its device; print its id.")
+@sbatch_option
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
 @click.pass_context
 def run_command(
@@ -90,6 +97,7 @@ def run_command(
     name: str | None,
     detach: bool,
     queued: bool,
+    sbatch: str | None,
     as_json: bool,
 ) -> None:
     """Run STUDY, a preset's name or a TOML file, and follow it.
@@ -98,6 +106,10 @@ def run_command(
     (a network diverged, a layer could not be measured, or a method failed on one), 4 stopped, 130 stopped by Ctrl-C.
     """
     settings = requested_settings(study, assignments, name)
+    _refuse_two_queues(queued, sbatch)
+    if sbatch is not None:
+        _say_submitted(*launch.submit_new(settings, sbatch), as_json)
+        ctx.exit(OK)
     if queued:
         _enqueue(create_study(settings), as_json)
         ctx.exit(OK)
@@ -111,15 +123,33 @@ def _enqueue(paths: StudyPaths, as_json: bool) -> None:
     click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
 
 
+def _refuse_two_queues(queued: bool, sbatch: str | None) -> None:
+    if queued and sbatch is not None:
+        raise click.UsageError("--queue waits for this machine, --sbatch for SLURM; give one")
+
+
+def _say_submitted(paths: StudyPaths, job: Job, as_json: bool) -> None:
+    """Print the id of a study that SLURM has, and which job it waits for."""
+    click.echo(f"{job.words}; embcx-tui list shows when it begins", err=True)
+    click.echo(json.dumps({"id": paths.id, "job": job.record}) if as_json else paths.id)
+
+
 @click.command("resume")
 @click.argument("study", shell_complete=studies_like)
 @click.option("--detach", is_flag=True, help="Return once it has begun, printing its id.")
 @click.option("--queue", "queued", is_flag=True, help="Start it when nothing runs on its device; print its id.")
+@sbatch_option
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements (with --detach: the id) as JSON.")
 @click.pass_context
-def resume_command(ctx: click.Context, study: str, detach: bool, queued: bool, as_json: bool) -> None:
+def resume_command(
+    ctx: click.Context, study: str, detach: bool, queued: bool, sbatch: str | None, as_json: bool
+) -> None:
     """Go on with STUDY from its last checkpoint and follow it; exit codes as `run`."""
+    _refuse_two_queues(queued, sbatch)
     paths = find_study(study)
+    if sbatch is not None:
+        _say_submitted(paths, launch.submit(paths, sbatch), as_json)
+        ctx.exit(OK)
     if queued:
         _enqueue(paths, as_json)
         ctx.exit(OK)

@@ -25,7 +25,7 @@ from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.analysis.summary import LayerSummary, by_architecture, summarise_selection
 from embcx_tui.analysis.trend import Difference, Trend, control_differences, trends
 from embcx_tui.cli import studies_like, table_lines
-from embcx_tui.cli.studies import DAMAGED, say_damage
+from embcx_tui.cli.studies import DAMAGED, ask_for_jobs, say_damage
 from embcx_tui.store.library import find_study
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.naming import architecture_name, dataset_title, layer_tick, sample_size_words
@@ -63,7 +63,9 @@ def show_command(
     """Print the measurements of STUDY: KL of each layer, mean ± standard deviation over runs, and the statistics."""
     if as_json and (as_csv or table):
         raise click.UsageError("--json and --csv are two answers; ask for one")
-    snapshot = read_study(find_study(study))
+    paths = find_study(study)
+    ask_for_jobs([paths])
+    snapshot = read_study(paths)
     if as_json:
         print_measurements(snapshot, exclude_chance)
     elif as_csv or table:
@@ -87,7 +89,10 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     settings = snapshot.plan.settings
     selection = select(snapshot, exclude_chance)
     lines = [
-        f"{snapshot.name} ({snapshot.id}): {snapshot.state}" + f", {DAMAGED}" * bool(snapshot.damage),
+        f"{snapshot.name} ({snapshot.id}): {snapshot.state}"
+        + f", {DAMAGED}" * bool(snapshot.damage)
+        + (f", {snapshot.job.words}" if snapshot.job else "")
+        + (f"; go on with: embcx-tui resume {snapshot.id}" if snapshot.waiting and not snapshot.waiting.waits else ""),
         "accuracy on training and test inputs; "
         * (not snapshot.plan.is_measured)
         + f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "

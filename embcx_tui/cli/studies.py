@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import click
 from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
 from embcx_tui.store import queue
+from embcx_tui.store.jobs import Job, job_stamp, read_job
 from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -30,14 +32,18 @@ if TYPE_CHECKING:  # loads pydantic, which a list of unchanged studies does not 
 @click.pass_context
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List the studies, newest first; exit code 3 where one is damaged."""
-    kept = KeptRows()
-    rows = [list_row(paths, kept) for paths in list_studies()]
+    kept, studies = KeptRows(), list_studies()
+    ask_for_jobs(studies)
+    rows = [list_row(paths, kept) for paths in studies]
     kept.save()
     waiting = queue.entries()
     places = {entry.paths.id: place for place, entry in enumerate(waiting, start=1)}
     gone = {entry.paths.id for entry in waiting if not entry.waits}
     for row in rows:
         row["queue"] = places.get(row["id"])
+    found = {paths.id: job for paths in studies if (job := read_job(paths))}
+    for row in rows:
+        row["job"] = found[row["id"]].record if row["id"] in found else None
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -47,13 +53,16 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
             [
                 row["id"],
                 row["name"],
-                _state_words(row) + (", its process is gone" if row["id"] in gone else ""),
+                _state_words(row, found.get(row["id"])) + (", its process is gone" if row["id"] in gone else ""),
                 f"{row['progress']:.0%}",
                 f"{datetime.fromisoformat(row['created']).astimezone():%Y-%m-%d %H:%M}",
             ]
             for row in rows
         ]
         print_table(["id", "name", "state", "done", "created"], cells, left=(0, 1, 2, 4))
+    for row in rows:
+        if row["job"] and row["job"]["state"] == "gone" and row["state"] != "running":
+            say_error(f"study {row['id']}: {found[row['id']].words}; go on with: embcx-tui resume {row['id']}")
     damaged = [row for row in rows if row["damage"]]
     for row in damaged:
         words = row["damage"]
@@ -91,9 +100,23 @@ def _read_row(paths: StudyPaths) -> ListRow:
 DAMAGED = "damaged"
 
 
-def _state_words(row: dict[str, Any]) -> str:
+def ask_for_jobs(studies: Iterable[StudyPaths]) -> None:
+    """Let SLURM be asked about the jobs that studies wait for, if any does."""
+    if waiting := [paths for paths in studies if job_stamp(paths)]:
+        from embcx_tui.worker.slurm import refresh
+
+        refresh(waiting)
+
+
+def _state_words(row: dict[str, Any], job: Job | None) -> str:
     if row["queue"]:
         return f"queued, {ordinal(row['queue'])}"
+    if job and row["state"] == "running":
+        return f"running, {job.words}" if job.state == "running" else "running"
+    if job and job.waits:
+        return job.words
+    if job and job.state == "gone":
+        return f"{row['state']}, SLURM job {job.id} is gone"
     if row["damage"] and row["state"] != DAMAGED:
         return f"{row['state']}, {DAMAGED}"
     return f"{row['state']}, partly" if row["partly"] else str(row["state"])
@@ -136,7 +159,8 @@ def logs_command(study: str, following: bool) -> None:
         for line in snapshot.log[shown:]:
             click.echo(str(line))
         shown = len(snapshot.log)
-        if not following or snapshot.state != "running":
+        goes_on = snapshot.state == "running" or (snapshot.waiting and snapshot.waiting.waits)
+        if not following or not goes_on:
             return
         time.sleep(_FOLLOW_POLL_S)
 
@@ -159,6 +183,7 @@ def stop_command(study: str, now: bool) -> None:
 def delete_command(study: str, yes: bool) -> None:
     """Delete STUDY with all its files."""
     paths = find_study(study)
+    ask_for_jobs([paths])
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("deleting a study needs your confirmation; where there is no terminal, pass --yes")

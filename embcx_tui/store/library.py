@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embcx_tui import __version__
 from embcx_tui.store import lock
 from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, reason_of, sync_folder
+from embcx_tui.store.jobs import refuse_while_waiting
 from embcx_tui.store.labels import read_label
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.plain_files import FILE_MODE, read_plain
@@ -195,6 +196,7 @@ def delete_study(paths: StudyPaths) -> None:
     _refuse_link(paths)
     if lock.is_running(paths, sure=True):
         raise RequestError(f"study {paths.id} is running; stop it first: embcx-tui stop {paths.id}")
+    refuse_while_waiting(paths)
     # Renamed first: a study is either listed whole or not at all.
     trash = paths.root.with_name(f".deleted-{paths.id}")
     try:

@@ -87,6 +87,8 @@ class StudyPaths:
         self.queue = root / "queue.json"
         self.waiting = root / "waiting"
         self.pulse = root / "pulse.json"
+        self.job = root / "job.json"
+        self.job_script = root / "job.sh"
         self.journal = root / "journal.jsonl"
         self.checkpoints = root / "checkpoints"
         self.arrays = root / "arrays"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from embcx_tui.store import lock
 from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
+from embcx_tui.store.history import History
+from embcx_tui.store.jobs import Job, JobReader
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.labels import NO_LABEL, Label, LabelReader
 from embcx_tui.store.library import stored_settings
@@ -20,55 +22,10 @@ from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
 from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
-if TYPE_CHECKING:  # 0.1 s to import, which a list of studies does not wait for
-    import numpy as np
-    from numpy.typing import NDArray
-
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
 Status = Literal["queued", "training", "stopped", "trained", "received", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
-Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
-
-
-@dataclass(frozen=True)
-class History:
-    """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`. It began after epoch `first`."""
-
-    networks: tuple[str, ...]
-    epochs: Mapping[int, events.EpochTrained] = field(default_factory=dict)
-    first: int = 0
-
-    @cached_property
-    def index(self) -> Mapping[str, int]:
-        """The position of each network in the vectors of an epoch."""
-        return {network: index for index, network in enumerate(self.networks)}
-
-    @cached_property
-    def last(self) -> int:
-        """The newest epoch trained; 0 before the first."""
-        return max(self.epochs, default=0)
-
-    def has_all(self, last: int) -> bool:
-        """Tell whether every epoch up to `last` is recorded."""
-        return all(epoch in self.epochs for epoch in range(self.first + 1, last + 1))
-
-    def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
-        """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
-        import numpy as np
-
-        index = self.index[network]
-        values = np.full(self.last, np.nan)
-        for epoch, event in self.epochs.items():
-            value = getattr(event, quantity)[index]
-            values[epoch - 1] = np.nan if value is None else value
-        return values
-
-    def latest(self, network: str, quantity: Quantity) -> float | None:
-        """Return one network's newest `quantity`."""
-        event = self.epochs.get(self.last)
-        value: float | None = getattr(event, quantity)[self.index[network]] if event else None
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +85,8 @@ class Snapshot:
     study_file: str = ""
     """The SHA-256 of study.toml as it was read, hexadecimal."""
     label: Label = NO_LABEL
+    job: Job | None = None
+    """The SLURM job that computes it, or is to."""
 
     @property
     def name(self) -> str:
@@ -187,9 +146,16 @@ class Snapshot:
         return self.state == "complete" and bool(self.partly_failed or self.damage)
 
     @property
+    def waiting(self) -> Job | None:
+        """The SLURM job that the study waits for, or waited for and that is gone; None where it runs, or has none."""
+        return self.job if self.job and self.job.matters and self.state != "running" else None
+
+    @property
     def resumable(self) -> bool:
-        """True where a worker would find something to do."""
+        """True where a worker would find something to do, and none is to come."""
         missing = bool(self.damage or self.failed or self.earlier_failed)
+        if self.waiting and self.waiting.waits:
+            return False
         return self.state in ("queued", "stopped", "failed", "lost") or (self.state == "complete" and missing)
 
     @cached_property
@@ -271,7 +237,7 @@ class StudyReader:
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
         self._position = 0
-        self._labels = LabelReader(paths)
+        self._labels, self._jobs = LabelReader(paths), JobReader(paths)
         self._snapshot = empty_snapshot(paths)
 
     def poll(self) -> Snapshot:
@@ -286,9 +252,9 @@ class StudyReader:
             return self.poll()
         self._position = batch.position
         snapshot = fold(self._snapshot, batch.events)
-        state, label = study_state(snapshot, running), self._labels.read()
-        if state != snapshot.state or label != snapshot.label:
-            snapshot = replace(snapshot, state=state, label=label)
+        state, label, job = study_state(snapshot, running), self._labels.read(), self._jobs.read()
+        if (state, label, job) != (snapshot.state, snapshot.label, snapshot.job):
+            snapshot = replace(snapshot, state=state, label=label, job=job)
         self._snapshot = snapshot
         return snapshot
 

@@ -19,7 +19,7 @@ from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.said import Said
-from embcx_tui.tui.study_row import state_content
+from embcx_tui.tui.study_row import shown_state, state_content
 
 if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame
     from embcx_tui.store.snapshot import Snapshot
@@ -95,7 +95,7 @@ class TitleBar(Bar):
         snapshot = self.snapshot
         if snapshot is None:
             return Content.styled("no study open", "$text-muted") if room >= 13 else Content("")
-        state = state_content("partly" if snapshot.partly else snapshot.state)
+        state = state_content(shown_state(snapshot))
         name_room = room - state.cell_length - 2
         if name_room < 4:
             return state if room >= state.cell_length else Content("")

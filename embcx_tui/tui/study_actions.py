@@ -128,9 +128,14 @@ class StudyActions:
         """Ask a study's worker to stop after its epoch, or at once."""
 
         def body() -> None:
-            from embcx_tui.store import queue
+            from embcx_tui.store import jobs, queue
             from embcx_tui.worker import launch
 
+            job = jobs.read_job(paths)
+            if job and job.waits:
+                launch.stop(paths)
+                self._post(Say(f"SLURM job {job.id} is cancelled; r starts the study here"))
+                return
             if queue.is_queued(paths):
                 launch.stop(paths)
                 self._post(Say("the study is out of the queue; r puts it back"))

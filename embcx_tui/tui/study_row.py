@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual.content import Content
 
+from embcx_tui.store.jobs import Job
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.text import safe_text
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first fr
 
 # The states of a snapshot, and one for studies without a snapshot.
 RowState = Literal["queued", "running", "stopped", "complete", "failed", "lost", "unreadable"]
-# How a study is shown: complete with something missing has a word and a colour of its own.
-ShownState = RowState | Literal["partly"]
+# How a study is shown: complete with something missing, and waiting for SLURM, have words of their own.
+ShownState = RowState | Literal["partly", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class StudyRow:
     networks of `scores`. `values` are all settings as text, by dotted key. `began` is when the first worker did, 0
     where none has; `workers` counts them. `place` in the queue is 1 for the next study, 0 for one that is not in it;
     `starts_in` so many seconds, as far as that is known, and `waits` tells whether its process lives. `work` is about
-    how many seconds a study that does not run would still take.
+    how many seconds a study that does not run would still take. `job` is the SLURM job that it waits for, or waited for
+    and that is gone.
     """
 
     paths: StudyPaths
@@ -68,12 +70,15 @@ class StudyRow:
     starts_in: float | None = None
     waits: bool = False
     work: float = 0.0
+    job: Job | None = None
 
     @property
     def shown(self) -> ShownState:
         """How the state is shown."""
         if self.place:
             return "queued"
+        if self.job:
+            return "waiting" if self.job.waits else "lost"
         return "unreadable" if self.damage else "partly" if self.partly else self.state
 
 
@@ -116,6 +121,7 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
         began=begun[0] if begun else 0.0,
         workers=len(begun),
         work=_work(snapshot) * (1 - done.fraction),
+        job=snapshot.waiting,
     )
 
 
@@ -204,6 +210,7 @@ class StateStyle(NamedTuple):
 
 STATE_STYLES: dict[ShownState, StateStyle] = {
     "queued": StateStyle("○", "queued", "$text-muted"),
+    "waiting": StateStyle("○", "waiting", "$text-muted"),
     "running": StateStyle("●", "running", "$text-accent"),
     "stopped": StateStyle("■", "stopped", "$text-secondary"),
     "complete": StateStyle("✓", "complete", "$text-success"),
@@ -227,6 +234,13 @@ STATUS_SIGNS: dict[Status, str] = {
     "diverged": DIVERGED_SIGN,
     "failed": "!",
 }
+
+
+def shown_state(snapshot: Snapshot) -> ShownState:
+    """Return how the state of a study is shown: while it waits for SLURM, not what came before."""
+    if snapshot.waiting:
+        return "waiting" if snapshot.waiting.waits else "lost"
+    return "partly" if snapshot.partly else snapshot.state
 
 
 def state_content(state: ShownState) -> Content:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.message import Message
 
 from embcx_tui.store import lock
+from embcx_tui.store.jobs import job_stamp
 from embcx_tui.store.labels import label_stamp
 from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
@@ -32,6 +33,8 @@ if TYPE_CHECKING:  # numpy comes with it, which the list does not wait for
 STUDY_EVERY_S = 1.0
 # The list changes slowly, and looking at 50 finished studies takes some 5 ms of another thread.
 STUDIES_EVERY_S = 2.0
+# SLURM's controller serves a whole cluster: it is asked about studies that wait no more often than this.
+JOBS_EVERY_S = 60.0
 # While the list is read for the first time, the rows read so far are shown this often.
 PARTIAL_EVERY_S = 0.15
 # A folder counts as unreadable after this many failures in a row: network file systems fail now and then.
@@ -52,6 +55,7 @@ class _Fingerprint(NamedTuple):
     modified: float
     settings_modified: float
     label: tuple[int, ...]
+    job: tuple[int, ...]
 
 
 def _fingerprint(paths: StudyPaths) -> _Fingerprint:
@@ -60,7 +64,7 @@ def _fingerprint(paths: StudyPaths) -> _Fingerprint:
     with contextlib.suppress(OSError):
         stat = paths.journal.lstat()
         size, modified = stat.st_size, stat.st_mtime
-    return _Fingerprint(running, size, modified, created_at(paths), label_stamp(paths))
+    return _Fingerprint(running, size, modified, created_at(paths), label_stamp(paths), job_stamp(paths))
 
 
 class SharedReader(StudyReader):
@@ -198,6 +202,7 @@ class StudyWatcher:
     def __init__(self, post: Callable[[Message], object], wake: asyncio.Event) -> None:
         self._post, self._wake = post, wake
         self._readers = Readers()
+        self._jobs_asked = float("-inf")
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -230,7 +235,21 @@ class StudyWatcher:
                 if error_line(error) != said:
                     said = error_line(error)
                     self._post(Say(said, "error"))
+            self._ask_for_jobs(last or ())
             await self._sleep(STUDIES_EVERY_S)
+
+    def _ask_for_jobs(self, rows: Collection[StudyRow]) -> None:
+        """Let SLURM be asked about the studies that wait for it, or were lost; what it says changes their records.
+
+        In a daemon thread: neither the list nor leaving may wait for a controller that does not answer.
+        """
+        waiting = [row.paths for row in rows if row.state != "running" and job_stamp(row.paths)]
+        if not waiting or time.monotonic() - self._jobs_asked < JOBS_EVERY_S:
+            return
+        self._jobs_asked = time.monotonic()
+        from embcx_tui.worker.slurm import refresh
+
+        threading.Thread(target=refresh, args=(waiting,), name="jobs", daemon=True).start()
 
     async def follow_study(self, paths: StudyPaths) -> None:
         """Post each change of one study, and its machine's telemetry while it runs, until cancelled."""

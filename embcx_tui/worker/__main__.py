@@ -1,7 +1,7 @@
-"""The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch` alone.
+"""The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch`.
 
-`study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come; the other commands answer a
-query of `worker.launch.ask`.
+`study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come, `job FOLDER` one within a
+SLURM job, whose script starts it; the other commands answer a query of `worker.launch.ask`.
 """
 
 from __future__ import annotations
@@ -84,6 +84,10 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.waiting import wait_and_run
 
         return wait_and_run(Path(arguments[0]))
+    if command == "job":
+        from embcx_tui.worker.slurm_job import run_job
+
+        return run_job(Path(arguments[0]))
     return respond(QUERIES[command], *arguments)
 
 

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,26 +18,24 @@ from typing import Any
 
 import psutil
 
-from embcx_tui.store import lock, queue
-from embcx_tui.store.files import make_folder, reason_of
+from embcx_tui.store import lock, pulse, queue
+from embcx_tui.store.files import make_folder
+from embcx_tui.store.jobs import Job, read_job, remove_job
 from embcx_tui.store.library import create_study, delete_study
 from embcx_tui.store.paths import StudyPaths, data_folder, home
-from embcx_tui.store.plain_files import open_plain
 from embcx_tui.store.processes import worker_process
 from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError, import_failure
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker import slurm
+from embcx_tui.worker.output import last_words, open_output
 from embcx_tui.worker.pending import is_whole
 
 # The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one. Where
 # another machine has left its pulse, it watches that for 25 s.
 START_PATIENCE_S = 60.0
 _POLL_S = 0.02
-# The last line of a worker's output is sought in so many bytes.
-_LOG_BYTES = 65_536
-# Less than a block or two: a line finds no room.
-_ROOM_BYTES = 16_384
 # A process that has ended can have left its standard error to another, which writes nothing more of it.
 _LAST_WORDS_S = 1.0
 _WORKER = "embcx_tui.worker"
@@ -129,34 +126,13 @@ def await_acceptance(reader: StudyReader) -> None:
         if snapshot.state != "running":
             if snapshot.ended:
                 raise RequestError(snapshot.ended.reason)
-            raise StoreError(f"the worker ended without a word; {_last_line(reader.paths)}")
+            raise StoreError(f"the worker ended without a word; {last_words(reader.paths)}")
         time.sleep(_POLL_S)
-
-
-def _last_line(paths: StudyPaths) -> str:
-    """Return the last line of a worker's own output, which may say why it ended."""
-    try:
-        with os.fdopen(open_plain(paths.worker_log), "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
-            lines = file.read(_LOG_BYTES).decode(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    if lines:
-        return safe_text(lines[-1], 200)
-    with contextlib.suppress(OSError):
-        if shutil.disk_usage(paths.root).free < _ROOM_BYTES:
-            return "its log is empty, for the disk is full"
-    return "its log is empty (was it out of memory?)"
 
 
 def _spawn(paths: StudyPaths, command: str) -> subprocess.Popen[bytes]:
     """Start a process of a study's own in its own session; raises StoreError."""
-    for folder in (paths.arrays, paths.checkpoints):
-        make_folder(folder)
-    try:
-        log = open_plain(paths.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    except OSError as error:
-        raise StoreError(f"{safe_text(paths.worker_log)}: cannot be written ({reason_of(error)})") from None
+    log = open_output(paths)
     try:
         process = subprocess.Popen(
             _command(_WORKER, command, str(paths.root)),
@@ -177,15 +153,49 @@ def _spawn(paths: StudyPaths, command: str) -> subprocess.Popen[bytes]:
     return process
 
 
+def _reader_of_ready(paths: StudyPaths) -> StudyReader:
+    """Return a reader of a study whose worker may begin; raises RequestError where it runs already, waits for its SLURM
+    job, or is complete.
+    """
+    if lock.is_running(paths):
+        where = pulse.whereabouts(paths)
+        raise RequestError(f"study {paths.id} is running already{where}; follow it with: embcx-tui logs {paths.id} -f")
+    slurm.refuse_other_worker(paths)
+    reader = StudyReader(paths)
+    if is_whole(paths, reader.poll()):
+        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    return reader
+
+
+def submit(paths: StudyPaths, options: str) -> Job:
+    """Submit a study to SLURM with these options of sbatch, and return its job; nothing waits for it.
+
+    Raises RequestError where the study runs already, waits or is complete, and where sbatch refuses.
+    """
+    _reader_of_ready(paths)
+    job = slurm.submit(paths, options)
+    queue.remove_entry(paths)
+    return job
+
+
+def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
+    """Create a study and submit it to SLURM; it is deleted where sbatch refuses. Raises RequestError or StoreError."""
+    slurm.split_options(options)
+    paths = create_study(settings)
+    try:
+        return paths, slurm.submit(paths, options)
+    except (EmbcxError, KeyboardInterrupt):
+        with contextlib.suppress(EmbcxError):  # what sbatch said comes first
+            delete_study(paths)
+        raise
+
+
 def enqueue(paths: StudyPaths) -> None:
     """Let a study begin when nothing runs on its device any more; return once its process waits.
 
     Raises RequestError where the study runs already or is complete, StoreError where its process cannot start.
     """
-    if lock.is_running(paths):
-        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
-    if is_whole(paths, read_study(paths)):
-        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    _reader_of_ready(paths)
     if not queue.is_queued(paths):
         queue.write_entry(paths)
     _await_waiting(paths, _spawn(paths, "wait"))
@@ -196,7 +206,7 @@ def _await_waiting(paths: StudyPaths, process: subprocess.Popen[bytes]) -> None:
     while not (lock.is_held(paths.waiting) or lock.is_running(paths) or not queue.is_queued(paths)):
         if process.poll() is not None or time.monotonic() > deadline:
             queue.remove_entry(paths)
-            raise StoreError(f"study {paths.id} cannot wait for its turn; {_last_line(paths)}")
+            raise StoreError(f"study {paths.id} cannot wait for its turn; {last_words(paths)}")
         time.sleep(_POLL_S)
 
 
@@ -216,12 +226,9 @@ def start(paths: StudyPaths) -> StudyReader:
 
     Raises RequestError where the study runs already or is complete, StoreError where the worker cannot start.
     """
-    if lock.is_running(paths):
-        raise RequestError(f"study {paths.id} is running already; follow it with: embcx-tui logs {paths.id} -f")
-    reader = StudyReader(paths)
-    if is_whole(paths, reader.poll()):
-        raise RequestError(f"study {paths.id} is complete; there is nothing left to do")
+    reader = _reader_of_ready(paths)
     queue.remove_entry(paths)  # the process that waits for its turn ends by itself
+    remove_job(paths)  # one that is gone; a worker of its that came after all would find the lock held
     process = _spawn(paths, "study")
     deadline = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < deadline:
@@ -231,7 +238,7 @@ def start(paths: StudyPaths) -> StudyReader:
         if worker and worker.pid == process.pid:
             return reader
         if ended:
-            raise StoreError(f"the worker of study {paths.id} cannot start; {_last_line(paths)}")
+            raise StoreError(f"the worker of study {paths.id} cannot start; {last_words(paths)}")
         time.sleep(_POLL_S)
     _abandon(paths)  # or it would begin later, unnoticed
     raise StoreError(f"the worker of study {paths.id} has not begun within {START_PATIENCE_S:.0f} s")
@@ -240,33 +247,45 @@ def start(paths: StudyPaths) -> StudyReader:
 def stop(paths: StudyPaths, *, at_once: bool = False, wait_s: float = 0.0) -> bool:
     """Ask a study's worker to finish its epoch, save and end; with `at_once` kill it.
 
+    A study that waits for its turn, or for its SLURM job, waits no more; a worker in such a job is told by SLURM.
     Returns True once the worker is gone, False where it still works after `wait_s` seconds. Raises RequestError where
-    no worker of the study runs on this machine.
+    no worker of the study runs that can be reached from here.
     """
-    if not lock.is_running(paths) and queue.remove_entry(paths):
-        return True
-    worker = read_study(paths).worker if lock.is_running(paths) else None
-    process = worker_process(worker) if worker else None
-    if process is None:
-        if not lock.is_running(paths):
+    if not lock.is_running(paths):
+        if not (queue.remove_entry(paths) or slurm.cancel_waiting(paths)):
             raise RequestError(f"study {paths.id} is not running")
-        where = f" on {safe_text(worker.host, 60)}" if worker else ""
-        raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
-    try:
-        if at_once:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
         return True
-    except psutil.Error as error:
-        raise RequestError(f"study {paths.id}: its worker cannot be stopped ({safe_text(error, 100)})") from None
+    job = read_job(paths)
+    told = job is not None and job.state == "running" and slurm.can_end()
+    if job is None or not told or not slurm.end_running(paths, job, at_once=at_once):
+        _end_here(paths, at_once)
     deadline = time.monotonic() + wait_s
     while lock.is_running(paths):
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def _end_here(paths: StudyPaths, at_once: bool) -> None:
+    """Signal a study's worker on this machine; raises RequestError where it is on another one."""
+    worker = read_study(paths).worker
+    process = worker_process(worker) if worker else None
+    if process is None:
+        if not lock.is_running(paths):
+            return
+        where = pulse.whereabouts(paths) or (f" on {safe_text(worker.host, 60)}" if worker else "")
+        raise RequestError(f"study {paths.id} runs{where}, not on this machine; stop it there")
+    remove_job(paths)  # or it would be requeued
+    try:
+        if at_once:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.Error as error:
+        raise RequestError(f"study {paths.id}: its worker cannot be stopped ({safe_text(error, 100)})") from None
 
 
 def ask(

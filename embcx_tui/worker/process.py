@@ -20,7 +20,7 @@ from embcx_tui.store.library import created_at
 from embcx_tui.store.lock import StudyLock
 from embcx_tui.store.paths import StudyPaths, triton_cache
 from embcx_tui.store.processes import boot_id, process_start
-from embcx_tui.store.pulse import Pulse
+from embcx_tui.store.pulse import Pulse, whereabouts
 from embcx_tui.study.errors import DeviceFailed, EmbcxError, import_failure
 from embcx_tui.study.events import Noted, StudyCreated, WorkerEnded, WorkerStarted
 from embcx_tui.study.text import safe_text
@@ -92,7 +92,7 @@ def _begin(paths: StudyPaths, taken: Callable[[], None]) -> tuple[Journal, Pulse
     )
     pulse = Pulse(paths, worker)
     if not pulse.begin(alone=lock.refused):
-        print("another worker is at work on this study, as its pulse.json tells", file=sys.stderr)
+        print(f"study {paths.id} runs{whereabouts(paths)}, as its pulse.json tells; stop it there", file=sys.stderr)
         return None
     try:
         for folder in (paths.root, paths.arrays, paths.checkpoints):

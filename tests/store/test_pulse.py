@@ -138,3 +138,51 @@ def test_a_pulse_is_kept_up_and_removed_at_the_end(paths: StudyPaths, monkeypatc
     assert len(counts) >= 3
     beating.end()
     assert not paths.pulse.exists() and not lock.is_running(paths)
+
+
+def test_who_looks_again_goes_by_what_changes_and_by_no_clock(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    elsewhere = worker_of(os.getpid(), boot_id="another", host="node17").model_dump(mode="json")
+
+    def beats(count: int, at: float) -> bool:
+        paths.pulse.write_text(json.dumps({**elsewhere, "count": count}))
+        os.utime(paths.pulse, (at, at))
+        return lock.is_running(paths)
+
+    wrong = time.time() - 7_200
+    assert not beats(1, wrong), "looked at once, by the clock that stamps files here"
+    now += 5
+    assert beats(2, wrong) and lock.is_running(paths), "it changes"
+    now += 46
+    assert not lock.is_running(paths), "it has not changed for 46 s"
+    assert beats(3, wrong)
+    now += 46
+    os.utime(paths.pulse)
+    assert not lock.is_running(paths), "whatever the file's time is"
+
+
+def test_a_pulse_of_the_future_is_watched_before_a_worker_begins(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "WATCH_S", 30.0)
+    beat(paths, worker_of(os.getpid(), boot_id="another", host="node17"))
+    then = time.time() + 86_400
+    os.utime(paths.pulse, (then, then))
+    assert not lock.is_running(paths)
+    beats = threading.Timer(0.7, os.utime, (paths.pulse, (then + 10, then + 10)))
+    beats.start()
+    assert lock.is_running(paths, sure=True)
+    beats.join()
+
+
+def test_where_a_lock_is_one_of_this_machine_alone_the_first_pulse_wins(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have got the lock, and found no pulse; the other one has then written its own."""
+    other = worker_of(os.getppid(), boot_id="another", host="node17")
+    monkeypatch.setattr(pulse, "lives", lambda paths, sure: beat(paths, other))
+    assert not pulse.Pulse(paths, worker_of(os.getpid())).begin(alone=False)
+    assert pulse.read(paths) == other and pulse.whereabouts(paths) == " on node17"

@@ -12,7 +12,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.keys import written
-from embcx_tui.tui.study_row import STATE_STYLES
+from embcx_tui.tui.study_row import STATE_STYLES, shown_state
 from embcx_tui.tui.widgets.line_widget import Ink, LineWidget, fit_row, row_width, span
 
 _LEAST_BAR = 12
@@ -50,7 +50,7 @@ class LiveHeader(LineWidget):
 def _state_row(snapshot: Snapshot, next_step: str, width: int, ink: Ink) -> Row:
     colour = state_colour(snapshot, ink)
     left: Row = (
-        span(f"{STATE_STYLES[snapshot.state].sign} ", colour, bold=True),
+        span(f"{STATE_STYLES[shown_state(snapshot)].sign} ", colour, bold=True),
         span(state_words(snapshot), colour, bold=True),
     )
     right: Row = (span(f"  {next_step}", ink.muted),)
@@ -90,6 +90,8 @@ def _progress_row(snapshot: Snapshot, width: int, ink: Ink) -> Row:
 
 def state_words(snapshot: Snapshot) -> str:
     """Return a study's state in words."""
+    if snapshot.waiting:
+        return snapshot.waiting.words
     match snapshot.state:
         case "queued":
             return "not started yet"
@@ -117,6 +119,8 @@ def _silence(snapshot: Snapshot) -> float:
 
 def next_words(snapshot: Snapshot, key: Callable[[str], str]) -> str:
     """Return the next step for the user; `key` returns the key of a binding's id."""
+    if snapshot.waiting:
+        return f"{key('live.stop')} cancels it" if snapshot.waiting.waits else f"{key('live.resume')} starts it here"
     match snapshot.state:
         case "queued":
             return f"{key('live.resume')} starts it"
@@ -141,7 +145,7 @@ def state_colour(snapshot: Snapshot, ink: Ink) -> Rgb:
     }
     if snapshot.state == "complete" and _losses(snapshot):
         return ink.warning
-    return named.get(STATE_STYLES[snapshot.state].colour, ink.text)
+    return named.get(STATE_STYLES[shown_state(snapshot)].colour, ink.text)
 
 
 def _doing(snapshot: Snapshot) -> str:

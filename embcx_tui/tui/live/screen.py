@@ -378,7 +378,7 @@ class LiveScreen(ModeScreen):
             return False
         snapshot = self.open_snapshot
         if action == "stop":
-            return bool(snapshot and snapshot.state == "running")
+            return bool(snapshot and (snapshot.state == "running" or (snapshot.waiting and snapshot.waiting.waits)))
         if action == "resume":
             return bool(snapshot and snapshot.resumable and not self.starting)
         return True
@@ -388,8 +388,10 @@ class LiveScreen(ModeScreen):
             self.post_message(StartStudy(self.paths))
 
     def action_stop(self) -> None:
-        paths = self.paths
-        if paths is None:
+        if (paths := self.paths) is None or (snapshot := self.open_snapshot) is None:
+            return
+        if snapshot.waiting:
+            self.post_message(StopStudy(paths))
             return
 
         def answered(answer: str | None) -> None:
@@ -397,7 +399,7 @@ class LiveScreen(ModeScreen):
                 self.post_message(StopStudy(paths, at_once=answer == "now"))
 
         # What is repeated is one layer once the training is over.
-        step = "layer" if self.open_snapshot and natural_chart(self.open_snapshot) == "kl" else "epoch"
+        step = "layer" if natural_chart(snapshot) == "kl" else "epoch"
         self.app.push_screen(
             Ask(
                 "Stop this study?",

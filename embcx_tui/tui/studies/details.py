@@ -22,12 +22,16 @@ _SOME = 8
 
 def headline(row: StudyRow, now: float) -> Content:
     """Return a sentence on a study's state: what happens, why, and which key to press."""
-    look = STATE_STYLES["queued" if row.place else "partly" if row.partly else row.state]
+    look = STATE_STYLES[row.shown if row.place or row.job else "partly" if row.partly else row.state]
     begin = (f"{look.sign} {look.word}", look.colour)
     quiet = formatting.ago(row.updated, now)
     if row.place:
         again = () if row.waits else (_key("r"), " lets it wait again, ")
         return Content.assemble(begin, f", {queue_words(row)}; ", *again, _key("S"), " starts it now")
+    if row.job:
+        sign = (f"{look.sign} {row.job.words}", look.colour)
+        what = (_key("x"), " cancels it") if row.job.waits else (_key("r"), " starts the study here")
+        return Content.assemble(sign, "; ", *what)
     match row.state:
         case "queued":
             return Content.assemble(begin, "; no worker has begun: ", _key("r"), " starts it")

@@ -202,7 +202,7 @@ class StudiesScreen(ModeScreen):
         if action == "resume":
             return row is not None and row.resumable and not (row.place and row.waits)
         if action == "stop":
-            return row is not None and (row.state == "running" or bool(row.place))
+            return row is not None and (row.state == "running" or bool(row.place) or bool(row.job and row.job.waits))
         if action in ("start_now", "queue"):
             return row is not None and bool(row.place)
         if action == "compare":

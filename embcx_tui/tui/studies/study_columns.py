@@ -77,6 +77,8 @@ def _when(row: StudyRow) -> str:
             if row.starts_in
             else formatting.ordinal(row.place)
         )
+    if row.job:
+        return f"job {row.job.id}"
     if row.state != "running":
         return formatting.ago(row.created, now)
     if row.seconds_left is None:
