@@ -38,7 +38,7 @@ async def test_a_click_on_a_mode_and_on_a_key_does_the_same() -> None:
         await until(pilot, lambda: app_of(pilot).current_mode == "studies")
         place = text_of(pilot).splitlines()[-1].index("Help")
         await pilot.click(offset=(place, 23))
-        await sees(pilot, "The list of all studies")
+        await sees(pilot, "Open the study, in Live while it runs")
 
 
 async def test_q_leaves_at_once_when_nothing_runs() -> None:

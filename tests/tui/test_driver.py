@@ -123,7 +123,7 @@ def test_whatever_comes_a_key_after_it_is_a_key(seed: int, monkeypatch: pytest.M
 
 
 def test_the_application_goes_on_whatever_its_terminal_sends() -> None:
-    make_study(settings_of(networks__runs=1), "complete", measured=2)
+    make_study(settings_of(networks__runs=1), "complete")
     with Terminal(PROGRAM, 120, 40) as terminal:
         terminal.expect("complete")
         terminal.settle()

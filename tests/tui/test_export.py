@@ -69,7 +69,7 @@ async def test_the_focused_chart_is_saved_as_svg(study: FakeStudy, monkeypatch: 
 async def test_an_error_is_one_line(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; print('disk full \\x1b[2J: /somewhere cannot be written', file=sys.stderr); sys.exit(2)"
     instead(monkeypatch, code)
-    async with opened(study, "live", expect="Training loss") as pilot:
+    async with opened(study, "live", expect="KL (nats)") as pilot:
         await pilot.press("e")
         await sees(pilot, "Loss and accuracy over epochs", "training-digits.png")
         await pilot.press("enter")
@@ -96,7 +96,7 @@ async def test_a_folder_that_is_none_is_one_line(
     study: FakeStudy, tmp_path: Path, folder: str, says: str, figure: bool
 ) -> None:
     (tmp_path / "denied").mkdir(mode=0)
-    async with opened(study, "live", expect="Training loss") as pilot:
+    async with opened(study, "live", expect="KL (nats)") as pilot:
         await pilot.press("e")
         await sees(pilot, "Loss and accuracy over epochs")
         if not figure:
@@ -141,7 +141,7 @@ async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, mo
     ("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", " embcx-tui  s Studies")]
 )
 async def test_the_screen_is_saved(study: FakeStudy, tmp_path: Path, steps: int, name: str, holds: str) -> None:
-    async with opened(study, "live", (120, 40), expect="Training loss") as pilot:
+    async with opened(study, "live", (120, 40), expect="KL (nats)") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("shift+tab", "shift+tab", *["right"] * steps)
@@ -166,7 +166,7 @@ async def test_the_choices_are_remembered(study: FakeStudy, monkeypatch: pytest.
 
 async def test_a_dpi_that_cannot_be_is_said(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('x')")
-    async with opened(study, "live", expect="Training loss") as pilot:
+    async with opened(study, "live", expect="KL (nats)") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("down", "down", *"0", "enter")
@@ -198,7 +198,7 @@ async def test_any_named_figure_is_found_by_typing_and_saved(
 
 async def test_what_no_figure_is_called_saves_nothing(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = instead(monkeypatch, "print('x')")
-    async with opened(study, "live", expect="Training loss") as pilot:
+    async with opened(study, "live", expect="KL (nats)") as pilot:
         await pilot.press("e")
         await sees(pilot, "training-digits.png")
         await pilot.press("up", *"zebra")

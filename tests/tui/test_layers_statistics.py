@@ -189,7 +189,7 @@ async def test_networks_at_chance_and_diverged_ones_have_a_sign_and_a_word() -> 
     study = make_study(five_runs(), at_chance=AT_CHANCE, diverged=["digits-d3-relu-r4"])
     async with opened(study, "layers", (120, 40), expect="Layer 3 of 3 · tanh, run 0") as pilot:
         await sees(pilot, "tanh ≈2", "relu ≈1 ✗1")
-        await says(pilot, "≈ did not train, counted in means", "")
+        await says(pilot, "≈ did not train, counted", "")
         await says(pilot, "≈ 2 of 5 did not train", "")
         await sees(pilot, "at chance, included: 3 of 20 networks")
         await pilot.press("right_square_bracket")

@@ -129,8 +129,10 @@ async def test_the_whole_table_is_copied_in_the_format_that_is_chosen(format: st
 async def test_before_the_first_layer_there_is_no_table_to_copy() -> None:
     study = make_study(small(), "running", epochs=6, measured=0)
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
-        await pilot.press("b", "b", "Y", "y")
+        await pilot.press("b", "b", "Y")
         await sees(pilot, "No layer is measured yet.", "there is no table to copy")
+        await pilot.press("y")
+        assert pilot.app.clipboard == ""
     async with opened(None, "layers", expect="No study is open.") as pilot:
         await pilot.press("b", "b", "Y", "y", "o")
         assert pilot.app.clipboard == ""
