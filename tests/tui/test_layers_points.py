@@ -21,7 +21,7 @@ from embcx_tui.tui.layers.point_facts import PointFacts
 from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.widgets.canvas import PointsCanvas
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
