@@ -145,7 +145,7 @@ def test_two_marked_networks_are_compared_until_undone(controller: LayersControl
     assert controller.undo() and not controller.selection.compared and not controller.undo()
 
 
-def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersController) -> None:
+def test_the_grid_goes_from_layers_to_activations_to_runs_to_one(controller: LayersController) -> None:
     controller.next_grid()
     figure = panels_of(controller)
     assert figure.title == "All layers · tanh, run 0" and (len(figure.figures), figure.chosen) == (4, 3)
@@ -153,6 +153,10 @@ def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersContr
     controller.next_grid()
     figure = panels_of(controller)
     assert figure.title == "Layer 2 of 3 · run 0" and (len(figure.figures), figure.chosen) == (2, 0)
+    controller.next_grid()
+    figure = panels_of(controller)
+    assert figure.title == "All runs · tanh, layer 2 of 3" and (len(figure.figures), figure.chosen) == (2, 0)
+    assert [one.title.split(" · ")[0] for one in figure.figures] == ["run 0", "run 1"]
     controller.next_grid()
     assert controller.selection.grid is None
     controller.next_grid()

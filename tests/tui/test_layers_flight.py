@@ -41,7 +41,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             seen.append(figure)
         return cells.draw(figure, width, height, look)
 
-    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas.draw", watching)
+    for module in ("canvas", "points_canvas"):
+        monkeypatch.setattr(f"embcx_tui.tui.widgets.{module}.draw", watching)
     return seen
 
 
