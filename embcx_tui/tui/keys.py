@@ -251,7 +251,7 @@ LAYERS: list[BindingType] = [
         "b",
         "chart(1)",
         "Chart",
-        "Next or previous chart: lines, bars, table of numbers, heat map over epochs, accuracy",
+        "Next or previous chart: lines, bars, table of numbers, confusion matrix, heat map over epochs, accuracy",
         display="b B",
     ),
     _extra("layers.chart-back", "B", "chart(-1)", "Previous chart", "Previous chart"),

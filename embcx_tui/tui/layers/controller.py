@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from embcx_tui.figures.model import BarGroup, Bars, Lines, Panels
+import numpy as np
+from numpy.typing import NDArray
+
+from embcx_tui.figures.model import BarGroup, Bars, Heat, Lines, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import method_name, network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.tui.layers.array_cache import Sample
+from embcx_tui.tui.layers.by_class import confusion_heat
 from embcx_tui.tui.layers.charts import ChartRequest, SelectionCharts, available_charts
 from embcx_tui.tui.layers.plane import PlaneController
 from embcx_tui.tui.layers.scatter_cache import LoadRequest, ScatterCache, ScatterResult, adjacent_layers, layer_grid
@@ -47,6 +52,7 @@ class LayersController(PlaneController):
         self.filter_words: tuple[str, ...] = ()
         self._tree: StudyTree | None = None
         self._charts = SelectionCharts()
+        self._confusion_kept: tuple[tuple[object, ...], Heat] | None = None
 
     # The study
 
@@ -221,8 +227,14 @@ class LayersController(PlaneController):
         return self.select(NodeKey(network.dataset, depth, group.label, control=control), layer)
 
     def pick_heat_row(self, layer: int, panel: int | None) -> NodeKey | None:
-        """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map."""
+        """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map.
+
+        A row of the confusion matrix is a class.
+        """
         if self.snapshot is None or (network := self.network) is None:
+            return None
+        if self.selection.chart == "confusion":
+            self.isolate_class(layer)
             return None
         other: NodeKey | None = None
         if panel is not None:
@@ -239,15 +251,42 @@ class LayersController(PlaneController):
 
     # What is shown
 
-    def chart(self) -> Bars | Lines | Panels | ChartRequest | None:
-        """Return the lines or bars of the selection, or the request for a chart of the whole study."""
+    def chart(self) -> Bars | Lines | Panels | Heat | ChartRequest | None:
+        """Return the lines, bars or confusion matrix of what is selected, or a request for a chart of the study."""
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         if self.selection.chart not in available_charts(self.snapshot, shown.network):
             self.selection = replace(self.selection, chart="lines")
+        if self.selection.chart == "confusion":
+            return self._confusion(self.snapshot, shown.network)
         if self.selection.chart not in ("lines", "bars", "table"):
             return ChartRequest(self.selection.chart, self.snapshot, shown.network, self.selection.exclude_chance)
         return self._charts.get(self.snapshot, self.selection, shown)
+
+    def _confusion(self, snapshot: Snapshot, network: Network) -> Heat:
+        """Return the confusion matrix of a network, the same object while nothing in it changes."""
+        files = self._confusion_files
+        arrays = self.scatters.embeddings.arrays if self.scatters else None
+        known: tuple[NDArray[np.int64], NDArray[np.int64]] | str = "reading …"
+        if arrays and len(files) == 2 and all(arrays.get(file) is not None for file in files):
+            sample = arrays.sample(files[0])
+            predicted = arrays.predicted(files[1], len(sample.labels)) if isinstance(sample, Sample) else None
+            known = "its predictions cannot be read"
+            if isinstance(sample, Sample) and predicted is not None:
+                known = sample.labels, predicted
+        key = (network.id, self.selection.class_index, *(file.sha256 for file in files), isinstance(known, str))
+        if self._confusion_kept is None or self._confusion_kept[0] != key:
+            self._confusion_kept = key, confusion_heat(snapshot, network, known, self.selection.class_index)
+        return self._confusion_kept[1]
+
+    @property
+    def _confusion_files(self) -> tuple[SealedFile, ...]:
+        """The sample and the predictions of the network shown; none where it has none."""
+        network = self.network
+        if self.snapshot is None or network is None:
+            return ()
+        sample, trained = self.snapshot.sample(network), self.snapshot.trained.get(network.id)
+        return (sample.file, trained.file) if sample and trained and trained.file else ()
 
     def scatter(self, size: tuple[int, int], screen_width: int) -> ScatterResult | None:
         """Return the points of the selection for a panel of `size`; None where nothing is selected."""
@@ -270,7 +309,7 @@ class LayersController(PlaneController):
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         adjacent = adjacent_layers(self.snapshot, shown, nodes)
-        missing = (*scatter.missing, *missing)
+        missing = (*scatter.missing, *missing, *(self._confusion_files if self.selection.chart == "confusion" else ()))
         return LoadRequest(self.snapshot, self.selection, missing, scatter.tasks, adjacent, size)
 
     # Coming back

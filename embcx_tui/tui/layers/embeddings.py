@@ -38,6 +38,8 @@ class AlignedEmbedding:
     predicted: NDArray[np.int64] | None
     neighbours: NDArray[np.unsignedinteger[Any]] | None = None
     """The rows [n, k] nearest to each among the activations, nearest first; None where they were not stored."""
+    point_kls: NDArray[np.float64] | None = None
+    """Each point's share [n] of the layer's KL by t-SNE; None where they were not stored."""
 
     @property
     def misclassified(self) -> NDArray[np.bool_] | None:
@@ -67,7 +69,8 @@ class EmbeddingFiles:
     sample : the inputs with their labels
     chain : the layers up to the one shown, which is the last
     predicted : the network's predictions
-    neighbours : the layer's file by t-SNE, whatever method is shown, since it holds the neighbours; one of the chain
+    neighbours : the layer's file by t-SNE, whatever method is shown, since it holds the neighbours and the shares of
+        the KL; one of the chain
     """
 
     sample: SealedFile
@@ -139,7 +142,8 @@ class EmbeddingCache:
         sample = self._samples.setdefault(sample.sha256, sample)  # one for all layers of a run, for memory
         predicted = self.arrays.predicted(files.predicted, len(points)) if files.predicted else None
         neighbours = self.arrays.neighbours(files.neighbours, len(points)) if files.neighbours else None
-        embedding = AlignedEmbedding(key, self._align(files.chain), sample, predicted, neighbours)
+        shares = self.arrays.point_kls(files.neighbours, len(points)) if files.neighbours else None
+        embedding = AlignedEmbedding(key, self._align(files.chain), sample, predicted, neighbours, shares)
         self._embeddings[key] = embedding
         return embedding
 

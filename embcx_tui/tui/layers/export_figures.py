@@ -128,6 +128,9 @@ def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection
         title = "complexity against accuracy"
         figure = replace(figure, title=title_of(dataset, title), y_label=_ACCURACY, chosen=None)
         return ExportFigure(figure_name("accuracy", dataset, endings=endings), title, figure)
+    if isinstance(figure, Heat):
+        figure = replace(figure, chosen=None)
+        return ExportFigure(network_figure_name("confusion", network), "confusion matrix", figure)
     single = isinstance(figure, Panels) and len(figure.figures) == 1
     if isinstance(figure, Panels):
         heats = (replace(heat, chosen=None) if isinstance(heat, Heat) else heat for heat in figure.figures)

@@ -21,6 +21,7 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.latest_request import LatestRequest
 from embcx_tui.tui.layers.array_cache import ArrayCache
+from embcx_tui.tui.layers.by_class import class_table
 from embcx_tui.tui.layers.embeddings import (
     NEIGHBOURS,
     AlignedEmbedding,
@@ -249,7 +250,7 @@ class ScatterCache:
         row = selection.row(embedding, network.input_set)
         key = (
             *(embedding.key, selection.class_index, selection.misclassified, selection.viewport.rect, row, title, note),
-            selection.grid is None,
+            *(selection.grid is None, selection.is_single),
         )
         if isinstance(kept := self._figures.get(key), Scatter):
             return kept
@@ -268,6 +269,9 @@ class ScatterCache:
             key=embedding.sample.sha256,
         )
         figure = replace(figure, context=mask is not None, taken=_taken(embedding, mask))
+        if selection.is_single:
+            heads, table = class_table(embedding, len(classes))
+            figure = replace(figure, heads=heads, table=table)
         if row is not None and selection.grid is None:
             near = () if embedding.neighbours is None else embedding.neighbours[row].tolist()
             plane = nearest_to(embedding.points, row, NEIGHBOURS)

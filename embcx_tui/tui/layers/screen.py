@@ -226,6 +226,8 @@ class LayersScreen(SelectingScreen):
     def _loaded(self) -> None:
         """Show what has just been read or computed."""
         if self.is_current and self.controller.shown:
+            if self.controller.selection.chart == "confusion":
+                self._show_chart()
             self._show_scatter()
 
     def _show_numbers(self) -> None:

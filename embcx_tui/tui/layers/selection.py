@@ -15,7 +15,7 @@ from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.viewport import Viewport
 
-Chart = Literal["lines", "bars", "table", "epochs", "accuracy"]
+Chart = Literal["lines", "bars", "table", "confusion", "epochs", "accuracy"]
 Grid = Literal["layers", "activations", "runs"]
 
 
