@@ -76,7 +76,7 @@ async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: Fa
         assert isinstance(part.figure, Scatter) and part.figure.view is not None
         image, rows = await saved(study, part, tmp_path, "svg")
         assert {row["class"] for row in rows} == {"4"} and 0 < len(rows) == int(part.figure.seen.sum()) < 20
-        assert b"class 4 alone" in image and b"misclassified points alone" in image and b"enlarged" in image
+        assert b"class 4 in colour" in image and b"misclassified points in colour" in image and b"enlarged" in image
         assert f"{len(rows)} of 200 points in sight" in part.figure.note
         circles = re.search(rb'<g id="PathCollection_1">(.*?)</g>\s*</g>', image, re.DOTALL)
         assert circles and circles.group(1).count(b"<use") == len(rows)

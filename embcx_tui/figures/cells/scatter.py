@@ -84,7 +84,9 @@ def layout_of(scatter: Scatter, width: int, height: int, look: Look, legend: boo
 
     side = _legend_width(scatter, look) + 2 if classes else 0
     wide = side + sum(_table_widths(scatter)) - len(str(len(scatter.labels)))
-    table = bool(classes and scatter.table) and fits(wide, classes + 1)
+    # The head of the table stands above the classes, where they fill the plot beside the title.
+    over = bool(scatter.title) and height >= 5 and len(scatter.title) + sum(_table_widths(scatter)) < width
+    table = bool(classes and scatter.table) and fits(wide, classes + (not over))
     side, beside = (wide, True) if table else (side, fits(side, classes))
     frame = frame_of(height, (("title", scatter.title, 4), ("note", note, 10), ("classes", classes and not beside, 7)))
     columns = max(width - side * beside, 1)
@@ -276,7 +278,7 @@ def draw_class_legend(cells: Cells, row: int, classes: tuple[str, ...], counts: 
 
 def _draw_legend_beside(cells: Cells, scatter: Scatter, counts: list[int], layout: Layout) -> None:
     column, classes = layout.columns + 2, scatter.classes
-    first = layout.frame.top + max((layout.rows - len(classes) - layout.table) // 2, 0) + layout.table
+    first = layout.frame.top + max((layout.rows - len(classes) - layout.table) // 2 + layout.table, 0)
     if layout.table:
         _draw_table_row(cells, first - 1, scatter, scatter.heads)
     for row, (entry, count) in enumerate(zip(_entries(cells, classes, counts), counts, strict=False), first):
