@@ -213,7 +213,8 @@ def _draw_neighbours(axes: Axes, scatter: Scatter, points: NDArray[np.float64], 
     """Draw the chosen point's neighbours: a disc in the layer, a ring in the plane."""
     for rows, size, face in ((scatter.near_plane, 13, "none"), (scatter.near_layer, 3, INK)):
         known = [row for row in rows if row < len(points) and finite[row]]
-        axes.scatter(points[known, 0], points[known, 1], s=size, facecolors=face, edgecolors=INK, linewidths=0.5)
+        if known:
+            axes.scatter(points[known, 0], points[known, 1], s=size, facecolors=face, edgecolors=INK, linewidths=0.5)
 
 
 def _legend_beside(axes: Axes, handles: list[Any], names: list[str]) -> None:

@@ -59,7 +59,7 @@ def written(folder: Path) -> str:
 def test_one_file_holds_text_tables_and_figures_and_names_nothing_outside(tmp_path: Path) -> None:
     asked = small_study.settings(depths=[1], activations=["relu"], runs=2).model_copy(update={"name": HOSTILE})
     small_study.write(asked, classes=(HOSTILE[:30], *small_study.CLASSES[1:]))
-    text = written(tmp_path)
+    text = written(tmp_path / "out")
     page = Page(text)
     assert page.open == [] and HOSTILE in page.text
     assert not page.tags & {"script", "img", "iframe", "link", "object", "embed", "form", "a", "base", "foreignobject"}
@@ -81,7 +81,7 @@ def test_one_file_holds_text_tables_and_figures_and_names_nothing_outside(tmp_pa
     assert {str(one["href"])[1:] for _, one in page.elements if "href" in one} <= set(page.ids)
     for words in ("Complexity of each layer", "To repeat it", "layers.csv", "embcx-tui run study.toml"):
         assert words in page.text, words
-    assert written(tmp_path) == text
+    assert written(tmp_path / "out") == text
 
 
 def test_markdown_of_ours_becomes_what_it_says_and_no_more() -> None:

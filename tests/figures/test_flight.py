@@ -41,7 +41,7 @@ def pixels(flight: Flight) -> list[NDArray[np.float64]]:
 
 
 def numbers(way: str) -> NDArray[np.float64]:
-    return np.array([[float(part) for part in dot.removesuffix("h0").split()] for dot in way.split("M")[1:]])
+    return np.array([[float(part) for part in dot.strip().removesuffix("h0").split()] for dot in way.split("M")[1:]])
 
 
 def test_each_key_frame_of_the_svg_holds_its_layers_points(flight: Flight) -> None:

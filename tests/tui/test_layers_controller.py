@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.model import Bars, Lines, Panels, Scatter
+from embcx_tui.figures.model import Bars, Heat, Lines, Panels, Scatter
 from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.charts import ChartRequest
@@ -172,17 +172,19 @@ def test_charts_that_a_study_lacks_are_passed_over() -> None:
     controller.next_chart()
     assert controller.selection.chart == "table"
     controller.next_chart()
+    assert isinstance(controller.chart(), Heat) and controller.selection.chart == "confusion"
+    controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "accuracy"
     controller.next_chart()
     assert isinstance(controller.chart(), Lines)
-    for _ in range(3):
+    for _ in range(4):
         controller.next_chart(-1)
     assert isinstance(controller.chart(), Bars), "the other way round"
     study.measure_after(1, 3)
     controller.snapshot = read_study(study.paths)
-    controller.next_chart()
-    controller.next_chart()
+    for _ in range(3):
+        controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "epochs"
 

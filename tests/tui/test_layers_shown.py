@@ -87,16 +87,17 @@ def test_what_is_not_chosen_is_dimmed_and_stays_where_it_is(look: Look) -> None:
 async def test_a_chosen_class_dims_the_others_and_its_errors_show_what_they_are_taken_for() -> None:
     study = make_study(small())
     labels, predicted = labels_and_predicted(study, "digits-d3-tanh-r0")
+    chosen = int(labels[predicted != labels][0])
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        await pilot.press("3")
+        await pilot.press(str(chosen))
         await sees(pilot, f"20 of {N} points")
         figure, size = shown(pilot), canvas_of(pilot).content_size
-        assert figure.context and figure.shown is not None and (figure.shown == (labels == 3)).all()
-        wrong = np.flatnonzero((labels == 3) & (predicted != labels))
+        assert figure.context and figure.shown is not None and (figure.shown == (labels == chosen)).all()
+        wrong = np.flatnonzero((labels == chosen) & (predicted != labels))
         cells, drawn = locate(figure, *size, DARK), spans_at(figure, size)
         seen = {tuple(cells[row].tolist()): str(predicted[row]) for row in wrong}
         assert seen and all(
-            (drawn[cell].text, drawn[cell].bg) == (sign, class_colour(3, dark=True)) for cell, sign in seen.items()
+            (drawn[cell].text, drawn[cell].bg) == (sign, class_colour(chosen, dark=True)) for cell, sign in seen.items()
         )
         await pilot.press("a")
         await sees_no(pilot, f"20 of {N} points")
