@@ -43,7 +43,11 @@ _COMMANDS = {
     "logs": ("studies", "The log of a study.", "logs last --follow"),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
     "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),
-    "export": ("figures", "Draw a study's figures as PNG, SVG or PDF, the flight as GIF.", "export last --figure fig2 --format pdf"),
+    "export": (
+        "figures",
+        "Draw a study's figures as PNG, SVG or PDF, the flight as GIF.",
+        "export last --figure fig2 --format pdf",
+    ),
     "draw": ("figures", "", "draw"),  # for the application
     "report": (
         "figures",

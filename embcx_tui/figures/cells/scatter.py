@@ -193,9 +193,9 @@ def _draw_taken(cells: Cells, scatter: Scatter, layout: Layout) -> None:
     """Write the sign of the class that a point is taken for, on the colour of its own."""
     look, glyphs, taken = cells.look, signs(scatter.classes), np.asarray(scatter.taken)
     rows = np.flatnonzero(layout.shown[: len(taken)] & (taken >= 0) & (taken < len(glyphs)))
-    coloured = look.colours and look.unicode
+    coloured, places = look.colours and look.unicode, layout.cells
     for row in rows.tolist():
-        (column, line), label = layout.cells[row].tolist(), int(layout.labels[row])
+        (column, line), label = places[row].tolist(), int(layout.labels[row])
         own = label < len(glyphs)
         style = _badge(label, look) if own and coloured else Style(look.class_colour(label) if own else None, bold=True)
         cells.put(column, line, glyphs[taken[row]], style, width=1)
@@ -206,9 +206,10 @@ def _draw_rings(cells: Cells, scatter: Scatter, every: Layout) -> None:
     look = cells.look
     near = {row: (row in scatter.near_layer, row in scatter.near_plane) for row in scatter.near_plane}
     near |= {row: (True, row in scatter.near_plane) for row in scatter.near_layer}
+    places = every.cells if near else every.dots
     for row, kind in near.items():
-        if row < len(every.shown) and every.shown[row]:
-            (column, line), label = every.cells[row].tolist(), int(every.labels[row])
+        if row < len(places) and places[row, 0] >= 0:
+            (column, line), label = places[row].tolist(), int(every.labels[row])
             coloured = label < len(scatter.classes) and look.colours and look.unicode
             cells.put(column, line, ring(kind, look.unicode), _badge(label, look) if coloured else look.strong, width=1)
 
