@@ -192,6 +192,11 @@ async def test_the_legend_has_each_classs_share_of_the_kl_and_its_errors() -> No
     arrays = {**read_arrays(study.paths.root, known.file), "kl": shares.astype(np.float32)}
     file = write_arrays(study.paths.arrays, known.file.name[7:], arrays)
     study.append(known.model_copy(update={"file": file}))
+    earlier = read_study(study.paths).measured["digits-d3-tanh-r0-l2", "tsne"]
+    arrays = read_arrays(study.paths.root, earlier.file)
+    del arrays["kl"]
+    file = write_arrays(study.paths.arrays, earlier.file.name[7:], arrays)
+    study.append(earlier.model_copy(update={"file": file}))
     async with opened(study, "layers", expect="KL errors") as pilot:
         lines = [line.split() for line in text_of(pilot).splitlines()]
         of = {words[-3]: (words[-2], words[-1]) for words in lines if len(words) > 2 and words[-3] in "0123456789"}

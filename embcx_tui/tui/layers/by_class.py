@@ -19,15 +19,16 @@ def class_table(embedding: AlignedEmbedding, classes: int) -> tuple[tuple[str, .
     """Return the heads and the cells of a legend's table, one row per class: its share of the KL and its errors.
 
     The shares of all classes add up to the KL of the layer; they are n/a in studies measured before they were stored.
-    Nothing where predictions are not known either.
+    Nothing where predictions are not known either, no errors where they alone are not.
     """
     labels, wrong, shares = embedding.sample.labels, embedding.misclassified, embedding.point_kls
     if wrong is None and shares is None:
         return (), ()
     rows = [labels == index for index in range(classes)]
     kls = [_UNKNOWN if shares is None else f"{shares[of].sum():.3f}" for of in rows]
-    errors = [_UNKNOWN if wrong is None else f"{int(wrong[of].sum()):,}" for of in rows]
-    return ("KL", "errors"), tuple(zip(kls, errors, strict=True))
+    if wrong is None:
+        return ("KL",), tuple((kl,) for kl in kls)
+    return ("KL", "errors"), tuple((kl, f"{int(wrong[of].sum()):,}") for kl, of in zip(kls, rows, strict=True))
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
