@@ -207,7 +207,8 @@ def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     rows, columns = shape
     scale = min(width / columns, 2 * height / rows)
     if scale >= 1:
-        scale = int(scale)  # whole pixels stay sharp
+        # Whole pixels stay sharp; an image of few is better seen in one and a half.
+        scale = int(scale) if scale >= 2 else int(2 * scale) / 2
     return max(round(columns * scale), 1), max(-(-round(rows * scale) // 2), 1)
 
 
