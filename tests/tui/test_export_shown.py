@@ -98,7 +98,7 @@ async def test_the_same_view_gives_the_same_bytes_in_any_window(study: FakeStudy
 async def test_the_chosen_point_is_ringed_and_named(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
-        await sees(pilot, "taken for")
+        await sees(pilot, "predicted")
         one = (await shown(pilot))["points shown"]
         screen = on_screen(pilot, "scatter")
         assert isinstance(one.figure, Scatter) and isinstance(screen, Scatter)
