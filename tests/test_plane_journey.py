@@ -20,7 +20,7 @@ def report(terminal: Terminal, buttons: int, column: int, row: int, pressed: boo
 def test_the_pointer_says_values_a_drag_moves_the_plane_and_a_class_is_chosen() -> None:
     study = make_study(settings_of(networks__runs=2), "complete")
     with Terminal((*PROGRAM, "open", study.paths.id), 120, 40) as terminal:
-        terminal.expect("10-NN acc. 9")
+        terminal.until(lambda: bool(re.search(r"10-NN acc. \d", terminal.text())), "the points are not counted")
         terminal.settle()
         # The last value of a line stands beside its end.
         column, row = terminal.find("▸━ ")

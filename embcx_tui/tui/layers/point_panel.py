@@ -189,12 +189,17 @@ def _neighbours(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...
         return ((span(fit(f"{heading}{mark}", width), ink.muted),), row)
 
     kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)
-    heading = f"neighbours in layer, {kept} of {len(facts.layer)} also in plane"
+    short = f"in layer, {kept} in plane"
+    headings = (
+        f"neighbours in layer, {kept} of {len(facts.layer)} also in plane",
+        f"in layer, {kept} also in plane",
+    )
+    heading = next((words for words in headings if len(words) <= width - 3), short)
     unicode = ink.look.unicode
     return (
         near("neighbours in plane", facts.plane, f"  {ring((False, True), unicode)}"),
         near(
-            heading if len(heading) <= width - 3 else f"in layer, {kept} also in plane",
+            heading,
             facts.layer,
             f"  {ring((True, False), unicode)}",
         ),
