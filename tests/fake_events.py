@@ -229,11 +229,14 @@ def _measured(
         relative_change=1e-7,
         restart_kls=(round(kl, 5),),
         seconds=0.5,
-        file=points_file(paths, layer, apart, points, noise) if arrays else NO_FILE,
+        file=points_file(paths, layer, apart, points, noise, kl) if arrays else NO_FILE,
     )
 
 
-def points_file(paths: StudyPaths, layer: Layer, apart: float, points: int, noise: np.random.Generator) -> SealedFile:
+def points_file(
+    paths: StudyPaths, layer: Layer, apart: float, points: int, noise: np.random.Generator, kl: float
+) -> SealedFile:
+    """Write a layer's points [points, 2], their neighbours, and their shares of `kl`: later classes have more."""
     labels = labels_of(points)
     angle = labels * 2 * np.pi / 10 + 0.3 * (labels % 2)
     centre = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (18 + 22 * (labels % 3 == 0)[:, None])
@@ -244,6 +247,8 @@ def points_file(paths: StudyPaths, layer: Layer, apart: float, points: int, nois
     arrays: dict[str, NDArray[Any]] = {"points": placed.astype(np.float32)}
     if points % 10 == 0 and points > 10 * _NEAR:
         arrays["neighbours"] = _neighbours(placed, noise)
+    weights = 10.0 + labels + 3 * np.sin(np.arange(points))
+    arrays["kl"] = (kl * weights / weights.sum()).astype(np.float32)
     return write_arrays(paths.arrays, f"{layer.id}.npz", arrays)
 
 

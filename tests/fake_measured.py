@@ -127,7 +127,7 @@ def _measured(
         restart_kls=(kl,),
         seconds=0.5,
         metrics={"knn": round(0.4 + 0.5 * max(apart, 0.0), 4), "gdv": None if width > 4_096 else -0.2},
-        file=fake_events.points_file(paths, layer, apart, POINTS, noise) if arrays else fake_events.NO_FILE,
+        file=fake_events.points_file(paths, layer, apart, POINTS, noise, kl) if arrays else fake_events.NO_FILE,
         name=LAYERS[layer.layer - 1],
         pool="flatten",
         width=width,

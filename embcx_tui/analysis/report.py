@@ -26,9 +26,15 @@ _MOST_NAMED = 200
 
 
 def report(
-    snapshot: Snapshot, figures: Mapping[str, str], tables: Sequence[str] = (), exclude_chance: Exclusion = False
+    snapshot: Snapshot,
+    figures: Mapping[str, str],
+    tables: Sequence[str] = (),
+    exclude_chance: Exclusion = False,
+    *,
+    single: bool = False,
 ) -> str:
-    """Return the page. `figures`: file names of images beside it, by figure; `tables`: names of CSV files beside it.
+    """Return the page. `figures`: file names of images beside it, by figure; `tables`: names of CSV files beside it,
+    or with `single` of those that end it.
 
     It holds no time of its own: the same study gives the same page.
     """
@@ -59,7 +65,7 @@ def report(
         *_metrics(selection),
         *_quality(selection),
         *_left_out(selection),
-        *_figures(figures, tables),
+        *_figures(figures, tables, single),
         *_repeat(snapshot, exclude_chance),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -377,10 +383,12 @@ def _left_out(selection: Selection) -> list[str]:
     return [*lines, ""]
 
 
-def _figures(figures: Mapping[str, str], tables: Sequence[str]) -> list[str]:
+def _figures(figures: Mapping[str, str], tables: Sequence[str], single: bool) -> list[str]:
     lines = ["## Figures", ""] if figures else []
     for name, file in figures.items():
         lines += [f"### {escaped(name)}", "", f"![{escaped(name)}]({file})", ""]
+    if single:
+        return [*lines, f"Tables at the end of this page: {', '.join(tables)}.", ""]
     if figures:
         lines += ["Each figure's numbers stand in the .csv of its name.", ""]
     return lines + ([f"Tables beside this page: {', '.join(tables)}.", ""] if tables else [])

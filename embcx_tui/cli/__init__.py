@@ -43,11 +43,15 @@ _COMMANDS = {
     "logs": ("studies", "The log of a study.", "logs last --follow"),
     "stop": ("studies", "Stop a study after its epoch; nothing is lost.", "stop last"),
     "delete": ("studies", "Delete a study with all its files.", "delete k7m2x9q4fa"),
-    "export": ("figures", "Draw a study's figures as PNG, SVG or PDF.", "export last --figure fig2 --format pdf"),
+    "export": (
+        "figures",
+        "Draw a study's figures as PNG, SVG or PDF, the flight as GIF.",
+        "export last --figure fig2 --format pdf",
+    ),
     "draw": ("figures", "", "draw"),  # for the application
     "report": (
         "figures",
-        "Write a study as one Markdown page with figures and tables.",
+        "Write a study as one page, Markdown or HTML, with figures and tables.",
         "report last --out report",
     ),
     "data": ("data", "Datasets: what is there, fetch, check.", "data fetch mnist"),

@@ -8,10 +8,13 @@ import json
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from embcx_tui.analysis.report import report
 from embcx_tui.analysis.selection import Exclusion, select
@@ -26,14 +29,25 @@ from embcx_tui.figures.export import (
     SIZES,
     Format,
     draw_preview,
+    file_name,
     file_names,
+    render,
     write_figure,
     write_figures,
     write_files,
 )
-from embcx_tui.figures.gallery import explain_missing, missing_paper_figures, resolve, study_figures
+from embcx_tui.figures.flight import FLIGHT_FORMATS, Flight, render_flight
+from embcx_tui.figures.gallery import (
+    about,
+    explain_missing,
+    missing_paper_figures,
+    resolve,
+    study_figures,
+    study_flights,
+)
+from embcx_tui.figures.inline_svg import inline_svg
 from embcx_tui.figures.model import Figure, FigureBuilder
-from embcx_tui.figures.serialization import figure_of
+from embcx_tui.figures.serialization import figure_csv, figure_of
 from embcx_tui.store.files import make_folder, read_arrays
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths, studies_folder, typed_path
@@ -62,9 +76,21 @@ DPI = click.option(
 @click.command("export")
 @click.argument("study", shell_complete=studies_like)
 @click.option(
-    "--figure", "name", default="all", metavar="NAME", show_default=True, help="One figure, or all there are."
+    "--figure",
+    "name",
+    default="all",
+    metavar="NAME",
+    show_default=True,
+    help="One figure, or all there are; flight: the points moving from layer to layer.",
 )
-@FORMAT
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice((*FORMATS, "gif")),
+    default="png",
+    show_default=True,
+    help="A flight is gif or svg.",
+)
 @SIZE
 @DPI
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's own exports.")
@@ -76,7 +102,7 @@ def export_command(
     ctx: click.Context,
     study: str,
     name: str,
-    format: Format,
+    format: Format | Literal["gif"],
     size: str,
     dpi: int,
     out: Path | None,
@@ -84,24 +110,35 @@ def export_command(
     overwrite: bool,
     exclude_chance: Exclusion,
 ) -> None:
-    """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image."""
+    """Draw figures of STUDY, a .csv with the numbers beside each, and print the path of each image.
+
+    --figure flight is the points of a network moving from layer to layer, as GIF or SVG; flight-… another network's.
+    """
     paths = find_study(study)
     snapshot = read_study(paths)
     code = say_damage(snapshot)
     figures = figures_of(paths, snapshot, exclude_chance)
+    flights = study_flights(snapshot, partial(read_arrays, paths.root))
     if listing:
-        for known in figures:
+        for known in (*figures, *flights):
             click.echo(known)
         ctx.exit(code)
     if not figures:
         raise RequestError(f"study {paths.id} has nothing measured yet; there is no figure to draw")
+    folder = (typed_path(out) if out else paths.exports).absolute()
+    asked_format = format if ctx.get_parameter_source("format") is ParameterSource.COMMANDLINE else None
+    if flight := next(iter(flights), None) if name == "flight" else name if name in flights else None:
+        say_left_out(snapshot, exclude_chance)
+        echo_path(_export_flight(flights[flight](), flight, asked_format, folder, overwrite))
+        ctx.exit(code)
+    if format == "gif":
+        raise RequestError(f"only a flight is a GIF (--figure flight); others are {', '.join(FORMATS)}")
     chosen = name if name == "all" else resolve(figures, name)
     if chosen is None:
         asked = safe_text(name, 60)
         raise RequestError(f"study {paths.id} has no figure {asked!r} ({explain_missing(snapshot, figures, asked)})")
     drawn = figures if chosen == "all" else {chosen: figures[chosen]}
     files = [file for figure in drawn for file in file_names(figure, format)]
-    folder = (typed_path(out) if out else paths.exports).absolute()
     say_left_out(snapshot, exclude_chance)
     papers = chosen == "all" and not snapshot.plan.is_measured
     if papers and (without := missing_paper_figures(figures)):
@@ -110,6 +147,18 @@ def export_command(
         for _, target in write_figures(drawn, format, folder, size, dpi):
             echo_path(target)
     ctx.exit(code)
+
+
+def _export_flight(flight: Flight, name: str, format: str | None, folder: Path, overwrite: bool) -> Path:
+    """Write a flight, a GIF unless told, with the .csv of its layers; return its path."""
+    asked = next((known for known in FLIGHT_FORMATS if known == (format or "gif")), None)
+    if asked is None:
+        raise RequestError(f"a flight moves: --format {' or '.join(FLIGHT_FORMATS)}, not {format}")
+    image, numbers = file_name(name, asked), file_name(name, "csv")
+    with _sparing(folder, [image, numbers], overwrite):
+        make_folder(folder)
+        write_files(folder, ((image, render_flight(flight, asked)), (numbers, figure_csv(flight.panels).encode())))
+    return folder / image
 
 
 @contextlib.contextmanager
@@ -192,7 +241,10 @@ def _requested_figure(study: str | None, name: str | None, exclude_chance: Exclu
     if study is None or name is None:
         return figure_of(sys.stdin.read())
     paths = find_study(study)
-    figures = figures_of(paths, read_study(paths), exclude_chance)
+    snapshot = read_study(paths)
+    if flight := study_flights(snapshot, partial(read_arrays, paths.root)).get(name):
+        return flight().panels
+    figures = figures_of(paths, snapshot, exclude_chance)
     if name not in figures:
         raise RequestError(f"study {paths.id} has no such figure yet")
     return figures[name]()
@@ -228,12 +280,13 @@ def _sixel(png: bytes, columns: int, rows: int, cell: tuple[int, int]) -> str:
 
 @click.command("report")
 @click.argument("study", shell_complete=studies_like)
+@click.option("--html", is_flag=True, help="One HTML file that holds its figures and tables and needs nothing else.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write to; else the study's exports/report.")
 @OVERWRITE
 @exclude_options
 @click.pass_context
 def report_command(
-    ctx: click.Context, study: str, out: Path | None, overwrite: bool, exclude_chance: Exclusion
+    ctx: click.Context, study: str, html: bool, out: Path | None, overwrite: bool, exclude_chance: Exclusion
 ) -> None:
     """Write a report of STUDY, one Markdown page with figures and tables beside it, and print its path.
 
@@ -249,6 +302,12 @@ def report_command(
     figures = figures_of(paths, snapshot, exclude_chance)
     chosen = {name: build for name, build in figures.items() if figure_kind(name) != "embedding"}
     tables = tuple(f"{table}.csv" for table in TABLES)
+    if html:
+        with _sparing(folder, ["report.html"], overwrite):
+            make_folder(folder)
+            write_files(folder, [("report.html", _html_report(snapshot, chosen, exclude_chance).encode())])
+        echo_path(folder / "report.html")
+        ctx.exit(code)
     files = [*(file for name in chosen for file in file_names(name, "png")), *tables, "report.md"]
     with _sparing(folder, files, overwrite):
         images = {name: target.name for name, target in write_figures(chosen, "png", folder)}
@@ -257,3 +316,17 @@ def report_command(
         write_files(folder, ((name, text.encode()) for name, text in written.items()))
     echo_path(folder / "report.md")
     ctx.exit(code)
+
+
+def _html_report(snapshot: Snapshot, figures: Mapping[str, FigureBuilder], exclude_chance: Exclusion) -> str:
+    """Return the report as one HTML page, with its figures as SVG and its tables as text in it."""
+    from embcx_tui.analysis.html_page import html_page
+    from embcx_tui.analysis.json_csv import TABLES, csv_table
+
+    places = {name: f"figure-{place}" for place, name in enumerate(figures)}
+    drawn = {
+        places[name]: inline_svg(render(build(), "svg"), places[name], about(name) or name)
+        for name, build in figures.items()
+    }
+    tables = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
+    return html_page(report(snapshot, places, tuple(tables), exclude_chance, single=True), drawn, tables)

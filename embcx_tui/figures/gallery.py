@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from embcx_tui.analysis.correlation import points
 from embcx_tui.analysis.selection import Exclusion, select
 from embcx_tui.figures import builders, complexity_lines, extra_figures, paper_figures
+from embcx_tui.figures.flight import Flight, network_flight
 from embcx_tui.figures.model import FigureBuilder, Panels
 from embcx_tui.store.history import Quantity
 from embcx_tui.store.snapshot import Snapshot
@@ -77,6 +78,19 @@ def study_figures(
     return figures
 
 
+def study_flights(snapshot: Snapshot, load: builders.Load) -> dict[str, Callable[[], Flight]]:
+    """Return the flights of the networks that have measured layers, `flight-DATASET-DEPTH-ACTIVATION-runRUN[-CONTROL]`,
+    deepest and trained networks first; each is built when it is called.
+    """
+    load = _CachedLabels(load)
+    hidden = {one.network for one in snapshot.measured.values() if one.network}
+    networks = [network for network in snapshot.plan.networks if network.id in hidden]
+    networks.sort(key=lambda network: (network.control is not None, -network.depth))
+    return {
+        network_figure_name("flight", network): partial(network_flight, snapshot, network, load) for network in networks
+    }
+
+
 def _depth_figures(
     snapshot: Snapshot, dataset: str, depth: int, hidden: set[str], exclude_chance: Exclusion
 ) -> dict[str, FigureBuilder]:
@@ -124,6 +138,7 @@ _ABOUT = {
     "controls": "trained networks against their controls",
     "embedding": "points of all layers",
     "epochs": "complexity over layer and epoch",
+    "flight": "the points moving from layer to layer, as GIF or SVG",
     "lines": "complexity along the layers, trained and controls",
     "methods": "quality of the embedding methods",
     "training": "loss and accuracy over epochs",

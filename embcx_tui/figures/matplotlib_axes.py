@@ -163,8 +163,16 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
     low, high = points[finite].min(0), points[finite].max(0)
     middle, reach = (low + high) / 2, max(float((high - low).max()) / 2, 1e-30)
     points = (points - middle) / reach
-    axes.scatter(points[shown, 0], points[shown, 1], s=max(1.2, 1.1 * inches), c=paint[shown], linewidths=0)
-    _draw_names(axes, points[shown], labels[shown], scatter.classes, inches)
+    size = max(1.2, 1.1 * inches)
+    if scatter.context and scatter.shown is not None:
+        rest = finite & ~scatter.shown
+        axes.scatter(points[rest, 0], points[rest, 1], s=size, c=GRID, linewidths=0)
+    axes.scatter(points[shown, 0], points[shown, 1], s=size, c=paint[shown], linewidths=0)
+    if scatter.taken is None:
+        _draw_names(axes, points[shown], labels[shown], scatter.classes, inches)
+    else:
+        _draw_taken(axes, scatter, points, shown, paint)
+    _draw_neighbours(axes, scatter, points, finite)
     if scatter.chosen is not None and 0 <= scatter.chosen < len(points) and shown[scatter.chosen]:
         x, y = points[scatter.chosen]
         axes.scatter([x], [y], s=22, facecolors="none", edgecolors=INK, linewidths=0.9)
@@ -186,6 +194,27 @@ def draw_scatter(axes: Axes, scatter: Scatter, *, legend: bool) -> None:
         present = range(len(scatter.classes)) if scatter.shown is None else sorted(set(labels[shown & known].tolist()))
         names = class_names(scatter.classes)
         _legend_beside(axes, [marker(place) for place in present], [names[place] for place in present])
+
+
+def _draw_taken(
+    axes: Axes, scatter: Scatter, points: NDArray[np.float64], shown: NDArray[np.bool_], paint: NDArray[np.float64]
+) -> None:
+    """Write the sign of the class that a point is taken for, in the colour of its own."""
+    glyphs, taken = signs(scatter.classes), np.asarray(scatter.taken)
+    for row in np.flatnonzero(shown & (taken >= 0) & (taken < len(glyphs))).tolist():
+        x, y = points[row]
+        axes.text(
+            x, y, glyphs[taken[row]], color=paint[row], fontsize=5, fontweight="bold", ha="center", va="center",
+            clip_on=True,
+        )  # fmt: skip
+
+
+def _draw_neighbours(axes: Axes, scatter: Scatter, points: NDArray[np.float64], finite: NDArray[np.bool_]) -> None:
+    """Draw the chosen point's neighbours: a disc in the layer, a ring in the plane."""
+    for rows, size, face in ((scatter.near_plane, 13, "none"), (scatter.near_layer, 3, INK)):
+        known = [row for row in rows if row < len(points) and finite[row]]
+        if known:
+            axes.scatter(points[known, 0], points[known, 1], s=size, facecolors=face, edgecolors=INK, linewidths=0.5)
 
 
 def _legend_beside(axes: Axes, handles: list[Any], names: list[str]) -> None:
@@ -293,7 +322,8 @@ def draw_heat(axes: Axes, heat: Heat) -> None:
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
     axes.pcolormesh(*edges, shares, cmap=cividis, vmin=0, vmax=1)
     numbers = values.size <= _MAX_CELLS_WITH_NUMBERS
-    decimals = 2 if float(np.abs(values[finite]).max()) < 100 else 0
+    whole = bool((values[finite] == np.round(values[finite])).all())
+    decimals = 0 if whole or float(np.abs(values[finite]).max()) >= 100 else 2
     for row, column in np.ndindex(rows, columns):
         if not finite[row, column]:
             axes.plot(

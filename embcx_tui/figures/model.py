@@ -127,6 +127,11 @@ class Scatter:
     `chosen` is the row of a point shown larger; `shown` [n] bools leaves points out (isolated classes). `view` is the
     rectangle (left, bottom, right, top) to show, in the points' own units; None: all points. Scatters with the same
     `key` show the same points, perhaps at other positions; without a key nothing is known of that.
+
+    With `context` the points that are left out stay in sight, in grey. `taken` [n] are the classes that points are
+    taken for, whose signs stand at the points that are shown; -1: a dot. `near_layer` and `near_plane` are the rows of
+    the chosen point's neighbours in the layer and in the plane. `table` has a row of cells for each class, which stands
+    in the legend under `heads`.
     """
 
     title: str
@@ -138,6 +143,12 @@ class Scatter:
     shown: NDArray[np.bool_] | None = None
     view: tuple[float, float, float, float] | None = None
     key: str = ""
+    context: bool = False
+    taken: NDArray[np.int64] | None = None
+    near_layer: tuple[int, ...] = ()
+    near_plane: tuple[int, ...] = ()
+    heads: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
 
     @property
     def seen(self) -> NDArray[np.bool_]:

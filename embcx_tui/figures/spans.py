@@ -123,6 +123,12 @@ class Look:
         return self.muted or ((138, 138, 138) if self.dark else (108, 108, 108))
 
     @property
+    def dimmed(self) -> Style:
+        """Marks that are only there for the others: the darkest or lightest of 256 colours' greys with 3:1."""
+        grey = 108 if self.dark else 128
+        return Style((grey, grey, grey), dim=not self.colours)
+
+    @property
     def text(self) -> Style:
         return Style(self.ink)
 

@@ -133,8 +133,15 @@ def tick_labels(values: tuple[float, ...]) -> tuple[str, ...]:
 
 
 def fitted(values: Iterable[float | None], width: int) -> tuple[str, ...] | None:
-    """Return `values` in at most `width` characters each, alike: 0.713, 0.71, .71; None: "–". None where none fits."""
+    """Return `values` in at most `width` characters each, alike: 0.713, 0.71, .71; None: "–". None where none fits.
+
+    Where all are whole numbers, such as counts, none has decimals.
+    """
     known = list(values)
+    if all(value is None or (abs(value) < 1e9 and float(value).is_integer()) for value in known):
+        whole = tuple("–" if value is None else f"{value:.0f}" for value in known)
+        if all(len(text) <= width for text in whole):
+            return whole
     for decimals, bare in ((3, False), (2, False), (2, True), (1, False), (1, True), (0, False)):
         texts = ["–" if value is None else _decimal(value, decimals, bare) for value in known]
         # Below two digits a small spread reads as nothing.

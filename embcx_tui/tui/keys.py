@@ -203,17 +203,40 @@ LAYERS: list[BindingType] = [
     ),
     _extra("layers.up", "up,k", "walk(-1)", "Network above", "Up the tree"),
     _key("layers.point", "p", "point", "Point", "Choose a point and see its image; arrows walk the points"),
-    _key("layers.grid", "i", "grid", "Grid", "All layers of the network; again: one layer of every activation"),
+    _key(
+        "layers.grid",
+        "i",
+        "grid",
+        "Grid",
+        "All layers of the network; again: one layer of every activation, of every run",
+    ),
     _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
     _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen (from the tree: the points)"),
-    _key("layers.class-0", "0", "isolate(0)", "Class", "Show only this class of the legend; again: all", display="0–9"),
+    _key(
+        "layers.class-0",
+        "0",
+        "isolate(0)",
+        "Class",
+        "This class of the legend, the others dimmed; again: all",
+        display="0–9",
+    ),
     *(
         _extra(
-            f"layers.class-{n}", str(n), f"isolate({n})", f"Class {n}", f"Show only class {n} of the legend; again: all"
+            f"layers.class-{n}",
+            str(n),
+            f"isolate({n})",
+            f"Class {n}",
+            f"Class {n} of the legend, the others dimmed; again: all",
         )
         for n in range(1, 10)
     ),
-    _key("layers.missed", "m", "missed", "Errors", "Show only misclassified points; again: all points"),
+    _key(
+        "layers.missed",
+        "m",
+        "missed",
+        "Errors",
+        "Misclassified points, with the class they are taken for, the others dimmed; again: all",
+    ),
     _extra("layers.all", "a", "all", "All", "Show everything again: all classes, right and wrong"),
     _key("layers.nearer", "plus", "magnify(1)", "Zoom", "Zoom in or out around the chosen point", display="+ -"),
     _extra("layers.farther", "minus", "magnify(-1)", "Zoom out", "Zoom out"),
@@ -228,10 +251,16 @@ LAYERS: list[BindingType] = [
         "b",
         "chart(1)",
         "Chart",
-        "Next or previous chart: lines, bars, table of numbers, heat map over epochs, accuracy",
+        "Next or previous chart: lines, bars, table of numbers, confusion matrix, heat map over epochs, accuracy",
         display="b B",
     ),
     _extra("layers.chart-back", "B", "chart(-1)", "Previous chart", "Previous chart"),
+    _extra(
+        "layers.epoch-on", "right_curly_bracket", "scrub(1)", "Next epoch", "The points after the next epoch measured"
+    ),
+    _extra(
+        "layers.epoch-back", "left_curly_bracket", "scrub(-1)", "Previous epoch", "The points after the epoch before"
+    ),
     _key("layers.method", "t", "method", "Method", "Show another embedding method's points, where measured"),
     _key("layers.chance", "w", "chance", "Chance", "Leave networks at chance out of means and tests, or take them in"),
     _key("layers.copy", "y", "copy", "Copy", "Copy what is under the cursor: a cell, a name, or what the panel shows"),

@@ -40,6 +40,13 @@ class ShowMode(Message):
 
 
 @dataclass
+class Explain(Message):
+    """Let the bottom line say what is under the pointer instead of the keys; an empty sentence: the keys again."""
+
+    sentence: str
+
+
+@dataclass
 class PrefetchStudy(Message):
     """Read a study that may be opened next, since the cursor rests on it; `picture`: and make a picture of it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding
 from textual.content import Content
@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
-from embcx_tui.tui.messages import Mode
+from embcx_tui.tui.messages import Explain, Mode
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.said import Said
 from embcx_tui.tui.study_row import shown_state, state_content
@@ -217,6 +217,11 @@ class ModeScreen(MinimumSizeScreen):
 
     def recall(self, state: Mapping[str, Any]) -> None:
         """Restore what `remember` returned, after the study's first snapshot; any value may be missing or wrong."""
+
+    @on(Explain)
+    def _explain(self, event: Explain) -> None:
+        for bar in self.query(KeyBar):
+            bar.explain(event.sentence)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Update the keys: other screens may have changed what can be done."""

@@ -20,14 +20,18 @@ from embcx_tui.compute.gpu_path import EMBEDDING_PARTS, plain_after
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
+from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.audit import audit, impossible, is_audited
 from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.kl_divergence import point_kls
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.study.errors import DeviceFailed, MeasureError
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.pending import Task
 
+# Of a layer that a GPU scored P is computed again on a core: 22 ms for 1,000 rows; for more than these it is left out.
+_MOST_ON_CPU = 2_000
 # What a library may raise because of a layer; anything else is a defect of ours and ends the worker with a traceback.
 _FAILURES = (ValueError, RuntimeError, ArithmeticError, np.linalg.LinAlgError, MeasureError)
 
@@ -61,6 +65,8 @@ class Result:
     quality: dict[str, float | None] = field(default_factory=dict)
     neighbours: Neighbours | None = None
     """The 10 nearest rows in the layer of each row, [n, 10]; from t-SNE jobs, where they are defined."""
+    point_kls: NDArray[np.float64] | None = None
+    """Each point's share [n] of the layer's KL; from t-SNE jobs, unless P would have to be computed for too many."""
     error: str = ""
 
 
@@ -109,8 +115,8 @@ def _embed(
             if result.complexity is None:
                 yield result
             else:
-                audited = measurement if measurement.device != "cpu" and is_audited(position) else None
-                running.append(pool.submit(_describe, result, metrics, audited))
+                audited = measurement.device != "cpu" and is_audited(position)
+                running.append(pool.submit(_describe, result, metrics, measurement, audited))
             while running and running[0].done():
                 yield running.popleft().result()
         for job in others:
@@ -153,14 +159,14 @@ def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[
                 yield Result(jobs[index], complexity.points, complexity)
 
 
-def _describe(result: Result, metrics: Sequence[str], audited: Measurement | None) -> Result:
-    """Return a scored result with the metrics of its layer and the quality of its embedding; with a measurement to
-    be `audited`, raise DeviceFailed where a CPU core scores it otherwise.
+def _describe(result: Result, metrics: Sequence[str], measurement: Measurement, audited: bool) -> Result:
+    """Return a scored result with the metrics of its layer, the quality of its embedding and each point's share of the
+    KL; of an `audited` one raise DeviceFailed where a CPU core scores it otherwise.
     """
     job = result.job
     assert result.points is not None and result.complexity is not None
     if audited:
-        audit(job.rows, result.complexity, audited)
+        audit(job.rows, result.complexity, measurement)
     quality: dict[str, float | None] = {}
     neighbours: Neighbours | None = None
     if result.complexity.kl is not None:
@@ -169,7 +175,20 @@ def _describe(result: Result, metrics: Sequence[str], audited: Measurement | Non
     if metrics:
         with timed_part("metrics"):
             layer_numbers = layer_metrics(job.rows, job.labels, metrics, job.seed, job.varying or None)
-    return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours)
+    shares = _point_kls(result, measurement)
+    return replace(result, metrics=layer_numbers, quality=quality, neighbours=neighbours, point_kls=shares)
+
+
+def _point_kls(result: Result, measurement: Measurement) -> NDArray[np.float64] | None:
+    """Return each point's share of the KL of a scored layer, which a GPU does not compute, at the last epoch."""
+    complexity, job = result.complexity, result.job
+    if complexity is None or complexity.kl is None or job.task.epoch is not None:
+        return None
+    if complexity.point_kls is not None or len(job.rows) > _MOST_ON_CPU:
+        return complexity.point_kls
+    with timed_part("shares of points"):
+        joint = affinities(job.rows, measurement.perplexity).joint
+        return None if joint is None else point_kls(joint, complexity.points)
 
 
 def _embed_unscored(job: Job) -> Result:

@@ -152,6 +152,8 @@ class Measurer:
         arrays: dict[str, NDArray[Any]] = {"points": result.points}
         if task.epoch is None and result.neighbours is not None:
             arrays["neighbours"] = result.neighbours
+        if result.point_kls is not None:
+            arrays["kl"] = result.point_kls.astype(np.float32)
         sealed = self.write(task.file, arrays)
         self._journal.append(
             LayerMeasured(

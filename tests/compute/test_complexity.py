@@ -49,6 +49,13 @@ def test_every_layer_is_measured_and_scored_exactly() -> None:
         ratio = np.divide(joint, uniform, out=np.ones_like(joint), where=joint > 0.0)
         assert uniform_kl == pytest.approx((joint * np.log(ratio)).sum(), rel=1e-10)
         assert complexity.explained == pytest.approx(1.0 - wanted / uniform_kl, rel=1e-6)
+        plane = complexity.points.astype(np.float64)
+        near = 1.0 / (1.0 + ((plane[:, None] - plane[None]) ** 2).sum(axis=2))
+        np.fill_diagonal(near, 0.0)
+        q = near / near.sum()
+        logs = np.log(np.divide(joint, q, out=np.ones_like(joint), where=joint > 0.0))
+        assert complexity.point_kls == pytest.approx((joint * logs).sum(axis=1), rel=1e-9, abs=1e-14)
+        assert complexity.point_kls is not None and complexity.point_kls.sum() == pytest.approx(wanted, rel=1e-10)
         assert complexity.converged
         assert not complexity.degenerate
         assert complexity.points.shape == (160, 2)

@@ -346,19 +346,22 @@ def test_dots_stand_where_their_numbers_say_and_carry_their_group() -> None:
 
 
 def test_a_heat_map_has_the_colour_and_number_of_each_value() -> None:
-    values = np.array([[1.0, 3.0], [np.nan, 5.0]])
+    values = np.array([[1.5, 3.0], [np.nan, 4.5]])
     heat = Heat("relu", "epoch", "layer", ("0", "10"), ("input", "1"), values)
     rows = draw(heat, 40, 12, Look())
     by_text = {span.text.strip(): span for row in rows for span in row if span.bg}
     found = {span.bg for row in rows for span in row if span.bg}
     assert found == {terminal_ramp(0.0), terminal_ramp(0.5), terminal_ramp(1.0)}
-    assert any("1.000" in words for words in by_text) and any("5.000" in words for words in by_text)
+    assert any("1.500" in words for words in by_text) and any("4.500" in words for words in by_text)
     lines = text(rows)
-    assert "dark 1 … light 5" in lines[0] and any("–" in line and "5.000" in line for line in lines)
+    assert "dark 1.5 … light 4.5" in lines[0] and any("–" in line and "4.500" in line for line in lines)
     assert any("epoch (across), layer (down)" in line for line in lines)
     plain = text(draw(heat, 40, 12, Look(colours=False, unicode=False)))
-    assert any("1.000" in line and "#" in line for line in plain) and all(line.isascii() for line in plain)
+    assert any("1.500" in line and "#" in line for line in plain) and all(line.isascii() for line in plain)
     assert "too small" in "".join(text(draw(heat, 20, 3, Look())))
+    # Counts have no decimals.
+    whole = draw(replace(heat, values=np.array([[1.0, 3.0], [np.nan, 5.0]])), 40, 12, Look())
+    assert {span.text.strip() for row in whole for span in row if span.bg} - {""} == {"1", "3", "5"}
 
 
 def test_in_sixteen_colours_classes_have_both_a_sign_and_a_colour() -> None:

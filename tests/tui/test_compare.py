@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from embcx_tui.figures.model import Panels
@@ -34,6 +35,11 @@ async def test_two_marked_studies_are_one_chart_and_one_table() -> None:
         assert labels[0] == [("fine", ""), ("fine", "untrained"), ("coarse", ""), ("coarse", "untrained")]
         text = text_of(pilot)
         assert "━ fine" in text and "━ coarse" in text and "coarse − fine ± 95 % interval" in text
+        # The pointer on a line: whose value it is.
+        await pilot.hover(Canvas, offset=(20, 5))
+        await until(
+            pilot, lambda: re.search(r"relu · (fine|coarse)( untrained)?, layer \d: \d\.\d{4} ", text_of(pilot))
+        )
         await pilot.press("down", "right", "right", "y")
         cell = screen.query_one(DifferencesTable).cell
         assert cell and pilot.app.clipboard == cell.text and " ± " in cell.text

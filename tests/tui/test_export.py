@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Input, Static
 
 from embcx_tui.tui.export import save
-from embcx_tui.tui.export.dialog import SCREEN_TEXT, _ChoiceField
+from embcx_tui.tui.export.dialog import REPORT, SCREEN_TEXT, _ChoiceField
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions
 from embcx_tui.tui.preferences import read_remembered
 from tests.fake_studies import FakeStudy, make_study, settings_of
@@ -120,6 +120,34 @@ async def test_the_real_command_knows_the_figures(study: FakeStudy, figure: str)
     path, written = await save.export(study.paths, figure, ExportOptions("svg", "one column", 100))
     assert written, path
     assert Path(path).read_bytes().lstrip().startswith(b"<?xml")
+
+
+async def test_the_window_saves_the_report_as_one_html_file_and_a_flight_as_what_moves(
+    study: FakeStudy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    async def drawn(command: tuple[str, ...], figure: object) -> tuple[int, str, str]:
+        asked.append(command[len(save.EMBCX) :])
+        return 0, "/somewhere/file\n", ""
+
+    monkeypatch.setattr(save, "run_drawing", drawn)
+    async with opened(study, "layers", expect="Layer 3 of 3 ·") as pilot:
+        await pilot.press("e")
+        await sees(pilot, "Save a figure")
+        what = pilot.app.screen.query_one("#what", _ChoiceField)
+        pilot.app.screen.query_one("#folder", Input).value = str(tmp_path)
+        what.focus()
+        while what.value != REPORT:
+            await pilot.press("right")
+        await sees(pilot, "one HTML file", "report.html")
+        await pilot.press("enter")
+        await sees(pilot, "Saved: /somewhere/file")
+        assert asked == [("report", study.paths.id, "--html", "--overwrite", "--out", str(tmp_path))]
+    flight = "flight-digits-3-relu-run0"
+    for format, moving in (("png", "gif"), ("pdf", "gif"), ("svg", "svg")):
+        command = save.export_command(study.paths, flight, ExportOptions(format))
+        assert command[command.index("--format") + 1] == moving
 
 
 async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,10 +76,11 @@ async def test_the_points_shown_are_saved_with_class_part_and_mistakes(study: Fa
         assert isinstance(part.figure, Scatter) and part.figure.view is not None
         image, rows = await saved(study, part, tmp_path, "svg")
         assert {row["class"] for row in rows} == {"4"} and 0 < len(rows) == int(part.figure.seen.sum()) < 20
-        assert b"class 4 alone" in image and b"misclassified points alone" in image and b"enlarged" in image
-        assert f"{len(rows)} of 200 points in sight" in part.figure.note
-        circles = re.search(rb'<g id="PathCollection_1">(.*?)</g>\s*</g>', image, re.DOTALL)
-        assert circles and circles.group(1).count(b"<use") == len(rows)
+        assert b"class 4 in colour" in image and b"misclassified points in colour" in image and b"enlarged" in image
+        assert f"{len(rows)} of 200 points in colour" in part.figure.note
+        # The others in grey, then these.
+        circles = re.findall(rb'<g id="PathCollection_\d">(.*?)</g>\s*</g>', image, re.DOTALL)
+        assert len(circles) == 2 and circles[1].count(b"<use") == len(rows) < circles[0].count(b"<use")
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -97,7 +98,7 @@ async def test_the_same_view_gives_the_same_bytes_in_any_window(study: FakeStudy
 async def test_the_chosen_point_is_ringed_and_named(study: FakeStudy, tmp_path: Path) -> None:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("p")
-        await sees(pilot, "taken for")
+        await sees(pilot, "predicted")
         one = (await shown(pilot))["points shown"]
         screen = on_screen(pilot, "scatter")
         assert isinstance(one.figure, Scatter) and isinstance(screen, Scatter)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embcx_tui.figures.model import Bars, Lines, Panels, Scatter
+from embcx_tui.figures.model import Bars, Heat, Lines, Panels, Scatter
 from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.charts import ChartRequest
@@ -145,7 +145,7 @@ def test_two_marked_networks_are_compared_until_undone(controller: LayersControl
     assert controller.undo() and not controller.selection.compared and not controller.undo()
 
 
-def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersController) -> None:
+def test_the_grid_goes_from_layers_to_activations_to_runs_to_one(controller: LayersController) -> None:
     controller.next_grid()
     figure = panels_of(controller)
     assert figure.title == "All layers · tanh, run 0" and (len(figure.figures), figure.chosen) == (4, 3)
@@ -153,6 +153,10 @@ def test_the_grid_goes_from_layers_to_activations_to_one(controller: LayersContr
     controller.next_grid()
     figure = panels_of(controller)
     assert figure.title == "Layer 2 of 3 · run 0" and (len(figure.figures), figure.chosen) == (2, 0)
+    controller.next_grid()
+    figure = panels_of(controller)
+    assert figure.title == "All runs · tanh, layer 2 of 3" and (len(figure.figures), figure.chosen) == (2, 0)
+    assert [one.title.split(" · ")[0] for one in figure.figures] == ["run 0", "run 1"]
     controller.next_grid()
     assert controller.selection.grid is None
     controller.next_grid()
@@ -168,17 +172,20 @@ def test_charts_that_a_study_lacks_are_passed_over() -> None:
     controller.next_chart()
     assert controller.selection.chart == "table"
     controller.next_chart()
+    matrix = controller.chart()
+    assert isinstance(matrix, Heat) and (matrix.y_label, matrix.x_label) == ("label", "predicted")
+    controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "accuracy"
     controller.next_chart()
     assert isinstance(controller.chart(), Lines)
-    for _ in range(3):
+    for _ in range(4):
         controller.next_chart(-1)
     assert isinstance(controller.chart(), Bars), "the other way round"
     study.measure_after(1, 3)
     controller.snapshot = read_study(study.paths)
-    controller.next_chart()
-    controller.next_chart()
+    for _ in range(3):
+        controller.next_chart()
     request = controller.chart()
     assert isinstance(request, ChartRequest) and request.chart == "epochs"
 

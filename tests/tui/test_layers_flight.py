@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from embcx_tui.figures.model import Figure, Panels, Scatter
 from embcx_tui.figures.spans import Look
 from embcx_tui.tui.layers.screen import LayersScreen
-from embcx_tui.tui.widgets.canvas import PointsCanvas
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees, stop_the_clock
 from tests.tui.test_layers import small
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let points fly for so long that a crowded machine draws frames between."""
-    monkeypatch.setattr("embcx_tui.tui.widgets.canvas._MOST_LEGS_S", 2.0)
+    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas._MOST_LEGS_S", 2.0)
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             seen.append(figure)
         return cells.draw(figure, width, height, look)
 
-    monkeypatch.setattr("embcx_tui.tui.widgets.canvas.draw", watching)
+    for module in ("canvas", "points_canvas"):
+        monkeypatch.setattr(f"embcx_tui.tui.widgets.{module}.draw", watching)
     return seen
 
 

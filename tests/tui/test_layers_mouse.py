@@ -14,7 +14,8 @@ from embcx_tui.figures.spans import Look
 from embcx_tui.store.files import read_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
-from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
+from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import make_study, study_over_epochs
 from tests.tui.pilot import opened, sees, sees_no, stop_the_clock
 from tests.tui.test_layers import small

@@ -21,7 +21,7 @@ from embcx_tui.tui.layers.point_facts import PointFacts
 from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.widgets.canvas import PointsCanvas
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import opened, sees, sees_no, show, stop_the_clock, text_of
 from tests.tui.test_layers import small
@@ -51,10 +51,16 @@ async def test_p_chooses_a_point_and_shows_its_image_and_what_it_is() -> None:
         assert figure.chosen is not None
         snapshot = read_study(study.paths)
         predicted = read_arrays(study.paths.root, snapshot.trained["digits-d3-tanh-r0"].file)["predicted"]
-        lines = {line.split()[0]: line for line in (one[26:56].strip() for one in text.splitlines()) if line}
-        assert f"● {figure.labels[figure.chosen]}" in lines["label"]
-        assert f"● {predicted[figure.chosen]}" in lines["predicted"]
-        assert f"sample {figure.chosen}" in lines["training"]
+        # Each word stands above what it is, beside the image.
+        lines = [one[26:56] for one in text.splitlines()]
+        place = {word: n for n, line in enumerate(lines) for word in ("label", "predicted", "training") if word in line}
+        for word, value in (
+            ("label", f"● {figure.labels[figure.chosen]}"),
+            ("predicted", f"● {predicted[figure.chosen]}"),
+            ("training", f"sample {figure.chosen}"),
+        ):
+            assert value in lines[place[word] + 1]
+        assert "▀" in lines[place["label"]] and "▀" in lines[place["predicted"]]
 
 
 async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_keeps() -> None:
@@ -71,7 +77,7 @@ async def test_a_point_tells_its_neighbours_in_the_layer_and_which_the_plane_kee
         kept = set(near) & set(nearest_to(figure.points, row, 10))
         assert 0 < len(kept) < 10
         lines = [line[26:56].strip() for line in text.splitlines()]
-        at = lines.index(f"in layer, {len(kept)} also in plane")
+        at = lines.index(f"in layer, {len(kept)} also in plane  ●")
         assert lines[at + 1].split() == [str(one % 10) for one in near]
         # Where there is more room, the nearest are seen too.
         blocks = text.count("▀")
@@ -159,9 +165,9 @@ async def test_the_panel_of_a_point_stays_while_the_next_points_are_read(monkeyp
     said: list[str] = []
     show_point = PointPanel.show
 
-    def listening(panel: PointPanel, facts: PointFacts | None, words: str = "") -> None:
+    def listening(panel: PointPanel, facts: PointFacts | None, words: str = "", *, with_mean: bool = False) -> None:
         said.append("" if facts else words)
-        show_point(panel, facts, words)
+        show_point(panel, facts, words, with_mean=with_mean)
 
     monkeypatch.setattr(PointPanel, "show", listening)
     monkeypatch.setattr(controller, "adjacent_layers", lambda *_: ())  # nothing is read ahead

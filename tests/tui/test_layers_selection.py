@@ -70,7 +70,7 @@ def test_a_point_has_the_facts_of_its_input() -> None:
     assert facts.image is not None
     # The brightest pixel of all inputs is white, whatever bytes can hold.
     assert facts.image.reshape(-1).tolist() == [value / 16 for value in inputs[4].tolist()] and inputs.max() == 16
-    assert [image.reshape(-1).tolist() for image in facts.neighbour_images] == [
+    assert [image.reshape(-1).tolist() for image in facts.layer_images[:4]] == [
         [value / 16 for value in inputs[row].tolist()] for row in (3, 0)
     ]
 

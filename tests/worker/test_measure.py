@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
@@ -27,7 +28,7 @@ from tests.fake_studies import settings_of
 from tests.worker.test_worker import EAGER, run_to_the_end
 
 
-def test_layers_by_tsne_keep_their_neighbours_at_the_last_epoch() -> None:
+def test_layers_by_tsne_keep_neighbours_and_shares_of_the_kl_at_the_last_epoch() -> None:
     settings = {
         "name": "near",
         "data": {"datasets": ["digits"], "samples_per_class": 10},
@@ -40,7 +41,11 @@ def test_layers_by_tsne_keep_their_neighbours_at_the_last_epoch() -> None:
     assert snapshot.state == "complete"
     for (_, method), event in snapshot.measured.items():
         arrays = read_arrays(paths.root, event.file)
-        assert set(arrays) == ({"points", "neighbours"} if method == "tsne" else {"points"})
+        assert set(arrays) == ({"points", "neighbours", "kl"} if method == "tsne" else {"points"})
+        if method == "tsne":
+            assert arrays["kl"].shape == (100,) and arrays["kl"].sum(dtype=np.float64) == pytest.approx(
+                event.kl, abs=1e-6
+            )
     assert snapshot.earlier
     assert all(set(read_arrays(paths.root, event.file)) == {"points"} for event in snapshot.earlier.values())
     # The input's activations are the sample: pixels are integers, so many distances are equal.

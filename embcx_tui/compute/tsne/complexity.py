@@ -6,6 +6,7 @@ On a CPU: `measure`, `measure_layer` per layer, `descent_cpu.descend` per restar
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from embcx_tui.compute.tsne import descent_cpu, descent_gpu, opentsne_engine
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
 from embcx_tui.compute.tsne.gradient_descent import Stopped, never
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
-from embcx_tui.compute.tsne.kl_divergence import entropy
+from embcx_tui.compute.tsne.kl_divergence import entropy, point_kls
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
 from embcx_tui.study.settings import MAX_EXACT_POINTS
 
@@ -88,7 +89,8 @@ def measure_layer(
         else:
             result = descent_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
         results.append(result)
-    return Complexity.of_restarts(p, results, joint_entropy, measurement.engine)
+    found = Complexity.of_restarts(p, results, joint_entropy, measurement.engine)
+    return replace(found, point_kls=point_kls(p.joint, found.points))
 
 
 def _checked(index: int, layer: ArrayLike, measurement: Measurement) -> NDArray[np.floating]:

@@ -18,6 +18,15 @@ def exact_kl(joint: FloatArray, points: ArrayLike, joint_entropy: float | None =
     return cross_entropy(x, y, joint) - (entropy(joint) if joint_entropy is None else joint_entropy)
 
 
+def point_kls(joint: FloatArray, points: ArrayLike) -> FloatArray:
+    """Return each point's share of KL(P‖Q) in nats [n]: Σ_j p_ij ln(p_ij / q_ij), whose sum over i is `exact_kl`.
+
+    A share may be below 0, since a row of P and one of Q have different sums.
+    """
+    x, y = np.ascontiguousarray(np.asarray(points).T, dtype=np.float64)
+    return _point_kls(x, y, joint)
+
+
 def kl_to_uniform(n: int, joint_entropy: float) -> float:
     """Return KL(P‖uniform over the n(n-1) ordered pairs) = ln n(n-1) - H(P), in nats: the divergence of an embedding
     that shows nothing of P.
@@ -90,3 +99,18 @@ def entropy(joint: FloatArray) -> float:
     for i in range(joint.shape[0] - 1):
         total -= 2.0 * _negative_entropy(joint[i, i + 1 :])
     return total
+
+
+@compiled()
+def _point_kls(x: FloatArray, y: FloatArray, joint: FloatArray) -> FloatArray:
+    """Return the shares [n] of `point_kls` for points x, y [n] and the joint probabilities [n, n], all float64."""
+    n = x.size
+    shares = np.empty(n)
+    total = 0.0
+    for i in range(n):
+        cross, row_total = _row_sums(x, y, joint[i], x[i], y[i])
+        shares[i] = cross + _negative_entropy(joint[i])
+        total += row_total - 1.0  # without the point's distance to itself
+    for i in range(n):
+        shares[i] += joint[i].sum() * np.log(total)
+    return shares

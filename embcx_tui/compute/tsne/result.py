@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embcx_tui.compute.array_types import Points
+from embcx_tui.compute.array_types import FloatArray, Points
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, DescentResult, Schedule
 from embcx_tui.compute.tsne.initialization import oriented
@@ -75,6 +75,8 @@ class Complexity:
     """Which engine moved the points; the KL divergence is exact for both."""
     spent: int
     """Iterations of all starts together: what the layer cost."""
+    point_kls: FloatArray | None = None
+    """[n], each point's share of the KL divergence; None where there is no P, or it is not on this machine's CPU."""
 
     @classmethod
     def of_restarts(

@@ -14,6 +14,7 @@ from embcx_tui.figures.cells.hit_testing import (
 from embcx_tui.figures.cells.layer_lines import line_at
 from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
+from embcx_tui.figures.cells.value_words import value_words
 
 __all__ = [
     "Part",
@@ -29,4 +30,5 @@ __all__ = [
     "next_in_direction",
     "part_at",
     "parts",
+    "value_words",
 ]

@@ -33,6 +33,15 @@ def bar_at(bars: Bars, width: int, height: int, column: int, row: int) -> tuple[
     return None
 
 
+def heat_cell(heat: Heat, width: int, height: int, column: int, row: int, look: Look) -> tuple[int, int] | None:
+    """Return which (row, column) of `heat` a cell of its drawing shows the value of; None beside the values."""
+    layout = heat_map.layout_of(heat, width, height, look)
+    found = heat_row(heat, width, height, column, row, look)
+    if layout is None or found is None or column < layout.gutter:
+        return None
+    return found, (column - layout.gutter) // layout.wide
+
+
 def heat_row(heat: Heat, width: int, height: int, column: int, row: int, look: Look) -> int | None:
     """Return which row of `heat` a cell of its drawing belongs to, with its name; None where there is none."""
     layout = heat_map.layout_of(heat, width, height, look)

@@ -60,14 +60,8 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
     if width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
         return cells.words("too small", "for curves")
     entries = dict.fromkeys((line.label, line.place) for line in curves.lines)
-    frame = _frame(curves, height, any(label for label, _ in entries))
-    rows = frame.bottom - frame.top
-    y_low, y_high = ticks.bounds((y for _, ys, _ in lines for y in ys), zero=curves.zero)
-    if 0 < y_low < 0.25 * y_high and not curves.log:  # what falls towards zero, such as a loss, shows its zero
-        y_low = 0.0
-    x = ticks.bounds(x for xs, _, _ in lines for x in xs)
-    chart = Chart(*_axes(x, (y_low, y_high), width, rows, curves.x_names, curves.log), lines=lines)
-    cells.paste(render(chart, width, rows, look), 0, frame.top)
+    frame, chart = _curve_chart(curves, lines, width, height)
+    cells.paste(render(chart, width, frame.bottom - frame.top, look), 0, frame.top)
     frame.draw(cells, curves.title, curves.y_label, curves.x_label, curves.note)
     if "legend" in frame.rows:
         signs = [
@@ -76,6 +70,42 @@ def draw_curves(curves: Curves, width: int, height: int, look: Look) -> Cells:
         ]
         draw_legend(cells, frame.rows["legend"], signs)
     return cells
+
+
+def _curve_chart(curves: Curves, lines: Sequence[Line], width: int, height: int) -> tuple[Frame, Chart]:
+    """Return the frame of `curves` and what plotext draws."""
+    frame = _frame(curves, height, any(line.label for line in curves.lines))
+    y_low, y_high = ticks.bounds((y for _, ys, _ in lines for y in ys), zero=curves.zero)
+    if 0 < y_low < 0.25 * y_high and not curves.log:  # what falls towards zero, such as a loss, shows its zero
+        y_low = 0.0
+    x = ticks.bounds(x for xs, _, _ in lines for x in xs)
+    axes = _axes(x, (y_low, y_high), width, frame.bottom - frame.top, curves.x_names, curves.log)
+    return frame, Chart(*axes, lines=lines)
+
+
+def curve_at(curves: Curves, width: int, height: int, column: int, row: int, look: Look) -> tuple[int, int] | None:
+    """Return the (line, point) nearest to a cell of the drawing, by column first; None beside the plot."""
+    lines = [piece for line in curves.lines for piece in _pieces(line, look, curves.log)]
+    if not lines or width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
+        return None
+    frame, chart = _curve_chart(curves, lines, width, height)
+    rows = frame.bottom - frame.top
+    left, columns, down = chart.area(width, rows)
+    if not (left <= column < left + columns and frame.top <= row < frame.top + down):
+        return None
+    nearest: list[tuple[int, int, int, int]] = []
+    for index, line in enumerate(curves.lines):
+        size = min(len(line.x), len(line.y))
+        x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (line.x, line.y))
+        if curves.log:
+            y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
+        good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
+        if good.size:
+            cells = chart.cells_of(x[good], y[good], width, rows) + np.array([0, frame.top])
+            across, away = np.abs(cells[:, 0] - column), np.abs(cells[:, 1] - row)
+            best = int(np.lexsort((away, across))[0])
+            nearest.append((int(across[best]), int(away[best]), index, int(good[best])))
+    return min(nearest)[2:] if nearest else None
 
 
 def _pieces(curve: Curve, look: Look, log: bool = False) -> list[Line]:

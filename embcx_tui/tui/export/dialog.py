@@ -25,15 +25,18 @@ from embcx_tui.store.files import make_folder, publish
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError, error_line
+from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.export.figure_list import NamedFigures
 from embcx_tui.tui.export.preview import FullScreenPreview, Preview
 from embcx_tui.tui.export.save import (
     LONGEST_PATH,
+    REPORT_FIGURE,
     ExportFigure,
     ExportOptions,
     export,
+    flight_format,
     screen_svg,
     screen_text,
 )
@@ -41,14 +44,16 @@ from embcx_tui.tui.keys import written
 from embcx_tui.tui.minimum_size import MinimumSizeScreen
 from embcx_tui.tui.widgets.choices import Choices
 
-NAMED, ALL, SCREEN_SVG, SCREEN_TEXT = SUBJECTS = (
+NAMED, ALL, REPORT, SCREEN_SVG, SCREEN_TEXT = SUBJECTS = (
     "a figure of the study",
     "all figures",
+    "report (HTML)",
     "screen (SVG)",
     "screen (text)",
 )
 _ABOUT = {
     ALL: "Every figure that this study has",
+    REPORT: "Settings, tables, statistics and figures as one HTML file that needs nothing else",
     SCREEN_SVG: "The screen below this window, as a picture of text",
     SCREEN_TEXT: "The screen below this window, as lines of text",
 }
@@ -215,7 +220,11 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         if self._subject in (SCREEN_SVG, SCREEN_TEXT):
             mode = re.sub(r"[^a-z]", "", self.app.current_mode)
             return f"screen-{mode}.{'svg' if self._subject == SCREEN_SVG else 'txt'}"
+        if self._subject == REPORT:
+            return "report.html"
         figure = self._selected_figure
+        if isinstance(figure, str) and figure_kind(figure) == "flight":
+            return file_name(figure, flight_format(format))
         return file_name(figure.name if isinstance(figure, ExportFigure) else figure or "", format)
 
     @on(Button.Pressed, "#close")
@@ -269,7 +278,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         if file is not None and self._subject in (SCREEN_SVG, SCREEN_TEXT):
             text, saved = await self._save_screen(file)
         else:
-            figure = self._selected_figure or "all"
+            figure = REPORT_FIGURE if self._subject == REPORT else self._selected_figure or "all"
             text, saved = await export(self._paths, figure, options, self._exclude_chance)
         self._warned_of = None
         if saved and self._subject == ALL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from textual import on, work
@@ -27,17 +28,24 @@ _LONGEST_NAME = 80
 
 def named_figures(paths: StudyPaths, snapshot: Snapshot, exclude_chance: bool = False) -> tuple[tuple[str, str], ...]:
     """Return the name and a description of every figure this study has now."""
-    from embcx_tui.figures.gallery import about, study_figures
+    from embcx_tui.figures.gallery import about, study_figures, study_flights
 
-    names = study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)
+    load = partial(read_arrays, paths.root)
+    names = (*study_figures(snapshot, load, exclude_chance), *study_flights(snapshot, load))
     return tuple((name, about(name)) for name in names)
 
 
 def named_figure(paths: StudyPaths, snapshot: Snapshot, name: str, exclude_chance: bool = False) -> Figure:
-    """Return a figure by its name; KeyError where the study does not have it. Up to 1 s: never on the event loop."""
-    from embcx_tui.figures.gallery import study_figures
+    """Return a figure by its name; KeyError where the study does not have it. Up to 1 s: never on the event loop.
 
-    return study_figures(snapshot, lambda sealed: read_arrays(paths.root, sealed), exclude_chance)[name]()
+    Of a flight it is its layers side by side.
+    """
+    from embcx_tui.figures.gallery import study_figures, study_flights
+
+    load = partial(read_arrays, paths.root)
+    if flight := study_flights(snapshot, load).get(name):
+        return flight().panels
+    return study_figures(snapshot, load, exclude_chance)[name]()
 
 
 class NamedFigures(Vertical):

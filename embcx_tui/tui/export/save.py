@@ -19,8 +19,11 @@ from embcx_tui.figures.export import DEFAULT_DPI, FORMATS, MAX_DPI, MIN_DPI, SIZ
 from embcx_tui.figures.model import Figure
 from embcx_tui.figures.serialization import figure_text
 from embcx_tui.store.paths import StudyPaths, typed_path
+from embcx_tui.study.naming import figure_kind
 from embcx_tui.study.text import safe_text
 
+# The report as one HTML file, among the names of figures.
+REPORT_FIGURE = "report"
 # Shown whole, since users copy it; only what is no path any more is cut.
 LONGEST_PATH = 4_000
 # -P: a file named like one of our modules in the current directory must not be imported instead.
@@ -61,21 +64,32 @@ class ExportOptions:
         return typed_path(self.folder) if self.folder else paths.exports
 
 
+def flight_format(format: str) -> str:
+    """Return the format in which a flight is saved where a figure is saved as `format`."""
+    return "svg" if format == "svg" else "gif"
+
+
 def export_command(
     paths: StudyPaths, figure: str | ExportFigure, options: ExportOptions, exclude_chance: bool = False
 ) -> tuple[str, ...]:
-    """Return the command that draws `figure` and prints the path of its file.
+    """Return the command that draws `figure` and prints the path of its file; REPORT_FIGURE: that of the report.
 
     A figure given by name is built from the study, with `exclude_chance` without networks at chance. An
     `ExportFigure` is read from standard input and drawn as it is.
     """
+    if figure == REPORT_FIGURE:
+        exclude = ("--exclude-chance",) if exclude_chance else ()
+        where = ("--out", str(options.folder_of(paths)))
+        return (*EMBCX, "report", paths.id, "--html", "--overwrite", *exclude, *where)
+    format = options.format
     if isinstance(figure, str):
+        format = flight_format(format) if figure_kind(figure) == "flight" else format
         # The window asks before it replaces a file.
         what: tuple[str, ...] = ("export", paths.id, "--figure", figure, "--overwrite")
         what += ("--exclude-chance",) if exclude_chance else ()
     else:
         what = ("draw", figure.name)
-    how = ("--format", options.format, "--size", SIZE_WORDS[options.size], "--dpi", str(options.dpi))
+    how = ("--format", format, "--size", SIZE_WORDS[options.size], "--dpi", str(options.dpi))
     return (*EMBCX, *what, *how, "--out", str(options.folder_of(paths)))
 
 

@@ -91,6 +91,13 @@ class ArrayCache:
             return None
         return near if near.size and near.max() < n else None
 
+    def point_kls(self, file: SealedFile, n: int) -> NDArray[np.float64] | None:
+        """Return each point's share [n] of the layer's KL; None where the file has no such array."""
+        shares = self._array(file, "kl")
+        if shares is None or shares.shape != (n,) or not np.issubdtype(shares.dtype, np.floating):
+            return None
+        return shares.astype(np.float64) if np.isfinite(shares).all() else None
+
     def sample(self, file: SealedFile) -> Sample | str | None:
         """Return the sample in a file, or why it cannot be shown; None where it is not read yet."""
         arrays = self.get(file)

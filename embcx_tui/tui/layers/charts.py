@@ -28,6 +28,9 @@ NARROW_TITLE = "test accuracy against last layer's KL"
 def available_charts(snapshot: Snapshot, network: Network) -> tuple[Chart, ...]:
     """Return the charts that this study has now for a network's architecture."""
     charts: list[Chart] = ["lines", "bars", "table"]
+    trained = snapshot.trained.get(network.id)
+    if trained and trained.file and snapshot.sample(network):
+        charts.append("confusion")
     if any(event.dataset == network.dataset for event in snapshot.earlier.values()):
         charts.append("epochs")
     if any(event.dataset == network.dataset and event.layer for event in snapshot.measured.values()):

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from embcx_tui.figures.model import BarGroup, Bars, Lines, Panels
+from embcx_tui.figures.model import BarGroup, Bars, Heat, Lines, Panels
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import method_name, network_name
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.tui.layers.array_cache import Sample
+from embcx_tui.tui.layers.by_class import confusion_heat
 from embcx_tui.tui.layers.charts import ChartRequest, SelectionCharts, available_charts
-from embcx_tui.tui.layers.embeddings import AlignedEmbedding, embedding_files
-from embcx_tui.tui.layers.point_facts import ChosenPoint, chosen_point
+from embcx_tui.tui.layers.plane import PlaneController
 from embcx_tui.tui.layers.scatter_cache import LoadRequest, ScatterCache, ScatterResult, adjacent_layers, layer_grid
-from embcx_tui.tui.layers.selection import Grid, LayerSelection, NetworkLayer, NodeKey, StudyTree, node_key_of
-from embcx_tui.tui.layers.viewport import Viewport
+from embcx_tui.tui.layers.selection import Grid, LayerSelection, NodeKey, StudyTree, node_key_of
 
-_NEXT_GRID: dict[Grid | None, Grid | None] = {None: "layers", "layers": "activations", "activations": None}
+_NEXT_GRID: dict[Grid | None, Grid | None] = {
+    None: "layers",
+    "layers": "activations",
+    "activations": "runs",
+    "runs": None,
+}
 _MARGIN = 4  # columns of the screen that a scatter on the whole screen leaves free
 
 
@@ -34,16 +40,7 @@ def _after(options: Sequence[Option], present: Option) -> Option:
     return options[(options.index(present) + 1) % len(options)] if present in options else options[0]
 
 
-class ActivePoints(NamedTuple):
-    """The points that keys act on: the panel they are shown in, their layer, and the row of the chosen point."""
-
-    panel: int
-    target: NetworkLayer
-    embedding: AlignedEmbedding
-    row: int | None
-
-
-class LayersController:
+class LayersController(PlaneController):
     """Holds the selection within one study, changes it, and says what is shown of it.
 
     Methods that return a `NodeKey` have selected another node: the cursor of the tree has to follow. `changed` is
@@ -51,18 +48,11 @@ class LayersController:
     """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
-        self._changed = changed
-        self.snapshot: Snapshot | None = None
-        """The newest snapshot of the open study."""
-        self.scatters: ScatterCache | None = None
-        self.selection = LayerSelection()
-        self.point_mode = False
-        """Whether arrows move from point to point instead of through layers and networks."""
+        super().__init__(changed)
         self.filter_words: tuple[str, ...] = ()
         self._tree: StudyTree | None = None
         self._charts = SelectionCharts()
-        self._first_panel = 0
-        self._followed: tuple[str, ...] = ()
+        self._confusion_kept: tuple[tuple[object, ...], Heat] | None = None
 
     # The study
 
@@ -82,21 +72,6 @@ class LayersController:
             self._tree = StudyTree(plan, self.filter_words)
         return self._tree
 
-    @property
-    def shown(self) -> NetworkLayer | None:
-        """The layer shown, with its network: the selected layer, or the nearest that the network has."""
-        node, layer = self.selection.node, self.selection.layer
-        network = node.network(self.snapshot.plan) if self.snapshot and node else None
-        if network is None:
-            return None
-        wanted = network.depth if layer is None else min(layer, network.depth)
-        return NetworkLayer(network, max(wanted, network.first_layer))
-
-    @property
-    def network(self) -> Network | None:
-        """The network whose layer is shown."""
-        return self.shown.network if self.shown else None
-
     # Selecting
 
     def select_first(self) -> NodeKey | None:
@@ -112,10 +87,6 @@ class LayersController:
         layer = present.layer if layer is None else layer
         self._set(replace(present, node=node or present.node, layer=layer))
         return node if node != present.node else None
-
-    def _set(self, selection: LayerSelection) -> None:
-        self.selection = selection
-        self._changed()
 
     def move_layer(self, by: int) -> None:
         """Go `by` layers toward the output, not beyond the input and the last layer."""
@@ -159,7 +130,7 @@ class LayersController:
             self._set(replace(self.selection, chart=_after(charts, self.selection.chart)))
 
     def next_grid(self) -> None:
-        """Show all layers of the network, then this layer of every activation, then one layer again."""
+        """Show all layers of the network, then this layer of every activation, of every run, then one layer again."""
         self.point_mode = False
         self._set(replace(self.selection, grid=_NEXT_GRID[self.selection.grid]))
 
@@ -180,11 +151,11 @@ class LayersController:
         return notice
 
     def isolate_class(self, index: int) -> None:
-        """Show one class only; the same class again shows all."""
+        """Show one class before the others, which are dimmed; the same class again: all alike."""
         self._set(replace(self.selection, class_index=None if index == self.selection.class_index else index))
 
     def toggle_misclassified(self) -> None:
-        """Show only points that the network misclassifies, or all of them again."""
+        """Dim what the network classifies correctly, and show what the rest is taken for; again: all alike."""
         self._set(replace(self.selection, misclassified=not self.selection.misclassified))
 
     def show_all_points(self) -> None:
@@ -192,101 +163,18 @@ class LayersController:
         self._set(replace(self.selection, misclassified=False, class_index=None))
 
     def undo(self) -> bool:
-        """Undo the outermost of grid, chosen point and comparison; tell whether there was any."""
+        """Undo the outermost of grid, chosen point, epoch and comparison; tell whether there was any."""
         if self.selection.grid:
             self._set(replace(self.selection, grid=None))
         elif self.selection.point:
             self._set(replace(self.selection, point=None))
+        elif self.selection.epoch is not None:
+            self._set(replace(self.selection, epoch=None))
         elif self.selection.compared:
             self._set(replace(self.selection, compared=()))
         else:
             return False
         return True
-
-    # The viewport
-
-    def zoom(self, steps: int) -> None:
-        """Zoom in or out, about the chosen point where there is one."""
-        if active := self.active_points:
-            centre = None if active.row is None else active.embedding.position(active.row)
-            viewport = self.selection.viewport.zoom(steps, active.embedding.bounds, centre)
-            self._set(replace(self.selection, viewport=viewport))
-
-    def zoom_at(self, panel: int, at: tuple[float, float], steps: int) -> None:
-        """Zoom in or out of a panel, while the point `at` of its plane stays where it is on the screen."""
-        if (target := self.layer_of_panel(panel)) and (embedding := self.embedding(target)):
-            self._set(replace(self.selection, viewport=self.selection.viewport.zoom_at(steps, embedding.bounds, at)))
-
-    def pan(self, dx: int, dy: int) -> None:
-        """Move the viewport to the right (`dx` 1) or up (`dy` 1)."""
-        if active := self.active_points:
-            self._set(replace(self.selection, viewport=self.selection.viewport.pan(dx, dy, active.embedding.bounds)))
-
-    def fit(self) -> None:
-        """Show all points."""
-        self._set(replace(self.selection, viewport=Viewport()))
-
-    # Points
-
-    def embedding(self, target: NetworkLayer) -> AlignedEmbedding | None:
-        """Return the points of a layer; None while there are none."""
-        files = embedding_files(self.snapshot, *target, self.selection.method) if self.snapshot else None
-        embedding = self.scatters.embeddings.embedding(files) if self.scatters and files else None
-        return embedding if isinstance(embedding, AlignedEmbedding) else None
-
-    @property
-    def active_layer(self) -> tuple[int, NetworkLayer] | None:
-        """The panel and layer that keys act on: of compared networks the one shown, otherwise the first."""
-        compared, shown = self.selection.compared, self.shown
-        if shown is None:
-            return None
-        if self.selection.grid or len(compared) < 2:
-            return 0, shown
-        index = compared.index(shown.network) if shown.network in compared else 0
-        return index - self._first_panel, NetworkLayer(compared[index], min(shown.layer, compared[index].depth))
-
-    @property
-    def active_points(self) -> ActivePoints | None:
-        """The points that keys act on; None while there are none."""
-        if (active := self.active_layer) is None or (embedding := self.embedding(active[1])) is None:
-            return None
-        return ActivePoints(*active, embedding, self.selection.row(embedding, active[1].network.input_set))
-
-    def enter_point_mode(self) -> bool:
-        """Let arrows move from point to point; False where there are no points."""
-        if self.active_points is None:
-            return False
-        self.point_mode = True
-        self._set(replace(self.selection, grid=None))
-        return True
-
-    def leave_point_mode(self) -> None:
-        """Let arrows move through layers and networks again; the point stays chosen."""
-        self.point_mode = False
-        self._changed()
-
-    def choose_point(self, target: NetworkLayer, row: int) -> None:
-        """Choose a point, which then is in sight."""
-        if embedding := self.embedding(target):
-            point = target.network.input_set, int(embedding.sample.index[row])
-            viewport = self.selection.viewport.follow(*embedding.position(row))
-            self._set(replace(self.selection, point=point, viewport=viewport))
-
-    def follow_point(self) -> None:
-        """Move the viewport to the chosen point where another layer is shown than before."""
-        active = self.active_points
-        if active is None or active.embedding.key == self._followed:
-            return
-        self._followed = active.embedding.key
-        if active.row is not None and np.isfinite(active.embedding.points[active.row]).all():
-            viewport = self.selection.viewport.follow(*active.embedding.position(active.row))
-            self.selection = replace(self.selection, viewport=viewport)
-
-    def chosen_point(self) -> tuple[ChosenPoint | str | None, tuple[SealedFile, ...]]:
-        """Return the chosen point of the active layer, as `point_facts.chosen_point` does."""
-        if self.snapshot is None or self.scatters is None or (active := self.active_layer) is None:
-            return None, ()
-        return chosen_point(self.snapshot, self.scatters.embeddings, active[1], self.selection)
 
     # Clicks
 
@@ -339,8 +227,14 @@ class LayersController:
         return self.select(NodeKey(network.dataset, depth, group.label, control=control), layer)
 
     def pick_heat_row(self, layer: int, panel: int | None) -> NodeKey | None:
-        """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map."""
+        """Go to the layer whose row of a heat map was clicked; `panel` is the map's index, None for a single map.
+
+        A row of the confusion matrix is a class.
+        """
         if self.snapshot is None or (network := self.network) is None:
+            return None
+        if self.selection.chart == "confusion":
+            self.isolate_class(layer)
             return None
         other: NodeKey | None = None
         if panel is not None:
@@ -357,15 +251,42 @@ class LayersController:
 
     # What is shown
 
-    def chart(self) -> Bars | Lines | Panels | ChartRequest | None:
-        """Return the lines or bars of the selection, or the request for a chart of the whole study."""
+    def chart(self) -> Bars | Lines | Panels | Heat | ChartRequest | None:
+        """Return the lines, bars or confusion matrix of what is selected, or a request for a chart of the study."""
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         if self.selection.chart not in available_charts(self.snapshot, shown.network):
             self.selection = replace(self.selection, chart="lines")
+        if self.selection.chart == "confusion":
+            return self._confusion(self.snapshot, shown.network)
         if self.selection.chart not in ("lines", "bars", "table"):
             return ChartRequest(self.selection.chart, self.snapshot, shown.network, self.selection.exclude_chance)
         return self._charts.get(self.snapshot, self.selection, shown)
+
+    def _confusion(self, snapshot: Snapshot, network: Network) -> Heat:
+        """Return the confusion matrix of a network, the same object while nothing in it changes."""
+        files = self._confusion_files
+        arrays = self.scatters.embeddings.arrays if self.scatters else None
+        known: tuple[NDArray[np.int64], NDArray[np.int64]] | str = "reading …"
+        if arrays and len(files) == 2 and all(arrays.get(file) is not None for file in files):
+            sample = arrays.sample(files[0])
+            predicted = arrays.predicted(files[1], len(sample.labels)) if isinstance(sample, Sample) else None
+            known = "its predictions cannot be read"
+            if isinstance(sample, Sample) and predicted is not None:
+                known = sample.labels, predicted
+        key = (network.id, self.selection.class_index, *(file.sha256 for file in files), isinstance(known, str))
+        if self._confusion_kept is None or self._confusion_kept[0] != key:
+            self._confusion_kept = key, confusion_heat(snapshot, network, known, self.selection.class_index)
+        return self._confusion_kept[1]
+
+    @property
+    def _confusion_files(self) -> tuple[SealedFile, ...]:
+        """The sample and the predictions of the network shown; none where it has none."""
+        network = self.network
+        if self.snapshot is None or network is None:
+            return ()
+        sample, trained = self.snapshot.sample(network), self.snapshot.trained.get(network.id)
+        return (sample.file, trained.file) if sample and trained and trained.file else ()
 
     def scatter(self, size: tuple[int, int], screen_width: int) -> ScatterResult | None:
         """Return the points of the selection for a panel of `size`; None where nothing is selected."""
@@ -381,16 +302,6 @@ class LayersController:
         self._first_panel = result.first_panel
         return result
 
-    def layer_of_panel(self, panel: int) -> NetworkLayer | None:
-        """Return the layer that a panel shows; a scatter by itself is panel 0."""
-        if self.snapshot is None or (shown := self.shown) is None:
-            return None
-        if self.selection.is_single:
-            return shown
-        layers = layer_grid(self.snapshot, shown, self.selection).layers
-        index = panel + self._first_panel
-        return layers[index] if index < len(layers) else None
-
     def load_request(
         self, scatter: ScatterResult, missing: tuple[SealedFile, ...], nodes: Iterable[NodeKey], size: tuple[int, int]
     ) -> LoadRequest | None:
@@ -398,7 +309,7 @@ class LayersController:
         if self.snapshot is None or (shown := self.shown) is None:
             return None
         adjacent = adjacent_layers(self.snapshot, shown, nodes)
-        missing = (*scatter.missing, *missing)
+        missing = (*scatter.missing, *missing, *(self._confusion_files if self.selection.chart == "confusion" else ()))
         return LoadRequest(self.snapshot, self.selection, missing, scatter.tasks, adjacent, size)
 
     # Coming back

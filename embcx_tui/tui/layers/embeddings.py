@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.figures.alignment import Plane, align, standard
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.events import SealedFile
+from embcx_tui.study.events import LayerMeasured, SealedFile
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.layers.array_cache import ArrayCache, Sample
@@ -38,6 +38,8 @@ class AlignedEmbedding:
     predicted: NDArray[np.int64] | None
     neighbours: NDArray[np.unsignedinteger[Any]] | None = None
     """The rows [n, k] nearest to each among the activations, nearest first; None where they were not stored."""
+    point_kls: NDArray[np.float64] | None = None
+    """Each point's share [n] of the layer's KL by t-SNE; None where they were not stored."""
 
     @property
     def misclassified(self) -> NDArray[np.bool_] | None:
@@ -67,7 +69,8 @@ class EmbeddingFiles:
     sample : the inputs with their labels
     chain : the layers up to the one shown, which is the last
     predicted : the network's predictions
-    neighbours : the layer's file by t-SNE, whatever method is shown, since it holds the neighbours; one of the chain
+    neighbours : the layer's file by t-SNE, whatever method is shown, since it holds the neighbours and the shares of
+        the KL; one of the chain
     """
 
     sample: SealedFile
@@ -80,17 +83,34 @@ class EmbeddingFiles:
         return (*self.chain[-1:], self.sample, *self.chain[:-1], *((self.predicted,) if self.predicted else ()))
 
 
+def epochs_of(snapshot: Snapshot, network: Network, layer: int) -> tuple[int, ...]:
+    """Return after which epochs before the last one a layer was measured too, in their order."""
+    layer_id = network.layer_ids()[layer]
+    return tuple(sorted(epoch for known, epoch in snapshot.earlier if known == layer_id))
+
+
+def measured_at(
+    snapshot: Snapshot, network: Network, layer: int, method: str = SCORE_METHOD, epoch: int | None = None
+) -> LayerMeasured | None:
+    """Return a layer as it was measured after an epoch, and at the end where it was not; None: not measured yet."""
+    earlier = None if epoch is None else snapshot.earlier.get((network.layer_ids()[layer], epoch))
+    return earlier if earlier and method == SCORE_METHOD else snapshot.layer(network, layer, method)
+
+
 def embedding_files(
-    snapshot: Snapshot, network: Network, layer: int, method: str = SCORE_METHOD
+    snapshot: Snapshot, network: Network, layer: int, method: str = SCORE_METHOD, epoch: int | None = None
 ) -> EmbeddingFiles | None:
-    """Return the files of a layer's embedding; None where it is not measured yet."""
-    shown, sample = snapshot.layer(network, layer, method), snapshot.sample(network)
+    """Return the files of a layer's embedding, as `measured_at` has it; None where it is not measured yet."""
+    shown, sample = measured_at(snapshot, network, layer, method, epoch), snapshot.sample(network)
     if shown is None or sample is None:
         return None
-    # Other methods are aligned to the layer's own t-SNE too.
-    before = (snapshot.layer(network, number) for number in range(layer if method == SCORE_METHOD else layer + 1))
+    # Other methods and earlier epochs are aligned to the layer's own t-SNE too.
+    own, last = shown.epoch is not None or method != SCORE_METHOD, shown.epoch is None
+    before = (snapshot.layer(network, number) for number in range(layer + own))
     chain = (*(measured.file for measured in before if measured), shown.file)
-    trained, scored = snapshot.trained.get(network.id), snapshot.layer(network, layer)
+    # What a network predicts is known of its last epoch alone, and so are neighbours in the layer.
+    trained = snapshot.trained.get(network.id) if last else None
+    scored = snapshot.layer(network, layer) if last else None
     return EmbeddingFiles(sample.file, chain, trained.file if trained else None, scored.file if scored else None)
 
 
@@ -122,7 +142,8 @@ class EmbeddingCache:
         sample = self._samples.setdefault(sample.sha256, sample)  # one for all layers of a run, for memory
         predicted = self.arrays.predicted(files.predicted, len(points)) if files.predicted else None
         neighbours = self.arrays.neighbours(files.neighbours, len(points)) if files.neighbours else None
-        embedding = AlignedEmbedding(key, self._align(files.chain), sample, predicted, neighbours)
+        shares = self.arrays.point_kls(files.neighbours, len(points)) if files.neighbours else None
+        embedding = AlignedEmbedding(key, self._align(files.chain), sample, predicted, neighbours, shares)
         self._embeddings[key] = embedding
         return embedding
 

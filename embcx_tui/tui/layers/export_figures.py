@@ -29,13 +29,14 @@ from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.export.save import ExportFigure
 from embcx_tui.tui.layers.charts import NO_MEAN, flaws
 from embcx_tui.tui.layers.controller import LayersController
-from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, neighbour_accuracy
+from embcx_tui.tui.layers.embeddings import VOTERS, AlignedEmbedding, measured_at, neighbour_accuracy
 from embcx_tui.tui.layers.scatter_cache import ScatterResult, layer_grid
 from embcx_tui.tui.layers.selection import Chart, LayerSelection, NetworkLayer
 
 _MOST_COLUMNS = 4
 _ROOM_FOR_ALL = (10_000, 10_000)  # cells: more than any grid takes
 _ACCURACY = "test accuracy"
+_TAKEN = "misclassified points in colour, with the class they are taken for"
 
 
 def nearest_figure(network: Network, chart: Chart | None) -> str:
@@ -128,6 +129,9 @@ def chart_figure(figure: Figure, snapshot: Snapshot, network: Network, selection
         title = "complexity against accuracy"
         figure = replace(figure, title=title_of(dataset, title), y_label=_ACCURACY, chosen=None)
         return ExportFigure(figure_name("accuracy", dataset, endings=endings), title, figure)
+    if isinstance(figure, Heat):
+        figure = replace(figure, chosen=None)
+        return ExportFigure(network_figure_name("confusion", network), "confusion matrix", figure)
     single = isinstance(figure, Panels) and len(figure.figures) == 1
     if isinstance(figure, Panels):
         heats = (replace(heat, chosen=None) if isinstance(heat, Heat) else heat for heat in figure.figures)
@@ -148,17 +152,20 @@ def points_figure(
 ) -> ExportFigure:
     """Return the points of one layer; its note has the accuracy of neighbours' votes (12 ms for 1,000 points)."""
     network, layer = shown
-    measured = snapshot.layer(network, layer, selection.method)
+    measured = measured_at(snapshot, network, layer, selection.method, selection.epoch)
+    epoch = measured.epoch if measured else None
     score = None if measured is None or measured.kl is None else f"KL {measured.kl:.3f}"
     method = None if selection.method == SCORE_METHOD else method_name(selection.method)
-    title = title_of(network.dataset, *_who(network, layer), layer_name(layer), method, score)
+    after = None if epoch is None else f"epoch {epoch}"
+    title = title_of(network.dataset, *_who(network, layer), layer_name(layer), after, method, score)
     figure = replace(figure, view=selection.viewport.rect)
     visible = figure.seen
     parts = [_how(snapshot, [network], selection, aligned=layer > 0), *_left_out(selection, figure, embedding)]
     if selection.viewport.rect is not None:
         parts.append(f"enlarged ×{selection.viewport.magnification(embedding.bounds):.1f}")
     if selection.viewport.rect is not None or not visible.all():
-        parts.append(f"{int(visible.sum()):,} of {len(visible):,} points in sight")
+        how = "in colour" if figure.context else "in sight"
+        parts.append(f"{int(visible.sum()):,} of {len(visible):,} points {how}")
     accuracy = neighbour_accuracy(embedding.points[visible], embedding.sample.labels[visible])
     if accuracy is not None:
         parts.append(f"{VOTERS}-NN accuracy in the plane {100 * accuracy:.1f} %")
@@ -168,7 +175,7 @@ def points_figure(
     if layer == 0:
         name = figure_name("embedding", network.dataset, run=network.run, endings=("input", *_endings(selection)))
     else:
-        name = network_figure_name("embedding", network, f"layer{layer}", *_endings(selection))
+        name = network_figure_name("embedding", network, f"layer{layer}", *_endings(selection, epoch))
     return ExportFigure(name, f"points of {layer_name(layer)}, {network.activation}, run {network.run}", figure)
 
 
@@ -182,10 +189,11 @@ def grid_figure(
     """Return several layers side by side: those of one network, of all activations, or of the compared `networks`."""
     network, layer = shown
     method = None if selection.method == SCORE_METHOD else method_name(selection.method)
-    endings = (f"layer{layer}", *_endings(selection))
+    epoch = selection.epoch
+    endings = (f"layer{layer}", *_endings(selection, epoch))
     if selection.grid == "layers":
         title = title_of(network.dataset, *_who(network), method)
-        name = network_figure_name("embedding", network, "layers", *_endings(selection))
+        name = network_figure_name("embedding", network, "layers", *_endings(selection, epoch))
         words = "points of all layers"
     elif selection.grid == "activations":
         dataset, depth, control, run = network.dataset, network.depth, network.control, network.run
@@ -199,8 +207,8 @@ def grid_figure(
     scatters = [panel for panel in figure.figures if isinstance(panel, Scatter)]
     parts = [_how(snapshot, networks, selection)]
     if selection.class_index is not None and scatters and selection.class_index < len(scatters[0].classes):
-        parts.append(f"class {scatters[0].classes[selection.class_index]} alone")
-    parts += ["misclassified points alone"] if selection.misclassified else []
+        parts.append(f"class {scatters[0].classes[selection.class_index]} in colour")
+    parts += [_TAKEN] if selection.misclassified else []
     parts += ["the same part of each plane"] if selection.viewport.rect is not None else []
     parts += ["ring: the same input"] if any(scatter.chosen is not None for scatter in scatters) else []
     count = len(figure.figures)
@@ -225,10 +233,10 @@ def _how(snapshot: Snapshot, networks: Sequence[Network], selection: LayerSelect
 def _left_out(selection: LayerSelection, figure: Scatter, embedding: AlignedEmbedding) -> list[str]:
     parts = []
     if selection.class_index is not None and selection.class_index < len(figure.classes):
-        parts.append(f"class {figure.classes[selection.class_index]} alone")
+        parts.append(f"class {figure.classes[selection.class_index]} in colour")
     if selection.misclassified:
         known = embedding.misclassified is not None
-        parts.append("misclassified points alone" if known else "this network's predictions are not known")
+        parts.append(_TAKEN if known else "this network's predictions are not known")
     return parts
 
 
@@ -238,13 +246,15 @@ def _ring(figure: Scatter, embedding: AlignedEmbedding, row: int, source: Source
 
     sample, predicted = embedding.sample, embedding.predicted
     part = "training" if source == "train" else "test"
+    near = "; its neighbours: discs in the layer, rings in the plane" if figure.near_plane else ""
     words = f"ring: {part} input {int(sample.index[row])}, class {class_name(int(sample.labels[row]))}"
-    return words if predicted is None else f"{words}, taken for {class_name(int(predicted[row]))}"
+    return f"{words if predicted is None else f'{words}, taken for {class_name(int(predicted[row]))}'}{near}"
 
 
-def _endings(selection: LayerSelection) -> tuple[str, ...]:
-    """Return the endings of a file's name that say which points are shown; none: all, by t-SNE."""
+def _endings(selection: LayerSelection, epoch: int | None = None) -> tuple[str, ...]:
+    """Return the endings of a file's name that say which points are shown; none: all, by t-SNE, at the end."""
     endings = (
+        "" if epoch is None else f"epoch{epoch}",
         selection.method if selection.method != SCORE_METHOD else "",
         "" if selection.class_index is None else f"class{selection.class_index}",
         "misclassified" if selection.misclassified else "",

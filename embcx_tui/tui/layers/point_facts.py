@@ -20,9 +20,6 @@ from embcx_tui.tui.layers.embeddings import (
 )
 from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer
 
-MOST_IMAGES = 4
-"""How many neighbours may be shown as images: wider panels show larger images, not more."""
-
 Near = tuple[tuple[int, bool], ...]
 """Near points, nearest first: the class of each, and whether it is also near in what the plane is compared with."""
 
@@ -56,7 +53,7 @@ def chosen_point(
     None while the layer is being read: what is shown of the point stays until then.
     """
     network, layer = target
-    files = embedding_files(snapshot, network, layer, selection.method)
+    files = embedding_files(snapshot, network, layer, selection.method, selection.epoch)
     embedding = embeddings.embedding(files) if files else ""
     if embedding is None:
         return None, ()
@@ -92,8 +89,12 @@ class PointFacts:
     similar: Near
     """The nearest as inputs, and which of them are near in the plane too; empty: not known, or the same as `layer`."""
     image: NDArray[np.float64] | None
-    neighbour_images: tuple[NDArray[np.float64], ...]
-    """Images of the first of `layer`."""
+    plane_images: tuple[NDArray[np.float64], ...]
+    """Images of `plane`, or none."""
+    layer_images: tuple[NDArray[np.float64], ...]
+    """Images of `layer`, or none."""
+    means: tuple[tuple[int, NDArray[np.float64]], ...]
+    """The mean image of its class, and of the class that it is taken for where that is another; or none."""
     values: int
     """How many numbers the input is made of."""
     source: Source
@@ -109,17 +110,33 @@ def point_facts(point: ChosenPoint) -> PointFacts:
     def near(rows: tuple[int, ...], others: tuple[int, ...]) -> Near:
         return tuple((int(labels[one]), one in others) for one in rows)
 
-    images = () if inputs is None else (image_of(inputs, other, point.shape) for other in layer[:MOST_IMAGES])
+    def images(rows: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+        found = () if inputs is None else (image_of(inputs, other, point.shape) for other in rows)
+        return tuple(image for image in found if image is not None)
+
+    label = int(labels[row])
+    predicted = None if embedding.predicted is None else int(embedding.predicted[row])
+    means = (
+        ()
+        if inputs is None
+        else (
+            (one, mean_image(inputs, labels == one, point.shape))
+            for one in dict.fromkeys((label, predicted))
+            if one is not None
+        )
+    )
     return PointFacts(
         int(embedding.sample.index[row]),
-        int(labels[row]),
-        None if embedding.predicted is None else int(embedding.predicted[row]),
+        label,
+        predicted,
         point.classes,
         near(plane, layer or plane),
         near(layer, plane),
         near(point.similar, plane),
         None if inputs is None else image_of(inputs, row, point.shape),
-        tuple(image for image in images if image is not None),
+        images(plane),
+        images(layer),
+        tuple((one, image) for one, image in means if image is not None),
         0 if inputs is None else inputs.shape[1],
         point.source,
     )
@@ -131,9 +148,22 @@ def image_of(inputs: NDArray[Any], row: int, shape: tuple[int, int, int] | None)
     Bytes are scaled by the largest of all inputs (255, but 16 for scikit-learn's digits), other numbers by their range,
     so that the brightness of two images can be compared.
     """
+    return _scaled(inputs[row], inputs, shape)
+
+
+def mean_image(
+    inputs: NDArray[Any], rows: NDArray[np.bool_], shape: tuple[int, int, int] | None
+) -> NDArray[np.float64] | None:
+    """Return the mean of the `rows` [n] of `inputs` as `image_of` has one; None of no rows, or where it is none."""
+    return _scaled(inputs[rows].mean(axis=0, dtype=np.float64), inputs, shape) if rows.any() else None
+
+
+def _scaled(
+    values: NDArray[Any], inputs: NDArray[Any], shape: tuple[int, int, int] | None
+) -> NDArray[np.float64] | None:
     if shape is None or inputs.shape[1] != shape[0] * shape[1] * shape[2] or shape[2] not in (1, 3):
         return None
-    image = inputs[row].astype(np.float64).reshape(shape)
+    image = values.astype(np.float64).reshape(shape)
     if inputs.dtype == np.uint8:
         return np.asarray(image / max(int(inputs.max()), 1))
     low, high = float(np.nanmin(inputs)), float(np.nanmax(inputs))

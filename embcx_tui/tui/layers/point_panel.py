@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.figures.cells.scatter import ring
 from embcx_tui.figures.palette import signs
 from embcx_tui.figures.spans import Look, Row, Span
 from embcx_tui.study.text import safe_text
@@ -18,6 +20,9 @@ _NEIGHBOUR_COLUMNS, _LEAST_NEIGHBOUR_ROWS = 10, 4
 _LEAST_IMAGE_ROWS = 8
 # So many greys has an image where few colours are wanted: digits and street numbers stay recognisable.
 _GREYS = 8
+_WORD_COLUMNS = 10
+# The label, the predicted class and the sample's number, where they stand beside the image, and their rows.
+_TEXT_COLUMNS, _HEAD_ROWS = 13, 3
 _BOLD = "bold: near in both"
 NO_POINT = "No point is chosen.\np chooses one; so does a click on it."
 _SHADES = " ░▒▓█"
@@ -31,9 +36,11 @@ class PointPanel(LineWidget):
         super().__init__(id=id)
         self._facts: PointFacts | None = None
         self._words = NO_POINT
+        self._with_mean = False
 
-    def show(self, facts: PointFacts | None, words: str = NO_POINT) -> None:
-        self._facts, self._words = facts, words
+    def show(self, facts: PointFacts | None, words: str = NO_POINT, *, with_mean: bool = False) -> None:
+        """Show a point; `with_mean`: the mean image of its class beside its own, whatever else there is room for."""
+        self._facts, self._words, self._with_mean = facts, words, with_mean
         self.repaint()
 
     def paint(self, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
@@ -42,45 +49,131 @@ class PointPanel(LineWidget):
             wrapped = [line for text in rest for line in textwrap.wrap(text, max(width, 8))]
             return ((span(fit(first, width)),), *((span(line, ink.muted),) for line in wrapped))
         facts = self._facts
-        head, layer, tail = _text(facts, width, ink)
-        room = height - len(head) - len(layer) - len(tail) - 1
+        plane, layer, tail = _neighbours(facts, width, ink)
+        room = height - len(plane) - len(layer) - len(tail)
         # The line that explains bold is worth a row of the image while the image stays recognisable.
-        reserved = int(bool(layer) and room > _LEAST_IMAGE_ROWS)
-        room -= reserved
-        image = () if facts.image is None or room < 3 else (*half_blocks(facts.image, width, room, ink.look), ())
-        # Neighbours get only what the point's own image leaves free.
-        free = room + 1 - len(image)
-        neighbours = _side_by_side(facts.neighbour_images, width, free, ink) if free >= _LEAST_NEIGHBOUR_ROWS else ()
-        legend = ((span(fit(_BOLD, width), ink.muted),),) if layer and free + reserved > len(neighbours) else ()
-        return (*image, *head, *layer, *neighbours, *tail, *legend)
+        legend = int(bool(layer) and room - _HEAD_ROWS - 1 > _LEAST_IMAGE_ROWS)
+        groups = [images for images in (facts.plane_images, facts.layer_images) if images]
+        top = _top(facts, width, room - legend, _LEAST_NEIGHBOUR_ROWS * len(groups), self._with_mean, ink)
+        # Neighbours get only what the point itself leaves free.
+        free = room - legend - len(top)
+        rows = free // len(groups) if groups else 0
+        of_plane, of_layer = (
+            _side_by_side(images, width, rows, ink) for images in (facts.plane_images, facts.layer_images)
+        )
+        free -= len(of_plane) + len(of_layer)
+        means = _means(facts, width, free, ink) if not self._with_mean else ()
+        free += legend - len(means)
+        explained = ((span(fit(_BOLD, width), ink.muted),),) if layer and free else ()
+        return (*top, *plane, *of_plane, *layer, *of_layer, *tail, *means, *explained)
+
+
+def _top(facts: PointFacts, width: int, room: int, wanted: int, with_mean: bool, ink: Ink) -> tuple[Row, ...]:
+    """Return the point's own image and what it is: beside each other where that leaves `wanted` rows and else nothing
+    would.
+    """
+    head = _head(facts, width, ink)
+    if facts.image is None or room - len(head) < 4:
+        return head
+    if with_mean and facts.means and width >= 2 * _NEIGHBOUR_COLUMNS:
+        label, mean = facts.means[0]
+        columns = (width - 1) // 2
+        both = [half_blocks(image, columns, room - len(head) - 2, ink.look) for image in (facts.image, mean)]
+        names = (
+            span(fit("this one", columns + 1), ink.muted),
+            span(fit(f"mean of {_name(facts, label)}", columns), ink.muted),
+        )
+        return (*_beside(both, columns), names, (), *head)
+    image = half_blocks(facts.image, width, room - len(head) - 1, ink.look)
+    beside = width - _TEXT_COLUMNS - 1
+    if beside >= _NEIGHBOUR_COLUMNS and room - len(image) - 1 - len(head) < wanted <= room - beside // 2 - 1:
+        image = half_blocks(facts.image, beside, beside // 2, ink.look)
+        text = _narrow_head(facts, ink)
+        rows = max(len(image), len(text))
+        image, text = ((*part, *[()] * (rows - len(part))) for part in (image, text))
+        return (*((*fit_row(one, beside + 1), *other) for one, other in zip(image, text, strict=True)), ())
+    return (*image, (), *head)
+
+
+def _means(facts: PointFacts, width: int, free: int, ink: Ink) -> tuple[Row, ...]:
+    """Return the mean images of the point's class and of the one that it is taken for, where there is room."""
+    if not facts.means or free <= _LEAST_NEIGHBOUR_ROWS:
+        return ()
+    names = ", ".join(_name(facts, label) for label, _ in facts.means)
+    images = _side_by_side(tuple(image for _, image in facts.means), width, free - 1, ink)
+    return ((span(fit(f"mean of class {names}", width), ink.muted),), *images)
 
 
 def _side_by_side(images: tuple[NDArray[np.float64], ...], width: int, height: int, ink: Ink) -> tuple[Row, ...]:
-    """Return as many images as have room beside each other, each large enough to be recognised."""
+    """Return as many images as have room beside and below each other, each large enough to be recognised."""
+    if not images or height < _LEAST_NEIGHBOUR_ROWS:
+        return ()
     across = max((width + 1) // _NEIGHBOUR_COLUMNS, 1)
     columns = (width + 1) // across - 1
-    drawn = [half_blocks(image, columns, height, ink.look) for image in images[:across]]
-    return tuple(tuple(span for row in rows for span in fit_row(row, columns + 1)) for rows in zip(*drawn, strict=True))
+    rows: list[Row] = []
+    for first in range(0, len(images), across):
+        if height - len(rows) < _LEAST_NEIGHBOUR_ROWS:
+            break
+        drawn = [half_blocks(image, columns, height - len(rows), ink.look) for image in images[first : first + across]]
+        if first and len(drawn[0]) < _LEAST_NEIGHBOUR_ROWS:
+            break
+        rows += _beside(drawn, columns)
+    return tuple(rows)
 
 
-def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
-    """Return the rows on the point itself, on its neighbours in the layer, and on its neighbours elsewhere."""
-    glyphs = (*signs(facts.classes), "?")
+def _beside(images: Sequence[tuple[Row, ...]], columns: int) -> tuple[Row, ...]:
+    """Return drawn images of equal height beside each other, `columns` and a blank for each."""
+    last = len(images) - 1
+    return tuple(
+        tuple(span for place, row in enumerate(rows) for span in fit_row(row, columns + (place < last)))
+        for rows in zip(*images, strict=True)
+    )
 
-    def name(label: int) -> str:
-        return safe_text(facts.classes[label], 40) if 0 <= label < len(facts.classes) else "?"
+
+def _name(facts: PointFacts, label: int) -> str:
+    return safe_text(facts.classes[label], 40) if 0 <= label < len(facts.classes) else "?"
+
+
+def _head(facts: PointFacts, width: int, ink: Ink) -> tuple[Row, ...]:
+    """Return the rows on the point itself."""
 
     def class_row(word: str, label: int, sign: str = "", warn: bool = False) -> Row:
         mark = span("● ", ink.look.class_colour(label)) if ink.look.colours else span("")
-        text = fit(name(label), max(width - 12 - len(sign), 1)).rstrip()
+        text = fit(_name(facts, label), max(width - _WORD_COLUMNS - 2 - len(sign), 1)).rstrip()
         return (
-            span(f"{word:<10}", ink.muted),
+            span(f"{word:<{_WORD_COLUMNS}}", ink.muted),
             mark,
             span(text, bold=True),
             span(sign, ink.error if warn else ink.success),
         )
 
-    def near(heading: str, points: Near) -> tuple[Row, ...]:
+    head: list[Row] = [class_row("label", facts.label)]
+    if facts.predicted is None:
+        head.append((span(fit("its predicted class is not known", width), ink.muted),))
+    else:
+        right = facts.predicted == facts.label
+        head.append(class_row("predicted", facts.predicted, " ✓" if right else " ✗", not right))
+    word = "training" if facts.source == "train" else "test"
+    head.append((span(f"{word:<{_WORD_COLUMNS}}", ink.muted), span(f"sample {facts.index:,}")))
+    if facts.image is None and facts.values:
+        head.append((span(f"{'no image':<{_WORD_COLUMNS}}", ink.muted), span(f"{facts.values:,} values")))
+    return tuple(head)
+
+
+def _narrow_head(facts: PointFacts, ink: Ink) -> tuple[Row, ...]:
+    """Return the rows on the point itself beside its image: each word above what it is."""
+    rows: list[Row] = []
+    for word, *rest in _head(facts, _TEXT_COLUMNS + _WORD_COLUMNS, ink):
+        rows.append((span(fit(word.text.rstrip(), _TEXT_COLUMNS), ink.muted),))
+        rows += [fit_row(tuple(rest), _TEXT_COLUMNS)] if rest else []
+    return tuple(rows)
+
+
+def _neighbours(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
+    """Return the rows on the neighbours in the plane, in the layer and as inputs: a heading and their classes."""
+    glyphs = (*signs(facts.classes), "?")
+
+    def near(heading: str, points: Near, mark: str = "") -> tuple[Row, ...]:
         if not points:
             return ()
         signs_of = [(label if 0 <= label < len(facts.classes) else -1, both) for label, both in points]
@@ -93,23 +186,23 @@ def _text(facts: PointFacts, width: int, ink: Ink) -> tuple[tuple[Row, ...], tup
             )
             for sign, both in signs_of[: (width + 1) // 2]
         )
-        return ((span(fit(heading, width), ink.muted),), row)
+        return ((span(fit(f"{heading}{mark}", width), ink.muted),), row)
 
-    head: list[Row] = [class_row("label", facts.label)]
-    if facts.predicted is None:
-        head.append((span(fit("its predicted class is not known", width), ink.muted),))
-    else:
-        right = facts.predicted == facts.label
-        head.append(class_row("predicted", facts.predicted, " ✓" if right else " ✗", not right))
-    word = "training" if facts.source == "train" else "test"
-    head.append((span(f"{word:<10}", ink.muted), span(f"sample {facts.index:,}")))
-    if facts.image is None and facts.values:
-        head.append((span(f"{'no image':<10}", ink.muted), span(f"{facts.values:,} values")))
     kept, shared = sum(both for _, both in facts.layer), sum(both for _, both in facts.similar)
-    heading = f"neighbours in layer, {kept} of {len(facts.layer)} also in plane"
+    short = f"in layer, {kept} in plane"
+    headings = (
+        f"neighbours in layer, {kept} of {len(facts.layer)} also in plane",
+        f"in layer, {kept} also in plane",
+    )
+    heading = next((words for words in headings if len(words) <= width - 3), short)
+    unicode = ink.look.unicode
     return (
-        (*head, *near("neighbours in plane", facts.plane)),
-        near(heading if len(heading) <= width else f"in layer, {kept} also in plane", facts.layer),
+        near("neighbours in plane", facts.plane, f"  {ring((False, True), unicode)}"),
+        near(
+            heading,
+            facts.layer,
+            f"  {ring((True, False), unicode)}",
+        ),
         near(f"in input, {shared} also in layer", facts.similar),
     )
 
@@ -119,7 +212,8 @@ def _cells(shape: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     rows, columns = shape
     scale = min(width / columns, 2 * height / rows)
     if scale >= 1:
-        scale = int(scale)  # whole pixels stay sharp
+        # Whole pixels stay sharp; an image of few is better seen in one and a half.
+        scale = int(scale) if scale >= 2 else int(2 * scale) / 2
     return max(round(columns * scale), 1), max(-(-round(rows * scale) // 2), 1)
 
 

@@ -21,7 +21,16 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.tui.latest_request import LatestRequest
 from embcx_tui.tui.layers.array_cache import ArrayCache
-from embcx_tui.tui.layers.embeddings import AlignedEmbedding, EmbeddingCache, embedding_files, neighbour_accuracy
+from embcx_tui.tui.layers.by_class import class_table
+from embcx_tui.tui.layers.embeddings import (
+    NEIGHBOURS,
+    AlignedEmbedding,
+    EmbeddingCache,
+    embedding_files,
+    measured_at,
+    nearest_to,
+    neighbour_accuracy,
+)
 from embcx_tui.tui.layers.selection import LayerSelection, NetworkLayer, NodeKey, node_key_of
 from embcx_tui.tui.layers.wording import (
     caption,
@@ -95,11 +104,18 @@ def layer_grid(snapshot: Snapshot, shown: NetworkLayer, selection: LayerSelectio
         layers = [NetworkLayer(other, layer) for other in snapshot.plan.networks if same.contains(other)]
         names = [target.network.activation for target in layers]
         title = f"Layer {layer} of {network.depth} · run {network.run}" if layer else f"Input · run {network.run}"
+    elif selection.grid == "runs":
+        same = replace(node_key_of(network), run=None)
+        layers = [NetworkLayer(other, layer) for other in snapshot.plan.networks if same.contains(other)]
+        names = [f"run {target.network.run}" for target in layers]
+        control = f" {network.control}" if network.control else ""
+        title = f"All runs · {network.activation}{control}, {layer_words(network, layer)}"
     else:
         layers = [NetworkLayer(other, min(layer, other.depth)) for other in selection.compared]
         names = list(short_labels(selection.compared))
         title = f"{f'Layer {layer}' if layer else 'Input'} · {len(layers)} marked"
-    captions = (caption(snapshot, *target, name) for target, name in zip(layers, names, strict=True))
+    scored = (measured_at(snapshot, *target, epoch=selection.epoch) for target in layers)
+    captions = (caption(name, measured) for name, measured in zip(names, scored, strict=True))
     return LayerGrid(title, tuple(layers), tuple(captions))
 
 
@@ -133,11 +149,14 @@ class ScatterCache:
         hint: str = "",
     ) -> ScatterResult:
         """Return the points of one layer, with a note on what is visible of them at `size` (columns, rows)."""
-        embedding = self._embedding(snapshot, target, selection.method)
+        embedding = self._embedding(snapshot, target, selection)
         if isinstance(embedding, ScatterResult):
             return embedding
         network, layer = target
         title = points_title(network, layer)
+        measured = measured_at(snapshot, *target, selection.method, selection.epoch)
+        if measured and measured.epoch is not None:
+            title = caption(title, measured)
         if selection.method != SCORE_METHOD:
             title += f" · {method_name(selection.method)}"
         mask = selection.mask(embedding)
@@ -180,7 +199,7 @@ class ScatterCache:
         panels: list[Scatter] = []
         key: list[object] = [grid.title, columns, marked]
         for target, name in list(zip(grid.layers, grid.captions, strict=True))[first : first + fitting]:
-            embedding = self._embedding(snapshot, target, selection.method)
+            embedding = self._embedding(snapshot, target, selection)
             if isinstance(embedding, AlignedEmbedding):
                 panels.append(self._scatter(snapshot, target.network, embedding, selection, name, ""))
                 key.append(id(panels[-1]))
@@ -200,10 +219,12 @@ class ScatterCache:
             figure = self._figures[tuple(key)] = Panels(title, tuple(panels), columns, chosen=marked)
         return ScatterResult(figure, missing=tuple(missing), first_panel=first)
 
-    def _embedding(self, snapshot: Snapshot, target: NetworkLayer, method: str) -> AlignedEmbedding | ScatterResult:
+    def _embedding(
+        self, snapshot: Snapshot, target: NetworkLayer, selection: LayerSelection
+    ) -> AlignedEmbedding | ScatterResult:
         """Return the points of a layer, or the words and missing files that stand for them."""
-        network, layer = target
-        files = embedding_files(snapshot, network, layer, method)
+        (network, layer), method = target, selection.method
+        files = embedding_files(snapshot, network, layer, method, selection.epoch)
         if files is None:
             words = trouble_words(snapshot, network, layer) or waiting_words(snapshot, network)
             if method != SCORE_METHOD and embedding_files(snapshot, network, layer):
@@ -227,7 +248,10 @@ class ScatterCache:
         note: str,
     ) -> Scatter:
         row = selection.row(embedding, network.input_set)
-        key = (embedding.key, selection.class_index, selection.misclassified, selection.viewport.rect, row, title, note)
+        key = (
+            *(embedding.key, selection.class_index, selection.misclassified, selection.viewport.rect, row, title, note),
+            *(selection.grid is None, selection.is_single),
+        )
         if isinstance(kept := self._figures.get(key), Scatter):
             return kept
         labels, loaded = embedding.sample.labels, snapshot.datasets.get(network.dataset)
@@ -244,6 +268,14 @@ class ScatterCache:
             view=selection.viewport.rect,
             key=embedding.sample.sha256,
         )
+        figure = replace(figure, context=mask is not None, taken=_taken(embedding, mask))
+        if selection.is_single:
+            heads, table = class_table(embedding, len(classes))
+            figure = replace(figure, heads=heads, table=table)
+        if row is not None and selection.grid is None:
+            near = () if embedding.neighbours is None else embedding.neighbours[row].tolist()
+            plane = nearest_to(embedding.points, row, NEIGHBOURS)
+            figure = replace(figure, near_layer=tuple(near), near_plane=plane)
         self._figures[key] = figure
         return figure
 
@@ -288,7 +320,7 @@ class ScatterLoader:
 
     async def _load_adjacent(self, request: LoadRequest) -> None:
         snapshot, selection = request.snapshot, request.selection
-        files = (embedding_files(snapshot, *target, selection.method) for target in request.adjacent)
+        files = (embedding_files(snapshot, *target, selection.method, selection.epoch) for target in request.adjacent)
         await self._scatters.embeddings.arrays.fetch([file for one in files if one for file in one.all])
         # In a grid no accuracies are shown, and those of a part depend on the part.
         if self._latest.waiting or not selection.is_single or selection.viewport.rect:
@@ -297,6 +329,13 @@ class ScatterLoader:
         for task in (task for result in results for task in result.tasks):
             if not self._latest.waiting:
                 await self._scatters.compute(task)
+
+
+def _taken(embedding: AlignedEmbedding, mask: NDArray[np.bool_] | None) -> NDArray[np.int64] | None:
+    """Return what each misclassified point that is not dimmed is taken for [n], -1: a dot; None: none is dimmed."""
+    if mask is None or embedding.misclassified is None or embedding.predicted is None:
+        return None
+    return np.where(embedding.misclassified & mask, embedding.predicted, -1)
 
 
 def _nothing_left(selection: LayerSelection) -> str:

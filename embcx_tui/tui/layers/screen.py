@@ -36,8 +36,9 @@ from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say, ShowMode
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, KeyBar, ModeScreen, ScreenPanels
-from embcx_tui.tui.widgets.canvas import Canvas, PointsCanvas
+from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.filter_line import NetworksFilter
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 
 # Statistics over runs wait until no key was pressed for so long: importing scipy takes a second in which keys are slow.
 _STATISTICS_AFTER_S = 0.4
@@ -219,12 +220,14 @@ class LayersScreen(SelectingScreen):
             words = point if isinstance(point, str) else ""
             facts: PointFacts | None = None if isinstance(point, str) else point_facts(point)
             for panel in self.query(PointPanel):
-                panel.show(facts, words)
+                panel.show(facts, words, with_mean=self.controller.selection.class_index is not None)
         return missing
 
     def _loaded(self) -> None:
         """Show what has just been read or computed."""
         if self.is_current and self.controller.shown:
+            if self.controller.selection.chart == "confusion":
+                self._show_chart()
             self._show_scatter()
 
     def _show_numbers(self) -> None:
@@ -317,10 +320,6 @@ class LayersScreen(SelectingScreen):
     @on(NetworksFilter.Left)
     def _filter_left(self) -> None:
         self._tree.focus()
-
-    @on(PointsCanvas.Wheeled)
-    def _wheeled(self, event: PointsCanvas.Wheeled) -> None:
-        self.controller.zoom_at(event.place, event.at, event.steps)
 
     # Panels
 

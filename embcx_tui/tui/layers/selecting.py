@@ -13,8 +13,10 @@ from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
+from embcx_tui.tui.messages import Explain, Say
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 
 
 def _controller_action(method: Callable[..., None]) -> Callable[..., None]:
@@ -55,6 +57,11 @@ class SelectingScreen(ModeScreen):
     action_all = _controller_action(LayersController.show_all_points)
     action_magnify = _controller_action(LayersController.zoom)
     action_pan = _controller_action(LayersController.pan)
+
+    def action_scrub(self, by: int) -> None:
+        if notice := self.controller.scrub(by):
+            self.post_message(Say(notice))
+
     action_fit = _controller_action(LayersController.fit)
 
     @on(Canvas.BarPicked)
@@ -79,6 +86,18 @@ class SelectingScreen(ModeScreen):
     def _dot_picked(self, event: Canvas.DotPicked) -> None:
         if isinstance(figure := self._chart.figure, Dots):
             self._move_cursor(self.controller.pick_dot(figure.groups[event.group].names[event.dot]))
+
+    @on(PointsCanvas.Wheeled)
+    def _wheeled(self, event: PointsCanvas.Wheeled) -> None:
+        self.controller.zoom_at(event.place, event.at, event.steps)
+
+    @on(PointsCanvas.Dragged)
+    def _dragged(self, event: PointsCanvas.Dragged) -> None:
+        self.controller.drag(event.place, event.by, event.pressed)
+
+    @on(PointsCanvas.Pointed)
+    def _pointed(self, event: PointsCanvas.Pointed) -> None:
+        self.post_message(Explain(self.controller.point_words(event.place, event.row)))
 
     @on(NumbersTable.Picked)
     def _cell_picked(self, event: NumbersTable.Picked) -> None:

@@ -15,8 +15,8 @@ from embcx_tui.study.settings import METHODS, SCORE_METHOD
 from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.layers.viewport import Viewport
 
-Chart = Literal["lines", "bars", "table", "epochs", "accuracy"]
-Grid = Literal["layers", "activations"]
+Chart = Literal["lines", "bars", "table", "confusion", "epochs", "accuracy"]
+Grid = Literal["layers", "activations", "runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +173,11 @@ class LayerSelection:
     """Whether networks at chance are left out of every mean and test."""
     method: str = SCORE_METHOD
     class_index: int | None = None
-    """The only class of points shown; None shows all classes."""
+    """The class of points shown before the others, which are dimmed; None: all classes."""
     misclassified: bool = False
-    """Whether only points that the network misclassifies are shown."""
+    """Whether points that the network misclassifies are shown before the others, which are dimmed."""
+    epoch: int | None = None
+    """The epoch after which the points were measured; None: the last. Layers not measured after it show the last."""
     point: tuple[str, int] | None = None
     """The chosen point: the set that its index counts in (`Network.input_set`), and the index."""
     viewport: Viewport = field(default_factory=Viewport)
@@ -186,7 +188,7 @@ class LayerSelection:
         return self.grid is None and len(self.compared) < 2
 
     def mask(self, embedding: AlignedEmbedding) -> NDArray[np.bool_] | None:
-        """Return which points [n] are shown; None: all. Where no predictions are known, `misclassified` hides none."""
+        """Return which points [n] are not dimmed; None: all. Without known predictions `misclassified` dims none."""
         mask: NDArray[np.bool_] | None = None
         if self.class_index is not None:
             mask = np.asarray(embedding.sample.labels == self.class_index)
@@ -205,6 +207,7 @@ class LayerSelection:
         values: dict[str, Any] = asdict(self.node) if self.node else {}
         values |= {"layer": self.layer, "chart": self.chart, "without_chance": self.exclude_chance}
         values |= {"class": self.class_index, "missed": self.misclassified, "method": self.method}
+        values["epoch"] = self.epoch
         values["point"] = list(self.point) if self.point else None
         values["part"] = list(self.viewport.rect) if self.viewport.rect else None
         return {name: value for name, value in values.items() if value is not None}
@@ -214,6 +217,7 @@ class LayerSelection:
         """Return the selection that `to_values` described; what is missing or wrong has its default."""
         fields = {name: values.get(name) for name in ("dataset", "depth", "activation", "run", "control")}
         layer, class_index, method = values.get("layer"), values.get("class"), values.get("method")
+        epoch = values.get("epoch")
         point: tuple[str, int] | None = None
         match values.get("point"):
             case [str(dataset), int(index)]:
@@ -226,6 +230,7 @@ class LayerSelection:
             method=method if method in METHODS else SCORE_METHOD,
             class_index=class_index if isinstance(class_index, int) and 0 <= class_index < 10 else None,
             misclassified=values.get("missed") is True,
+            epoch=epoch if isinstance(epoch, int) and epoch >= 0 else None,
             point=point,
             viewport=Viewport.from_value(values.get("part")),
         )

@@ -50,6 +50,13 @@ class Viewport:
         y = np.clip((bottom + top) / 2 + dy * _PAN_STEP * (top - bottom), bounds[1], bounds[3])
         return _around(float(x), float(y), (right - left) / 2, (top - bottom) / 2)
 
+    def drag(self, by: tuple[float, float], bounds: Rect) -> Viewport:
+        """Move what is seen `by` (x, y) in the points' units; the centre never leaves `bounds`."""
+        left, bottom, right, top = self.rect or bounds
+        x = np.clip((left + right) / 2 - by[0], bounds[0], bounds[2])
+        y = np.clip((bottom + top) / 2 - by[1], bounds[1], bounds[3])
+        return _around(float(x), float(y), (right - left) / 2, (top - bottom) / 2)
+
     def follow(self, x: float, y: float) -> Viewport:
         """Centre on a point that is out of sight; nothing moves while it is visible."""
         if self.rect is None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from embcx_tui.analysis import formatting
 from embcx_tui.analysis.selection import Selection, flaw_predicate
 from embcx_tui.store.snapshot import Snapshot
+from embcx_tui.study.events import LayerMeasured
 from embcx_tui.study.naming import shortened
-from embcx_tui.study.plan import Network
+from embcx_tui.study.plan import Network, Source
 from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
+from embcx_tui.tui.layers.embeddings import AlignedEmbedding
 from embcx_tui.tui.study_row import AT_CHANCE_SIGN, DIVERGED_SIGN
 
 
@@ -85,10 +87,14 @@ def chance_words(selection: Selection) -> str:
     return f"{AT_CHANCE_SIGN} means and tests without {count} at chance"
 
 
-def caption(snapshot: Snapshot, network: Network, layer: int, name: str) -> str:
-    """Return the caption of one of several panels: its name and the layer's score."""
-    measured = snapshot.layer(network, layer)
-    return name if measured is None or measured.kl is None else f"{name} · KL {measured.kl:.3f}"
+def caption(name: str, measured: LayerMeasured | None) -> str:
+    """Return the caption of one of several panels: its name, the epoch before the last, and the layer's score."""
+    parts = [name]
+    if measured and measured.epoch is not None:
+        parts.append(f"epoch {measured.epoch}")
+    if measured and measured.kl is not None:
+        parts.append(f"KL {measured.kl:.3f}")
+    return " · ".join(parts)
 
 
 def nothing_yet(snapshot: Snapshot) -> str:
@@ -103,3 +109,18 @@ def nothing_yet(snapshot: Snapshot) -> str:
         now = f"Training is in epoch {last} of {epochs}." if last < epochs else "The first one is being measured."
         return f"No layer is measured yet.\n{now} Layers appear here one by one; v shows it live."
     return "No layer is measured.\nThe study is not running; r on the Live screen (v) goes on with it."
+
+
+def input_words(embedding: AlignedEmbedding, row: int, source: Source, classes: Sequence[str]) -> str:
+    """Return what one input of a sample is: its number, its class, and what it is taken for where that is known."""
+
+    def name(label: int) -> str:
+        return safe_text(classes[label], 40) if 0 <= label < len(classes) else str(label)
+
+    label = int(embedding.sample.labels[row])
+    part = "training" if source == "train" else "test"
+    parts = [f"{part} sample {int(embedding.sample.index[row]):,}", f"label {name(label)}"]
+    if embedding.predicted is not None:
+        predicted = int(embedding.predicted[row])
+        parts.append("predicted correctly" if predicted == label else f"predicted {name(predicted)}")
+    return " · ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -17,7 +18,7 @@ from embcx_tui.study.plan import Architecture
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.copying import ask_to_copy_table
 from embcx_tui.tui.layers.numbers_table import NumbersTable
-from embcx_tui.tui.messages import Say
+from embcx_tui.tui.messages import Explain, Say
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.mode_screen import KeyBar
 from embcx_tui.tui.widgets.canvas import Canvas
@@ -52,6 +53,10 @@ class CompareScreen(MinimumSizeScreen):
         super().__init__()
         self._comparison = comparison
         self._place = 0
+
+    @on(Explain)
+    def _explain(self, event: Explain) -> None:
+        self.query_one(KeyBar).explain(event.sentence)
 
     def compose(self) -> ComposeResult:
         names = self._comparison.names
