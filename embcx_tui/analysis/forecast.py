@@ -140,9 +140,14 @@ def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) 
     return float(data.features * width * len(networks)), float(above)
 
 
+def _pairs(points: int) -> float:
+    """Return the pairs of `points` rows, in units of those of a calibration."""
+    return (points / CALIBRATED_POINTS) ** 2
+
+
 def embedding_seconds(method: str, points: int, settings: StudySettings, calibration: Calibration) -> float:
     """Return the seconds of one embedding of `points` rows by `method`, one of many, with its metrics."""
-    pairs = (points / CALIBRATED_POINTS) ** 2
+    pairs = _pairs(points)
     if method != SCORE_METHOD:
         return pairs * calibration.metrics * METHODS.get(method, 1.0) + calibration.write
     metrics = calibration.metrics * (1 + len(settings.measure.metrics)) / (1 + _METRICS)
@@ -155,7 +160,7 @@ def _of_thoroughness(points: int, settings: StudySettings, calibration: Calibrat
     measure = settings.measure
     if (measure.search, measure.engine) != ("thorough", "exact") or SCORE_METHOD not in measure.methods:
         return 0.0
-    return (INPUT_COST - 1.0) * measure.restarts * calibration.embedding * float(points / CALIBRATED_POINTS) ** 2
+    return (INPUT_COST - 1.0) * measure.restarts * calibration.embedding * _pairs(points)
 
 
 def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:
