@@ -41,6 +41,9 @@ def test_layers_by_tsne_keep_their_neighbours_at_the_last_epoch() -> None:
     for (_, method), event in snapshot.measured.items():
         arrays = read_arrays(paths.root, event.file)
         assert set(arrays) == ({"points", "neighbours"} if method == "tsne" else {"points"})
+    # The input is searched from 24 starts of which 4 are left, the hidden layer from 4 of which 2 are.
+    searched = {event.layer: (event.starts, len(event.start_kls)) for event in snapshot.measured.values() if event.kl}
+    assert searched == {0: (24, 4), 1: (4, 2)}
     assert snapshot.earlier
     assert all(set(read_arrays(paths.root, event.file)) == {"points"} for event in snapshot.earlier.values())
     # The input's activations are the sample: pixels are integers, so many distances are equal.
