@@ -18,6 +18,8 @@ from embcx_tui.study.settings import SCORE_METHOD, StudySettings
 CALIBRATED_POINTS = 1_000
 # One plain descent in units of a search for starts (docs/embedding-engine.md).
 PLAIN_COST = 0.72
+# The search for an input that is thorough, in the same units: 11,000 iterations.
+INPUT_COST = 4.8
 # CPU time of an embedding by another method in units of a layer's `metrics` (measured at 1,000 × 100: MDS takes 4 s).
 METHODS = {"pca": 0.6, "lle": 4.5, "mds": 21.0, "isomap": 3.5}
 _METRICS = 6  # a calibration measures all of them
@@ -77,6 +79,7 @@ def forecast(plan: Plan, calibration: Calibration) -> Forecast:
         points = _points(data, settings)
         for method, count in _counts(plan, cohort).items():
             total += count * embedding_seconds(method, points, settings, calibration)
+        total += len(cohort.samples) * _of_thoroughness(points, settings, calibration)
         total += calibration.write * (len(cohort.networks) + len(cohort.controls) + settings.training.epochs)
     return Forecast(epochs, embeddings, total)
 
@@ -137,14 +140,27 @@ def _weights(networks: Sequence[Network], data: Sizes, settings: StudySettings) 
     return float(data.features * width * len(networks)), float(above)
 
 
+def _pairs(points: int) -> float:
+    """Return the pairs of `points` rows, in units of those of a calibration."""
+    return (points / CALIBRATED_POINTS) ** 2
+
+
 def embedding_seconds(method: str, points: int, settings: StudySettings, calibration: Calibration) -> float:
     """Return the seconds of one embedding of `points` rows by `method`, one of many, with its metrics."""
-    pairs = (points / CALIBRATED_POINTS) ** 2
+    pairs = _pairs(points)
     if method != SCORE_METHOD:
         return pairs * calibration.metrics * METHODS.get(method, 1.0) + calibration.write
     metrics = calibration.metrics * (1 + len(settings.measure.metrics)) / (1 + _METRICS)
-    descents = settings.measure.restarts * (1.0 if settings.measure.search == "annealed" else PLAIN_COST)
+    descents = settings.measure.restarts * (PLAIN_COST if settings.measure.search == "plain" else 1.0)
     return pairs * (calibration.embedding * descents + metrics) + calibration.write
+
+
+def _of_thoroughness(points: int, settings: StudySettings, calibration: Calibration) -> float:
+    """Return the seconds by which the embedding of an input takes longer than that of another layer."""
+    measure = settings.measure
+    if (measure.search, measure.engine) != ("thorough", "exact") or SCORE_METHOD not in measure.methods:
+        return 0.0
+    return (INPUT_COST - 1.0) * measure.restarts * calibration.embedding * _pairs(points)
 
 
 def _counts(plan: Plan, cohort: Cohort) -> dict[str, int]:

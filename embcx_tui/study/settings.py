@@ -22,7 +22,7 @@ from embcx_tui.study.text import safe_text
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
-Search = Literal["annealed", "plain"]
+Search = Literal["thorough", "annealed", "plain"]
 GpuPath = Literal["fast", "plain"]
 Control = Literal["untrained", "shuffled"]
 SampleFrom = Literal["train", "test", "both"]
@@ -127,8 +127,8 @@ class MeasureSettings(Section):
     perplexity: float = Field(default=30.0, gt=1, le=1_000, description="effective number of neighbours of a point")
     restarts: int = Field(default=1, ge=1, le=100, description="t-SNE runs per layer; the best is kept")
     search: Search = Field(
-        default="annealed",
-        description="annealed: four starts, of which the best goes on; plain: one, as in earlier studies",
+        default="thorough",
+        description="annealed: four starts, the best goes on; thorough: 24 of each input; plain: one, as at first",
     )
     controls: AnyNumber[Control] = Field(
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"

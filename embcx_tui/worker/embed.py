@@ -149,8 +149,10 @@ def _score(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], boo
 
 def _score_batch(jobs: Sequence[Job], measurement: Measurement, stop: Callable[[], bool]) -> Iterator[Result]:
     is_cpu = measurement.device == "cpu"
+    rows, seeds = [job.rows for job in jobs], [job.seed for job in jobs]
+    inputs = frozenset(index for index, job in enumerate(jobs) if job.task.layer.layer == 0)
     with device_guard(measurement.device, "embedding layers"):
-        for index, complexity in measure([job.rows for job in jobs], [job.seed for job in jobs], measurement, stop):
+        for index, complexity in measure(rows, seeds, measurement, stop, inputs):
             if reason := impossible(complexity, of_descent=not is_cpu):
                 if not is_cpu:
                     raise DeviceFailed(f"{measurement.device} computes wrong numbers: {reason}")

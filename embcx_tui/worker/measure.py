@@ -20,7 +20,7 @@ from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
+from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.store.files import read_arrays, write_arrays
 from embcx_tui.study.errors import MeasureError
@@ -91,7 +91,8 @@ class Measurer:
             perplexity=settings.perplexity,
             engine=settings.engine,
             restarts=settings.restarts,
-            schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
+            schedule=PLAIN_SCHEDULE if settings.search == "plain" else DEFAULT_SCHEDULE,
+            input_schedule=THOROUGH_SCHEDULE if settings.search == "thorough" else None,
             device=device,
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single

@@ -20,7 +20,13 @@ from embcx_tui.analysis.report import report
 from embcx_tui.cli import cli
 from embcx_tui.compute.training.network import GAINS, OUTPUT_GAIN
 from embcx_tui.compute.tsne.affinities import MAX_DUPLICATES
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
+from embcx_tui.compute.tsne.gradient_descent import (
+    DEFAULT_SCHEDULE,
+    PLAIN_SCHEDULE,
+    THOROUGH_SCHEDULE,
+    Search,
+    ThoroughSearch,
+)
 from embcx_tui.compute.tsne.initialization import START_SPREAD
 from embcx_tui.study.settings import validate
 from tests import small_study
@@ -156,7 +162,7 @@ def test_the_page_states_the_choices_that_the_code_makes() -> None:
     factors = [f"{phase.exaggeration:g}" for phase in annealing]
     (iterations,) = {phase.iterations for phase in annealing}
     search = DEFAULT_SCHEDULE.search
-    assert search is not None and (search.starts, search.kept, search.groups) == (4, 2, 1)
+    assert isinstance(search, Search) and (search.starts, search.kept, search.groups) == (4, 2, 1)
     assert f"while P is multiplied by {', '.join(factors[:-1])} and {factors[-1]}, {iterations} iterations each" in page
     assert f"lowest exact KL after {search.screened_after * iterations} iterations go on" in page
     assert f"{DEFAULT_SCHEDULE.window} iterations after the last factor" in page and last.exaggeration == 1
@@ -164,6 +170,18 @@ def test_the_page_states_the_choices_that_the_code_makes() -> None:
     assert f"less than {DEFAULT_SCHEDULE.tolerance:.0e}".replace("e-0", "e-") in page
     assert f"{DEFAULT_SCHEDULE.max_iterations:,} iterations in all at most" in page
     assert MAX_DUPLICATES == 1 / 5 and "a fifth of its rows or more equal another" in page
+    of_input = THOROUGH_SCHEDULE.search
+    assert isinstance(of_input, ThoroughSearch) and THOROUGH_SCHEDULE.phases == DEFAULT_SCHEDULE.phases
+    (early, many), (late, few) = of_input.screens
+    assert (
+        f"has {of_input.starts} starts instead: the {many} with the lowest exact KL after {early * iterations}" in page
+    )
+    assert f"of these the {few} lowest after {late * iterations}" in page
+    assert f"scaled to {of_input.gathered_to:g}, with normal noise of {of_input.jitter:g} times its extent" in page
+    factors = [f"{phase.exaggeration:g}" for phase in of_input.phases]
+    assert f"multiplied by {', '.join(factors[:-1])} and {factors[-1]}, {of_input.phases[0].iterations} iter" in page
+    annealed = report(small_study.write(small_study.settings(measure={"search": "annealed"})).snapshot, {}, ())
+    assert "24 starts" not in annealed and "Of four starts the two" in annealed
     plain = report(small_study.write(small_study.settings(measure={"search": "plain"})).snapshot, {}, ())
     first, second, rest = PLAIN_SCHEDULE.phases
     assert (

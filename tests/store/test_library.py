@@ -87,11 +87,14 @@ def test_a_damaged_study_file_is_one_line() -> None:
 
 def test_a_study_file_without_the_search_keeps_the_plain_one_and_a_new_one_has_the_search() -> None:
     paths = make("x")
-    assert read_settings(paths).measure.search == "annealed"
+    assert read_settings(paths).measure.search == "thorough"
     text = paths.study_file.read_text(encoding="utf-8")
-    assert 'search = "annealed"' in text
-    paths.study_file.write_text(text.replace('search = "annealed"\n', ""), encoding="utf-8")
+    assert 'search = "thorough"' in text
+    paths.study_file.write_text(text.replace('search = "thorough"\n', ""), encoding="utf-8")
     assert read_settings(paths).measure.search == "plain"
+    # Studies of the time when the annealed search was the default have its name.
+    paths.study_file.write_text(text.replace('"thorough"', '"annealed"'), encoding="utf-8")
+    assert read_settings(paths).measure.search == "annealed"
 
 
 @pytest.mark.parametrize("text", ["measure = 3", 'measure = ["tsne"]', "[[measure]]"])

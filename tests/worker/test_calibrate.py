@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from embcx_tui.analysis.forecast import Sizes, epoch_seconds, forecast, sizes, step_parts
+from embcx_tui.analysis.forecast import (
+    INPUT_COST,
+    PLAIN_COST,
+    Sizes,
+    epoch_seconds,
+    forecast,
+    sizes,
+    step_parts,
+)
 from embcx_tui.compute.timing import Timing
 from embcx_tui.store.machine_records import ROUGH, Calibration, store_calibration, stored_calibration
 from embcx_tui.study.plan import make_plan
@@ -77,7 +85,12 @@ def test_steps_are_counted_as_by_hand() -> None:
 def test_a_forecast_is_the_sum_of_its_parts() -> None:
     plan = make_plan(load_preset("demo").settings)
     one = Calibration(operation=0, work=0, sparse=0, weight=0, embedding=1.0, metrics=0, write=0, start=0)
-    assert forecast(plan, one).total == pytest.approx(plan.embeddings)
+    # Three runs, so three inputs, each searched thoroughly.
+    assert forecast(plan, one).total == pytest.approx(plan.embeddings + 3 * (INPUT_COST - 1.0))
+    for search, cost in (("annealed", 1.0), ("plain", PLAIN_COST)):
+        measure = plan.settings.measure.model_copy(update={"search": search})
+        other = make_plan(plan.settings.model_copy(update={"measure": measure}))
+        assert forecast(other, one).total == pytest.approx(plan.embeddings * cost)
     assert forecast(plan, replace(one, embedding=0, start=7.0)).total == pytest.approx(7.0)
     calls = replace(one, embedding=0, operation=1.0)
     data = sizes("digits", plan.settings)

@@ -46,6 +46,9 @@ def test_layers_by_tsne_keep_neighbours_and_shares_of_the_kl_at_the_last_epoch()
             assert arrays["kl"].shape == (100,) and arrays["kl"].sum(dtype=np.float64) == pytest.approx(
                 event.kl, abs=1e-6
             )
+    # The input is searched from 24 starts of which 4 are left, the hidden layer from 4 of which 2 are.
+    searched = {event.layer: (event.starts, len(event.start_kls)) for event in snapshot.measured.values() if event.kl}
+    assert searched == {0: (24, 4), 1: (4, 2)}
     assert snapshot.earlier
     assert all(set(read_arrays(paths.root, event.file)) == {"points"} for event in snapshot.earlier.values())
     # The input's activations are the sample: pixels are integers, so many distances are equal.

@@ -4,7 +4,7 @@ On a CPU: `measure`, `measure_layer` per layer, `descent_cpu.descend` per restar
 `descent_gpu.measure_batches`.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from embcx_tui.compute.device import cores
 from embcx_tui.compute.memory import concurrent_layers
 from embcx_tui.compute.tsne import descent_cpu, descent_gpu, opentsne_engine
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
-from embcx_tui.compute.tsne.gradient_descent import Stopped, never
+from embcx_tui.compute.tsne.gradient_descent import Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.kl_divergence import entropy, point_kls
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
@@ -27,6 +27,7 @@ def measure(
     seeds: Sequence[int],
     measurement: Measurement = DEFAULT_MEASUREMENT,
     should_stop: Callable[[], bool] = never,
+    inputs: Collection[int] = (),
 ) -> Generator[tuple[int, Complexity], None, None]:
     """Yield (index, Complexity) for each layer as soon as it is measured, in any order.
 
@@ -39,6 +40,7 @@ def measure(
     seeds: one per layer, for the restarts and for openTSNE.
     measurement: perplexity, engine, restarts, device.
     should_stop: asked at least every 50 iterations; where it returns True the results end, without an error.
+    inputs: the indices of layers that are the input of a run, which have `measurement.input_schedule`.
 
     Raises
     ------
@@ -52,13 +54,13 @@ def measure(
         raise ValueError(f"restarts must be 1 or more, not {measurement.restarts}")
     rows = [_checked(index, layer, measurement) for index, layer in enumerate(layers)]
     if measurement.engine == "exact" and measurement.device != "cpu":
-        return descent_gpu.measure_batches(rows, seeds, measurement, should_stop)
+        return descent_gpu.measure_batches(rows, seeds, measurement, should_stop, inputs)
     threads = measurement.threads or concurrent_layers(max((len(layer) for layer in rows), default=1))
     if measurement.engine == "opentsne":
         threads = 1  # openTSNE spreads one layer over the cores itself
 
     def task(index: int, stop: Callable[[], bool]) -> Complexity:
-        return measure_layer(rows[index], seeds[index], measurement, stop)
+        return measure_layer(rows[index], seeds[index], measurement.of_layer(index in inputs), stop)
 
     return _in_threads(task, len(rows), threads, should_stop)
 
@@ -86,6 +88,10 @@ def measure_layer(
             )  # fmt: skip
         elif measurement.schedule.search is None:
             result = descent_cpu.descend(p.joint, next(starts), measurement.schedule, joint_entropy, should_stop)
+        elif isinstance(measurement.schedule.search, ThoroughSearch):
+            result = descent_cpu.search_thoroughly(
+                p.joint, starts, measurement.schedule, joint_entropy, should_stop
+            )  # fmt: skip
         else:
             result = descent_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
         results.append(result)

@@ -22,12 +22,16 @@ from embcx_tui.compute.tsne.gradient_descent import (
     DEFAULT_SCHEDULE,
     GAIN_DECAY,
     GAIN_INCREASE,
+    MEASURE_Z,
     DescentResult,
     Phase,
     Schedule,
+    Search,
     Stopped,
+    ThoroughSearch,
     never,
 )
+from embcx_tui.compute.tsne.initialization import gathered
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 
 _TWO = np.float32(2)
@@ -88,7 +92,7 @@ def search(
     are used up, the best one descends until it has converged (`Search`, which the schedule must have).
     """
     plan = schedule.search
-    assert plan is not None
+    assert isinstance(plan, Search)
     layer = _Layer(joint, schedule, joint_entropy, should_stop)
     kept: list[_Descent] = []
     tried = 0
@@ -109,6 +113,44 @@ def search(
             break
     kls = tuple(descent.kl for descent in kept)
     return replace(min(kept, key=lambda one: one.kl).settle(), start_kls=kls, starts=tried, spent=layer.spent)
+
+
+@timed_part("descent and score")
+def search_thoroughly(
+    joint: FloatArray,
+    starts: Iterator[Points],
+    schedule: Schedule,
+    joint_entropy: float | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> DescentResult:
+    """Minimise KL(P‖Q) as `descend`, from the best of many starts (`ThoroughSearch`, which the schedule must have);
+    parameters and errors as there. The result is never higher than the lowest of the starts that converged.
+    """
+    plan = schedule.search
+    assert isinstance(plan, ThoroughSearch)
+    layer = _Layer(joint, schedule, joint_entropy, should_stop)
+    descents = [_Descent(layer, start) for start in islice(starts, plan.starts)]
+    done = 0
+    for after, kept in plan.screens:
+        for descent in descents:
+            for phase in schedule.phases[done:after]:
+                descent.advance(phase, phase.iterations)
+            descent.score()
+        descents = sorted(descents, key=lambda one: one.kl)[:kept]
+        done = after
+    for descent in descents:
+        descent.advance(schedule.phases[-1], schedule.window)
+        descent.score()
+    kls = tuple(descent.kl for descent in descents)
+    lowest = min((descent.settle() for descent in descents), key=lambda one: one.kl)
+    again = _Descent(layer, gathered(lowest.points, plan.gathered_to, plan.jitter, next(starts)))
+    again.find_z()
+    for phase in plan.phases:
+        again.advance(phase, phase.iterations)
+    better = again.settle()
+    if better.kl < lowest.kl:
+        lowest = replace(better, iterations=lowest.iterations + better.iterations)
+    return replace(lowest, start_kls=kls, starts=plan.starts, spent=layer.spent)
 
 
 class _Layer:
@@ -153,6 +195,13 @@ class _Descent:
         )  # fmt: skip
         self._iterations += iterations
         self._layer.spent += iterations
+
+    def find_z(self) -> None:
+        """Compute Z of a start that is not small, without a step."""
+        spent = self._layer.spent
+        self.advance(MEASURE_Z, 1)
+        self._gain[:] = 1.0
+        self._iterations, self._layer.spent = 0, spent
 
     def score(self) -> None:
         """Compute the exact KL divergence, and how far it is from the one before."""

@@ -11,12 +11,12 @@ One iteration, from the outside in: `measure_batches`, `measure_batch` (one batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,39 +31,14 @@ from embcx_tui.compute.memory import free_bytes
 from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.affinities_gpu import AffinityKernels, affinities, affinity_kernels
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Phase, Schedule, Stopped, never
+from embcx_tui.compute.tsne.gradient_descent import DescentResult, Schedule, Search, Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import initial_points
+from embcx_tui.compute.tsne.restarts_gpu import DescentKernels, Device, Restarts, lowest
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.thorough_gpu import search_thoroughly
 from embcx_tui.study.errors import DeviceFailed
 
 T = TypeVar("T")
-
-
-class DescentKernels(Protocol):
-    """The passes of the descent over all pairs. Two implementations: `kernels_torch` and `descent_triton`.
-
-    points, velocity, gain [m, 2, n] float32; joint [b, n, n]; p_index [m]: which P each of the m restarts has.
-    """
-
-    def iterate(
-        self,
-        points: Tensor,
-        velocity: Tensor,
-        gain: Tensor,
-        z: Tensor,
-        joint: Tensor,
-        p_index: Tensor,
-        iterations: int,
-        phase: Phase,
-        min_gain: float,
-    ) -> None:
-        """Advance points, velocity, gain and z [m] by `iterations`, in place; joint float32."""
-
-    def cross_entropy(self, points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
-        """Return -Σ p ln q in nats, [m] float64; joint float64."""
-
-    def gradient_norms(self, points: Tensor, joint: Tensor, p_index: Tensor) -> Tensor:
-        """Return the Euclidean norms of the gradient of the KL divergence, [m] float64; joint float32."""
 
 
 def descent_kernels(device: torch.device) -> DescentKernels:
@@ -77,15 +52,16 @@ def measure_batches(
     seeds: Sequence[int],
     measurement: Measurement,
     should_stop: Callable[[], bool] = never,
+    inputs: Collection[int] = (),
 ) -> Generator[tuple[int, Complexity], None, None]:
     """Yield what `complexity.measure` yields, for layers that it has checked, in batches as large as half of the
     device's free memory holds.
 
-    Layers of one number of rows share a batch. Where the memory is short all the same, the batch is halved. Raises
-    DeviceFailed where it does not hold one layer, and for every error of the device.
+    Layers of one number of rows and one schedule share a batch. Where the memory is short all the same, the batch is
+    halved. Raises DeviceFailed where it does not hold one layer, and for every error of the device.
     """
     device = torch.device(measurement.device)
-    return _on_own_stream(_measure_in_batches(layers, seeds, measurement, device, should_stop), device)
+    return _on_own_stream(_measure_in_batches(layers, seeds, measurement, device, should_stop, inputs), device)
 
 
 def _measure_in_batches(
@@ -94,17 +70,20 @@ def _measure_in_batches(
     measurement: Measurement,
     device: torch.device,
     should_stop: Callable[[], bool],
+    inputs: Collection[int],
 ) -> Iterator[tuple[int, Complexity]]:
     kernels = affinity_kernels(device), descent_kernels(device)
-    for n in sorted({rows.shape[0] for rows in layers}):
-        pending = [index for index, rows in enumerate(layers) if rows.shape[0] == n]
+    kinds = [(rows.shape[0], index in inputs) for index, rows in enumerate(layers)]
+    for n, is_input in sorted(set(kinds)):
+        pending = [index for index, kind in enumerate(kinds) if kind == (n, is_input)]
+        of_kind = measurement.of_layer(is_input)
         pending.sort(key=lambda index: layers[index].shape[1])  # layers of one width: their distances are one launch
         size = batch_size(device, n)
         while pending:
             batch = pending[:size]
-            inputs = [(layers[index], seeds[index]) for index in batch]
+            rows_seeds = [(layers[index], seeds[index]) for index in batch]
             try:
-                for position, complexity in measure_batch(inputs, measurement, device, kernels, should_stop):
+                for position, complexity in measure_batch(rows_seeds, of_kind, device, kernels, should_stop):
                     pending.remove(batch[position])
                     yield batch[position], complexity
             except Stopped:
@@ -165,7 +144,8 @@ def measure_batch(
     entropies = torch.tensor([entropy for _, entropy in affinity], dtype=torch.float64, device=device)[p_index]
     start = torch.from_numpy(np.concatenate(starts)).to(device)
     results: dict[int, dict[int, DescentResult]] = {position: {} for position in reached}
-    run = descend if measurement.schedule.search is None else search
+    plan = measurement.schedule.search
+    run = descend if plan is None else search_thoroughly if isinstance(plan, ThoroughSearch) else search
     for index, result in run(joint, start, p_index, entropies, measurement.schedule, kernels[1], should_stop):
         position, restart = reached[index // restarts], index % restarts
         results[position][restart] = result
@@ -173,89 +153,6 @@ def measure_batch(
             info, entropy = affinity[position]
             in_order = [result for _, result in sorted(results.pop(position).items())]
             yield position, Complexity.of_restarts(info, in_order, entropy, "exact")
-
-
-@dataclass(slots=True)
-class _Restarts:
-    """The state of m descents that run side by side on a device."""
-
-    index: list[int]
-    """Their numbers in the batch, from 0."""
-    p_index: Tensor
-    entropy: Tensor
-    points: Tensor
-    velocity: Tensor
-    gain: Tensor
-    z: Tensor
-    kl: Tensor
-
-    @classmethod
-    def begin(cls, start: Tensor, p_index: Tensor, entropy: Tensor) -> _Restarts:
-        """Return descents that begin at start [m, n, 2]."""
-        points = start.transpose(1, 2).float().contiguous()
-        n = points.shape[2]
-        z = torch.full((len(points),), float(n) * (n - 1), device=points.device)
-        still, ones = torch.zeros_like(points), torch.ones_like(points)
-        return cls(
-            list(range(len(points))), p_index, entropy, points, still, ones, z, torch.full_like(entropy, torch.inf)
-        )
-
-    def keep(self, positions: list[int]) -> None:
-        """Take all but `positions` out."""
-        kept = torch.tensor(positions, dtype=torch.int64, device=self.z.device)
-        self.index = [self.index[position] for position in positions]
-        self.p_index, self.entropy, self.kl = self.p_index[kept], self.entropy[kept], self.kl[kept]
-        self.points, self.velocity, self.gain = self.points[kept], self.velocity[kept], self.gain[kept]
-        self.z = self.z[kept]
-
-    def replace(self, row: int, other: _Restarts, position: int) -> None:
-        """Put descent `position` of `other` in the place of `row`."""
-        for name in ("points", "velocity", "gain", "z", "kl"):
-            getattr(self, name)[row] = getattr(other, name)[position]
-
-
-class _Device:
-    """Advances and scores descents: what they share is the P of their batch, the schedule and the kernels."""
-
-    def __init__(
-        self, joint: Tensor, schedule: Schedule, kernels: DescentKernels, should_stop: Callable[[], bool]
-    ) -> None:
-        self.joint, self.joint32, self.schedule = joint, joint.float(), schedule
-        self._kernels, self._should_stop = kernels, should_stop
-
-    def advance(self, state: _Restarts, phase: Phase, iterations: int) -> None:
-        if self._should_stop():
-            raise Stopped
-        self._kernels.iterate(
-            state.points, state.velocity, state.gain, state.z, self.joint32, state.p_index, iterations, phase,
-            self.schedule.min_gain,
-        )  # fmt: skip
-
-    def score(self, state: _Restarts) -> Tensor:
-        """Compute the exact KL divergences; return how far each is from the one before, relative [m]."""
-        previous = state.kl
-        state.kl = self._kernels.cross_entropy(state.points, self.joint, state.p_index) - state.entropy
-        return (previous - state.kl).abs() / state.kl
-
-    def norms(self, state: _Restarts, rows: Tensor) -> Tensor:
-        return self._kernels.gradient_norms(state.points[rows], self.joint32, state.p_index[rows])
-
-    def settle(self, state: _Restarts, iterations: int) -> Iterator[tuple[int, DescentResult]]:
-        """Go on in the last phase, window by window; yield (number, result) of descents as they converge."""
-        schedule = self.schedule
-        finished: list[tuple[int, DescentResult]] = []
-        while state.index:
-            count = min(schedule.window, schedule.max_iterations - iterations)
-            try:
-                self.advance(state, schedule.phases[-1], count)
-            except Stopped:
-                yield from finished
-                raise
-            iterations += count
-            change = self.score(state)
-            yield from finished
-            finished = _take_finished(self, state, change, iterations)
-        yield from finished
 
 
 def descend(
@@ -282,8 +179,8 @@ def descend(
     ------
     Stopped: should_stop() was true; results of the window before are yielded first.
     """
-    device = _Device(joint, schedule, kernels, should_stop)
-    state = _Restarts.begin(start[:, 0], p_index, entropies)
+    device = Device(joint, schedule, kernels, should_stop)
+    state = Restarts.begin(start[:, 0], p_index, entropies)
     for phase in schedule.phases[:-1]:
         device.advance(state, phase, phase.iterations)
     yield from device.settle(state, sum(phase.iterations for phase in schedule.phases[:-1]))
@@ -303,15 +200,15 @@ def search(
     Results, the other parameters and errors as of `descend`.
     """
     plan = schedule.search
-    assert plan is not None
-    device = _Device(joint, schedule, kernels, should_stop)
+    assert isinstance(plan, Search)
+    device = Device(joint, schedule, kernels, should_stop)
     early, late = schedule.phases[: plan.screened_after], schedule.phases[plan.screened_after : -1]
-    best: _Restarts | None = None
+    best: Restarts | None = None
     kls: list[list[float]] = [[] for _ in range(len(starts))]
     open_rows = list(range(len(starts)))
     for group in range(plan.groups):
         rows = torch.tensor(open_rows, device=starts.device)
-        state = _Restarts.begin(
+        state = Restarts.begin(
             starts[rows, group * plan.starts : (group + 1) * plan.starts].flatten(0, 1),
             p_index[rows].repeat_interleave(plan.starts),
             entropies[rows].repeat_interleave(plan.starts),
@@ -319,15 +216,15 @@ def search(
         for phase in early:
             device.advance(state, phase, phase.iterations)
         device.score(state)
-        state.keep(_lowest(state.kl.tolist(), plan.starts, plan.kept))
+        state.keep(lowest(state.kl.tolist(), plan.starts, plan.kept))
         for phase in late:
             device.advance(state, phase, phase.iterations)
         device.advance(state, schedule.phases[-1], schedule.window)
         device.score(state)
         found = state.kl.tolist()
-        winners = _lowest(found, plan.kept, 1)
+        winners = lowest(found, plan.kept, 1)
         if best is None:
-            best = _Restarts(**{name: getattr(state, name) for name in _Restarts.__slots__})
+            best = Restarts(**{name: getattr(state, name) for name in Restarts.__slots__})
             best.keep(winners)
         for row, winner in zip(open_rows, winners, strict=True):
             if kls[row] and found[winner] < min(kls[row]):
@@ -344,37 +241,6 @@ def search(
         groups = len(kls[row]) // plan.kept
         spent = groups * schedule.group_iterations + result.iterations - done
         yield row, replace(result, start_kls=tuple(kls[row]), starts=groups * plan.starts, spent=spent)
-
-
-def _lowest(values: Sequence[float], size: int, count: int) -> list[int]:
-    """Return the positions of the `count` lowest of every `size` consecutive values, in order."""
-    groups = (range(first, first + size) for first in range(0, len(values), size))
-    return [position for group in groups for position in sorted(group, key=values.__getitem__)[:count]]
-
-
-def _take_finished(
-    device: _Device, state: _Restarts, change: Tensor, iterations: int
-) -> list[tuple[int, DescentResult]]:
-    """Take the restarts that have converged or reached the cap out of `state`; return their numbers and results.
-
-    change [m] is the relative change of the KL divergence over the last window.
-    """
-    schedule = device.schedule
-    at_cap = iterations == schedule.max_iterations
-    ends = [at_cap or value < schedule.tolerance for value in change.tolist()]
-    ended = [position for position, has_ended in enumerate(ends) if has_ended]
-    if not ended:
-        return []
-    numbers = [state.index[position] for position in ended]
-    out = torch.tensor(ended, dtype=torch.int64, device=state.z.device)
-    norms = device.norms(state, out)
-    points = state.points[out].transpose(1, 2).cpu().numpy()
-    values = torch.stack([state.kl[out], change[out], norms], dim=1).tolist()
-    state.keep([position for position, has_ended in enumerate(ends) if not has_ended])
-    return [
-        (number, DescentResult(of_one, kl, iterations, moved, norm, moved < schedule.tolerance))
-        for number, of_one, (kl, moved, norm) in zip(numbers, points, values, strict=True)
-    ]
 
 
 @contextmanager

@@ -77,6 +77,18 @@ def random_start(n: int, seed: int) -> Points:
     return (np.random.default_rng(seed).standard_normal((n, 2)) * START_SPREAD).astype(np.float32)
 
 
+def gathered(points: NDArray[np.floating], scale: float, jitter: float, noise: Points) -> Points:
+    """Return points [n, 2] centred and drawn together by `scale`, with `jitter` times their root mean square distance
+    from the mean times a random start (`noise` [n, 2], of START_SPREAD) added before.
+
+    In float64 and in numpy's order of sums, so the same bits on every device.
+    """
+    centred = np.asarray(points, dtype=np.float64) - np.mean(points, axis=0, dtype=np.float64)
+    extent = np.sqrt(np.mean((centred**2).sum(axis=1)))
+    again: Points = (scale * (centred + jitter * extent / START_SPREAD * noise)).astype(np.float32)
+    return again
+
+
 def oriented(points: NDArray[np.floating]) -> Points:
     """Return points [n, 2] centred and rotated to their own principal axes, the longer one first, each skewed to its
     positive side.

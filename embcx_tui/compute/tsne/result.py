@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,11 +30,17 @@ class Measurement:
     threads: int | None = None
     """Layers measured at the same time on a CPU; None: one per core, fewer where memory is short."""
     schedule: Schedule = DEFAULT_SCHEDULE
+    input_schedule: Schedule | None = None
+    """Of layers that are the input of a run; None: the same."""
+
+    def of_layer(self, is_input: bool) -> Measurement:
+        """Return how an input, or another layer, is measured: `schedule` is then its schedule."""
+        return replace(self, schedule=self.input_schedule) if is_input and self.input_schedule else self
 
     def start_indices(self) -> list[range]:
         """Return for each restart the numbers of the starts that it may try: one, or as many as the search takes."""
         search = self.schedule.search if self.engine == "exact" else None
-        count = search.groups * search.starts if search else 1
+        count = search.taken if search else 1
         return [range(restart * count, (restart + 1) * count) for restart in range(self.restarts)]
 
 
