@@ -92,6 +92,7 @@ class Measurer:
             engine=settings.engine,
             restarts=settings.restarts,
             schedule=DEFAULT_SCHEDULE if settings.search == "annealed" else PLAIN_SCHEDULE,
+            large=settings.large,
             device=device,
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single
