@@ -47,8 +47,8 @@ _DESCENTS = {
 _PACKED = (
     "This is a large sample ({engine} in `layers.csv`): while points move, P has 16 bits per pair, one part in 256 of "
     "each entry, and they have converged where the KL changes by less than 3e-4; the KL that counts is that of the "
-    "whole P in double precision, computed block by block. Scores of `exact` and `exact-packed` differ by the tolerance "
-    "(up to 1 %) and are not to be compared with each other."
+    "whole P in double precision, computed block by block. A score of `exact-packed` is higher than one of `exact` by "
+    "what the tolerance leaves (about 1 %): the two are not to be compared."
 )
 
 

@@ -77,7 +77,8 @@ def row_affinities(activations: ArrayLike, perplexity: float, team: Team) -> Row
 
 
 def _columns(units: FloatArray) -> int:
-    return max(64, min(2048, _TILE_BYTES // (8 * units.shape[0]) // 16 * 16))
+    fitting = _TILE_BYTES // (8 * int(units.shape[0])) // 16 * 16
+    return max(64, min(2048, fitting))
 
 
 @compiled(inline=True)

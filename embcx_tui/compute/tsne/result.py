@@ -65,7 +65,7 @@ class Complexity:
     duplicates: int
     """Rows that equal another row."""
     converged: bool
-    """The exact KL changed by less than the tolerance (1e-4, relative) over the last 50 iterations."""
+    """The KL changed by less than the tolerance (relative; 1e-4, packed 3e-4) over the last 50 iterations."""
     iterations: int
     """Of the best restart."""
     gradient_norm: float
