@@ -9,7 +9,8 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.naming import full_title, layer_tick
-from embcx_tui.study.settings import ACTIVATIONS, PACKED, StudySettings
+from embcx_tui.study.sample_sizes import PACKED
+from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 
 _SAMPLES = {
     "train": "training inputs",

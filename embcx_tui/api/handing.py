@@ -21,8 +21,9 @@ from embcx_tui.study.errors import DataError, RequestError, StoreError
 from embcx_tui.study.events import LayerDescribed
 from embcx_tui.study.measured import MeasuredSettings, shown_name, validate_study
 from embcx_tui.study.plan import measured_network
+from embcx_tui.study.sample_sizes import MAX_EXACT_POINTS, MAX_POINTS
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import MAX_EXACT_POINTS, MAX_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from embcx_tui.study.errors import Mistake, SettingsError
 from embcx_tui.study.pooling import Pool
+from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.settings import (
     MAX_NETWORKS,
     POINTS_PER_PERPLEXITY,
@@ -28,7 +29,6 @@ from embcx_tui.study.settings import (
     Section,
     StudySettings,
     TrainingSettings,
-    too_many_points,
     validate,
     validated,
 )
@@ -183,7 +183,7 @@ class MeasuredSettings(StudySettings):
         first: dict[tuple[str, str], ModelSettings] = {}
         for model in self.models:
             self._check_model(model, seen, first.setdefault(model.key, model))
-        if refusal := too_many_points(self.sample.points, self.measure):
+        if refusal := too_many_points(self.sample.points, self.measure.engine, self.measure.large):
             raise PydanticCustomError("measure.engine", "{refusal}", {"refusal": refusal})
         if not self.sample.per_class and self.measure.perplexity * POINTS_PER_PERPLEXITY >= self.sample.points:
             raise PydanticCustomError(

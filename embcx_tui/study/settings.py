@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
+from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.text import safe_text
 
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
@@ -40,16 +41,6 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # More networks than this must be a typing error (the whole paper has 280).
 MAX_NETWORKS = 20_000
-# The exact engine takes some minutes per layer there on two cores; a pass costs n², openTSNE's does not.
-MAX_EXACT_POINTS = 10_000
-# With dense n × n matrices, on a GPU or as in studies begun before there was another way: 100 MB each in float32.
-MAX_WHOLE_POINTS = 5_000
-# On a CPU larger samples have P packed in 16 bits per pair, and all cores share one layer (docs/embedding-engine.md).
-PACKED_FROM = 2_000
-# The engine that a record of such a layer names.
-PACKED = "exact-packed"
-# openTSNE's: the exact score takes n² too.
-MAX_POINTS = 20_000
 MAX_STUDY_FILE_BYTES = 1_000_000
 _PRESETS = Path(__file__).with_name("presets")
 # Both t-SNE's definition and openTSNE require a perplexity below a third of the points.
@@ -231,18 +222,8 @@ class StudySettings(Section):
                 "must be below {most} (a third of the {points} points of a sample)",
                 {"most": f"{points / POINTS_PER_PERPLEXITY:g}", "points": points},
             )
-        if refusal := too_many_points(points, self.measure):
+        if refusal := too_many_points(points, self.measure.engine, self.measure.large):
             raise PydanticCustomError("measure.engine", "{refusal}", {"refusal": refusal})
-
-
-def too_many_points(points: int, measure: MeasureSettings) -> str:
-    """Return in words why a sample of so many points cannot be measured, and what to do; empty where it can."""
-    most = MAX_EXACT_POINTS if measure.large == "packed" else MAX_WHOLE_POINTS
-    if measure.engine == "exact" and points > most:
-        return f'a sample of {points:,} points needs engine = "opentsne" (the exact engine holds up to {most:,})'
-    if measure.large == "packed" and points > MAX_POINTS:
-        return f"a sample of {points:,} points is too large: at most {MAX_POINTS:,} can be measured"
-    return ""
 
 
 def known_keys(model: type[StudySettings] = StudySettings) -> dict[str, str]:

@@ -17,7 +17,7 @@ from embcx_tui.store.self_checks import has_passed, store_passed
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.events import Noted
-from embcx_tui.study.settings import MAX_WHOLE_POINTS
+from embcx_tui.study.sample_sizes import MAX_WHOLE_POINTS
 from embcx_tui.worker.journal import Journal
 
 

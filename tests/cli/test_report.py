@@ -24,7 +24,8 @@ from embcx_tui.compute.tsne.affinities import MAX_DUPLICATES
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE
 from embcx_tui.compute.tsne.initialization import START_SPREAD
 from embcx_tui.compute.tsne.large_layer import TOLERANCE
-from embcx_tui.study.settings import PACKED, validate
+from embcx_tui.study.sample_sizes import PACKED
+from embcx_tui.study.settings import validate
 from tests import small_study
 
 

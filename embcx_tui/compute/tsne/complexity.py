@@ -20,7 +20,7 @@ from embcx_tui.compute.tsne.gradient_descent import Stopped, never
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
-from embcx_tui.study.settings import MAX_EXACT_POINTS, MAX_WHOLE_POINTS
+from embcx_tui.study.sample_sizes import MAX_EXACT_POINTS, MAX_WHOLE_POINTS
 
 
 def measure(

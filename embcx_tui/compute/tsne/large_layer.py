@@ -18,7 +18,7 @@ from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.packed_affinities import pack
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.compute.tsne.team import Team
-from embcx_tui.study.settings import PACKED
+from embcx_tui.study.sample_sizes import PACKED
 
 # Layers measured at the same time: 2 n² bytes each, of 10 n² that all may take together.
 MOST_AT_ONCE = 4
