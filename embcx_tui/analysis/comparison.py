@@ -143,6 +143,7 @@ _CAVEATS = (
     ("points", "points per sample", "their KL are on different scales"),
     ("measure.engine", "engine", "t-SNE minimises differently"),
     ("measure.search", "search for starts", "one finds lower KL than the other"),
+    ("measure.large", "large samples", "they converge by another tolerance"),
     ("measure.restarts", "restarts", "more of them find lower KL"),
     ("data.sample_from", "sample from", "the points are of another kind"),
     ("version", "version of embcx-tui", "its engine may have changed"),

@@ -9,6 +9,7 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import DatasetLoaded, MachineDescribed
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.naming import full_title, layer_tick
+from embcx_tui.study.sample_sizes import PACKED
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings
 
 _SAMPLES = {
@@ -52,6 +53,13 @@ _DESCENTS = {
         "until the exact KL changes by less than 1e-4 (relative) over 50 iterations, 5,000 in all at most."
     ),
 }
+
+_PACKED = (
+    "This is a large sample ({engine} in `layers.csv`): while points move, P has 16 bits per pair, one part in 256 of "
+    "each entry, and they have converged where the KL changes by less than 3e-4; the KL that counts is that of the "
+    "whole P in double precision, computed block by block. A score of `exact-packed` is higher than one of `exact` by "
+    "what the tolerance leaves (about 1 %): the two are not to be compared."
+)
 
 
 def machine_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
@@ -167,8 +175,10 @@ def _definitions(selection: Selection) -> list[str]:
     """Return what the numbers and the words beside them mean."""
     settings = selection.snapshot.plan.settings
     measure = settings.measure
+    engines = {one.engine for one in selection.snapshot.measured.values()}
     return [
         *([_DESCENTS[measure.search], ""] if measure.engine == "exact" else []),
+        *([_PACKED.format(engine=f"`{PACKED}`"), ""] if PACKED in engines else []),
         "**Complexity** is the Kullback–Leibler divergence of that embedding, in nats: "
         "KL = Σ over i ≠ j of p_ij · ln(p_ij / q_ij), with p_(j|i) ∝ exp(−‖a_i − a_j‖² / 2σ_i²) over all N − 1 "
         "neighbours, σ_i such that each row has the perplexity asked for, p_ij = (p_(j|i) + p_(i|j)) / 2N, and "

@@ -21,8 +21,9 @@ from embcx_tui.study.errors import DataError, RequestError, StoreError
 from embcx_tui.study.events import LayerDescribed
 from embcx_tui.study.measured import MeasuredSettings, shown_name, validate_study
 from embcx_tui.study.plan import measured_network
+from embcx_tui.study.sample_sizes import MAX_EXACT_POINTS, MAX_POINTS
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 
@@ -33,8 +34,8 @@ Shape = tuple[int, int, int]
 MOST_INPUT_BYTES = 64 << 20
 # What may wait to be measured: a training whose epochs are shorter than their measurement would fill the disk.
 MOST_WAITING_BYTES = 8 << 30
-# P in float64 and float32 and openTSNE's own, bytes per pair.
-_BYTES_PER_PAIR = 16
+# Bytes per pair that measuring a large layer takes at most, P in blocks and openTSNE's own.
+_BYTES_PER_PAIR = 10
 _UNITS_OF_MEMORY = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 
@@ -71,6 +72,8 @@ class Options:
             return
         if self.engine == "exact":
             raise RequestError(f'{n:,} points need engine="opentsne" (the exact one holds up to {MAX_EXACT_POINTS:,})')
+        if n > MAX_POINTS:
+            raise RequestError(f"{n:,} points are too many: at most {MAX_POINTS:,} can be measured")
         room = int(psutil.virtual_memory().available) // 2
         if n * n * _BYTES_PER_PAIR > room:
             fits = math.isqrt(room // _BYTES_PER_PAIR)

@@ -229,7 +229,7 @@ def measure(
         itself is one. run: its number among the runs of a model.
     forward: how the model is called on a batch that is no tensor, tuple that begins with the inputs, or dict.
     memory: bytes that may be used here, as "2 GiB"; more layers than fit take further passes.
-    perplexity, engine, device, seed: as in a study file; engine="opentsne" for more than 5,000 points.
+    perplexity, engine, device, seed: as in a study file; engine="opentsne" for more than 10,000 points.
     wait: False returns at once; `study.wait()` waits then.
 
     Raises EmbcxError, one line that says what is wrong and what to do; what the model's own forward raises comes

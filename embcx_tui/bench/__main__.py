@@ -1,4 +1,4 @@
-"""The benchmarks' own process: `python -m embcx_tui.bench embed|train|paper [quick] [large] [device=…]`.
+"""The benchmarks' own process: `python -m embcx_tui.bench embed|train|paper [quick] [large] [device=…] [points=N,N]`.
 
 Started by `worker.launch.ask`; prints progress and the result as JSON lines.
 """
@@ -28,6 +28,8 @@ def bench(what: str, *options: str) -> dict[str, Any]:
     device = choose_device(
         next((option.partition("=")[2] for option in options if option.startswith("device=")), "auto")
     )
+    points = next((option.partition("=")[2] for option in options if option.startswith("points=")), "")
+    sizes = tuple(int(one) for one in points.split(",") if one)
     quick, large = "quick" in options, "large" in options
 
     def say(doing: str) -> None:
@@ -37,7 +39,7 @@ def bench(what: str, *options: str) -> dict[str, Any]:
     calibration = calibrate(device)
     result: EmbedResult | TrainResult | PaperResult
     if what == "embed":
-        result = EmbedBench(quick, large, device, say).run()
+        result = EmbedBench(quick, large, device, say, sizes).run()
     elif what == "train":
         result = TrainBench(quick, device, say).run()
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import Any
@@ -17,19 +18,26 @@ from embcx_tui.bench.workloads import Subject, Trained, choose_dataset
 from embcx_tui.compute.device import cores
 from embcx_tui.compute.timing import Timing, medians, timed
 from embcx_tui.compute.tsne.affinities import affinities
+from embcx_tui.compute.tsne.affinities_blocks import row_affinities
 from embcx_tui.compute.tsne.complexity import measure
+from embcx_tui.compute.tsne.descent_packed import exact_kl_in_blocks
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE
 from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.team import Team
 from embcx_tui.study.errors import DataError
 
 PERPLEXITY = 30.0
 # Rows of the layers: a class has a tenth of them.
 ROWS, QUICK_ROWS = 1_000, 200
 GROWTH, QUICK_GROWTH = (250, 500, 1_000, 2_000), (100, 200)
-LARGE_ROWS = 5_000
+LARGE_GROWTH = (5_000, 10_000)
+# From so many rows openTSNE's FFT may be the faster of its methods: both are tried.
+EITHER_FROM = 5_000
 COUNTS, QUICK_COUNTS = (1, 2, 8, 32), (1, 2)
 TRAIN_LIMIT = 10_000
+# Of so many inputs each class has a tenth of 10,000 rows, and a tenth of 20,000.
+LARGE_TRAIN_LIMIT = 25_000
 # Layers for each core in one measurement of ours: a study has hundreds at once.
 AT_ONCE = 3
 # A setting that took so many times the best one's seconds is not tried again: on a busy machine openTSNE's threads
@@ -44,9 +52,10 @@ Scored = tuple[Subject, NDArray[np.float64]]
 class EmbedBench:
     """One run of `bench embed` on `device`; `quick` is a check that it works, on small sets: its ratio says little."""
 
-    def __init__(self, quick: bool, large: bool, device: torch.device, say: Say) -> None:
+    def __init__(self, quick: bool, large: bool, device: torch.device, say: Say, sizes: tuple[int, ...] = ()) -> None:
+        """sizes: rows of the growth table, instead of its own."""
         self._quick = quick
-        self._large = large
+        self._sizes = sizes or (QUICK_GROWTH if quick else GROWTH + LARGE_GROWTH * large)
         self._say = say
         self._device = device
         # One start on each side: what a study spends on the search for starts is no part of the comparison.
@@ -57,7 +66,7 @@ class EmbedBench:
         """Return the whole result, as docs/bench.md lists it."""
         machine = describe_machine(self._device)
         self._say("training a network whose layers are embedded")
-        trained = Trained(choose_dataset(self._quick, TRAIN_LIMIT), self._quick, self._device)
+        trained = Trained(choose_dataset(self._quick, self._train_limit()), self._quick, self._device)
         points = QUICK_ROWS if self._quick else ROWS
         layers = trained.subjects(points // len(trained.dataset.classes))
         scored = [(one, joint) for one in layers if (joint := affinities(one.rows, PERPLEXITY).joint) is not None]
@@ -94,6 +103,9 @@ class EmbedBench:
             "memory": self._memory(subjects, setting),
             "first_call": None if self._quick else first_calls("embedding", self._say),
         }
+
+    def _train_limit(self) -> int:
+        return TRAIN_LIMIT if max(self._sizes) * 3 // 2 < TRAIN_LIMIT else LARGE_TRAIN_LIMIT
 
     def _ours(self, subjects: list[Subject]) -> list[Complexity]:
         measured = dict(measure([one.rows for one in subjects], [0] * len(subjects), self._measurement))
@@ -163,9 +175,8 @@ class EmbedBench:
 
     def _growth(self, trained: Trained, setting: LibrarySetting) -> list[GrowthRow]:
         """Time both for growing numbers of rows, on two trained layers (ours both at once)."""
-        sizes = QUICK_GROWTH if self._quick else GROWTH + ((LARGE_ROWS,) if self._large else ())
         rows: list[GrowthRow] = []
-        for n in sizes:
+        for n in self._sizes:
             self._say(f"{n:,} rows")
             try:
                 layers = trained.subjects(n // len(trained.dataset.classes))
@@ -173,8 +184,7 @@ class EmbedBench:
                 break  # the dataset has no more; the rows say how far it went
             pair = [layers[1], layers[2]]
             measured, ours = timed(lambda pair=pair: self._ours(pair))  # type: ignore[misc]  # a default
-            joints = [affinities(one.rows, PERPLEXITY).joint for one in pair]
-            embedded = [self._library(one, setting) for one in pair]
+            embedded, best = self._best_of_library(pair, setting, n)
             theirs = mean_time([timing for _, timing in embedded])
             per_layer = ours.per(len(pair))
             rows.append(
@@ -185,13 +195,25 @@ class EmbedBench:
                     "ratio": theirs.seconds / per_layer.seconds,
                     "cpu_seconds": per_layer.cpu_seconds,
                     "reference_cpu_seconds": theirs.cpu_seconds,
-                    "exact_kl": _mean_kl([(joint, one.points) for joint, one in zip(joints, measured, strict=True)]),
-                    "reference_exact_kl": _mean_kl(
-                        [(joint, points) for joint, (points, _) in zip(joints, embedded, strict=True)]
-                    ),
+                    "exact_kl": _mean_kl(pair, [one.points for one in measured]),
+                    "reference_exact_kl": _mean_kl(pair, [points for points, _ in embedded]),
+                    "engine": measured[0].engine,
+                    "reference_settings": best.words,
                 }
             )
         return rows
+
+    def _best_of_library(
+        self, pair: list[Subject], setting: LibrarySetting, n: int
+    ) -> tuple[list[tuple[NDArray[np.float64], Timing]], LibrarySetting]:
+        """Return openTSNE's points and times of two layers of n rows, and the setting: for many rows the better of
+        `setting` and FFT on the first.
+        """
+        if n < EITHER_FROM:
+            return [self._library(one, setting) for one in pair], setting
+        tried = {one: self._library(pair[0], one) for one in (setting, LibrarySetting("fft", setting.jobs))}
+        best = min(tried, key=lambda one: tried[one][1].seconds)
+        return [tried[best], self._library(pair[1], best)], best
 
     def _counts(self, subjects: list[Subject]) -> list[CountRow]:
         """Time ours for growing numbers of embeddings at once."""
@@ -233,6 +255,12 @@ def _row(subject: Subject, engine: str, timing: Timing, kl: float, iterations: i
     }
 
 
-def _mean_kl(pairs: list[tuple[NDArray[np.float64] | None, NDArray[Any]]]) -> float | None:
-    kls = [exact_kl(joint, points) for joint, points in pairs if joint is not None]
+def _mean_kl(subjects: list[Subject], embedded: Sequence[NDArray[Any]]) -> float | None:
+    """Return the mean exact KL of the points of each layer, by its P, block by block; None where one has no P."""
+    kls = []
+    with Team(cores()) as team:
+        for subject, points in zip(subjects, embedded, strict=True):
+            p = row_affinities(subject.rows, PERPLEXITY, team)
+            if p.info.reached:
+                kls.append(exact_kl_in_blocks(p, points, team))
     return fmean(kls) if kls else None

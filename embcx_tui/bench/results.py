@@ -83,6 +83,8 @@ class GrowthRow(Clock):
     reference_seconds: float
     reference_cpu_seconds: float
     reference_exact_kl: float | None
+    engine: str
+    reference_settings: str
 
 
 class CountRow(Clock):

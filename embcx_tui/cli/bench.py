@@ -29,10 +29,18 @@ _MB = 1e6
 @click.option(
     "--large",
     is_flag=True,
-    help="embed: with 5,000 points in the growth table; paper: the whole of fig2. Minutes more.",
+    help="embed: with 5,000 and 10,000 points in the growth table; paper: the whole of fig2. Minutes more.",
+)
+@click.option(
+    "--points",
+    multiple=True,
+    type=click.IntRange(100, 20_000),
+    help="embed: the numbers of points of the growth table, one each.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, device: str) -> None:
+def bench_command(
+    what: str | None, as_json: bool, quick: bool, large: bool, points: tuple[int, ...], device: str
+) -> None:
     """Measure speed here, beside openTSNE (embed) and a plain PyTorch loop (train), in one run; `paper` extrapolates.
 
     Without a name: embed and train. Takes some minutes; a busy machine's times say little, its ratios more.
@@ -41,6 +49,8 @@ def bench_command(what: str | None, as_json: bool, quick: bool, large: bool, dev
 
     console = Console(stderr=True, highlight=False)
     options = [*["quick"] * quick, *["large"] * large, f"device={device}"]
+    if points:
+        options.append("points=" + ",".join(str(one) for one in points))
     results: dict[str, Any] = {}
     for part in (what,) if what else PARTS[:2]:
         with console.status(part) as status:

@@ -30,6 +30,7 @@ from embcx_tui.store.library import find_study
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.naming import architecture_name, dataset_title, layer_tick, sample_size_words
 from embcx_tui.study.plan import Architecture
+from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.study.text import safe_text
 
 
@@ -88,6 +89,9 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
     """Return tables: KL of each layer of an architecture as mean ± standard deviation over the runs, and statistics."""
     settings = snapshot.plan.settings
     selection = select(snapshot, exclude_chance)
+    # What moved the points of large samples is not what the settings name (docs/embedding-engine.md).
+    engines = {one.engine for one in snapshot.measured.values() if one.method == SCORE_METHOD}
+    engine = " and ".join(sorted(engines or {settings.measure.engine}))
     lines = [
         f"{snapshot.name} ({snapshot.id}): {snapshot.state}"
         + f", {DAMAGED}" * bool(snapshot.damage)
@@ -95,7 +99,7 @@ def summary_text(snapshot: Snapshot, exclude_chance: Exclusion = False) -> str:
         + (f"; go on with: embcx-tui resume {snapshot.id}" if snapshot.waiting and not snapshot.waiting.waits else ""),
         "accuracy on training and test inputs; "
         * (not snapshot.plan.is_measured)
-        + f"KL in nats, mean ± sd over runs; t-SNE, {settings.measure.engine} engine, perplexity "
+        + f"KL in nats, mean ± sd over runs; t-SNE, {engine} engine, perplexity "
         f"{settings.measure.perplexity:g}, {sample_size_words(settings)}",
     ]
     groups = by_architecture(summarise_selection(selection))

@@ -31,7 +31,14 @@ LATEST = "last"
 # A folder that has been created or deleted for this long was left behind by a killed process.
 _LEFT_AFTER_S = 3_600.0
 # Keys that studies begun before there was a choice lack, with what they meant then.
-_LATER_KEYS = {"measure.search": "plain", "data.sample_from": "train", "machine.gpu_path": "fast"}
+_LATER_KEYS = {
+    "measure.search": "plain",
+    "data.sample_from": "train",
+    "machine.gpu_path": "fast",
+    "measure.large": "whole",
+}
+# The same of studies of networks that were trained elsewhere, which had the other keys from the first.
+_LATER_MEASURED_KEYS = {"measure.large": "whole"}
 
 
 def create_study(settings: StudySettings) -> StudyPaths:
@@ -119,7 +126,7 @@ def stored_settings(paths: StudyPaths) -> tuple[StudySettings, str]:
         data = read_plain(paths.study_file, MAX_STUDY_FILE_BYTES)
         values = parse_toml(data.decode("utf-8"))
         model = kind_of(values)
-        for key, value in _LATER_KEYS.items() if model is StudySettings else ():
+        for key, value in (_LATER_KEYS if model is StudySettings else _LATER_MEASURED_KEYS).items():
             section, _, name = key.partition(".")
             if isinstance(table := values.setdefault(section, {}), dict):
                 table.setdefault(name, value)

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from embcx_tui.study.errors import Mistake, SettingsError
 from embcx_tui.study.pooling import Pool
+from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.settings import (
-    MAX_EXACT_POINTS,
     MAX_NETWORKS,
     POINTS_PER_PERPLEXITY,
     SCORE_METHOD,
@@ -183,12 +183,8 @@ class MeasuredSettings(StudySettings):
         first: dict[tuple[str, str], ModelSettings] = {}
         for model in self.models:
             self._check_model(model, seen, first.setdefault(model.key, model))
-        if self.sample.points > MAX_EXACT_POINTS and self.measure.engine == "exact":
-            raise PydanticCustomError(
-                "measure.engine",
-                'a sample of {points} points needs engine = "opentsne" (the exact engine holds up to {most})',
-                {"points": f"{self.sample.points:,}", "most": f"{MAX_EXACT_POINTS:,}"},
-            )
+        if refusal := too_many_points(self.sample.points, self.measure.engine, self.measure.large):
+            raise PydanticCustomError("measure.engine", "{refusal}", {"refusal": refusal})
         if not self.sample.per_class and self.measure.perplexity * POINTS_PER_PERPLEXITY >= self.sample.points:
             raise PydanticCustomError(
                 "measure.perplexity",

@@ -17,12 +17,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
+from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.text import safe_text
 
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]
 Engine = Literal["exact", "opentsne"]
 Search = Literal["thorough", "annealed", "plain"]
+Large = Literal["packed", "whole"]
 GpuPath = Literal["fast", "plain"]
 Control = Literal["untrained", "shuffled"]
 SampleFrom = Literal["train", "test", "both"]
@@ -39,8 +41,6 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # More networks than this must be a typing error (the whole paper has 280).
 MAX_NETWORKS = 20_000
-# The exact engine keeps dense N × N matrices: 100 MB each at 5,000 points in float32.
-MAX_EXACT_POINTS = 5_000
 MAX_STUDY_FILE_BYTES = 1_000_000
 _PRESETS = Path(__file__).with_name("presets")
 # Both t-SNE's definition and openTSNE require a perplexity below a third of the points.
@@ -130,6 +130,10 @@ class MeasureSettings(Section):
         default="thorough",
         description="annealed: four starts, the best goes on; thorough: 24 of each input; plain: one, as at first",
     )
+    large: Large = Field(
+        default="packed",
+        description="above 2,000 points, on a CPU: packed: P in 16 bits per pair; whole: dense, as in earlier studies",
+    )
     controls: AnyNumber[Control] = Field(
         default=("untrained",), description="the same where no learning happened, or none could: untrained, shuffled"
     )
@@ -218,12 +222,8 @@ class StudySettings(Section):
                 "must be below {most} (a third of the {points} points of a sample)",
                 {"most": f"{points / POINTS_PER_PERPLEXITY:g}", "points": points},
             )
-        if self.measure.engine == "exact" and points > MAX_EXACT_POINTS:
-            raise PydanticCustomError(
-                "measure.engine",
-                'a sample of {points} points needs engine = "opentsne" (the exact engine holds up to {most})',
-                {"points": f"{points:,}", "most": f"{MAX_EXACT_POINTS:,}"},
-            )
+        if refusal := too_many_points(points, self.measure.engine, self.measure.large):
+            raise PydanticCustomError("measure.engine", "{refusal}", {"refusal": refusal})
 
 
 def known_keys(model: type[StudySettings] = StudySettings) -> dict[str, str]:

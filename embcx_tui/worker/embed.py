@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute import methods
-from embcx_tui.compute.device import cores, one_blas_thread
+from embcx_tui.compute.device import one_blas_thread
 from embcx_tui.compute.device_errors import device_guard, without_frames
 from embcx_tui.compute.gpu_path import EMBEDDING_PARTS, plain_after
+from embcx_tui.compute.memory import concurrent_layers
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
@@ -105,7 +106,8 @@ def _embed(
             scored.append(job)
         else:
             others.append(job)
-    threads = cores()
+    # Metrics of large layers take up to 24 bytes per pair of rows: fewer at a time where memory is short.
+    threads = concurrent_layers(max((len(job.rows) for job in jobs), default=1))
     running: deque[Future[Result]] = deque()
     # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
     with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:
@@ -115,7 +117,8 @@ def _embed(
             if result.complexity is None:
                 yield result
             else:
-                audited = measurement.device != "cpu" and is_audited(position)
+                on_gpu = measurement.device != "cpu" and not measurement.is_packed(len(result.job.rows))
+                audited = on_gpu and is_audited(position)
                 running.append(pool.submit(_describe, result, metrics, measurement, audited))
             while running and running[0].done():
                 yield running.popleft().result()

@@ -33,8 +33,9 @@ from embcx_tui.study.errors import DataError, MeasureError
 from embcx_tui.study.events import DatasetLoaded, LayerDescribed, ModelDescribed, Noted, SampleDrawn, StudyAccepted
 from embcx_tui.study.measured import MeasuredSettings, ModelSettings
 from embcx_tui.study.plan import Cohort, Network, measured_network, sample_id
+from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.seeds import stream_seed
-from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
@@ -206,11 +207,8 @@ class FileRows:
         measure = self._settings.measure
         for run, _ in cohort.samples:
             points = len(self._index(cohort, run, labels))
-            if measure.engine == "exact" and points > MAX_EXACT_POINTS:
-                raise DataError(
-                    f"{safe_text(cohort.dataset)}: a sample of {points:,} points needs --set measure.engine=opentsne "
-                    f"(the exact engine holds up to {MAX_EXACT_POINTS:,})"
-                )
+            if refusal := too_many_points(points, measure.engine, measure.large):
+                raise DataError(f"{safe_text(cohort.dataset)}: {refusal}")
             if measure.perplexity * POINTS_PER_PERPLEXITY >= points:
                 most = (points - 1) // POINTS_PER_PERPLEXITY
                 remedy = f"; --set measure.perplexity={most} fits" if most > 1 else ""

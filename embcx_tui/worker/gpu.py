@@ -17,7 +17,7 @@ from embcx_tui.store.self_checks import has_passed, store_passed
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.events import Noted
-from embcx_tui.study.settings import MAX_EXACT_POINTS
+from embcx_tui.study.sample_sizes import MAX_WHOLE_POINTS
 from embcx_tui.worker.journal import Journal
 
 
@@ -78,8 +78,8 @@ def check_now(device: torch.device) -> tuple[tuple[Outcome, ...], list[str]]:
 def _sizes(snapshot: Snapshot) -> Sizes:
     settings = snapshot.plan.settings
     default = Sizes()
-    # Larger samples are openTSNE's, on the CPU.
-    points = {sample.points for sample in snapshot.samples.values() if sample.points <= MAX_EXACT_POINTS}
+    # Larger samples are embedded on the CPU.
+    points = {sample.points for sample in snapshot.samples.values() if sample.points <= MAX_WHOLE_POINTS}
     return Sizes(
         points=tuple(sorted(points)) or default.points,
         perplexity=settings.measure.perplexity,

@@ -93,6 +93,7 @@ class Measurer:
             restarts=settings.restarts,
             schedule=PLAIN_SCHEDULE if settings.search == "plain" else DEFAULT_SCHEDULE,
             input_schedule=THOROUGH_SCHEDULE if settings.search == "thorough" else None,
+            large=settings.large,
             device=device,
         )
         # Compressing, hashing and three fsyncs per result (some 5 ms) overlap with the next embeddings; a single

@@ -26,7 +26,8 @@ from embcx_tui.study.errors import DataError, EmbcxError
 from embcx_tui.study.events import DatasetLoaded, Noted, SampleDrawn, StudyAccepted
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.plan import Cohort, Source, sample_id
-from embcx_tui.study.settings import MAX_EXACT_POINTS, POINTS_PER_PERPLEXITY
+from embcx_tui.study.sample_sizes import too_many_points
+from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
 from embcx_tui.worker.file_rows import FileRows
@@ -207,11 +208,8 @@ class DatasetCache:
     def _check_points(self, dataset: Dataset) -> None:
         """Raise DataError where the sample of a user's own file, whose size the settings cannot know, does not fit."""
         points = len(dataset.classes) * self._settings.data.samples_per_class
-        if self._settings.measure.engine == "exact" and points > MAX_EXACT_POINTS:
-            raise DataError(
-                f"{safe_text(dataset.name)}: a sample of {points:,} points ({len(dataset.classes)} classes) needs "
-                f'measure.engine = "opentsne" (the exact engine holds up to {MAX_EXACT_POINTS:,})'
-            )
+        if refusal := too_many_points(points, self._settings.measure.engine, self._settings.measure.large):
+            raise DataError(f"{safe_text(dataset.name)} ({len(dataset.classes)} classes): {refusal}")
         if self._settings.measure.perplexity * POINTS_PER_PERPLEXITY >= points:
             most = (points - 1) // POINTS_PER_PERPLEXITY
             remedy = f"lower measure.perplexity to at most {most}" if most > 1 else "raise data.samples_per_class"

@@ -152,12 +152,15 @@ def test_a_mistake_in_a_request_is_one_line_and_leaves_no_study(wrong: dict[str,
 
 
 def test_more_points_than_the_exact_engine_holds_need_the_other_and_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {"a": np.random.default_rng(0).random((6_000, 2))}
-    with pytest.raises(embcx_tui.EmbcxError, match=r'^6,000 points need engine="opentsne"'):
-        embcx_tui.measure_rows(rows, points=6_000)
+    rows = {"a": np.random.default_rng(0).random((12_000, 2))}
+    with pytest.raises(embcx_tui.EmbcxError, match=r'^12,000 points need engine="opentsne"'):
+        embcx_tui.measure_rows(rows, points=12_000)
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 800_000_000}))
-    with pytest.raises(embcx_tui.EmbcxError, match=r"^6,000 points need 0\.6 GB, .* points=5,000 fit"):
-        embcx_tui.measure_rows(rows, points=6_000, engine="opentsne")
+    with pytest.raises(embcx_tui.EmbcxError, match=r"^12,000 points need 1\.4 GB, .* points=6,300 fit"):
+        embcx_tui.measure_rows(rows, points=12_000, engine="opentsne")
+    many = {"a": np.random.default_rng(0).random((20_001, 2))}
+    with pytest.raises(embcx_tui.EmbcxError, match=r"^20,001 points are too many: at most 20,000"):
+        embcx_tui.measure_rows(many, points=20_001, engine="opentsne")
 
 
 def test_what_the_models_forward_raises_comes_through() -> None:

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from embcx_tui.compute.tsne.gradient_descent import (
     ThoroughSearch,
 )
 from embcx_tui.compute.tsne.initialization import START_SPREAD
+from embcx_tui.compute.tsne.large_layer import TOLERANCE
+from embcx_tui.study.sample_sizes import PACKED
 from embcx_tui.study.settings import validate
 from tests import small_study
 
@@ -189,3 +192,11 @@ def test_the_page_states_the_choices_that_the_code_makes() -> None:
     )
     assert (second.exaggeration, rest.exaggeration) == (1, 1) and "5,000 in all at most" in plain
     assert PLAIN_SCHEDULE.max_iterations == 5_000
+
+
+def test_large_samples_are_named_with_their_tolerance() -> None:
+    snapshot = small_study.write(small_study.settings()).snapshot
+    assert "exact-packed" not in report(snapshot, {}, ())
+    large = {key: one.model_copy(update={"engine": PACKED}) for key, one in snapshot.measured.items()}
+    page = report(replace(snapshot, measured=large), {}, ())
+    assert f"`{PACKED}`" in page and f"changes by less than {TOLERANCE:.0e}".replace("e-0", "e-") in page

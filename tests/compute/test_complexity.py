@@ -191,7 +191,7 @@ def test_what_cannot_be_measured_is_refused_before_work_begins() -> None:
     with pytest.raises(ValueError, match=r"layer 0: perplexity 60"):
         measure([good], [0], Measurement(perplexity=60.0))
     with pytest.raises(ValueError, match="too many for the exact engine"):
-        measure([np.zeros((5001, 2), dtype=np.float32)], [0])
+        measure([np.zeros((10_001, 2), dtype=np.float32)], [0])
     with pytest.raises(ValueError, match="seeds"):
         measure([good], [])
     with pytest.raises(ValueError, match="restarts"):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne import descent_cpu, descent_gpu, kernels_torch
+from embcx_tui.compute.tsne import descent_cpu, descent_gpu, kernels_torch, search_cpu
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.gradient_descent import (
     DEFAULT_SCHEDULE,
@@ -60,7 +60,7 @@ def test_the_search_ends_no_higher_than_the_best_of_its_starts(seed: int) -> Non
     plan = schedule.search
     assert isinstance(plan, ThoroughSearch)
     starts = [random_start(120, 100 * seed + number) for number in range(plan.taken)]
-    found = descent_cpu.search_thoroughly(joint, iter(starts), schedule)
+    found = search_cpu.search_thoroughly(joint, iter(starts), schedule)
     left = list(range(plan.starts))
     for after, kept in plan.screens:
         left = _lowest(left, {one: _after(joint, starts[one], schedule, after) for one in left}, kept)
@@ -81,7 +81,7 @@ def test_gathering_lowers_what_has_converged() -> None:
     lower = 0
     for seed in range(12):
         starts = [random_start(120, 100 * seed + number) for number in range(FEW.taken)]
-        found = descent_cpu.search_thoroughly(joint, iter(starts), schedule)
+        found = search_cpu.search_thoroughly(joint, iter(starts), schedule)
         alone = [descent_cpu.descend(joint, start, replace(schedule, search=None)).kl for start in starts[:-1]]
         lower += found.kl < min(alone)
     assert lower >= 4
@@ -110,8 +110,8 @@ def test_z_is_found_without_a_step() -> None:
     device.find_z(state)
     assert float(state.z) == pytest.approx(z, rel=1e-5)
     assert torch.equal(state.points, start.transpose(1, 2)) and bool((state.gain == 1).all())
-    layer = descent_cpu._Layer(joint, DEFAULT_SCHEDULE, None, lambda: False)
-    descent = descent_cpu._Descent(layer, points)
+    layer = descent_cpu.WholeLayer(joint, DEFAULT_SCHEDULE, None, lambda: False)
+    descent = layer.begin(points)
     descent.find_z()
     phase = Phase(1, 1.0, 0.5, 0.8)
     device.advance(state, phase, 1)

@@ -97,6 +97,14 @@ def test_a_study_file_without_the_search_keeps_the_plain_one_and_a_new_one_has_t
     assert read_settings(paths).measure.search == "annealed"
 
 
+def test_a_study_file_without_the_way_of_large_samples_keeps_the_earlier_one() -> None:
+    paths = make("x")
+    assert read_settings(paths).measure.large == "packed"
+    text = paths.study_file.read_text(encoding="utf-8")
+    paths.study_file.write_text(text.replace('large = "packed"\n', ""), encoding="utf-8")
+    assert read_settings(paths).measure.large == "whole"
+
+
 @pytest.mark.parametrize("text", ["measure = 3", 'measure = ["tsne"]', "[[measure]]"])
 def test_a_study_file_whose_tables_are_none_is_one_line(text: str) -> None:
     paths = make("x")

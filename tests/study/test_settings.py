@@ -76,10 +76,18 @@ def test_more_samples_a_class_than_there_are_is_refused_with_the_numbers() -> No
 
 
 def test_a_sample_too_large_for_the_exact_engine_names_the_other() -> None:
-    found = mistakes({"data": {"samples_per_class": 600}})
+    found = mistakes({"data": {"samples_per_class": 1_100}})
     assert "opentsne" in found["measure.engine"]
-    large = {"data": {"samples_per_class": 600}, "measure": {"engine": "opentsne"}}
-    assert validate(large).data.samples_per_class == 600
+    large = {"data": {"samples_per_class": 1_100}, "measure": {"engine": "opentsne"}}
+    assert validate(large).data.samples_per_class == 1_100
+    found = mistakes({"data": {"samples_per_class": 2_100}, "measure": {"engine": "opentsne"}})
+    assert found == {"measure.engine": "a sample of 21,000 points is too large: at most 20,000 can be measured"}
+
+
+def test_the_way_of_earlier_studies_keeps_their_limit() -> None:
+    assert validate({"data": {"samples_per_class": 501}}).measure.large == "packed"
+    found = mistakes({"data": {"samples_per_class": 501}, "measure": {"large": "whole"}})
+    assert "up to 5,000" in found["measure.engine"]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def nearest_squared(squared: FloatArray) -> FloatArray:
 
 
 @compiled(inline=True)
-def _exp(value: float) -> float:
+def exp_of(value: float) -> float:
     """Return e^value to 1e-13 relative for value <= 0 (0 below -700), in a form that vectorises: numba's wheels have no
     vector exp.
 
@@ -180,7 +180,7 @@ def _moments(distance: FloatArray, beta: float) -> tuple[float, float, float]:
     s2 = 0.0
     for j in range(distance.size):
         d = distance[j]
-        w = _exp(-beta * d)
+        w = exp_of(-beta * d)
         s0 += w
         s1 += w * d
         s2 += w * d * d
@@ -191,7 +191,60 @@ def _moments(distance: FloatArray, beta: float) -> tuple[float, float, float]:
 def _weigh(distance: FloatArray, beta: float, scale: float) -> None:
     """Replace distance [n] by scale·exp(-beta·distance)."""
     for j in range(distance.size):
-        distance[j] = scale * _exp(-beta * distance[j])
+        distance[j] = scale * exp_of(-beta * distance[j])
+
+
+@compiled(inline=True)
+def row_bandwidth(
+    row: FloatArray, nearest: float, perplexity: float, log_beta: float
+) -> tuple[bool, float, float, float]:
+    """Find the precision beta = 1 / 2σ² of one row, from its squared distances [n], which are taken less `nearest` in
+    place: whether the perplexity is reached, ln beta, beta, and the sum of the other rows' weights.
+
+    Newton's method on ln beta, as `conditional_probabilities` says; log_beta is where it starts, NaN: from the mean
+    distance.
+    """
+    n = row.size
+    target_entropy = np.log(perplexity)
+    ties = -1
+    total = 0.0
+    for j in range(n):
+        row[j] = max(row[j] - nearest, 0.0)
+        total += row[j]
+        ties += row[j] == 0.0
+    # The row itself counts as a tie (its clipped distance is 0): its weight 1 is taken off every sum below.
+    if ties >= perplexity or not total > 0.0:
+        return False, log_beta, 0.0, 0.0
+    if np.isnan(log_beta):
+        log_beta = -np.log(total / n)
+    low = -np.inf
+    high = np.inf
+    error = np.inf
+    previous_step = np.inf
+    beta = 0.0
+    mass = 0.0
+    for _ in range(MAX_STEPS):
+        beta = np.exp(log_beta)
+        s0, s1, s2 = _moments(row, beta)
+        mass = s0 - 1.0
+        mean = s1 / mass
+        error = np.log(mass) + beta * mean - target_entropy
+        if abs(error) < ENTROPY_TOLERANCE:
+            break
+        if error > 0.0:
+            low = log_beta
+        else:
+            high = log_beta
+        slope = beta * beta * max(s2 / mass - mean * mean, 0.0)
+        step = error / slope if slope > 0.0 else np.inf
+        bracketed = low > -np.inf and high < np.inf
+        if not bracketed:
+            step = min(max(step, -3.0), 3.0)
+        elif not (low < log_beta + step < high and abs(step) <= 0.5 * abs(previous_step)):
+            step = 0.5 * (low + high) - log_beta
+        log_beta += step
+        previous_step = step
+    return bool(abs(error) < ENTROPY_ACCEPTED), log_beta, beta, mass
 
 
 @compiled()
@@ -205,49 +258,11 @@ def conditional_probabilities(squared: FloatArray, nearest: FloatArray, perplexi
     for any beta. nearest [n] are from `nearest_squared`.
     """
     n = squared.shape[0]
-    target_entropy = np.log(perplexity)
-    log_beta = 0.0
+    log_beta = np.nan
     for i in range(n):
         row = squared[i]
-        ties = -1
-        total = 0.0
-        for j in range(n):
-            row[j] = max(row[j] - nearest[i], 0.0)
-            total += row[j]
-            ties += row[j] == 0.0
-        # The row itself counts as a tie (its clipped distance is 0): its weight 1 is taken off every sum below.
-        if ties >= perplexity or not total > 0.0:
-            return False
-        if i == 0:
-            log_beta = -np.log(total / n)
-        low = -np.inf
-        high = np.inf
-        error = np.inf
-        previous_step = np.inf
-        beta = 0.0
-        mass = 0.0
-        for _ in range(MAX_STEPS):
-            beta = np.exp(log_beta)
-            s0, s1, s2 = _moments(row, beta)
-            mass = s0 - 1.0
-            mean = s1 / mass
-            error = np.log(mass) + beta * mean - target_entropy
-            if abs(error) < ENTROPY_TOLERANCE:
-                break
-            if error > 0.0:
-                low = log_beta
-            else:
-                high = log_beta
-            slope = beta * beta * max(s2 / mass - mean * mean, 0.0)
-            step = error / slope if slope > 0.0 else np.inf
-            bracketed = low > -np.inf and high < np.inf
-            if not bracketed:
-                step = min(max(step, -3.0), 3.0)
-            elif not (low < log_beta + step < high and abs(step) <= 0.5 * abs(previous_step)):
-                step = 0.5 * (low + high) - log_beta
-            log_beta += step
-            previous_step = step
-        if not abs(error) < ENTROPY_ACCEPTED:
+        reached, log_beta, beta, mass = row_bandwidth(row, nearest[i], perplexity, log_beta)
+        if not reached:
             return False
         _weigh(row, beta, 1.0 / mass)
         row[i] = 0.0

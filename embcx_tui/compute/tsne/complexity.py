@@ -1,25 +1,27 @@
 """Measures the embedding complexity of layers: from activations to exact KL divergences, many layers at once.
 
-On a CPU: `measure`, `measure_layer` per layer, `descent_cpu.descend` per restart. On a GPU:
-`descent_gpu.measure_batches`.
+On a CPU: `measure`, `measure_layer` per layer, `search_cpu.search` per restart (`search_thoroughly` of an input). On a
+GPU: `descent_gpu.measure_batches`.
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.device import cores
 from embcx_tui.compute.memory import concurrent_layers
-from embcx_tui.compute.tsne import descent_cpu, descent_gpu, opentsne_engine
+from embcx_tui.compute.tsne import descent_cpu, descent_gpu, large_layer, opentsne_engine, search_cpu
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
+from embcx_tui.compute.tsne.descent_cpu import gradient_norm
 from embcx_tui.compute.tsne.gradient_descent import Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
-from embcx_tui.compute.tsne.kl_divergence import entropy, point_kls
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, point_kls
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
-from embcx_tui.study.settings import MAX_EXACT_POINTS
+from embcx_tui.study.sample_sizes import MAX_EXACT_POINTS, MAX_WHOLE_POINTS
 
 
 def measure(
@@ -53,16 +55,24 @@ def measure(
     if measurement.restarts < 1:
         raise ValueError(f"restarts must be 1 or more, not {measurement.restarts}")
     rows = [_checked(index, layer, measurement) for index, layer in enumerate(layers)]
-    if measurement.engine == "exact" and measurement.device != "cpu":
+    largest = max((len(layer) for layer in rows), default=1)
+    packed = measurement.is_packed(largest)
+    if measurement.engine == "exact" and measurement.device != "cpu" and not packed:
         return descent_gpu.measure_batches(rows, seeds, measurement, should_stop, inputs)
-    threads = measurement.threads or concurrent_layers(max((len(layer) for layer in rows), default=1))
+    threads = measurement.threads or (cores() if packed else concurrent_layers(largest))
+    at_once = threads
+    if packed:
+        # More would take more memory than 10 n² bytes; each takes some 2 n².
+        at_once = max(1, min(threads, len(rows), large_layer.MOST_AT_ONCE, concurrent_layers(largest, 4)))
     if measurement.engine == "opentsne":
-        threads = 1  # openTSNE spreads one layer over the cores itself
+        at_once = 1  # openTSNE spreads one layer over the cores itself
+    # The threads that share a layer, where it is large.
+    sharing = -(-threads // at_once)
 
     def task(index: int, stop: Callable[[], bool]) -> Complexity:
-        return measure_layer(rows[index], seeds[index], measurement.of_layer(index in inputs), stop)
+        return measure_layer(rows[index], seeds[index], measurement.of_layer(index in inputs), stop, sharing)
 
-    return _in_threads(task, len(rows), threads, should_stop)
+    return _in_threads(task, len(rows), at_once, should_stop)
 
 
 def measure_layer(
@@ -70,30 +80,38 @@ def measure_layer(
     seed: int,
     measurement: Measurement,
     should_stop: Callable[[], bool] = never,
+    threads: int = 1,
 ) -> Complexity:
-    """Return the `Complexity` of one layer's finite activations [n, d]; raises Stopped where should_stop() is true."""
+    """Return the `Complexity` of one layer's finite activations [n, d]; raises Stopped where should_stop() is true.
+
+    threads: that share a large layer; the result is the same with any number.
+    """
     if should_stop():
         raise Stopped
+    if measurement.is_packed(len(activations)):
+        return large_layer.measure_layer(activations, seed, measurement, threads, should_stop)
     p = affinities(activations, measurement.perplexity)
     if p.joint is None:
         return Complexity.without_affinities(p, activations.shape[0], measurement.engine)
-    joint_entropy = entropy(p.joint)
+    joint = p.joint
+    joint_entropy = entropy(joint)
     results = []
     for indices in measurement.start_indices():
         starts = (initial_points(activations, seed, index) for index in indices)
         if measurement.engine == "opentsne":
             result = opentsne_engine.embed(
-                activations, p.joint, joint_entropy, measurement.perplexity, next(starts), start_seed(seed, indices[0]),
-                measurement.threads or cores(), measurement.schedule,
+                activations, partial(exact_kl, p.joint, joint_entropy=joint_entropy),
+                lambda points: gradient_norm(joint, points.T), measurement.perplexity, next(starts),
+                start_seed(seed, indices[0]), measurement.threads or cores(), measurement.schedule,
             )  # fmt: skip
         elif measurement.schedule.search is None:
             result = descent_cpu.descend(p.joint, next(starts), measurement.schedule, joint_entropy, should_stop)
         elif isinstance(measurement.schedule.search, ThoroughSearch):
-            result = descent_cpu.search_thoroughly(
+            result = search_cpu.search_thoroughly(
                 p.joint, starts, measurement.schedule, joint_entropy, should_stop
             )  # fmt: skip
         else:
-            result = descent_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
+            result = search_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
         results.append(result)
     found = Complexity.of_restarts(p, results, joint_entropy, measurement.engine)
     return replace(found, point_kls=point_kls(p.joint, found.points))
@@ -106,9 +124,10 @@ def _checked(index: int, layer: ArrayLike, measurement: Measurement) -> NDArray[
         check_perplexity(measurement.perplexity, rows.shape[0])
     except ValueError as error:
         raise ValueError(f"layer {index}: {error}") from None
-    if measurement.engine == "exact" and rows.shape[0] > MAX_EXACT_POINTS:
+    most = MAX_EXACT_POINTS if measurement.large == "packed" else MAX_WHOLE_POINTS
+    if measurement.engine == "exact" and rows.shape[0] > most:
         raise ValueError(
-            f"layer {index}: {rows.shape[0]} rows are too many for the exact engine (at most {MAX_EXACT_POINTS}): "
+            f"layer {index}: {rows.shape[0]} rows are too many for the exact engine (at most {most}): "
             'use engine "opentsne"'
         )
     return rows

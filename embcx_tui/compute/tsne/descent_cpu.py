@@ -4,10 +4,11 @@ One iteration, from the outside in: `search` or `descend` (starts, phases, conve
 the move), `forces` (the gradient, one pass over all pairs).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import islice
-from typing import Any
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numba.core import types
@@ -26,12 +27,9 @@ from embcx_tui.compute.tsne.gradient_descent import (
     DescentResult,
     Phase,
     Schedule,
-    Search,
     Stopped,
-    ThoroughSearch,
     never,
 )
-from embcx_tui.compute.tsne.initialization import gathered
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 
 _TWO = np.float32(2)
@@ -71,90 +69,31 @@ def descend(
     ------
     Stopped: should_stop() was true.
     """
-    layer = _Layer(joint, schedule, joint_entropy, should_stop)
-    descent = _Descent(layer, start)
-    for phase in schedule.phases[:-1]:
+    return descend_layer(WholeLayer(joint, schedule, joint_entropy, should_stop), start)
+
+
+def descend_layer(layer: Layer, start: Points) -> DescentResult:
+    """Descend from one start through all phases."""
+    descent = layer.begin(start)
+    for phase in layer.schedule.phases[:-1]:
         descent.advance(phase, phase.iterations)
     return descent.settle()
 
 
-@timed_part("descent and score")
-def search(
-    joint: FloatArray,
-    starts: Iterator[Points],
-    schedule: Schedule = DEFAULT_SCHEDULE,
-    joint_entropy: float | None = None,
-    should_stop: Callable[[], bool] = never,
-) -> DescentResult:
-    """Minimise KL(P‖Q) as `descend`, from the best of several starts; parameters and errors as there.
+class Layer(Protocol):
+    """What the descents of one layer share, besides its P."""
 
-    Of each group of `starts` the best go on through the exaggeration; where the two best so far agree, or the groups
-    are used up, the best one descends until it has converged (`Search`, which the schedule must have).
-    """
-    plan = schedule.search
-    assert isinstance(plan, Search)
-    layer = _Layer(joint, schedule, joint_entropy, should_stop)
-    kept: list[_Descent] = []
-    tried = 0
-    for _ in range(plan.groups):
-        group = [_Descent(layer, start) for start in islice(starts, plan.starts)]
-        tried += len(group)
-        for descent in group:
-            for phase in schedule.phases[: plan.screened_after]:
-                descent.advance(phase, phase.iterations)
-            descent.score()
-        for descent in sorted(group, key=lambda one: one.kl)[: plan.kept]:
-            for phase in schedule.phases[plan.screened_after : -1]:
-                descent.advance(phase, phase.iterations)
-            descent.advance(schedule.phases[-1], schedule.window)
-            descent.score()
-            kept.append(descent)
-        if plan.agreed([descent.kl for descent in kept]):
-            break
-    kls = tuple(descent.kl for descent in kept)
-    return replace(min(kept, key=lambda one: one.kl).settle(), start_kls=kls, starts=tried, spent=layer.spent)
+    schedule: Schedule
+    should_stop: Callable[[], bool]
+    spent: int
+    """Iterations that all descents have taken together."""
+
+    def begin(self, start: Points) -> Descent:
+        """Return a descent from start [n, 2]."""
 
 
-@timed_part("descent and score")
-def search_thoroughly(
-    joint: FloatArray,
-    starts: Iterator[Points],
-    schedule: Schedule,
-    joint_entropy: float | None = None,
-    should_stop: Callable[[], bool] = never,
-) -> DescentResult:
-    """Minimise KL(P‖Q) as `descend`, from the best of many starts (`ThoroughSearch`, which the schedule must have);
-    parameters and errors as there. The result is never higher than the lowest of the starts that converged.
-    """
-    plan = schedule.search
-    assert isinstance(plan, ThoroughSearch)
-    layer = _Layer(joint, schedule, joint_entropy, should_stop)
-    descents = [_Descent(layer, start) for start in islice(starts, plan.starts)]
-    done = 0
-    for after, kept in plan.screens:
-        for descent in descents:
-            for phase in schedule.phases[done:after]:
-                descent.advance(phase, phase.iterations)
-            descent.score()
-        descents = sorted(descents, key=lambda one: one.kl)[:kept]
-        done = after
-    for descent in descents:
-        descent.advance(schedule.phases[-1], schedule.window)
-        descent.score()
-    kls = tuple(descent.kl for descent in descents)
-    lowest = min((descent.settle() for descent in descents), key=lambda one: one.kl)
-    again = _Descent(layer, gathered(lowest.points, plan.gathered_to, plan.jitter, next(starts)))
-    again.find_z()
-    for phase in plan.phases:
-        again.advance(phase, phase.iterations)
-    better = again.settle()
-    if better.kl < lowest.kl:
-        lowest = replace(better, iterations=lowest.iterations + better.iterations)
-    return replace(lowest, start_kls=kls, starts=plan.starts, spent=layer.spent)
-
-
-class _Layer:
-    """What the descents of one layer share: its P, the schedule, and how many iterations they have taken together."""
+class WholeLayer:
+    """A layer whose P is held whole."""
 
     def __init__(
         self,
@@ -168,11 +107,14 @@ class _Layer:
         self.schedule, self.should_stop = schedule, should_stop
         self.spent = 0
 
+    def begin(self, start: Points) -> Descent:
+        return _WholeDescent(self, start)
 
-class _Descent:
+
+class Descent(ABC):
     """One descent under way: its points, velocities and gains; `kl` is that of the last `score`, in nats."""
 
-    def __init__(self, layer: _Layer, start: Points) -> None:
+    def __init__(self, layer: Layer, start: Points) -> None:
         self._layer = layer
         self._n = n = len(start)
         self._points = pad_points(start.T)
@@ -186,13 +128,7 @@ class _Descent:
         """Take `iterations` steps with the settings of a phase; raises Stopped."""
         if self._layer.should_stop():
             raise Stopped
-        self._z = float(
-            iterate(
-                self._points, self._velocity, self._gain, self._layer.joint32, np.float32(self._z), iterations,
-                np.float32(phase.exaggeration), np.float32(phase.learning_rate * self._n), np.float32(phase.momentum),
-                np.float32(self._layer.schedule.min_gain),
-            )
-        )  # fmt: skip
+        self._z = self._iterate(phase, iterations)
         self._iterations += iterations
         self._layer.spent += iterations
 
@@ -205,7 +141,7 @@ class _Descent:
 
     def score(self) -> None:
         """Compute the exact KL divergence, and how far it is from the one before."""
-        previous, self.kl = self.kl, exact_kl(self._layer.joint, self._points[:, : self._n].T, self._layer.entropy)
+        previous, self.kl = self.kl, self._score()
         self._change = abs(previous - self.kl) / self.kl
 
     def settle(self) -> DescentResult:
@@ -216,12 +152,47 @@ class _Descent:
             self.score()
             if self._change < schedule.tolerance:
                 break
-        norm = _gradient_norm(self._layer.joint32, self._points, self._n)
+        self.kl, norm = self._final()
         converged = self._change < schedule.tolerance
         points = self._points[:, : self._n].T.copy()
         return DescentResult(
             points, self.kl, self._iterations, self._change, norm, converged, spent=self._layer.spent
         )  # fmt: skip
+
+    @abstractmethod
+    def _iterate(self, phase: Phase, iterations: int) -> float:
+        """Take `iterations` steps in place; return the last Z."""
+
+    @abstractmethod
+    def _score(self) -> float:
+        """Return the KL divergence of the points in nats."""
+
+    @abstractmethod
+    def _final(self) -> tuple[float, float]:
+        """Return the exact KL divergence of the points (nats), where they end, and the norm of its gradient."""
+
+
+class _WholeDescent(Descent):
+    """A descent of a layer whose P is held whole."""
+
+    def __init__(self, layer: WholeLayer, start: Points) -> None:
+        super().__init__(layer, start)
+        self._whole = layer
+
+    def _iterate(self, phase: Phase, iterations: int) -> float:
+        return float(
+            iterate(
+                self._points, self._velocity, self._gain, self._whole.joint32, np.float32(self._z), iterations,
+                np.float32(phase.exaggeration), np.float32(phase.learning_rate * self._n), np.float32(phase.momentum),
+                np.float32(self._whole.schedule.min_gain),
+            )
+        )  # fmt: skip
+
+    def _score(self) -> float:
+        return exact_kl(self._whole.joint, self._points[:, : self._n].T, self._whole.entropy)
+
+    def _final(self) -> tuple[float, float]:
+        return self.kl, _gradient_norm(self._whole.joint32, self._points, self._n)
 
 
 def gradient_norm(joint: NDArray[np.floating], points: NDArray[np.floating]) -> float:
@@ -276,14 +247,14 @@ def iterate(
         rate = learning_rate / z
         z = forces(points, joint, exaggeration * z, gradient)
         for axis in range(2):
-            _move(
+            move(
                 points[axis, :n], velocity[axis], gain[axis], gradient[axis, :n], rate, momentum, min_gain
             )  # fmt: skip
     return z
 
 
 @compiled(fastmath=True)
-def _move(
+def move(
     position: Float32Array, velocity: Float32Array, gain: Float32Array, gradient: Float32Array,
     rate: Real, momentum: Real, min_gain: Real,
 ) -> None:  # fmt: skip

@@ -35,7 +35,7 @@ def kl_to_uniform(n: int, joint_entropy: float) -> float:
 
 
 @compiled(inline=True)
-def _log(value: float) -> float:
+def log_of(value: float) -> float:
     """Return ln(value) to 4e-15 absolute for a normal positive value, in a form that vectorises: numba's wheels have no
     vector log.
 
@@ -60,7 +60,7 @@ def _row_sums(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: fl
     total = 0.0
     for j in range(x.size):
         d = 1.0 + ((xi - x[j]) ** 2 + (yi - y[j]) ** 2)
-        cross += joint[j] * _log(d)
+        cross += joint[j] * log_of(d)
         total += 1.0 / d
     return cross, total
 
@@ -88,7 +88,7 @@ def _negative_entropy(p: FloatArray) -> float:
     """Return Σ p ln p over p [m], zeros counting 0."""
     total = 0.0
     for j in range(p.size):
-        total += p[j] * _log(max(p[j], 1e-300))
+        total += p[j] * log_of(max(p[j], 1e-300))
     return total
 
 

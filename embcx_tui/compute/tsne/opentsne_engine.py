@@ -1,12 +1,12 @@
 """openTSNE as an engine: the reference beside the exact one, and the engine for samples too large for that."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.array_types import FloatArray, Points
-from embcx_tui.compute.tsne.descent_cpu import gradient_norm
+from embcx_tui.compute.array_types import Points
 from embcx_tui.compute.tsne.gradient_descent import DescentResult, Schedule
-from embcx_tui.compute.tsne.kl_divergence import exact_kl
 
 # Rows; openTSNE's own bound. Below it Barnes-Hut is the faster of its two methods (1.4 s against 9 s at 1,000).
 FFT_FROM = 10_000
@@ -16,8 +16,8 @@ FINAL_ITERATIONS = 500  # without exaggeration, likewise
 
 def embed(
     activations: NDArray[np.floating],
-    joint: FloatArray,
-    joint_entropy: float,
+    score: Callable[[NDArray[np.floating]], float],
+    gradient_norm: Callable[[NDArray[np.floating]], float],
     perplexity: float,
     start: Points,
     seed: int,
@@ -30,7 +30,7 @@ def embed(
 
     Parameters
     ----------
-    joint, joint_entropy: our P [n, n] and its entropy in nats, for the exact KL divergence.
+    score, gradient_norm: the exact KL divergence (nats) of points [n, 2] by our P, and the norm of its gradient.
     start: the initial points [n, 2].
     jobs: threads of openTSNE.
     schedule: window and tolerance of the test of convergence; openTSNE has phases of its own.
@@ -52,16 +52,16 @@ def embed(
     )
     embedding.optimize(n_iter=EARLY_ITERATIONS, exaggeration=12, momentum=0.8, inplace=True)
     embedding.optimize(n_iter=FINAL_ITERATIONS - schedule.window, momentum=0.8, inplace=True)
-    previous = exact_kl(joint, np.asarray(embedding), joint_entropy)
+    previous = score(np.asarray(embedding))
     embedding.optimize(n_iter=schedule.window, momentum=0.8, inplace=True)
     points = np.asarray(embedding, dtype=np.float32)
-    kl = exact_kl(joint, points, joint_entropy)
+    kl = score(points)
     change = abs(previous - kl) / kl
     return DescentResult(
         points,
         kl,
         EARLY_ITERATIONS + FINAL_ITERATIONS,
         change,
-        gradient_norm(joint, points.T),
+        gradient_norm(points),
         change < schedule.tolerance,
     )

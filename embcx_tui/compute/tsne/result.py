@@ -12,7 +12,8 @@ from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, DescentResult, Schedule
 from embcx_tui.compute.tsne.initialization import oriented
 from embcx_tui.compute.tsne.kl_divergence import kl_to_uniform
-from embcx_tui.study.settings import Engine
+from embcx_tui.study.sample_sizes import MAX_WHOLE_POINTS, PACKED_FROM
+from embcx_tui.study.settings import Engine, Large
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Measurement:
     perplexity: float = 30.0
     """In points; 1 < perplexity < n / 3."""
     engine: Engine = "exact"
-    """"exact" for up to MAX_EXACT_POINTS rows, "opentsne" for as many as P fits in memory for (16 bytes per pair)."""
+    """"exact" for up to MAX_EXACT_POINTS rows, "opentsne" for up to MAX_POINTS."""
     restarts: int = 1
     """Descents, or searches, of which the best counts. Start 0 is the principal plane, all others are random."""
     device: str = "cpu"
@@ -36,6 +37,16 @@ class Measurement:
     def of_layer(self, is_input: bool) -> Measurement:
         """Return how an input, or another layer, is measured: `schedule` is then its schedule."""
         return replace(self, schedule=self.input_schedule) if is_input and self.input_schedule else self
+
+    large: Large = "packed"
+    """How layers of more than PACKED_FROM rows are held on a CPU: "packed", or "whole" as smaller ones, up to
+    MAX_WHOLE_POINTS.
+    """
+
+    def is_packed(self, n: int) -> bool:
+        """Return whether a layer of n rows is measured with P packed, or only ever in blocks for openTSNE."""
+        on_cpu = self.device == "cpu" or self.engine == "opentsne" or n > MAX_WHOLE_POINTS
+        return self.large == "packed" and n > PACKED_FROM and on_cpu
 
     def start_indices(self) -> list[range]:
         """Return for each restart the numbers of the starts that it may try: one, or as many as the search takes."""
@@ -62,7 +73,7 @@ class Complexity:
     duplicates: int
     """Rows that equal another row."""
     converged: bool
-    """The exact KL changed by less than the tolerance (1e-4, relative) over the last 50 iterations."""
+    """The KL changed by less than the tolerance (relative; 1e-4, packed 3e-4) over the last 50 iterations."""
     iterations: int
     """Of the best restart."""
     gradient_norm: float
@@ -77,8 +88,10 @@ class Complexity:
     """The exact KL of the starts that were kept, one window after the exaggeration, where they were compared."""
     points: Points
     """[n, 2], the best restart, centred and rotated to its principal axes; zeros where there is no P."""
-    engine: Engine
-    """Which engine moved the points; the KL divergence is exact for both."""
+    engine: str
+    """What moved the points: "exact", "exact-packed" (a large layer's P in 16 bits per pair) or "opentsne"; the KL
+    divergence is exact for all.
+    """
     spent: int
     """Iterations of all starts together: what the layer cost."""
     point_kls: FloatArray | None = None
@@ -86,7 +99,7 @@ class Complexity:
 
     @classmethod
     def of_restarts(
-        cls, info: AffinityInfo, restarts: Sequence[DescentResult], entropy: float, engine: Engine
+        cls, info: AffinityInfo, restarts: Sequence[DescentResult], entropy: float, engine: str
     ) -> Complexity:
         """Return the complexity of a layer whose P has the given entropy (nats), from the results of its restarts."""
         best = min(restarts, key=lambda result: result.kl)
@@ -108,7 +121,7 @@ class Complexity:
         )
 
     @classmethod
-    def without_affinities(cls, info: AffinityInfo, n: int, engine: Engine) -> Complexity:
+    def without_affinities(cls, info: AffinityInfo, n: int, engine: str) -> Complexity:
         """Return the complexity of a layer of n rows that has no P."""
         return cls(
             kl=None,

@@ -26,7 +26,7 @@ _SENTENCES = {
     "perplexity": "how many neighbours of each point, about, the t-SNE keeps near",
     "points": "samples that were embedded, as many of each class",
     "units": "the width of the layer: the dimensions that are embedded",
-    "engine": "exact: the built-in one, all pairs; opentsne: the library's",
+    "engine": "exact: the built-in one, all pairs; -packed: P in 16 bits; opentsne: the library's",
     "seed": "where the random numbers of this map begin",
     "starts": "initial maps that were tried, the best went on; how far apart they were",
     "restarts": "t-SNE runs of this layer, the best is kept; how far apart they ended",
