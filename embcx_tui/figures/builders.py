@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from embcx_tui.analysis.selection import Exclusion, Selection, flaw_counts, select
 from embcx_tui.figures.alignment import turned
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curve, Curves, Panels, Scatter
-from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.store.history import Quantity
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import (

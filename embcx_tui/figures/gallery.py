@@ -13,7 +13,8 @@ from embcx_tui.analysis.correlation import points
 from embcx_tui.analysis.selection import Exclusion, select
 from embcx_tui.figures import builders, complexity_lines, extra_figures, paper_figures
 from embcx_tui.figures.model import FigureBuilder, Panels
-from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.store.history import Quantity
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.events import SealedFile
 from embcx_tui.study.naming import dataset_title, figure_kind, figure_name, network_figure_name, title_of
 

@@ -30,15 +30,23 @@ LATEST = "last"
 # A folder that has been created or deleted for this long was left behind by a killed process.
 _LEFT_AFTER_S = 3_600.0
 # Keys that studies begun before there was a choice lack, with what they meant then.
-_LATER_KEYS = {"measure.search": "plain", "data.sample_from": "train", "machine.gpu_path": "fast"}
+_LATER_KEYS = {
+    "measure.search": "plain",
+    "data.sample_from": "train",
+    "machine.gpu_path": "fast",
+    "machine.devices": 1,
+    "machine.parts": 1,
+}
 
 
 def create_study(settings: StudySettings) -> StudyPaths:
     """Create the folder of a new study, ready for a worker; raises StoreError and leaves nothing half-made."""
     from embcx_tui.store.journal import JournalWriter
     from embcx_tui.study.events import StudyCreated
+    from embcx_tui.study.parts import with_parts
     from embcx_tui.study.settings import to_toml
 
+    settings = with_parts(settings)
     parent = studies_folder()
     make_folder(parent)
     _sweep(parent)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from embcx_tui.store import lock
 from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
+from embcx_tui.store.history import History
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.labels import NO_LABEL, Label, LabelReader
 from embcx_tui.store.library import stored_settings
@@ -21,54 +22,12 @@ from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
 from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
 
 if TYPE_CHECKING:  # 0.1 s to import, which a list of studies does not wait for
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 LayerKey = tuple[str, str]  # (layer id, method)
 EpochKey = tuple[str, int]  # (layer id, epoch)
 Status = Literal["queued", "training", "stopped", "trained", "received", "measured", "diverged", "failed"]
 State = Literal["queued", "running", "stopped", "complete", "failed", "lost"]
-Quantity = Literal["loss", "train_accuracy", "test_accuracy"]
-
-
-@dataclass(frozen=True)
-class History:
-    """The epochs of one cohort, by epoch (1 …); vectors in the order of `networks`. It began after epoch `first`."""
-
-    networks: tuple[str, ...]
-    epochs: Mapping[int, events.EpochTrained] = field(default_factory=dict)
-    first: int = 0
-
-    @cached_property
-    def index(self) -> Mapping[str, int]:
-        """The position of each network in the vectors of an epoch."""
-        return {network: index for index, network in enumerate(self.networks)}
-
-    @cached_property
-    def last(self) -> int:
-        """The newest epoch trained; 0 before the first."""
-        return max(self.epochs, default=0)
-
-    def has_all(self, last: int) -> bool:
-        """Tell whether every epoch up to `last` is recorded."""
-        return all(epoch in self.epochs for epoch in range(self.first + 1, last + 1))
-
-    def curve(self, network: str, quantity: Quantity) -> NDArray[np.float64]:
-        """Return one network's `quantity` over epochs 1 … last, NaN where unknown [last]."""
-        import numpy as np
-
-        index = self.index[network]
-        values = np.full(self.last, np.nan)
-        for epoch, event in self.epochs.items():
-            value = getattr(event, quantity)[index]
-            values[epoch - 1] = np.nan if value is None else value
-        return values
-
-    def latest(self, network: str, quantity: Quantity) -> float | None:
-        """Return one network's newest `quantity`."""
-        event = self.epochs.get(self.last)
-        value: float | None = getattr(event, quantity)[self.index[network]] if event else None
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +65,10 @@ class Snapshot:
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
     machines: tuple[events.MachineDescribed, ...] = ()
+    parts: Mapping[str, events.PartsChosen] = field(default_factory=dict)
+    """How the networks of a cohort are dealt among hands, where they are."""
+    hands: Mapping[int, events.HandJoined] = field(default_factory=dict)
+    """The hands of the newest worker, those included that were lost."""
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -346,6 +309,7 @@ class _Draft:
                     self._count_damage("study.toml is not the one that the study was created with")
             case events.WorkerStarted():
                 self._values.update(worker=event, ended=None, accepted=False)
+                self._mapping("hands").clear()
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
@@ -353,6 +317,10 @@ class _Draft:
                 if all(machine_differences(one, event) for one in known):
                     known = (*known, event)
                 self._values.update(machine=event, machines=known)
+            case events.PartsChosen():
+                self._mapping("parts")[event.cohort] = event
+            case events.HandJoined():
+                self._mapping("hands")[event.hand] = event
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():

@@ -15,7 +15,8 @@ from embcx_tui.analysis.selection import flaw_predicate
 from embcx_tui.figures.builders import QUANTITIES, training_curves
 from embcx_tui.figures.complexity_lines import columns_of, dataset_lines, depth_lines
 from embcx_tui.figures.model import Curve, Curves, Lines, Panels
-from embcx_tui.store.snapshot import Quantity, Snapshot
+from embcx_tui.store.history import Quantity
+from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import activation_index, hidden_layers, run_name
 from embcx_tui.study.text import safe_text
 
