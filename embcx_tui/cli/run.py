@@ -99,7 +99,7 @@ def run_command(
     """
     settings = requested_settings(study, assignments, name)
     if queued:
-        _enqueue(create_study(settings), as_json)
+        _enqueue(create_study(launch.settle(settings)), as_json)
         ctx.exit(OK)
     follow_or_detach(ctx, launch.begin(settings), detach, as_json)
 

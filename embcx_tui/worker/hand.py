@@ -66,7 +66,7 @@ class Hand:
         self._hands = hands
         self._number = number
         self._wanted = device
-        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._stop = False
         self._asked_to_end = False
         self._described = False
@@ -91,6 +91,8 @@ class Hand:
             return
         while not self._asked_to_end:
             task = self._tasks.get()
+            if task is None:
+                return
             try:
                 self._compute(task, device)
             except BrokenPipeError:
@@ -125,6 +127,7 @@ class Hand:
                     raise MalformedFrame(f"a frame {frame.kind.name} out of its place")
         except Exception:  # whatever it is: without its worker a hand is of no use
             traceback.print_exc()
+        self._tasks.put(None)
         ended()
 
     def _live(self) -> None:

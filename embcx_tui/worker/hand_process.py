@@ -21,7 +21,8 @@ _END_S = 5.0
 class Carrier(Protocol):
     """A hand as its worker has it, wherever it runs."""
 
-    link: Link
+    @property
+    def link(self) -> Link: ...
 
     def how_it_ended(self, otherwise: str) -> str:
         """Return in words how it ended, whose stream has; `otherwise` where it goes on or nobody knows."""
@@ -61,10 +62,7 @@ class HandProcess:
             raise StoreError(f"hand {number} cannot be started ({error.strerror})") from None
         assert self._process.stdin is not None and self._process.stdout is not None
         self.pid = self._process.pid
-        self.link: Link
-        self.link = self._link = PipeLink(
-            os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno()), patience_s
-        )
+        self.link = PipeLink(os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno()), patience_s)
         self._process.stdin.close()
         self._process.stdout.close()
 
@@ -85,7 +83,7 @@ class HandProcess:
 
     def close(self) -> None:
         """Close the pipes, by which it ends, and wait until it is gone."""
-        self._link.close()
+        self.link.close()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ from typing import Self
 from embcx_tui.study.events import HandLost, Noted
 from embcx_tui.study.parts import largest_first
 from embcx_tui.study.plan import Cohort
+from embcx_tui.worker.hand_loads import HandLoads
 from embcx_tui.worker.hand_process import Carrier, HandDevice, HandProcess
 from embcx_tui.worker.hand_thread import HandsFailed, HandThread, Report
 from embcx_tui.worker.journal import Journal
@@ -29,9 +30,11 @@ _POLL_S = 0.1
 
 
 def compute_by_hands(
-    journal: Journal, devices: Sequence[HandDevice], stop: Callable[[], bool], patience_s: float = PATIENCE_S
+    journal: Journal, devices: Sequence[HandDevice], stop: Callable[[], bool], loads: HandLoads
 ) -> None:
-    """Compute what is left of a study whose datasets and samples are accepted, by a hand on each of `devices`."""
+    """Compute what is left of a study whose datasets and samples are accepted, by a hand on each of `devices`, which
+    `loads` watches.
+    """
     left = []
     for part in study_parts(journal):
         if is_done(journal, part):
@@ -40,9 +43,12 @@ def compute_by_hands(
             left.append(part)
 
     def start(number: int) -> Carrier:
-        return HandProcess(number, devices[number], len(devices), patience_s)
+        process = HandProcess(number, devices[number], len(devices), PATIENCE_S)
+        loads.begin(number, process.pid, devices[number].uuid)
+        return process
 
-    with Hands(journal, start, min(len(devices), len(left)), patience_s) as hands:
+    with Hands(journal, start, min(len(devices), len(left)), PATIENCE_S) as hands:
+        loads.follow(hands.parts)
         hands.compute(left, stop)
 
 
@@ -98,6 +104,10 @@ class Hands:
                 failure = failure or error
         if failure:
             raise failure
+
+    def parts(self) -> dict[int, str]:
+        """Return the part of each hand that is at work; from any thread."""
+        return {hand.number: part.id for hand in list(self._hands.values()) if (part := hand.part)}
 
     @property
     def _busy(self) -> list[HandThread]:

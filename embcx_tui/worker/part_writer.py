@@ -133,7 +133,9 @@ class PartWriter:
             case events.CheckpointSaved():
                 name = event.file.name.removeprefix("checkpoints/")
                 return is_within(event.cohort, self._part) and name.startswith(f"{event.cohort}.epoch")
-            case events.CohortSplit() | events.EpochTrained():
+            case events.EpochTrained():
+                return is_within(event.cohort, self._part) and event.cohort in self._journal.snapshot.histories
+            case events.CohortSplit():
                 return is_within(event.cohort, self._part)
             case events.NetworkTrained():
                 return event.network in self._networks and event.file.name == f"arrays/{event.network}.npz"

@@ -21,6 +21,7 @@ from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.hand_devices import hand_devices
+from embcx_tui.worker.hand_loads import HandLoads
 from embcx_tui.worker.hands import compute_by_hands
 from embcx_tui.worker.inbox_rows import InboxRows
 from embcx_tui.worker.journal import Journal
@@ -73,8 +74,12 @@ def _compute_with_hands(journal: Journal, stop: Callable[[], bool]) -> tuple[str
     """As `compute_study`, in several processes: this one computes nothing and never touches a GPU."""
     devices = hand_devices(journal)
     DatasetCache(journal).accept()
-    with telemetry(journal.paths.telemetry, None):
-        compute_by_hands(journal, devices, stop)
+    loads = HandLoads()
+    try:
+        with telemetry(journal.paths.telemetry, None, loads):
+            compute_by_hands(journal, devices, stop, loads)
+    finally:
+        loads.end()
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 
