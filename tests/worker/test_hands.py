@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import signal
 import stat
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from embcx_tui.analysis.json_csv import measurements
 from embcx_tui.store.library import create_study
 from embcx_tui.store.machine_records import numeric_versions
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.store.snapshot import read_study
+from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.events import (
     AnyEvent,
@@ -33,7 +32,7 @@ from embcx_tui.study.events import (
     encode,
 )
 from embcx_tui.study.settings import StudySettings, validate
-from embcx_tui.worker import checkpoints
+from embcx_tui.worker import checkpoints, launch
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.frames import Failure, Frame, Kind
 from embcx_tui.worker.hand_devices import chosen_gpus, core_shares
@@ -109,6 +108,10 @@ def by_threads(
         hands.compute(left, stop)
 
 
+def lost_hands(snapshot: Snapshot) -> list[HandLost]:
+    return [line.event for line in snapshot.log if isinstance(line.event, HandLost)]
+
+
 def differences(paths: StudyPaths, alone: dict[str, Any]) -> list[str]:
     """Return what of a study's numbers is not that of one process."""
     here = numbers(paths)
@@ -171,7 +174,7 @@ def test_the_third_loss_of_a_part_ends_the_study_with_its_reason() -> None:
 
     with pytest.raises(HandsFailed, match=r"digits.part0 was lost 3 times, at last with hand \d \(it was killed\)"):
         by_threads(journal, 2, arm=arm)
-    losses = [line.event for line in journal.snapshot.log if isinstance(line.event, HandLost)]
+    losses = lost_hands(journal.snapshot)
     assert [event.part for event in losses] == ["digits.part0"] * 3
     assert len({event.hand for event in losses}) == 2, "the third time another hand has it"
     assert any(name.startswith("digits.part1") for name in journal.snapshot.histories)
@@ -283,12 +286,23 @@ def test_gpus_are_pinned_by_uuid_and_cores_are_shared_out(monkeypatch: pytest.Mo
     assert core_shares(9) == ((2,), (3,), (5,), (7,), (9,))
 
 
-# A worker of hands that checkpoint after every epoch, and are given up after three silent seconds.
-WITH_HANDS = """
-import sys
+# A worker whose first hand is killed as it joins and whose second is stopped; it stands still once both are lost.
+STRUCK = """
+import os, signal, sys, time
 from pathlib import Path
-from embcx_tui.worker import hand_process, hands
-hands.PATIENCE_S = float(sys.argv[2])
+from embcx_tui.worker import hands
+from embcx_tui.worker.journal import Journal
+hands.PATIENCE_S = 20.0
+strokes, lost, append = {0: signal.SIGKILL, 1: signal.SIGSTOP}, [], Journal.append
+def append_and_strike(journal, event):
+    append(journal, event)
+    if event.kind == "hand-joined" and event.hand in strokes:
+        os.kill(event.pid, strokes.pop(event.hand))
+    if event.kind == "hand-lost":
+        lost.append(event)
+        if len(lost) == 2:
+            time.sleep(1e6)
+Journal.append = append_and_strike
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
@@ -296,30 +310,26 @@ sys.exit(run_study(Path(sys.argv[1])))
 
 def test_hands_and_worker_are_killed_and_stopped_and_nothing_of_them_stays(alone: dict[str, Any]) -> None:
     """Real processes: no port, no bit for group or others, no process left; the study ends with the same bytes."""
-    paths = create_study(study(2, parts=2, epochs=3))
-    worker = subprocess.Popen([sys.executable, "-c", WITH_HANDS, str(paths.root), "20"])
+    paths = create_study(study(2, parts=2))
+    worker = subprocess.Popen([sys.executable, "-c", STRUCK, str(paths.root)])
     try:
-        snapshot = wait_for(paths, lambda one: len(one.hands) == 2 and one.histories)
-        hands = {number: psutil.Process(hand.pid) for number, hand in snapshot.hands.items()}
+        snapshot = wait_for(paths, lambda one: len(lost_hands(one)) == 2 or worker.poll() is not None)
+        reasons = sorted(event.reason for event in lost_hands(snapshot))
+        assert reasons == ["its process was killed (signal 9; was it out of memory?)", "no sign of life for 20 s"]
         family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-        assert {one.pid for one in hands.values()} <= {one.pid for one in family}
-        listening = [conn for one in family for conn in one.net_connections() if conn.status == psutil.CONN_LISTEN]
-        assert listening == []
-        hands[0].kill()
-        hands[1].send_signal(signal.SIGSTOP)
-        wait_for(paths, lambda one: sum(isinstance(line.event, HandLost) for line in one.log) == 2 or ended(one))
-        children = psutil.Process(worker.pid).children(recursive=True) if worker.poll() is None else []
-        os.kill(worker.pid, signal.SIGKILL)
+        assert len(family) > 1, "a hand has taken the place of the first"
+        assert [one for each in family for one in each.net_connections() if one.status == psutil.CONN_LISTEN] == []
+        worker.kill()
         worker.wait()
         # Whoever adopts them may be slow to fetch their exit codes.
-        _, left = psutil.wait_procs([*hands.values(), *children], timeout=2)
+        _, left = psutil.wait_procs(family[1:], timeout=2)
         assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         worker.kill()
     for path in paths.root.rglob("*"):
         assert not stat.S_IMODE(path.lstat().st_mode) & 0o077, path
-    code = subprocess.run([sys.executable, "-c", WITH_HANDS, str(paths.root), "600"], timeout=PATIENCE_S).returncode
-    assert code == 0, [str(line) for line in read_study(paths).log[-5:]]
+    launch.start(paths)
+    snapshot = wait_for(paths, ended)
+    assert snapshot.state == "complete", [str(line) for line in snapshot.log[-5:]]
     assert differences(paths, alone) == []
-    reasons = " ".join(line.text for line in read_study(paths).log if isinstance(line.event, HandLost))
-    assert "signal 9" in reasons or "no sign of life" in reasons
+    assert paths.worker_log.read_bytes() == b""

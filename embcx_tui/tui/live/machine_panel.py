@@ -217,7 +217,7 @@ def _hands(now: Telemetry, width: int, ink: Ink) -> tuple[Row, ...]:
             span(f"{load:>6} "),
             span("█" * full, ink.accent),
             span("░" * (_GPU_BAR - full), ink.muted),
-            span(f" {'!' if level else ''}{memory:<11}", {0: None, 1: ink.warning, 2: ink.error}[level]),
+            span(f" {'!' * bool(level) + memory:<11}", {0: None, 1: ink.warning, 2: ink.error}[level]),
             span(f" {place}{safe_text(part, 100) or 'no part'}", ink.muted),
         )
         rows.append(fit_row(row, width))
