@@ -132,7 +132,7 @@ class Link(Protocol):
         """Send a file, no other frame between its frames. Raises OSError where the other end is gone."""
 
     def receive(self, patience_s: float | None = None) -> Frame | None:
-        """Return the next frame; None at the end of the stream.
+        """Return the next frame; None at the end of the stream, which may be within a frame.
 
         Raises TimeoutError where nothing comes for `patience_s` seconds, MalformedFrame where it is no frame.
         """
@@ -157,11 +157,6 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._rest = bytearray()
-
-    @property
-    def is_torn(self) -> bool:
-        """Whether the stream ends within a frame."""
-        return bool(self._rest)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that `data` completes; raises MalformedFrame at the first that is none."""

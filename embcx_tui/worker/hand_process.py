@@ -88,4 +88,5 @@ class HandProcess:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # a process within a driver that hangs cannot be killed either
+                self._process.wait(_END_S)

@@ -35,8 +35,14 @@ def compute_by_hands(
     """Compute what is left of a study whose datasets and samples are accepted, by a hand on each of `devices`, which
     `loads` watches.
     """
-    left = []
-    for part in study_parts(journal):
+    parts, left = study_parts(journal), []
+    if len(parts) < len(devices):
+        text = (
+            f"machine.parts is {journal.snapshot.plan.settings.machine.parts}: {len(parts)} of {len(devices)} devices "
+            "compute; a new study with machine.parts = 0 has a part for each"
+        )
+        journal.append(Noted(level="warning", text=text))
+    for part in parts:
         if is_done(journal, part):
             clear_checkpoints(journal, part, stop)  # an earlier worker may have died before it did
         else:

@@ -132,7 +132,7 @@ def test_two_hands_give_the_bytes_of_one_process(alone: dict[str, Any]) -> None:
     assert differences(paths, alone) == []
 
 
-def test_lost_and_stopped_hands_cost_no_byte_and_no_epoch_twice(alone: dict[str, Any]) -> None:
+def test_lost_and_stopped_hands_cost_no_byte(alone: dict[str, Any]) -> None:
     paths = create_study(study(2, parts=2))
     journal = Journal(paths)
     fates = iter((14, 25, 1))  # frames until a hand is killed: before it computes, within and after its training
@@ -286,38 +286,33 @@ def test_gpus_are_pinned_by_uuid_and_cores_are_shared_out(monkeypatch: pytest.Mo
     assert core_shares(9) == ((2,), (3,), (5,), (7,), (9,))
 
 
-# A worker whose first hand is killed as it joins and whose second is stopped; it stands still once both are lost.
+# A worker whose first hand is killed as it joins; it stands still once that is lost. `tests/hands.py` stops some, too.
 STRUCK = """
 import os, signal, sys, time
 from pathlib import Path
-from embcx_tui.worker import hands
 from embcx_tui.worker.journal import Journal
-hands.PATIENCE_S = 20.0
-strokes, lost, append = {0: signal.SIGKILL, 1: signal.SIGSTOP}, [], Journal.append
+append = Journal.append
 def append_and_strike(journal, event):
     append(journal, event)
-    if event.kind == "hand-joined" and event.hand in strokes:
-        os.kill(event.pid, strokes.pop(event.hand))
+    if event.kind == "hand-joined" and event.hand == 0:
+        os.kill(event.pid, signal.SIGKILL)
     if event.kind == "hand-lost":
-        lost.append(event)
-        if len(lost) == 2:
-            time.sleep(1e6)
+        time.sleep(1e6)
 Journal.append = append_and_strike
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
 
 
-def test_hands_and_worker_are_killed_and_stopped_and_nothing_of_them_stays(alone: dict[str, Any]) -> None:
+def test_hands_and_worker_are_killed_and_nothing_of_them_stays(alone: dict[str, Any]) -> None:
     """Real processes: no port, no bit for group or others, no process left; the study ends with the same bytes."""
     paths = create_study(study(2, parts=2))
     worker = subprocess.Popen([sys.executable, "-c", STRUCK, str(paths.root)])
     try:
-        snapshot = wait_for(paths, lambda one: len(lost_hands(one)) == 2 or worker.poll() is not None)
-        reasons = sorted(event.reason for event in lost_hands(snapshot))
-        assert reasons == ["its process was killed (signal 9; was it out of memory?)", "no sign of life for 20 s"]
+        snapshot = wait_for(paths, lambda one: lost_hands(one) or worker.poll() is not None)
+        assert ["signal 9" in event.reason for event in lost_hands(snapshot)] == [True]
         family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-        assert len(family) > 1, "a hand has taken the place of the first"
+        assert len(family) > 1, "the other hand goes on"
         assert [one for each in family for one in each.net_connections() if one.status == psutil.CONN_LISTEN] == []
         worker.kill()
         worker.wait()
