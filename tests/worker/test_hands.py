@@ -35,7 +35,7 @@ from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import checkpoints, launch
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.frames import Failure, Frame, Kind
-from embcx_tui.worker.hand_devices import chosen_gpus, core_shares
+from embcx_tui.worker.hand_devices import chosen_gpus, core_shares, hand_devices
 from embcx_tui.worker.hand_thread import HandsFailed
 from embcx_tui.worker.hands import Hands
 from embcx_tui.worker.journal import Journal
@@ -284,6 +284,43 @@ def test_gpus_are_pinned_by_uuid_and_cores_are_shared_out(monkeypatch: pytest.Mo
     monkeypatch.setattr("embcx_tui.worker.hand_devices.cores", lambda: 5)
     assert core_shares(2) == ((2, 3), (5, 7, 9)) and core_shares(1) == ((2, 3, 5, 7, 9),)
     assert core_shares(9) == ((2,), (3,), (5,), (7,), (9,))
+
+
+def gpu(number: int, refusal: str = "") -> dict[str, Any]:
+    return {"number": number, "uuid": f"{number}", "visible": f"GPU-{number}", "refusal": refusal}
+
+
+@pytest.mark.parametrize(
+    ("machine", "found", "devices", "said"),
+    [
+        ({"devices": "all"}, [gpu(0), gpu(1, "busy")], ["cuda"], ""),
+        ({"devices": 8}, [gpu(0), gpu(1)], ["cuda", "cuda"], "machine.devices is 8, and 2 GPUs can be used"),
+        ({"devices": "all"}, [], ["cpu"], "computing on the CPU: an old driver"),
+        ({"devices": 3, "device": "cpu"}, [gpu(0)], ["cpu", "cpu"], "machine.devices is 3, and there are 2 processor"),
+        ({"devices": 2, "device": "cuda"}, [], [], "no GPU can be used here .an old driver"),
+        ({"devices": ["cuda:1"]}, [gpu(0)], [], "this machine has 1 GPU"),
+    ],
+)
+def test_what_there_is_of_the_devices_that_are_asked_for_computes(
+    machine: dict[str, Any], found: list[Any], devices: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embcx_tui.worker.hand_devices.ask", lambda query: {"gpus": found, "problem": "an old driver"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr("embcx_tui.worker.hand_devices.cores", lambda: 2)
+    journal = Journal(create_study(validate({"data": {"datasets": ["digits"]}, "machine": machine})))
+    if devices:
+        assert [one.device for one in hand_devices(journal)] == devices
+        assert said in journal.snapshot.log[-1].text
+    else:
+        with pytest.raises(RequestError, match=said):
+            hand_devices(journal)
+
+
+def test_all_gpus_are_counted_once_when_a_study_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "ask", lambda query: {"gpus": [gpu(0), gpu(1, "busy"), gpu(2)]})
+    asked = validate({"data": {"datasets": ["digits"]}, "machine": {"devices": "all"}})
+    settings = read_study(create_study(launch.settle(asked))).plan.settings
+    assert (settings.machine.devices, settings.machine.parts) == ("all", 2)
 
 
 # A worker whose first hand is killed as it joins; it stands still once that is lost. `tests/hands.py` stops some, too.
