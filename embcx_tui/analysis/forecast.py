@@ -211,7 +211,8 @@ def progress(snapshot: Snapshot) -> Progress:
         embeddings=done.total() - impossible,
         embeddings_planned=plan.embeddings,
         fraction=1.0 if complete else min(spent / whole, 1.0) if whole else 0.0,
-        seconds_left=0.0 if complete else max(whole - spent, 0.0) if known else None,
+        # Hands compute at the same time what is timed for each of them.
+        seconds_left=0.0 if complete else max(whole - spent, 0.0) / max(len(snapshot.hands), 1) if known else None,
         impossible=impossible,
     )
 

@@ -46,7 +46,8 @@ def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[
     """Return the JSON document of `show --json`.
 
     `job` is the SLURM job that computes it, or is to.
-    `machine` is the newest, `machines` are all that the study was computed on. `networks` holds every network, also
+    `machine` is the newest, `machines` are all that the study was computed on, `hands` the processes of the newest
+    worker that computed parts of it, none where it did so itself. `networks` holds every network, also
     those left out of `summary` and `statistics`. A network's `layers` are its t-SNE scores; `methods` the embeddings of
     other methods, which have no KL; `earlier` the scores after earlier epochs.
     """
@@ -60,6 +61,7 @@ def measurements(snapshot: Snapshot, exclude_chance: Exclusion = False) -> dict[
         "settings": snapshot.plan.settings.model_dump(mode="json", by_alias=True),
         "machine": machine_record(snapshot.machine) if snapshot.machine else None,
         "machines": [machine_record(one) for one in snapshot.machines],
+        "hands": [one.model_dump(mode="json", exclude={"kind", "at"}) for one in snapshot.hands.values()],
         "networks": network_records(selection),
         "summary": [summary_record(one) for one in summarise_selection(selection)],
         "statistics": statistics_record(selection),

@@ -66,9 +66,16 @@ def machine_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Return the rows of the machine; of a study that went on elsewhere those of all machines, numbered."""
     if snapshot.machine is None:
         return []
-    if len(snapshot.machines) < 2:
-        return _of_machine(snapshot.machine, "")
-    return [row for number, one in enumerate(snapshot.machines, 1) for row in _of_machine(one, f"{number}. ")]
+    several = len(snapshot.machines) > 1
+    rows = [
+        row
+        for number, one in enumerate(snapshot.machines if several else (snapshot.machine,), 1)
+        for row in _of_machine(one, f"{number}. " if several else "")
+    ]
+    if snapshot.hands:
+        words = [f"{one.hand}: {escaped(one.device)} on {escaped(one.host)}" for one in snapshot.hands.values()]
+        rows.append(("hands", "; ".join(words)))
+    return rows
 
 
 def _of_machine(machine: MachineDescribed, number: str) -> list[tuple[str, str]]:

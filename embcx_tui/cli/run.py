@@ -111,7 +111,7 @@ def run_command(
         _say_submitted(*launch.submit_new(settings, sbatch), as_json)
         ctx.exit(OK)
     if queued:
-        _enqueue(create_study(settings), as_json)
+        _enqueue(create_study(launch.settle(settings)), as_json)
         ctx.exit(OK)
     follow_or_detach(ctx, launch.begin(settings), detach, as_json)
 

@@ -186,6 +186,12 @@ def uuid_of(number: int) -> str | None:
     return None if uuid is None else safe_text(uuid, 60)
 
 
+def visible_number(number: int) -> str:
+    """Return what CUDA_VISIBLE_DEVICES calls torch's GPU `number`, as this process has it."""
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    return visible[number] if number < len(visible) else str(number)
+
+
 def _told(number: int, load: nvml.Load) -> str:
     """Return which of several GPUs `auto` took and why."""
     handle = _handle(number)

@@ -20,6 +20,15 @@ from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import StudySettings
 
 
+class _HostShare:
+    """Among how many processes of one study this machine's memory is divided."""
+
+    processes = 1
+
+
+host_share = _HostShare()
+
+
 class OutOfMemory(EmbcxError):
     """The device's memory does not hold what was asked for; it may hold a smaller cohort."""
 
@@ -40,12 +49,14 @@ def memory_guard(what: str) -> Iterator[None]:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping."""
+    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping, beside as many as
+    `host_share` says.
+    """
     if device.type == "cuda":
         # Memory that this process freed is in torch's own cache: the driver counts it as used.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + cached)
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) // host_share.processes
 
 
 def concurrent_layers(n: int, bytes_per_pair: int = 24) -> int:

@@ -115,6 +115,14 @@ def handle_of(uuid: object) -> Any:
     return None if sliced and sliced[0] else handle
 
 
+def visible_name(uuid: str) -> str:
+    """Return what CUDA_VISIBLE_DEVICES calls the GPU or MIG slice with CUDA's `uuid`; empty where that is not known."""
+    if not uuid:
+        return ""
+    is_slice = ask("nvmlDeviceGetHandleByUUID", f"MIG-{uuid}".encode())
+    return f"{'MIG' if is_slice else 'GPU'}-{uuid}"
+
+
 def name_of(handle: Any) -> str:
     """Return a GPU's name; empty where it has none that can be read."""
     return _words(ask("nvmlDeviceGetName", handle), 80)

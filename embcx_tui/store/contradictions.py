@@ -31,6 +31,11 @@ def _contradictions(event: events.AnyEvent, plan: Plan, networks: Sequence[str])
                 yield "a dataset without test inputs"
             if isinstance(event, events.SampleDrawn) and event.run >= settings.networks.runs:
                 yield f"run {event.run} of {settings.networks.runs}"
+        case events.PartsChosen():
+            known = {network.id for one in plan.cohorts if one.id == event.cohort for network in one.networks}
+            dealt = [network for part in event.parts for network in part]
+            if len(set(dealt)) < len(dealt) or set(dealt) != known:
+                yield "parts of other networks than the study's"
         case events.CohortStarted():
             yield from _cohort(event, plan)
         case events.EpochTrained():

@@ -117,24 +117,33 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def write_arrays(folder: Path, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
-    """Publish `arrays` as `folder/name`; the same arrays give the same bytes.
+    """Publish `arrays` as `folder/name`; the same arrays give the same bytes."""
+    from embcx_tui.study.events import SealedFile
+
+    return SealedFile(name=f"{folder.name}/{name}", sha256=publish(folder / name, pack_arrays(arrays)))
+
+
+def pack_arrays(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Return the bytes of an array file.
 
     `numpy.savez` stamps no clock time, so the bytes depend on the arrays alone.
     """
     import numpy as np
 
-    from embcx_tui.study.events import SealedFile
-
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for its own flag
-    return SealedFile(name=f"{folder.name}/{name}", sha256=publish(folder / name, buffer.getvalue()))
+    return buffer.getvalue()
 
 
 def read_arrays(study_folder: Path, sealed: SealedFile) -> dict[str, NDArray[Any]]:
     """Return the arrays of a sealed file; raises StoreError where it is missing or not what the journal announced."""
+    return unpack_arrays(read_sealed(study_folder, sealed), sealed)
+
+
+def unpack_arrays(data: bytes, sealed: SealedFile) -> dict[str, NDArray[Any]]:
+    """Return the arrays in the bytes of a sealed file; raises StoreError where they are none."""
     import numpy as np
 
-    data = read_sealed(study_folder, sealed)
     name = safe_text(Path(sealed.name).name)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as members:

@@ -36,6 +36,8 @@ _LATER_KEYS = {
     "data.sample_from": "train",
     "machine.gpu_path": "fast",
     "measure.large": "whole",
+    "machine.devices": 1,
+    "machine.parts": 1,
 }
 # The same of studies of networks that were trained elsewhere, which had the other keys from the first.
 _LATER_MEASURED_KEYS = {"measure.large": "whole"}
@@ -45,8 +47,10 @@ def create_study(settings: StudySettings) -> StudyPaths:
     """Create the folder of a new study, ready for a worker; raises StoreError and leaves nothing half-made."""
     from embcx_tui.store.journal import JournalWriter
     from embcx_tui.study.events import StudyCreated
+    from embcx_tui.study.parts import with_parts
     from embcx_tui.study.settings import to_toml
 
+    settings = with_parts(settings)
     parent = studies_folder()
     make_folder(parent)
     _sweep(parent)

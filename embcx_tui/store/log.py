@@ -63,6 +63,14 @@ def _worded(event: events.AnyEvent, plan: Plan, networks: tuple[str, ...]) -> tu
         case events.MachineDescribed():
             path = f" ({', '.join(f'{part}: {way}' for part, way in event.path.items())})" if event.path else ""
             return "info", f"computing on {event.device}, torch {event.versions.get('torch', '?')}{path}"
+        case events.PartsChosen():
+            sizes = ", ".join(f"{len(part):,}" for part in event.parts)
+            return "info", f"{event.cohort}: dealt into {len(event.parts)} parts of {sizes} networks"
+        case events.HandJoined():
+            return "info", f"hand {event.hand} (process {event.pid} on {event.host}) computes on {event.device}"
+        case events.HandLost():
+            again = f"; {event.part} goes on from its last checkpoint" if event.part else ""
+            return "warning", f"hand {event.hand} was lost: {event.reason}{again}"
         case events.DatasetLoaded():
             if plan.is_measured:
                 return "info", f"{event.dataset}: {event.n_train:,} rows, {len(event.classes)} classes"

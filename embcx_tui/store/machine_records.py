@@ -134,6 +134,7 @@ def _kind(device: str) -> str:
 
 _Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 # Percentages of many cores, degrees and watts are far below; what is beyond comes from a file that was edited.
+_Words = Annotated[str, Field(max_length=200)]
 _Reading = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
@@ -143,6 +144,10 @@ class Telemetry:
 
     `gpu_index` is nvidia-smi's number of the GPU, from 0, `gpu_count` how many this machine has. `gpus` are all of them
     where there are several: (number, percent, MiB used, MiB in all).
+
+    `hands` are the processes that compute parts of the study, where there are several: number, part (empty: none), load
+    in percent of a core and MiB of memory; of a GPU nvidia-smi's number, percent, MiB used, MiB in all. The GPU's
+    readings are then those of all their GPUs: mean load, highest temperature, sums of memory and power.
     """
 
     at: Time
@@ -158,6 +163,12 @@ class Telemetry:
     gpu_index: _Bytes | None = None
     gpu_count: _Bytes | None = None
     gpus: tuple[tuple[_Bytes, _Bytes | None, _Bytes | None, _Bytes | None], ...] = ()
+    hands: tuple[
+        tuple[
+            _Bytes, _Words, _Reading | None, _Bytes | None, _Bytes | None, _Bytes | None, _Bytes | None, _Bytes | None
+        ],
+        ...,
+    ] = ()
 
 
 _CALIBRATION = TypeAdapter(Calibration)

@@ -63,6 +63,10 @@ class Snapshot:
     ended: events.WorkerEnded | None = None
     machine: events.MachineDescribed | None = None
     machines: tuple[events.MachineDescribed, ...] = ()
+    parts: Mapping[str, events.PartsChosen] = field(default_factory=dict)
+    """How the networks of a cohort are dealt among hands, where they are."""
+    hands: Mapping[int, events.HandJoined] = field(default_factory=dict)
+    """The hands of the newest worker, those included that were lost."""
     datasets: Mapping[str, events.DatasetLoaded] = field(default_factory=dict)
     samples: Mapping[str, events.SampleDrawn] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
@@ -312,6 +316,7 @@ class _Draft:
                     self._count_damage("study.toml is not the one that the study was created with")
             case events.WorkerStarted():
                 self._values.update(worker=event, ended=None, accepted=False)
+                self._mapping("hands").clear()
             case events.WorkerEnded():
                 self._values["ended"] = event
             case events.MachineDescribed():
@@ -319,6 +324,10 @@ class _Draft:
                 if all(machine_differences(one, event) for one in known):
                     known = (*known, event)
                 self._values.update(machine=event, machines=known)
+            case events.PartsChosen():
+                self._mapping("parts")[event.cohort] = event
+            case events.HandJoined():
+                self._mapping("hands")[event.hand] = event
             case events.DatasetLoaded():
                 self._mapping("datasets")[event.dataset] = event
             case events.StudyAccepted():

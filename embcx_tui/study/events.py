@@ -110,6 +110,43 @@ class MachineDescribed(Event):
     path: dict[str, str] = {}
 
 
+class PartsChosen(Event):
+    """The networks of a cohort are dealt into parts, which hands compute at the same time: ids of networks by part.
+
+    A resumed study keeps its parts, since on a GPU rounding depends on the composition of a batch.
+    """
+
+    kind: Literal["parts"] = "parts"
+    cohort: CohortName
+    parts: Annotated[tuple[tuple[str, ...], ...], Field(min_length=1)]
+
+
+class HandJoined(Event):
+    """A process that computes parts for the worker has begun: its number from 0, its machine, what it computes on.
+
+    `device` in words, `cores` that it may use, `memory` of the device in bytes, `uuid` that of a GPU.
+    """
+
+    kind: Literal["hand-joined"] = "hand-joined"
+    hand: Count
+    host: Annotated[str, Field(max_length=300)]
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
+    device: Annotated[str, Field(max_length=300)]
+    cores: Count
+    memory: Count
+    versions: dict[str, str]
+    uuid: str = ""
+
+
+class HandLost(Event):
+    """A hand was given up: why, and the part that goes back to the queue, empty where it had none."""
+
+    kind: Literal["hand-lost"] = "hand-lost"
+    hand: Count
+    reason: str
+    part: str = ""
+
+
 class DatasetLoaded(Event):
     """Sizes of a dataset as used; `shape` is (rows, columns, channels) for images, None for plain vectors.
 
@@ -334,6 +371,9 @@ AnyEvent = (
     StudyCreated
     | WorkerStarted
     | MachineDescribed
+    | PartsChosen
+    | HandJoined
+    | HandLost
     | DatasetLoaded
     | StudyAccepted
     | SampleDrawn

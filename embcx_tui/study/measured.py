@@ -24,6 +24,7 @@ from embcx_tui.study.settings import (
     AnyNumber,
     Control,
     DataSettings,
+    MachineSettings,
     MeasureSettings,
     NetworkSettings,
     Section,
@@ -127,6 +128,13 @@ class MeasureLayers(MeasureSettings):
     epochs: AnyNumber[int] = Field(default=(), exclude=True, max_length=0)
 
 
+class MeasuringMachine(MachineSettings):
+    """One device: layers that are measured alone are not dealt into parts."""
+
+    devices: Literal[1] = Field(default=1, exclude=True)
+    parts: Literal[0] = Field(default=0, exclude=True)
+
+
 class MeasuredSettings(StudySettings):
     """Everything that the file of a measured study can hold."""
 
@@ -135,6 +143,7 @@ class MeasuredSettings(StudySettings):
     models: Annotated[tuple[ModelSettings, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=MAX_NETWORKS)]
     sample: SampleSettings = SampleSettings()
     measure: MeasureLayers = MeasureLayers()
+    machine: MeasuringMachine = MeasuringMachine()
     # Derived from the models; a file does not have them.
     data: DataSettings = Field(default=DataSettings(), exclude=True)
     networks: NetworkSettings = Field(default=NetworkSettings(), exclude=True)

@@ -146,6 +146,8 @@ class Cohort:
     dataset: str
     networks: tuple[Network, ...]
     controls: tuple[Network, ...]
+    inputs_elsewhere: frozenset[tuple[int, Source]] = frozenset()
+    """The (run, source) of inputs that another part of the same cohort measures (study.parts)."""
 
     @property
     def runs(self) -> tuple[int, ...]:
@@ -239,7 +241,7 @@ def cohort_layers(cohort: Cohort) -> tuple[Layer, ...]:
     inputs = dict.fromkeys(
         Layer(network.layer_ids()[0], network.dataset, network.run, None, 0, network.source)
         for network in sorted(cohort.networks + cohort.controls, key=lambda one: (one.source == "test", one.run))
-        if network.has_input
+        if network.has_input and (network.run, network.source) not in cohort.inputs_elsewhere
     )
     hidden = [
         Layer(layer_id(network.id, layer), network.dataset, network.run, network.id, layer, network.source)

@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
+from embcx_tui.study.devices import MAX_PARTS, devices_of
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
+from embcx_tui.study.mistake_words import BOUNDS, PLAIN
 from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.text import safe_text
 
@@ -151,6 +153,25 @@ class MachineSettings(Section):
     gpu_path: GpuPath = Field(
         default="fast", description="fast: Triton and CUDA graphs where they work; plain: neither, much slower"
     )
+    devices: Annotated[int | str | tuple[str, ...], BeforeValidator(devices_of)] = Field(
+        default=1, description="GPUs that compute at once, a process each: a number, all, or a list of cuda:N"
+    )
+    parts: int = Field(
+        default=0, ge=0, le=MAX_PARTS, description="parts of the networks of each dataset; 0: as many as devices"
+    )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        """Raise where `device` names one device and `devices` several."""
+        if self.devices != 1 and self.device.startswith("cuda:"):
+            raise PydanticCustomError(
+                "machine.devices",
+                "asks for several devices, and machine.device for {device} alone; set machine.device to cuda or auto",
+                {"device": self.device},
+            )
+        if isinstance(self.devices, tuple) and self.device == "cpu":
+            raise PydanticCustomError("machine.devices", "lists GPUs, and machine.device is cpu; leave one of them out")
+        return self
 
 
 class StudySettings(Section):
@@ -266,11 +287,11 @@ def _mistake(detail: ErrorDetails) -> Mistake:
         return _unknown(key)
     if kind in ("dataset", "distinct"):
         return Mistake(key, text)
-    text = _PLAIN.get(kind, text.replace("Input should be", "must be"))
+    text = PLAIN.get(kind, text.replace("Input should be", "must be"))
     shown = safe_text(repr(given), 60)
     if kind == "too_short":
         return Mistake(key, text)
-    for words, plain in _BOUNDS.items():
+    for words, plain in BOUNDS.items():
         if words in text:
             return Mistake(key, f"{text.replace(words, plain)} (is {shown})")
     return Mistake(key, text if text.startswith(("is ", "has ")) else f"{text}, not {shown}")
@@ -279,28 +300,6 @@ def _mistake(detail: ErrorDetails) -> Mistake:
 def _unknown(key: str) -> Mistake:
     near = difflib.get_close_matches(key, known_keys(), n=1)
     return Mistake(key, "unknown key" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-# pydantic's words for bounds, the longer ones first.
-_BOUNDS = {
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "more than",
-    "less than": "less than",
-}
-# Plain words for pydantic's types of error, as somebody who writes TOML would say it.
-_PLAIN = {
-    "model_type": "must be a table of keys",
-    "tuple_type": "must be a list",
-    "too_short": "choose at least one",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be text in quotes",
-    "string_pattern_mismatch": "must be auto, cpu, cuda or cuda:N",
-    "string_too_long": "is too long",
-    "too_long": "has too many entries",
-}
 
 
 def parse_toml(text: str) -> dict[str, Any]:

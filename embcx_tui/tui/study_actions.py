@@ -255,7 +255,7 @@ class StudyActions:
             try:
                 wanted = settings()
                 if queue.is_taken(wanted.machine.device):
-                    launch.enqueue(library.create_study(wanted))
+                    launch.enqueue(library.create_study(launch.settle(wanted)))
                     self._post(Say(_QUEUED))
                     self._app.call_later(self._show_mode, "studies")
                     return

@@ -1,7 +1,8 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch`.
 
 `study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come, `job FOLDER` one within a
-SLURM job, whose script starts it; the other commands answer a query of `worker.launch.ask`.
+SLURM job, whose script starts it; `hand …` computes parts of a study for its worker, which starts it; the other
+commands answer a query of `worker.launch.ask`.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-fetch": data_fetch,
     "machine-check": machine_check.check,
     "gpu": machine_check.gpu,
+    "gpus": machine_check.gpus,
     "activations": activations,
 }
 
@@ -88,6 +90,10 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.slurm_job import run_job
 
         return run_job(Path(arguments[0]))
+    if command == "hand":
+        from embcx_tui.worker.hand import run_hand
+
+        return run_hand(*arguments)
     return respond(QUERIES[command], *arguments)
 
 

@@ -5,7 +5,6 @@ The device trains on while epochs are recorded and checkpoints are written: one 
 
 from __future__ import annotations
 
-import glob
 import time
 from functools import partial
 
@@ -14,14 +13,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining, EpochReport
-from embcx_tui.store.files import publish, read_sealed
 from embcx_tui.study.errors import StoreError
-from embcx_tui.study.events import CheckpointSaved, EpochTrained, NetworkDiverged, Noted, SealedFile
+from embcx_tui.study.events import CheckpointSaved, EpochTrained, NetworkDiverged, Noted
 from embcx_tui.worker.background import ThreadQueue
-from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
+from embcx_tui.worker.outlet import Outlet
 
 # A crash loses at most about this much training; saving takes 0.1 s for fig2 and some seconds for the whole paper.
 CHECKPOINT_S = 30.0
@@ -37,9 +34,9 @@ class CheckpointWriter(ThreadQueue):
     An error there (a full disk) is raised by the next call.
     """
 
-    def __init__(self, journal: Journal, name: str, training: CohortTraining) -> None:
+    def __init__(self, outlet: Outlet, name: str, training: CohortTraining) -> None:
         super().__init__("checkpoints", _MAX_PENDING_WRITES)
-        self._journal = journal
+        self._outlet = outlet
         self._name = name
         self._training = training
         self._saved_epoch = training.epochs_done
@@ -65,7 +62,7 @@ class CheckpointWriter(ThreadQueue):
         self._saved_at = time.monotonic()
 
     def _record_epoch(self, report: EpochReport, diverged: dict[str, int]) -> None:
-        self._journal.append(
+        self._outlet.append(
             EpochTrained(
                 cohort=self._name,
                 epoch=report.epoch,
@@ -76,36 +73,28 @@ class CheckpointWriter(ThreadQueue):
             )
         )
         for network, epoch in diverged.items():
-            if network not in self._journal.snapshot.diverged:
-                self._journal.append(NetworkDiverged(network=network, epoch=epoch))
+            if network not in self._outlet.snapshot.diverged:
+                self._outlet.append(NetworkDiverged(network=network, epoch=epoch))
 
     def _save(self, state: dict[str, Tensor], epoch: int, start: float) -> None:
-        # The older file is removed only after the newer one's journal line is written: whenever a crash comes, the
-        # file of the last line is whole.
-        path = self._journal.paths.checkpoints / f"{self._name}.epoch{epoch}.safetensors"
-        with timed_part("files and journal"):
-            digest = publish(path, save_tensors(state))
-        sealed = SealedFile(name=f"{path.parent.name}/{path.name}", sha256=digest)
-        self._journal.append(CheckpointSaved(cohort=self._name, epoch=epoch, file=sealed))
-        for older in path.parent.glob(f"{glob.escape(self._name)}.epoch*.safetensors"):
-            if older != path:
-                older.unlink(missing_ok=True)
+        name = f"{self._name}.epoch{epoch}.safetensors"
+        sealed = self._outlet.publish("checkpoints", name, save_tensors(state))
+        self._outlet.keep_checkpoint(CheckpointSaved(cohort=self._name, epoch=epoch, file=sealed))
         self._saving_s = time.monotonic() - start
 
 
-def restore(journal: Journal, name: str, training: CohortTraining, measuring: Measuring) -> None:
+def restore(outlet: Outlet, name: str, training: CohortTraining, measuring: Measuring) -> None:
     """Load the newest checkpoint of cohort `name`, or of the larger cohort that it was split from, into `training`.
 
     Without a usable checkpoint, or where results of an earlier epoch are missing, `training` stays at its start.
     """
-    saved, history = None, journal.snapshot.histories.get(name)
+    saved, history = None, outlet.snapshot.histories.get(name)
     while saved is None and name:
-        saved = journal.snapshot.checkpoints.get(name)
+        saved = outlet.snapshot.checkpoints.get(name)
         name = name.rpartition(".")[0]
     if saved is None:
         return
-    path = journal.paths.root / saved.file.name
-    if not path.exists():
+    if not outlet.exists(saved.file):
         return  # removed after its cohort was measured; a result was damaged later, so the cohort is trained again
     network_ids = {network.id for network in training.networks}
     earlier = [task for task in measuring.pending() if task.epoch is not None and task.epoch < saved.epoch]
@@ -114,8 +103,9 @@ def restore(journal: Journal, name: str, training: CohortTraining, measuring: Me
     if history and not history.has_all(saved.epoch):
         return  # and a lost epoch is recorded only by training it
     try:
-        training.load_state(load_tensors(read_sealed(journal.paths.root, saved.file)))
+        training.load_state(load_tensors(outlet.read(saved.file)))
         return
     except (StoreError, safetensors.SafetensorError):
         pass
-    journal.append(Noted(level="warning", text=f"checkpoint {path.name} is damaged; training its networks again"))
+    file = saved.file.name.rpartition("/")[2]
+    outlet.append(Noted(level="warning", text=f"checkpoint {file} is damaged; training its networks again"))

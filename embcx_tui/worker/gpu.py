@@ -18,34 +18,34 @@ from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.events import Noted
 from embcx_tui.study.sample_sizes import MAX_WHOLE_POINTS
-from embcx_tui.worker.journal import Journal
+from embcx_tui.worker.outlet import Outlet
 
 
-def follow_gpu_path(journal: Journal) -> None:
+def follow_gpu_path(outlet: Outlet) -> None:
     """Begin with the path that the study asks for; each step down becomes a warning, and a new line of the machine."""
 
     def note(text: str) -> None:
-        journal.append(Noted(level="warning", text=text))
-        machine, worker = journal.snapshot.machine, journal.snapshot.worker
+        outlet.append(Noted(level="warning", text=text))
+        machine, worker = outlet.snapshot.machine, outlet.snapshot.worker
         is_ours = machine is not None and (worker is None or machine.at >= worker.at)
         if machine and is_ours and machine.path and machine.path != gpu_path.words():
-            journal.append(machine.model_copy(update={"path": gpu_path.words()}))
+            outlet.append(machine.model_copy(update={"path": gpu_path.words()}))
 
-    gpu_path.begin(plain=journal.snapshot.plan.settings.machine.gpu_path == "plain", listener=note)
+    gpu_path.begin(plain=outlet.snapshot.plan.settings.machine.gpu_path == "plain", listener=note)
 
 
-def prepare_device(journal: Journal, device: torch.device) -> None:
+def prepare_device(outlet: Outlet, device: torch.device) -> None:
     """Check the numbers of `device` where that is due; note that, and what the environment asked for and does not get.
 
     Raises RequestError where they are wrong.
     """
 
     def note(text: str) -> None:
-        journal.append(Noted(level="info", text=text))
+        outlet.append(Noted(level="info", text=text))
 
     if asked := asked_for_tf32():
         note(f"{' and '.join(asked)} asked for TF32; it is off: float32 products are computed in float32")
-    check_once(device, _sizes(journal.snapshot), note)
+    check_once(device, _sizes(outlet.snapshot), note)
 
 
 def check_once(device: torch.device, sizes: Sizes, note: Callable[[str], None]) -> None:

@@ -26,6 +26,7 @@ from embcx_tui.store.paths import StudyPaths, data_folder, home
 from embcx_tui.store.processes import worker_process
 from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError, import_failure
+from embcx_tui.study.parts import with_parts
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import slurm
@@ -75,7 +76,7 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
     `created` is called as soon as the study exists: its worker needs some seconds to import torch. Raises RequestError
     or StoreError with the reason where the study cannot begin; it is deleted then, and also where Ctrl-C ends the wait.
     """
-    paths = create_study(settings)
+    paths = create_study(settle(settings))
     try:
         created(paths)
         await_acceptance(start(paths))
@@ -88,6 +89,17 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
             raise (StoreError if isinstance(error, StoreError) else RequestError)(said) from None
         raise
     return paths
+
+
+def settle(settings: StudySettings) -> StudySettings:
+    """Return the settings of a new study with its number of parts: where all GPUs are to compute, as many as they are.
+
+    Takes seconds then, for torch is asked in the numerics process. Raises RequestError where that process fails.
+    """
+    machine = settings.machine
+    if machine.devices != "all" or machine.parts or machine.device == "cpu":
+        return settings
+    return with_parts(settings, sum(not gpu.get("refusal") for gpu in ask("gpus").get("gpus", [])))
 
 
 def _keep_log(paths: StudyPaths, said: str) -> str:

@@ -83,6 +83,32 @@ def gpu() -> dict[str, Any]:
     return {"problem": "" if trouble.wanted else trouble.text}
 
 
+def gpus() -> dict[str, Any]:
+    """Return {"gpus": [{"number", "uuid", "visible", "refusal"}, …], "problem": …}: torch's GPUs, those with most room
+    first, what CUDA_VISIBLE_DEVICES calls each, and why one cannot be used.
+    """
+    import torch
+
+    from embcx_tui.compute import gpus, nvml
+
+    if not gpus.is_available():
+        trouble = gpus.trouble()
+        return {"gpus": [], "problem": "" if trouble.wanted else trouble.text}
+    nvml.connect()  # where it cannot, it answers nothing
+    uuids = {number: gpus.uuid_of(number) or "" for number in range(torch.cuda.device_count())}
+    loads = {number: nvml.load_of(nvml.handle_of(uuid) if uuid else None) for number, uuid in uuids.items()}
+    found = [
+        {
+            "number": number,
+            "uuid": uuids[number],
+            "visible": nvml.visible_name(uuids[number]) or gpus.visible_number(number),
+            "refusal": gpus.refusal(number),
+        }
+        for number in gpus.by_room(loads)
+    ]
+    return {"gpus": found, "problem": next((str(one["refusal"]) for one in found if one["refusal"]), "")}
+
+
 def _torch() -> str:
     import torch
 

@@ -22,7 +22,7 @@ from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
 from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
-from embcx_tui.store.files import read_arrays, write_arrays
+from embcx_tui.store.files import pack_arrays, unpack_arrays
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
 from embcx_tui.study.plan import Cohort, Network, dataset_key
@@ -30,7 +30,7 @@ from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import HELD_OUT
 from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
 from embcx_tui.worker.embed import Job, Result, embed
-from embcx_tui.worker.journal import Journal
+from embcx_tui.worker.outlet import Outlet
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
 from embcx_tui.worker.source import LayerRows, RowSource
 
@@ -68,12 +68,12 @@ def _alone(task: Task) -> Sequence[Task]:
 class Measurer:
     """Measures layers of a source of rows, and records each result."""
 
-    def __init__(self, journal: Journal, stop: Callable[[], bool]) -> None:
-        self._journal = journal
+    def __init__(self, outlet: Outlet, stop: Callable[[], bool]) -> None:
+        self._outlet = outlet
         self._stop = stop
         # Descents fill the device and their threads the cores: one batch of tasks at a time.
         self._batch_lock = threading.Lock()
-        self._settings = journal.snapshot.plan.settings
+        self._settings = outlet.snapshot.plan.settings
 
     def run(
         self,
@@ -130,11 +130,12 @@ class Measurer:
     def write(self, name: str, arrays: dict[str, NDArray[Any]]) -> SealedFile:
         """Write an array file of the study."""
         with timed_part("files and journal"):
-            return write_arrays(self._journal.paths.arrays, name, arrays)
+            packed = pack_arrays(arrays)
+        return self._outlet.publish("arrays", name, packed)
 
     def _record_failure(self, task: Task, reason: str) -> None:
         layer = task.layer
-        self._journal.append(
+        self._outlet.append(
             LayerFailed(
                 layer_id=layer.id,
                 network=layer.network,
@@ -157,7 +158,7 @@ class Measurer:
         if result.point_kls is not None:
             arrays["kl"] = result.point_kls.astype(np.float32)
         sealed = self.write(task.file, arrays)
-        self._journal.append(
+        self._outlet.append(
             LayerMeasured(
                 layer_id=layer.id,
                 network=layer.network,
@@ -204,9 +205,9 @@ class TrainedRows:
     """The rows of the layers of networks that were trained here."""
 
     def __init__(
-        self, journal: Journal, cohort: Cohort, dataset: Dataset, training: CohortTraining, samples: Samples
+        self, outlet: Outlet, cohort: Cohort, dataset: Dataset, training: CohortTraining, samples: Samples
     ) -> None:
-        self._journal = journal
+        self._outlet = outlet
         self._dataset = dataset
         self._training = training
         self._networks = {network.id: network for network in (*training.networks, *cohort.controls)}
@@ -230,7 +231,7 @@ class TrainedRows:
         # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
         name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
         purpose = f"embedding/{name}/{task.method}"
-        seed = self._journal.snapshot.plan.settings.machine.seed
+        seed = self._outlet.snapshot.plan.settings.machine.seed
         return stream_seed(seed, key, layer.run, purpose, task.epoch or 0)
 
     def forward(self, network: Network) -> Pass:
@@ -242,7 +243,8 @@ class TrainedRows:
     def _sample(self, sample_id: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return indices and labels [n] of a run's sample, from the file that the screens read too."""
         if sample_id not in self._samples:
-            arrays = read_arrays(self._journal.paths.root, self._journal.snapshot.samples[sample_id].file)
+            file = self._outlet.snapshot.samples[sample_id].file
+            arrays = unpack_arrays(self._outlet.read(file), file)
             self._samples[sample_id] = arrays["index"], arrays["label"]
         return self._samples[sample_id]
 
@@ -255,22 +257,22 @@ class Measuring:
 
     def __init__(
         self,
-        journal: Journal,
+        outlet: Outlet,
         cohort: Cohort,
         dataset: Dataset,
         background: BackgroundQueue,
         stop: Callable[[], bool],
     ) -> None:
-        self._journal = journal
+        self._outlet = outlet
         self._cohort = cohort
         self._dataset = dataset
         self._background = background
-        self._measurer = Measurer(journal, stop)
+        self._measurer = Measurer(outlet, stop)
         self._samples: Samples = {}
 
     def pending(self) -> tuple[Task, ...]:
         """Return the tasks of the cohort that have no sound result yet."""
-        return pending_tasks(self._journal.paths, self._journal.snapshot, self._cohort)
+        return pending_tasks(self._outlet.is_intact, self._outlet.snapshot, self._cohort)
 
     def join(self) -> None:
         """Wait for the measurements in the background; raises the error of one that failed."""
@@ -293,7 +295,7 @@ class Measuring:
         """Measure the layers of `training`'s trained networks, their runs' inputs and their controls."""
         # No more than one trained cohort waits, so that memory holds two at most.
         self.join()
-        trained = [network for network in training.networks if network.id not in self._journal.snapshot.diverged]
+        trained = [network for network in training.networks if network.id not in self._outlet.snapshot.diverged]
         measurable = {network.id for network in trained}
         held_out = tuple(one for one in self._cohort.held_out if one.trained_id in measurable)
         networks = (*trained, *self._untrained(training), *held_out)
@@ -322,11 +324,11 @@ class Measuring:
         )
 
     def _rows(self, training: CohortTraining) -> TrainedRows:
-        return TrainedRows(self._journal, self._cohort, self._dataset, training, self._samples)
+        return TrainedRows(self._outlet, self._cohort, self._dataset, training, self._samples)
 
     def _report_networks(self, networks: tuple[Network, ...], training: CohortTraining) -> None:
         """Record, for every network that has no record yet, the accuracies of its final weights and its predictions."""
-        missing = set(unreported_networks(self._journal.paths, self._journal.snapshot, self._cohort))
+        missing = set(unreported_networks(self._outlet.is_intact, self._outlet.snapshot, self._cohort))
         new = [network for network in networks if network in missing]
         trained = {network.id for network in training.networks}
         train = training.train_accuracies() if any(network.trained_id in trained for network in new) else {}
@@ -345,7 +347,7 @@ class Measuring:
             accuracies = (train[name], test[name]) if is_trained else control[name]
             predicted = rows.forward(network).predictions
             sealed = self._measurer.write(f"{network.id}.npz", {"predicted": predicted})
-            self._journal.append(
+            self._outlet.append(
                 NetworkTrained(
                     network=network.id,
                     epochs=training.epochs_done if is_trained else 0,

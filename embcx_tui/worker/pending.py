@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from embcx_tui.store.files import is_intact
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.events import LayerMeasured, NetworkTrained, SampleDrawn
+from embcx_tui.study.events import LayerMeasured, NetworkTrained, SampleDrawn, SealedFile
 from embcx_tui.study.plan import Cohort, Layer, Network, cohort_layers, sample_id
 from embcx_tui.study.settings import SCORE_METHOD
+
+# Tells whether a file is there with the bytes that the journal announced.
+Intact = Callable[[SealedFile], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Task:
         return f"{self.layer.id}{suffix}.npz"
 
 
-def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Task, ...]:
+def pending_tasks(intact: Intact, snapshot: Snapshot, cohort: Cohort) -> tuple[Task, ...]:
     """Return the tasks of `cohort` that have no sound result yet, except those of diverged networks.
 
     Layers that failed are among them: a later worker may have more memory or another library.
@@ -40,19 +45,19 @@ def pending_tasks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tupl
         Task(layer, SCORE_METHOD, epoch)
         for epoch in snapshot.plan.epochs
         for layer in layers
-        if layer.network in trained and not _intact(paths, snapshot.earlier.get((layer.id, epoch)))
+        if layer.network in trained and not _sound(intact, snapshot.earlier.get((layer.id, epoch)))
     ]
     methods = snapshot.plan.settings.measure.methods
     final = [
         Task(layer, method)
         for method in methods
         for layer in layers
-        if not _intact(paths, snapshot.measured.get((layer.id, method)))
+        if not _sound(intact, snapshot.measured.get((layer.id, method)))
     ]
     return (*earlier, *final)
 
 
-def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -> tuple[Network, ...]:
+def unreported_networks(intact: Intact, snapshot: Snapshot, cohort: Cohort) -> tuple[Network, ...]:
     """Return the networks of `cohort` whose accuracies or predictions are not recorded, except diverged ones.
 
     In a measured study, which has neither, they are those that are not described.
@@ -62,7 +67,7 @@ def unreported_networks(paths: StudyPaths, snapshot: Snapshot, cohort: Cohort) -
     return tuple(
         network
         for network in cohort.networks + cohort.controls
-        if network.id not in snapshot.diverged and not _intact(paths, snapshot.trained.get(network.id))
+        if network.id not in snapshot.diverged and not _sound(intact, snapshot.trained.get(network.id))
     )
 
 
@@ -75,13 +80,14 @@ def is_whole(paths: StudyPaths, snapshot: Snapshot) -> bool:
     """Return whether a study is complete and nothing of it is missing: every task of the plan has a result, and every
     file has the checksum of its line. Layers that failed are missing: a resumed study tries them again.
     """
+    intact = partial(is_intact, paths.root)
     return (
         snapshot.state == "complete"
         and not snapshot.damage
         and all(
-            not pending_tasks(paths, snapshot, cohort)
-            and not unreported_networks(paths, snapshot, cohort)
-            and all(_intact(paths, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
+            not pending_tasks(intact, snapshot, cohort)
+            and not unreported_networks(intact, snapshot, cohort)
+            and all(_sound(intact, snapshot.samples.get(sample_id(cohort.dataset, *one))) for one in cohort.samples)
             for cohort in snapshot.plan.cohorts
         )
     )
@@ -93,5 +99,5 @@ def has_failed_layers(snapshot: Snapshot, cohort: Cohort) -> bool:
     return any(layer.id in failed for layer in cohort_layers(cohort))
 
 
-def _intact(paths: StudyPaths, record: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:
-    return record is not None and is_intact(paths.root, record.file)
+def _sound(intact: Intact, record: LayerMeasured | NetworkTrained | SampleDrawn | None) -> bool:
+    return record is not None and intact(record.file)

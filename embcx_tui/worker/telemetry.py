@@ -15,6 +15,7 @@ import torch
 from embcx_tui.compute import gpus, nvml
 from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.hand_loads import HandLoads
 
 _INTERVAL_S = 1.0
 # Readings older than this many intervals are not the load of now: the driver hangs.
@@ -22,10 +23,12 @@ _STALE = 5
 
 
 @contextlib.contextmanager
-def telemetry(path: Path, gpu: int | None) -> Iterator[None]:
-    """Write a sample per second to `path` while the block runs, with the load of torch's GPU number `gpu`, if any."""
+def telemetry(path: Path, gpu: int | None, hands: HandLoads | None = None) -> Iterator[None]:
+    """Write a sample per second to `path` while the block runs, with the load of torch's GPU number `gpu`, or that of
+    the `hands` of this machine, if any.
+    """
     stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(path, gpu, stop), name="telemetry", daemon=True)
+    thread = threading.Thread(target=_watch, args=(path, gpu, hands, stop), name="telemetry", daemon=True)
     thread.start()
     try:
         yield
@@ -34,12 +37,12 @@ def telemetry(path: Path, gpu: int | None) -> Iterator[None]:
         thread.join(timeout=5)
 
 
-def _watch(path: Path, gpu: int | None, stop: threading.Event) -> None:
+def _watch(path: Path, gpu: int | None, hands: HandLoads | None, stop: threading.Event) -> None:
     try:
         writer = TelemetryWriter(path)
     except OSError:
         return  # load is a comfort: a study goes on without it
-    readings = None if gpu is None else GpuReadings(gpu, stop)
+    readings = hands if gpu is None else GpuReadings(gpu, stop)
     psutil.cpu_percent()  # the first call only sets the starting point
     try:
         while not stop.wait(_INTERVAL_S):

@@ -15,15 +15,15 @@ from embcx_tui.study.errors import DeviceFailed
 from embcx_tui.study.events import CohortSplit, CohortStarted
 from embcx_tui.study.plan import Cohort, Network
 from embcx_tui.worker.checkpoints import CheckpointWriter, restore
-from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measuring
+from embcx_tui.worker.outlet import Outlet
 
 # Share of the memory that is free at the start: the rest is for measuring, and for other programs.
 MEMORY_SHARE = 0.6
 
 
 def train_cohort(
-    journal: Journal,
+    outlet: Outlet,
     cohort: Cohort,
     dataset: Dataset,
     device: torch.device,
@@ -35,13 +35,13 @@ def train_cohort(
     Ends early once `stop` is true, with the training saved. Where the device fails, the networks are trained once more
     from their newest checkpoint, on its plain path; raises DeviceFailed where that fails too.
     """
-    waiting = _parts_that_fit(journal, cohort, dataset, device)
+    waiting = _parts_that_fit(outlet, cohort, dataset, device)
     failed: set[str] = set()
     while waiting and not stop():
         name, networks = waiting.pop(0)
         failure: DeviceFailed | None = None
         try:
-            training = _train(journal, name, networks, dataset, device, measuring, stop)
+            training = _train(outlet, name, networks, dataset, device, measuring, stop)
         except DeviceFailed as error:
             if name in failed:
                 raise
@@ -51,7 +51,7 @@ def train_cohort(
             measuring.join()
             if len(networks) == 1:
                 raise
-            waiting[:0] = _halve(journal, name, networks)
+            waiting[:0] = _halve(outlet, name, networks)
         else:
             if not stop():
                 yield training
@@ -64,7 +64,7 @@ def train_cohort(
 
 
 def _parts_that_fit(
-    journal: Journal, cohort: Cohort, dataset: Dataset, device: torch.device
+    outlet: Outlet, cohort: Cohort, dataset: Dataset, device: torch.device
 ) -> list[tuple[str, tuple[Network, ...]]]:
     """Return the cohorts to train, (id, networks) each: first those that an earlier worker began, unchanged.
 
@@ -73,30 +73,30 @@ def _parts_that_fit(
     by_id = {network.id: network for network in cohort.networks}
     started = [
         (name, tuple(by_id[network] for network in history.networks))
-        for name, history in journal.snapshot.histories.items()
+        for name, history in outlet.snapshot.histories.items()
         if all(network in by_id for network in history.networks)
     ]
     taken = {network.id for _, networks in started for network in networks}
     rest = tuple(network for network in cohort.networks if network.id not in taken)
     if not rest:
         return started
-    settings = journal.snapshot.plan.settings
+    settings = outlet.snapshot.plan.settings
     parts = split(rest, dataset, settings, int(MEMORY_SHARE * free_bytes(device)))
     if len(parts) == 1 and not started:
         return [(cohort.id, parts[0])]
     return started + [(f"{cohort.id}.part{len(started) + number}", part) for number, part in enumerate(parts)]
 
 
-def _halve(journal: Journal, name: str, networks: tuple[Network, ...]) -> list[tuple[str, tuple[Network, ...]]]:
+def _halve(outlet: Outlet, name: str, networks: tuple[Network, ...]) -> list[tuple[str, tuple[Network, ...]]]:
     """Split a cohort that has exhausted the memory, and record that."""
     middle = len(networks) // 2
     halves = [(f"{name}.{number}", part) for number, part in enumerate((networks[:middle], networks[middle:]))]
-    journal.append(CohortSplit(cohort=name, into=tuple(half for half, _ in halves)))
+    outlet.append(CohortSplit(cohort=name, into=tuple(half for half, _ in halves)))
     return halves
 
 
 def _train(
-    journal: Journal,
+    outlet: Outlet,
     name: str,
     networks: tuple[Network, ...],
     dataset: Dataset,
@@ -105,15 +105,15 @@ def _train(
     stop: Callable[[], bool],
 ) -> CohortTraining:
     """Train one cohort to its last epoch or until `stop` and return it; it is saved at the end in both cases."""
-    training = CohortTraining(networks, dataset, journal.snapshot.plan.settings, device)
-    plan = journal.snapshot.plan
+    training = CohortTraining(networks, dataset, outlet.snapshot.plan.settings, device)
+    plan = outlet.snapshot.plan
     epochs = plan.settings.training.epochs
-    restore(journal, name, training, measuring)
-    if training.epochs_done < epochs or name not in journal.snapshot.histories:
+    restore(outlet, name, training, measuring)
+    if training.epochs_done < epochs or name not in outlet.snapshot.histories:
         names = tuple(network.id for network in training.networks)
-        journal.append(CohortStarted(cohort=name, networks=names, epoch=training.epochs_done))
+        outlet.append(CohortStarted(cohort=name, networks=names, epoch=training.epochs_done))
     measuring.meanwhile(training)
-    with CheckpointWriter(journal, name, training) as writer:
+    with CheckpointWriter(outlet, name, training) as writer:
         while not stop():
             if training.epochs_done in plan.epochs:
                 # Also before layers are measured: a crash while measuring then does not cost the training so far.

@@ -170,6 +170,27 @@ async def test_all_gpus_of_the_box_stand_below_the_studys_own_and_what_is_hot_is
         assert sum("████" in line for line in rows[gpu : gpu + 8]) >= 6, "an area, not a row"
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_each_hand_has_a_row_with_its_load_and_its_part(size: tuple[int, int]) -> None:
+    study = make_study(small(), "stopped", arrays=False)
+    writer = TelemetryWriter(study.paths.telemetry)
+    hands = (
+        (0, "digits.part0", 101.0, 812, 3, 87, 12_288, 81_920),
+        (1, "digits.part1", 55.0, 799, 5, 100, 80_000, 81_920),
+        (2, "", 0.0, 512, None, None, None, None),
+    )
+    for second in range(60):
+        sample = Telemetry(START - 60 + second, 50.0, 1 << 30, 8 << 30, "2 × NVIDIA H100", 93.0, 90 << 30, 160 << 30)
+        writer.append(replace(sample, hands=hands))
+    writer.close()
+    assert read_telemetry(study.paths.telemetry)[-1].hands == hands
+    async with opened(study, "live", size, expect="r resumes") as pilot:
+        await pilot.press("tab", "tab")
+        await sees(pilot, "2 × NVIDIA H100", "0    87 % ███████░ 12/80 GiB", "1   100 % ████████ !78/80 GiB")
+        await pilot.press("z")
+        await sees(pilot, "GPU 3, digits.part0", "GPU 5, digits.part1", "2     0 % ░░░░░░░░ 0.5 GiB     no part")
+
+
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:
     snapshot = Snapshot("k7m2x9q4fa", make_plan(small()), "running")
     assert state_words(snapshot) == "running: getting ready"

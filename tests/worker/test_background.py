@@ -38,7 +38,7 @@ FULL = BESIDE.replace(
 from embcx_tui.worker import measure
 def full(*values):
     raise OSError(28, "No space left on device", "layer.npz")
-measure.write_arrays = full
+measure.pack_arrays = full
 from embcx_tui.worker.process""",
 )
 

@@ -66,12 +66,13 @@ WATCHED = EAGER.replace(
     """
 import time
 from embcx_tui.store import files
+from embcx_tui.worker import journal
 from embcx_tui.worker.journal import Journal
 publish, append = files.publish, Journal.append
 def publish_slowly(path, data, **how):
     time.sleep(0.1)
     return publish(path, data, **how)
-files.publish = checkpoints.publish = publish_slowly
+files.publish = journal.publish = publish_slowly
 def append_and_look(journal, event):
     if file := getattr(event, "file", None):
         print(event.kind, files.is_intact(journal.paths.root, file), flush=True)

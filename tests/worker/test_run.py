@@ -16,7 +16,9 @@ from embcx_tui.store.library import create_study
 from embcx_tui.study.events import LayerFailed
 from embcx_tui.study.settings import load_preset
 from embcx_tui.worker import calibrate, run
+from embcx_tui.worker.dataset_cache import dataset_digest
 from embcx_tui.worker.journal import Journal
+from embcx_tui.worker.part import clear_checkpoints
 from tests.worker.test_worker import EAGER
 
 
@@ -41,8 +43,8 @@ def test_a_dataset_has_changed_where_one_value_of_any_part_has(part: str) -> Non
     before = make_dataset("own", train, test, ("a", "b"), (2, 2, 1))
     changed = getattr(before, part).copy()
     changed[3] = 1 - changed[3] if part[0] == "y" else changed[3][::-1]
-    assert run._digest(replace(before, **{part: changed})) != run._digest(before)
-    assert run._digest(replace(before, **{part: getattr(before, part).copy()})) == run._digest(before)
+    assert dataset_digest(replace(before, **{part: changed})) != dataset_digest(before)
+    assert dataset_digest(replace(before, **{part: getattr(before, part).copy()})) == dataset_digest(before)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_checkpoints_stay_while_something_may_go_on_from_them(failed: bool, stop
     other = journal.paths.checkpoints / "another.epoch3.safetensors"
     for name in (*names, other.name):
         (journal.paths.checkpoints / name).touch()
-    run._clear_checkpoints(journal, cohort, lambda: stopped)
+    clear_checkpoints(journal, cohort, lambda: stopped)
     assert [(journal.paths.checkpoints / name).exists() for name in names] == [kept, kept]
     assert other.exists(), "of another dataset"
 

@@ -65,13 +65,14 @@ KILLED_IN_BETWEEN = EAGER.replace(
     "from embcx_tui.worker.process",
     """
 import os, signal
-whole = checkpoints.publish
+from embcx_tui.worker import journal
+whole = journal.publish
 def publish(path, data):
     digest = whole(path, data)
     if "epoch3" in path.name:
         os.kill(os.getpid(), signal.SIGKILL)
     return digest
-checkpoints.publish = publish
+journal.publish = publish
 from embcx_tui.worker.process""",
 )
 

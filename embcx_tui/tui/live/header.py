@@ -8,6 +8,7 @@ from embcx_tui.analysis import formatting
 from embcx_tui.analysis.forecast import embedding_words, progress
 from embcx_tui.figures.palette import Rgb
 from embcx_tui.figures.spans import Row
+from embcx_tui.store.history import History
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.text import safe_text
@@ -182,20 +183,26 @@ def throughput(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _samples(snapshot: Snapshot) -> float | None:
-    for cohort in reversed(snapshot.plan.cohorts):
-        history, data = snapshot.histories.get(cohort.id), snapshot.datasets.get(cohort.dataset)
-        if not history or not history.last or not data:
-            continue
-        newest = [history.epochs[epoch] for epoch in range(history.last, 0, -1)[:_EPOCHS] if epoch in history.epochs]
-        seconds = sum(event.seconds for event in newest)
-        training = snapshot.plan.settings.training
-        # Once all is trained, no samples are seen any more.
-        if history.last >= training.epochs or not seconds:
-            return None
-        limit = snapshot.plan.settings.data.train_limit
-        inputs = min(data.n_train, limit) if limit else data.n_train
-        return inputs * len(history.networks) * len(newest) / seconds
-    return None
+    rates = [
+        rate
+        for history in snapshot.histories.values()
+        if history.last < snapshot.plan.settings.training.epochs and (rate := _rate(snapshot, history)) is not None
+    ]
+    # Hands train at the same time, a worker alone one cohort after the other. Once all is trained there are none.
+    return (sum(rates) if snapshot.hands else rates[-1]) if rates else None
+
+
+def _rate(snapshot: Snapshot, history: History) -> float | None:
+    """Return the samples per second of one cohort's newest epochs; None before its first."""
+    network = snapshot.plan.network_by_id.get(history.networks[0])
+    data = snapshot.datasets.get(network.dataset) if network else None
+    newest = [history.epochs[epoch] for epoch in range(history.last, 0, -1)[:_EPOCHS] if epoch in history.epochs]
+    seconds = sum(event.seconds for event in newest)
+    if data is None or not seconds:
+        return None
+    limit = snapshot.plan.settings.data.train_limit
+    inputs = min(data.n_train, limit) if limit else data.n_train
+    return inputs * len(history.networks) * len(newest) / seconds
 
 
 def _embeddings(snapshot: Snapshot) -> float | None:

@@ -171,7 +171,11 @@ def _level(value: float | None, high: float, highest: float) -> int:
 
 
 def _others(now: Telemetry, width: int, ink: Ink) -> tuple[Row, ...]:
-    """Return all GPUs of the machine, several in a row; nothing where there is one."""
+    """Return the hands of the study, a row each, else all GPUs of the machine, several in a row; nothing where there
+    is one.
+    """
+    if now.hands:
+        return _hands(now, width, ink)
     if len(now.gpus) < 2:
         return ()
     cells: list[Row] = []
@@ -194,6 +198,30 @@ def _others(now: Telemetry, width: int, ink: Ink) -> tuple[Row, ...]:
     lines = (cells[start : start + across] for start in range(0, len(cells), across))
     rows = (tuple(piece for cell in line for piece in fit_row(cell, min(_GPU_WIDTH, width))) for line in lines)
     return ((span("all GPUs", ink.muted),), *rows)
+
+
+def _hands(now: Telemetry, width: int, ink: Ink) -> tuple[Row, ...]:
+    """Return a row per hand: its number, the load and memory of its GPU, or of its process, and what it computes."""
+    rows: list[Row] = [(span("hand    load           memory", ink.muted),)]
+    for number, part, cpu, resident, gpu, gpu_percent, used, total in now.hands:
+        percent = cpu if gpu is None and used is None else gpu_percent
+        load = _UNKNOWN if percent is None else f"{percent:.0f} %"
+        full = round(_GPU_BAR * min(max(percent or 0, 0), 100) / 100)
+        memory = f"{(resident or 0) / _MIB_PER_GIB:.1f} GiB"
+        if used is not None and total:
+            memory = f"{used / _MIB_PER_GIB:.0f}/{total / _MIB_PER_GIB:.0f} GiB"
+        level = _level(_share(used, total), _TIGHT, _FULL)
+        place = "" if gpu is None else f"GPU {gpu}, "
+        row: Row = (
+            span(f"{number:<3}", ink.accent if part else ink.muted, bold=bool(part)),
+            span(f"{load:>6} "),
+            span("█" * full, ink.accent),
+            span("░" * (_GPU_BAR - full), ink.muted),
+            span(f" {'!' * bool(level) + memory:<11}", {0: None, 1: ink.warning, 2: ink.error}[level]),
+            span(f" {place}{safe_text(part, 100) or 'no part'}", ink.muted),
+        )
+        rows.append(fit_row(row, width))
+    return tuple(rows)
 
 
 def area(
