@@ -226,13 +226,18 @@ class TrainedRows:
         return LayerRows(self._hidden[layer.network][layer.layer - 1], labels)
 
     def seed(self, task: Task) -> int:
+        """Return the seed of an embedding: the same for all layers, as for those from files (`FileRows`), so that equal
+        rows get equal numbers; in studies begun with an earlier search, one per layer.
+        """
+        settings = self._outlet.snapshot.plan.settings
+        if settings.measure.search == "thorough":
+            return stream_seed(settings.machine.seed, "", 0, f"embedding/{task.method}")
         layer = task.layer
         key = self._dataset.stream_key
         # Ids of a user's file hold a hash of its path, which must not tell where the content is the same.
         name = layer.seed_id if key == layer.dataset else layer.seed_id.removeprefix(dataset_key(layer.dataset))
         purpose = f"embedding/{name}/{task.method}"
-        seed = self._outlet.snapshot.plan.settings.machine.seed
-        return stream_seed(seed, key, layer.run, purpose, task.epoch or 0)
+        return stream_seed(settings.machine.seed, key, layer.run, purpose, task.epoch or 0)
 
     def forward(self, network: Network) -> Pass:
         """Return activations and predictions of `network` on its sample."""

@@ -51,16 +51,17 @@ def points_of(snapshot: Snapshot, layer: LayerMeasured) -> NDArray[np.float32]:
     return read_arrays(studies_folder() / snapshot.id, layer.file)["points"]
 
 
+@pytest.mark.parametrize("search", ["thorough", "plain"])
 def test_the_layers_of_a_study_measured_from_a_file_have_its_own_scores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bit for bit. With one start, the principal plane: the others are drawn by keys that name the network."""
+    """Bit for bit: all layers start from the same points, or from the principal plane."""
     settings = validate(
         {
             "data": {"datasets": ["digits"], "samples_per_class": 12},
             "networks": {"depths": [2], "width": 20, "activations": ["relu"], "runs": 1},
             "training": {"epochs": 1},
-            "measure": {"perplexity": 20.0, "search": "plain", "controls": [], "metrics": ["knn"]},
+            "measure": {"perplexity": 20.0, "search": search, "controls": [], "metrics": ["knn"]},
         }
     )
     rows: dict[int, LayerRows] = {}
@@ -75,7 +76,7 @@ def test_the_layers_of_a_study_measured_from_a_file_have_its_own_scores(
     (network,) = own.plan.networks
     arrays = {"input": rows[0].rows, "hidden one": rows[1].rows, "hidden two": rows[2].rows, "y": rows[0].labels}
     file = write_npz(tmp_path / "acts.npz", arrays)
-    asked = ("measure.perplexity=20", "measure.search=plain", "measure.metrics=knn")
+    asked = ("measure.perplexity=20", f"measure.search={search}", "measure.metrics=knn")
     measured = compute(settings_for(request_of(file, assignments=asked)))
     (other,) = measured.plan.networks
     for layer in range(3):
