@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from embcx_tui.store.library import create_study
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.settings import StudySettings
+from embcx_tui.worker.inspect_files import look
 from embcx_tui.worker.journal import Journal
-from embcx_tui.worker.look import look
 from embcx_tui.worker.measure_request import MeasureRequest, ModelFiles, settings_of
 from embcx_tui.worker.run import compute_study
 

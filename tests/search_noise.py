@@ -16,8 +16,8 @@ import numpy as np
 from embcx_tui.compute import datasets
 from embcx_tui.compute.samples import run_sample
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.compute.tsne.result import Measurement
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.study.seeds import stream_seed
 
 RUNS = range(5)

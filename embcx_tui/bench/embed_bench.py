@@ -21,9 +21,9 @@ from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.affinities_blocks import row_affinities
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.descent_packed import exact_kl_in_blocks
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE
 from embcx_tui.compute.tsne.kl_divergence import exact_kl
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE
 from embcx_tui.compute.tsne.team import Team
 from embcx_tui.study.errors import DataError
 

@@ -25,8 +25,8 @@ from embcx_tui.compute.device import choose_device
 from embcx_tui.compute.memory import free_bytes, memory_estimate
 from embcx_tui.compute.timing import Timing, medians, record_parts, timed
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import never
 from embcx_tui.compute.tsne.result import Measurement
+from embcx_tui.compute.tsne.schedule import never
 from embcx_tui.store.library import create_study
 from embcx_tui.store.machine_records import Calibration, store_calibration, stored_calibration
 from embcx_tui.store.paths import data_folder, unpacked_folder

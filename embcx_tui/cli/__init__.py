@@ -115,8 +115,8 @@ def cli(ctx: click.Context) -> None:
 
 def studies_like(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete STUDY for the shell: `last`, and the ids and names of studies."""
-    from embcx_tui.store.labels import read_label
     from embcx_tui.store.library import LATEST, list_studies, read_settings
+    from embcx_tui.store.name_and_note import read_label
 
     found = [LATEST]
     for paths in list_studies():

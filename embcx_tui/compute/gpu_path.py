@@ -29,7 +29,7 @@ class Part:
 AFFINITIES, DESCENTS, ACTIVATIONS, GRAPHS = (
     "tsne.affinities_triton",
     "tsne.descent_triton",
-    "training.kernels_gpu",
+    "training.kernels_triton",
     "graphs",
 )
 # Those of Triton are named by the modules of their kernels. 33 launches per iteration and restart instead of one for

@@ -26,10 +26,10 @@ from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.affinities_gpu import affinities as batch_affinities
 from embcx_tui.compute.tsne.affinities_gpu import affinity_kernels
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Phase, Schedule
 from embcx_tui.compute.tsne.initialization import principal_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.result import Measurement
+from embcx_tui.compute.tsne.schedule import DescentResult, Phase, Schedule
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.plan import Network, make_plan
 from embcx_tui.study.settings import (

@@ -52,7 +52,7 @@ class HandedArray(_Part):
 
 
 class HandedLayer(_Part):
-    """The rows [n, units] of a layer, or why there are none. `width`, `varying`: as in `worker.source.LayerRows`."""
+    """The rows [n, units] of a layer, or why there are none; `width`, `varying`: as in `LayerRows`."""
 
     name: LayerName
     pool: PoolName = ""

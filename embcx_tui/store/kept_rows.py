@@ -19,7 +19,7 @@ from typing import Any
 import embcx_tui
 from embcx_tui.store import lock
 from embcx_tui.store.home_records import read_record, write_record
-from embcx_tui.store.labels import LONGEST_NOTE, read_label
+from embcx_tui.store.name_and_note import LONGEST_NOTE, read_label
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.plain_files import read_plain
 from embcx_tui.study.errors import StoreError

@@ -16,7 +16,7 @@ from embcx_tui import __version__
 from embcx_tui.store import lock
 from embcx_tui.store.files import FOLDER_MODE, make_folder, publish, reason_of, sync_folder
 from embcx_tui.store.jobs import refuse_while_waiting
-from embcx_tui.store.labels import read_label
+from embcx_tui.store.name_and_note import read_label
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.plain_files import FILE_MODE, read_plain
 from embcx_tui.study.errors import RequestError, SettingsError, StoreError

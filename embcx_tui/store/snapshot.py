@@ -13,10 +13,10 @@ from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.history import History
 from embcx_tui.store.jobs import Job, JobReader
 from embcx_tui.store.journal import read_journal
-from embcx_tui.store.labels import NO_LABEL, Label, LabelReader
 from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.store.machine_records import machine_differences
+from embcx_tui.store.name_and_note import NO_LABEL, Label, LabelReader
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id

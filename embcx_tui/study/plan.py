@@ -1,4 +1,4 @@
-"""From settings to the exact list of cohorts, networks and layers, with their"""
+"""From settings to the exact list of cohorts, networks and layers, with their ids."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
-from embcx_tui.tui.fetch import Fetch
+from embcx_tui.tui.fetch_progress import Fetch
 from embcx_tui.tui.messages import FetchChanged, Say
 
 # The speed is that of the last so many seconds.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first fr
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
     from embcx_tui.study.settings import StudySettings
-    from embcx_tui.tui.fetch import Fetch
+    from embcx_tui.tui.fetch_progress import Fetch
 
 Severity = Literal["information", "warning", "error"]
 Mode = Literal["studies", "configure", "live", "layers"]

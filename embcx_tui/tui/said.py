@@ -1,4 +1,4 @@
-"""What the application has said: one message at a time in the bottom line, all of them in a window."""
+"""Notifications and their history: one message at a time in the bottom line, all of them in a window."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class StudyActions:
         """Give a study another name or note; None for what stays. An empty name is that of the study file again."""
 
         def body() -> None:
-            from embcx_tui.store.labels import read_label, write_label
+            from embcx_tui.store.name_and_note import read_label, write_label
 
             label = read_label(paths)
             label = replace(label, name=label.name if name is None else name, note=label.note if note is None else note)

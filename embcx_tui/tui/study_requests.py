@@ -13,7 +13,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui.data_fetches import DataFetches
-from embcx_tui.tui.fetch import Fetch
+from embcx_tui.tui.fetch_progress import Fetch
 from embcx_tui.tui.messages import (
     CompareStudies,
     CreateStudy,

@@ -13,9 +13,9 @@ from textual.message import Message
 
 from embcx_tui.store import lock
 from embcx_tui.store.jobs import job_stamp
-from embcx_tui.store.labels import label_stamp
 from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
+from embcx_tui.store.name_and_note import label_stamp
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, StudyReader
 from embcx_tui.study.dataset_catalogue import file_exists

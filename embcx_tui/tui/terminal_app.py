@@ -11,11 +11,11 @@ from textual.events import Resize
 from textual.filter import LineFilter, Monochrome
 from textual.timer import Timer
 
+from embcx_tui.tui.command_palette import Palette
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.messages import Severity
 from embcx_tui.tui.mode_screen import KeyBar
-from embcx_tui.tui.palette import Palette
 from embcx_tui.tui.said import Said, SaidScreen
 from embcx_tui.tui.terminal import Abilities
 

@@ -62,7 +62,7 @@ def data_fetch(name: str) -> dict[str, Any]:
 
 def activations(request: str) -> dict[str, Any]:
     """Return what would be measured of files of activations; raises DataError."""
-    from embcx_tui.worker.look import look
+    from embcx_tui.worker.inspect_files import look
 
     return look(request)
 

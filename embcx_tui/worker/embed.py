@@ -42,7 +42,7 @@ class Job:
     """A task with its data: `rows` [n, d] of activations, `labels` [n], and the seed of the embedding.
 
     Of a measured study: the layer's name, how it was pooled, its units before they were reduced, and how many of those
-    varied (worker/source.py).
+    varied (worker/row_source.py).
     """
 
     task: Task

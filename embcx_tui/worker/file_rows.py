@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files import open_activations
-from embcx_tui.compute.activation_files.activation_file import ActivationFile
+from embcx_tui.compute.activation_files.base import ActivationFile
 from embcx_tui.compute.activation_files.labels import (
     Labels,
     class_names,
@@ -39,7 +39,7 @@ from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
-from embcx_tui.worker.source import LayerRows
+from embcx_tui.worker.row_source import LayerRows
 
 # A layer of more bytes is gathered in a file that nobody else sees, not in memory.
 _IN_MEMORY_BYTES = 512 << 20

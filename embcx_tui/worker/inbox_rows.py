@@ -21,7 +21,7 @@ from embcx_tui.study.settings import SCORE_METHOD
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measurer
 from embcx_tui.worker.pending import Task
-from embcx_tui.worker.source import LayerRows
+from embcx_tui.worker.row_source import LayerRows
 
 # How often the inbox is looked into while nothing waits.
 _POLL_S = 0.2

@@ -20,8 +20,8 @@ from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.training.network import Pass
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, PLAIN_SCHEDULE, THOROUGH_SCHEDULE
 from embcx_tui.store.files import pack_arrays, unpack_arrays
 from embcx_tui.study.errors import MeasureError
 from embcx_tui.study.events import LayerFailed, LayerMeasured, NetworkTrained, SealedFile
@@ -32,7 +32,7 @@ from embcx_tui.worker.background import BackgroundQueue, ThreadQueue
 from embcx_tui.worker.embed import Job, Result, embed
 from embcx_tui.worker.outlet import Outlet
 from embcx_tui.worker.pending import Task, pending_tasks, unreported_networks
-from embcx_tui.worker.source import LayerRows, RowSource
+from embcx_tui.worker.row_source import LayerRows, RowSource
 
 # Layers embedded in one batch: enough to keep every core or a GPU busy, 100 MB at 1,000 × 100; and so many bytes of
 # rows, of which wide layers have 50 MB each.

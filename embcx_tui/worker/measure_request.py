@@ -1,6 +1,6 @@
 """A study of activations from files: what was asked for, what the files hold, and the study file that follows.
 
-For the command and the application alike: the files are looked into in a process of their own (`worker.look`).
+For the command and the application alike: the files are looked into in a process of their own (`worker.inspect_files`).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def request_of_line(line: str) -> MeasureRequest:
 
 
 def look_into(request: MeasureRequest) -> dict[str, Any]:
-    """Return what would be measured, file by file, as `worker.look.look` describes it; raises RequestError."""
+    """Return what would be measured, file by file, as `worker.inspect_files.look` describes it; raises RequestError."""
     asked = {
         "files": [str(file) for file in request.files],
         "labels": str(request.labels or ""),

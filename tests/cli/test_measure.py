@@ -21,7 +21,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import EmbcxError, RequestError
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.settings import StudySettings
-from embcx_tui.worker import launch, look
+from embcx_tui.worker import inspect_files, launch
 from embcx_tui.worker.measure_request import request_of_line
 from tests.activations import labels, layers_of, write_npz
 
@@ -37,7 +37,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[StudySettings]:
         begun.append(settings)
         return StudyPaths(Path("k7m2x9q4fa"))
 
-    monkeypatch.setattr(launch, "ask", lambda command, request: look.look(request))
+    monkeypatch.setattr(launch, "ask", lambda command, request: inspect_files.look(request))
     monkeypatch.setattr(launch, "begin", begin)
     monkeypatch.setattr("embcx_tui.cli.run._print_warnings", lambda paths: None)
     return begun

@@ -21,15 +21,15 @@ from embcx_tui.analysis.report import report
 from embcx_tui.cli import cli
 from embcx_tui.compute.training.network import GAINS, OUTPUT_GAIN
 from embcx_tui.compute.tsne.affinities import MAX_DUPLICATES
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.initialization import START_SPREAD
+from embcx_tui.compute.tsne.large_layer import TOLERANCE
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     PLAIN_SCHEDULE,
     THOROUGH_SCHEDULE,
     Search,
     ThoroughSearch,
 )
-from embcx_tui.compute.tsne.initialization import START_SPREAD
-from embcx_tui.compute.tsne.large_layer import TOLERANCE
 from embcx_tui.study.sample_sizes import PACKED
 from embcx_tui.study.settings import validate
 from tests import small_study

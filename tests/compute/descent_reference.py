@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.tsne.gradient_descent import Phase
+from embcx_tui.compute.tsne.schedule import Phase
 
 
 def plain_descent(

@@ -38,7 +38,7 @@ from tests.activations import (
 WATCHED = """
 import json, os, sys
 from embcx_tui.compute.activation_files import hdf5_file, parquet_file
-from embcx_tui.worker import look
+from embcx_tui.worker import inspect_files
 from embcx_tui.worker.__main__ import main
 for name in ("h5py", "pyarrow.parquet"):
     try:

@@ -13,16 +13,16 @@ from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.initialization import initial_points, principal_start
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, kl_to_uniform
+from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     PLAIN_SCHEDULE,
     THOROUGH_SCHEDULE,
     Schedule,
     Search,
 )
-from embcx_tui.compute.tsne.initialization import initial_points, principal_start
-from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, kl_to_uniform
-from embcx_tui.compute.tsne.result import Complexity, Measurement
 from tests.compute.affinity_reference import joint_probabilities
 
 QUICK = Measurement(perplexity=15.0, schedule=Schedule(tolerance=1e-3))

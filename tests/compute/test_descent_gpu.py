@@ -12,10 +12,10 @@ from sklearn.datasets import load_digits
 from embcx_tui.compute.gpu_path import gpu_path
 from embcx_tui.compute.tsne import affinities_gpu, descent_cpu, descent_gpu, kernels_torch
 from embcx_tui.compute.tsne.complexity import measure, measure_layer
-from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule, Search
 from embcx_tui.compute.tsne.initialization import principal_start
 from embcx_tui.compute.tsne.kl_divergence import cross_entropy, entropy, exact_kl
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import Phase, Schedule, Search
 from embcx_tui.study.errors import DeviceFailed
 from tests.compute.affinity_reference import joint_probabilities
 

@@ -11,7 +11,9 @@ from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu, search_cpu
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.initialization import principal_start, random_start
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     DescentResult,
     Phase,
@@ -19,8 +21,6 @@ from embcx_tui.compute.tsne.gradient_descent import (
     Search,
     Stopped,
 )
-from embcx_tui.compute.tsne.initialization import principal_start, random_start
-from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from tests.compute.affinity_reference import joint_probabilities
 from tests.compute.descent_reference import plain_descent
 

@@ -16,11 +16,11 @@ from embcx_tui.compute.tsne.affinities import affinities
 from embcx_tui.compute.tsne.affinities_blocks import BLOCK, row_affinities
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.descent_packed import PackedLayer, exact_kl_in_blocks
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, Phase, Schedule, never
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.large_layer import measure_layer
 from embcx_tui.compute.tsne.packed_affinities import LANES, PackedAffinities, pack
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, Phase, Schedule, never
 from embcx_tui.compute.tsne.team import Team
 from tests.compute.affinity_reference import joint_probabilities
 
@@ -164,7 +164,7 @@ import resource, sys
 import numpy as np
 from dataclasses import replace
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
+from embcx_tui.compute.tsne.schedule import Phase, Schedule
 from embcx_tui.compute.tsne.result import Measurement
 measurement = Measurement(schedule=Schedule((Phase(2, 2.0, 0.5, 0.8), Phase(2, 1.0, 0.5, 0.8)), search=None), threads=2)
 rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import torch
 
 from embcx_tui.compute.datasets import Dataset, make_dataset
 from embcx_tui.compute.training import cohort
-from embcx_tui.compute.training.trainer import minibatch_order
+from embcx_tui.compute.training.trainer_base import minibatch_order
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import validate
 from tests.compute.reference_mlp import reference_network

@@ -10,16 +10,16 @@ from sklearn.datasets import load_digits
 
 from embcx_tui.compute.tsne import descent_cpu, descent_gpu, kernels_torch, search_cpu
 from embcx_tui.compute.tsne.complexity import measure
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.initialization import START_SPREAD, gathered, random_start
+from embcx_tui.compute.tsne.restarts_gpu import Device, Restarts
+from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     THOROUGH_SCHEDULE,
     Phase,
     Schedule,
     ThoroughSearch,
 )
-from embcx_tui.compute.tsne.initialization import START_SPREAD, gathered, random_start
-from embcx_tui.compute.tsne.restarts_gpu import Device, Restarts
-from embcx_tui.compute.tsne.result import Complexity, Measurement
 from tests.compute.affinity_reference import joint_probabilities
 
 FEW = ThoroughSearch(starts=6, screens=((3, 4), (8, 2)))

@@ -22,7 +22,7 @@ from embcx_tui.compute.training import sparse_inputs, trainer_gpu
 from embcx_tui.compute.training.cohort import Aborted, CohortTraining
 from embcx_tui.compute.training.network import Weights, initial_weights
 from embcx_tui.compute.training.step_program import StepProgram
-from embcx_tui.compute.training.trainer import Trainer
+from embcx_tui.compute.training.trainer_base import Trainer
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import BatchedTrainer
 from embcx_tui.study.errors import MeasureError, RequestError

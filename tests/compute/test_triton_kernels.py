@@ -25,7 +25,7 @@ def test_the_kernels_equal_plain_torch(what: str) -> None:
 def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
     """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
     from embcx_tui.compute.kernels import triton_sum
-    from embcx_tui.compute.training import kernels_gpu
+    from embcx_tui.compute.training import kernels_triton
     from embcx_tui.compute.tsne import affinities_triton, descent_triton
 
     tile = {"ROWS": descent_triton.BLOCK_ROWS, "COLUMNS": descent_triton.BLOCK_COLUMNS}
@@ -51,39 +51,39 @@ def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
         (affinities_triton.symmetrise_kernel, {"joint": REAL64, "parts": REAL64, "n": INT, "tiles": INT}, side, 4),
         *(
             (
-                kernels_gpu.gather_kernel,
+                kernels_triton.gather_kernel,
                 {"x": kind, "orders": LONGS, "first": LONGS, "index": LONGS, "inputs": REAL32}
                 | dict.fromkeys(("n", "features", "batch"), INT)
                 | {"mean": "fp32", "scale": "fp32"},
-                {"SIZE": kernels_gpu.BLOCK},
+                {"SIZE": kernels_triton.BLOCK},
                 4,
             )
             for kind in ("*u8", REAL32)
         ),
         (
-            kernels_gpu.activate_kernel,
+            kernels_triton.activate_kernel,
             {"z": REAL32, "rows": LONGS, "biases": REAL32, "a": REAL32, "last": REAL32, "activations": "*i32"}
             | dict.fromkeys(("ends_from", "count", "batch", "units"), INT),
-            {"SIZE": kernels_gpu.BLOCK},
+            {"SIZE": kernels_triton.BLOCK},
             4,
         ),
         *(
             (
-                kernels_gpu.cross_entropy_kernel,
+                kernels_triton.cross_entropy_kernel,
                 {"logits": REAL32, "biases": REAL32, "velocity": REAL32, "labels": LONGS, "label_offset": LONGS}
                 | {"index": LONGS, "runs": LONGS, "active": REAL32, "loss": REAL64, "correct": LONGS}
                 | {"classes": INT, "batch": INT, "momentum": "fp32"},
                 {"CLASSES": classes, "COLUMNS": columns},
                 4,
             )
-            for classes, columns in ((16, kernels_gpu.COLUMNS), (1024, kernels_gpu.LARGEST_TILE // 1024))
+            for classes, columns in ((16, kernels_triton.COLUMNS), (1024, kernels_triton.LARGEST_TILE // 1024))
         ),
         (
-            kernels_gpu.backpropagate_kernel,
+            kernels_triton.backpropagate_kernel,
             dict.fromkeys(("above", "last", "values"), REAL32)
             | {"rows": LONGS, "gradient": REAL32, "velocity": REAL32, "activations": "*i32"}
             | {"ends_from": INT, "units": INT, "batch": INT, "momentum": "fp32"},
-            {"ROWS": kernels_gpu.UNITS, "COLUMNS": kernels_gpu.INPUTS},
+            {"ROWS": kernels_triton.UNITS, "COLUMNS": kernels_triton.INPUTS},
             4,
         ),
         (triton_sum.row_sum_kernel, {"parts": REAL64, "total": REAL64, "count": INT}, {"COLUMNS": 1024}, 4),

@@ -12,10 +12,10 @@ import torch
 
 from embcx_tui.compute.datasets import Dataset, load
 from embcx_tui.compute.training import cohort as cohort_training
-from embcx_tui.compute.training import kernels_gpu, network, trainer_gpu
+from embcx_tui.compute.training import kernels_triton, network, trainer_gpu
 from embcx_tui.compute.training.cohort import CohortTraining
 from embcx_tui.compute.tsne import affinities_triton, descent_triton, kernels_torch
-from embcx_tui.compute.tsne.gradient_descent import Phase
+from embcx_tui.compute.tsne.schedule import Phase
 from embcx_tui.study.plan import Network, make_plan
 from embcx_tui.study.settings import ACTIVATIONS, StudySettings, validate
 
@@ -92,7 +92,7 @@ def activations() -> None:
     line = torch.cat([torch.linspace(-100, 100, 1201), torch.linspace(-1e-3, 1e-3, 41)])
     z = torch.cat([line, torch.tensor([torch.inf, -torch.inf, torch.nan])]).repeat(4, 1)[:, None]
     upstream = torch.linspace(-1, 2, z.shape[2]).repeat(4, 1)[:, None]
-    of = kernels_gpu.activation_codes(ACTIVATIONS, torch.device("cpu"))
+    of = kernels_triton.activation_codes(ACTIVATIONS, torch.device("cpu"))
     wanted, wanted_gradient = z.clone(), upstream.clone()
     for place, activation in enumerate(ACTIVATIONS):
         scratch = torch.empty_like(z[0])
@@ -102,7 +102,7 @@ def activations() -> None:
     sums = torch.empty_like(z)
     sums[rows] = z  # row rows[i] has what network i has
     ours, last = torch.empty_like(z), torch.zeros_like(z)
-    kernels_gpu.activate(sums, rows, torch.zeros(4, 1), ours, last, of, 2)
+    kernels_triton.activate(sums, rows, torch.zeros(4, 1), ours, last, of, 2)
     torch.testing.assert_close(ours, wanted, rtol=3e-7, atol=1e-30, equal_nan=True)
     assert not last[:2].any() and torch.equal(last[2:].nan_to_num(), ours[2:].nan_to_num())
 
@@ -110,16 +110,16 @@ def activations() -> None:
     gradient = torch.empty_like(z)
     ended = torch.full_like(z, 7.0)
     ended[2:] = upstream[2:]
-    kernels_gpu.backpropagate(upstream, ended, wanted, rows, gradient, moved, of, 2, 0.5)
+    kernels_triton.backpropagate(upstream, ended, wanted, rows, gradient, moved, of, 2, 0.5)
     torch.testing.assert_close(gradient[rows], wanted_gradient, rtol=1e-6, atol=1e-7, equal_nan=True)  # 1 - a² at 1
     sound = wanted_gradient[:, :, :-3]
-    kernels_gpu.backpropagate(
+    kernels_triton.backpropagate(
         upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
         torch.empty_like(sound), moved, of, 2, 0.5,
     )  # fmt: skip
     assert moved[rows][:3].isnan().all(), "velocities that are not finite stay so: divergence is recognised by them"
     moved = torch.ones(4, 1)
-    kernels_gpu.backpropagate(
+    kernels_triton.backpropagate(
         upstream[:, :, :-3].contiguous(), ended[:, :, :-3].contiguous(), wanted[:, :, :-3].contiguous(), rows,
         torch.empty_like(sound), moved, of, 2, 0.5,
     )  # fmt: skip
@@ -127,12 +127,12 @@ def activations() -> None:
     small = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1))
     some_biases = torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
     biased = torch.empty_like(small)
-    kernels_gpu.activate(small, torch.arange(4), some_biases, biased, biased.clone(), of, 4)
+    kernels_triton.activate(small, torch.arange(4), some_biases, biased, biased.clone(), of, 4)
     expected = small + some_biases[:, :, None]
     for place, activation in enumerate(ACTIVATIONS):
         network.activate_(expected[place], activation, torch.empty_like(expected[place]))
     torch.testing.assert_close(biased, expected, rtol=1e-6, atol=1e-7)
-    kernels_gpu.probe(torch.device("cpu"))
+    kernels_triton.probe(torch.device("cpu"))
 
 
 def losses() -> None:
@@ -158,7 +158,7 @@ def losses() -> None:
         (each.mean(1) * active).sum().backward()  # type: ignore[no-untyped-call]  # torch gives it no types
         assert z.grad is not None
         moved = 0.9 * velocity + z.grad.sum(2).float()
-        kernels_gpu.cross_entropy(
+        kernels_triton.cross_entropy(
             logits, biases, velocity, labels, rows * n, index, run_of, active[:, None, None], loss, correct, 0.9
         )
         torch.testing.assert_close(logits, z.grad.float(), rtol=1e-5, atol=1e-7)
@@ -168,7 +168,7 @@ def losses() -> None:
         assert torch.equal(correct, 9 + (picked == z.detach().float().amax(1)).sum(1))
     lost = torch.full((1, 3, 2), torch.nan)
     loss, correct, zeros = torch.zeros(1).double(), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
-    kernels_gpu.cross_entropy(
+    kernels_triton.cross_entropy(
         lost, torch.zeros(1, 3), torch.zeros(1, 3), torch.zeros(4, dtype=torch.int64), zeros,
         torch.zeros(1, 2, dtype=torch.int64), zeros, torch.ones(1), loss, correct, 0.9,
     )  # fmt: skip
@@ -176,7 +176,7 @@ def losses() -> None:
     for x in (torch.randint(0, 256, (9, 1030), dtype=torch.uint8), torch.randn(9, 1030, generator=generator)):
         orders = torch.stack([torch.randperm(9, generator=generator) for _ in range(2)])
         index, inputs = torch.zeros(2, 4, dtype=torch.int64), torch.empty(2, 4, 1030)
-        kernels_gpu.gather(x, orders, torch.tensor([3]), index, inputs, 12.5, 0.125)
+        kernels_triton.gather(x, orders, torch.tensor([3]), index, inputs, 12.5, 0.125)
         assert torch.equal(index, orders[:, 3:7])
         torch.testing.assert_close(inputs, (x[orders[:, 3:7]].float() - 12.5) * 0.125, rtol=1e-6, atol=1e-6)
 
@@ -200,7 +200,7 @@ def _same_steps(members: tuple[Network, ...], digits: Dataset, asked: StudySetti
         plain = CohortTraining(members, digits, asked, torch.device("cpu"))
     with (
         patch.object(cohort_training, "is_batched", return_value=True),
-        patch.object(trainer_gpu, "triton_kernels", return_value=kernels_gpu),  # as a GPU would give
+        patch.object(trainer_gpu, "triton_kernels", return_value=kernels_triton),  # as a GPU would give
     ):
         fused = CohortTraining(members, digits, asked, torch.device("cpu"))
     assert fused.steps == 15

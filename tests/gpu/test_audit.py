@@ -12,8 +12,8 @@ from openTSNE.kl_divergence import kl_divergence_exact
 
 from embcx_tui.compute.tsne.audit import audit, impossible, is_audited
 from embcx_tui.compute.tsne.complexity import measure_layer
-from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import Phase, Schedule
 from embcx_tui.study.errors import DeviceFailed
 from tests.compute.affinity_reference import joint_probabilities
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from embcx_tui.store.labels import NO_LABEL, Label, read_label, write_label
 from embcx_tui.store.library import find_study
+from embcx_tui.store.name_and_note import NO_LABEL, Label, read_label, write_label
 from embcx_tui.store.snapshot import StudyReader, read_study
 from embcx_tui.study.errors import RequestError, StoreError
 from tests.fake_studies import make_study, settings_of

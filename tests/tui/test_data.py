@@ -15,7 +15,7 @@ from embcx_tui.store.paths import StudyPaths, data_folder
 from embcx_tui.study.dataset_catalogue import CATALOGUE, bytes_to_fetch
 from embcx_tui.study.errors import RequestError
 from embcx_tui.tui.app import make_app
-from embcx_tui.tui.fetch import Fetch
+from embcx_tui.tui.fetch_progress import Fetch
 from embcx_tui.tui.messages import CreateStudy, OpenStudy
 from embcx_tui.worker import launch
 from tests.fake_studies import make_study, settings_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from embcx_tui.store.labels import read_label
+from embcx_tui.store.name_and_note import read_label
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.messages import OpenStudy

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from embcx_tui.compute import datasets
 from embcx_tui.compute.datasets import Dataset
 from embcx_tui.compute.training.network import initial_weights
-from embcx_tui.compute.training.trainer import minibatch_order
+from embcx_tui.compute.training.trainer_base import minibatch_order
 from embcx_tui.store.files import read_arrays
 from embcx_tui.store.library import create_study
 from embcx_tui.study.plan import Network

@@ -26,8 +26,8 @@ from embcx_tui.worker import file_rows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import TrainedRows
 from embcx_tui.worker.pending import Task, is_whole
+from embcx_tui.worker.row_source import LayerRows
 from embcx_tui.worker.run import compute_study
-from embcx_tui.worker.source import LayerRows
 from tests.activations import (
     CLASSES,
     POINTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from embcx_tui.compute.activation_files.activation_file import ActivationFile, ArrayInfo
+from embcx_tui.compute.activation_files.base import ActivationFile, ArrayInfo
 from embcx_tui.compute.activation_files.hdf5_file import Hdf5
 from embcx_tui.compute.activation_files.npy_files import NpyFolder, Npz, converting_line
 from embcx_tui.compute.activation_files.parquet_file import Parquet

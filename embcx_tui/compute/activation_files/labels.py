@@ -1,4 +1,4 @@
-"""Labels of rows, from a file of activations or one of their own; and which arrays of a file are layers."""
+"""Class labels of rows, from a file of activations or one of their own; and which array of a file is the input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import ActivationFile, ArrayInfo, sizes
+from embcx_tui.compute.activation_files.base import ActivationFile, ArrayInfo, sizes
 from embcx_tui.compute.activation_files.raw_rows import open_regular
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.measured import shown_name

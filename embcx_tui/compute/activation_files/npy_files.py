@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import MAX_ARRAYS, ActivationFile, ArrayInfo, Index, natural_key
+from embcx_tui.compute.activation_files.base import MAX_ARRAYS, ActivationFile, ArrayInfo, Index, natural_key
 from embcx_tui.compute.activation_files.raw_rows import RawArray, open_regular
 from embcx_tui.compute.datasets.npz import NpzFile
 from embcx_tui.study.errors import DataError

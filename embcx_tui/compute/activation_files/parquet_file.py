@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import PIECE_BYTES, ActivationFile, ArrayInfo, Index
+from embcx_tui.compute.activation_files.base import PIECE_BYTES, ActivationFile, ArrayInfo, Index
 from embcx_tui.compute.activation_files.raw_rows import open_regular
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import PIECE_BYTES, Index
+from embcx_tui.compute.activation_files.base import PIECE_BYTES, Index
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 

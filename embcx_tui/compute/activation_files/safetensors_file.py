@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import (
+from embcx_tui.compute.activation_files.base import (
     ActivationFile,
     ArrayInfo,
     Index,

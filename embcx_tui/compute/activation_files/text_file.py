@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files.activation_file import ActivationFile, ArrayInfo, Index
+from embcx_tui.compute.activation_files.base import ActivationFile, ArrayInfo, Index
 from embcx_tui.compute.activation_files.labels import LABEL_NAMES
 from embcx_tui.compute.activation_files.raw_rows import open_regular
 from embcx_tui.study.errors import DataError

@@ -1,1 +1,1 @@
-"""Rows of the layers of any torch model: which layers it has, which inputs are taken, what hooks make of them."""
+"""Rows of the layers of any torch model: its layers, the inputs taken, the forward hooks that collect the rows."""

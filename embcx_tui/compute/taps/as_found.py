@@ -1,4 +1,4 @@
-"""A model is measured as it is and left as it was found, also where its forward raises."""
+"""Forward hooks on a model that is measured as it is and left as it was found, also where its forward raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of layers: passes of a sample through a model, as many as the memory asks for."""
+"""The rows of layers by forward hooks: passes of a sample through a model, as many as the memory asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from embcx_tui.compute.reduction import is_wide, reduce_layer, reduction_bytes
 from embcx_tui.compute.taps.as_found import as_found, device_of, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, nbytes, run_batch
 from embcx_tui.compute.taps.layers import LayerInfo
-from embcx_tui.compute.taps.pooling import first_tensor, pooled, pooled_units, token_mask
+from embcx_tui.compute.taps.outputs import first_tensor, pooled, pooled_units, token_mask
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.pooling import Pool
 

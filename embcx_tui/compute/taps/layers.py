@@ -13,7 +13,7 @@ from torch import nn
 
 from embcx_tui.compute.taps.as_found import as_found, device_of, is_compiled_wrapper, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, run_batch
-from embcx_tui.compute.taps.pooling import channel_axis, check_pool, first_tensor, pooled_units
+from embcx_tui.compute.taps.outputs import channel_axis, check_pool, first_tensor, pooled_units
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.pooling import POOLS, Pool
 from embcx_tui.study.text import safe_text

@@ -23,7 +23,7 @@ from embcx_tui.compute.device_errors import device_guard
 from embcx_tui.compute.memory import memory_guard
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.network import Pass, Weights, forward, initial_weights
-from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer, minibatch_order
+from embcx_tui.compute.training.trainer_base import DeviceData, NetworkSizes, RawInputs, Trainer, minibatch_order
 from embcx_tui.compute.training.trainer_cpu import NetworkTrainer
 from embcx_tui.compute.training.trainer_gpu import BatchedTrainer
 from embcx_tui.study.errors import MeasureError, RequestError

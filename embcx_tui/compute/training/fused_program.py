@@ -17,7 +17,7 @@ from embcx_tui.compute.training.step_program import CohortTensors, StepProgram
 
 
 class FusedProgram(StepProgram):
-    """The program by `kernels`, the module `kernels_gpu`, which is imported only where Triton works."""
+    """The program by `kernels`, the module `kernels_triton`, which is imported only where Triton works."""
 
     def __init__(self, cohort: CohortTensors, batch: int, training: bool, kernels: Any) -> None:
         self.kernels = kernels

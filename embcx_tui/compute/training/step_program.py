@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.training.network import activate_, backpropagate_
-from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes
+from embcx_tui.compute.training.trainer_base import DeviceData, NetworkSizes
 from embcx_tui.study.plan import Network
 
 

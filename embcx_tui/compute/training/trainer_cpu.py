@@ -12,7 +12,7 @@ from torch import Tensor
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training import kernels_cpu
 from embcx_tui.compute.training.network import ACTIVATION_CODES, layer_sizes
-from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
+from embcx_tui.compute.training.trainer_base import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
 

@@ -23,7 +23,7 @@ from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.training.fused_program import FusedProgram
 from embcx_tui.compute.training.graphs import GraphRunner
 from embcx_tui.compute.training.step_program import CohortTensors, PlainProgram, StepProgram
-from embcx_tui.compute.training.trainer import DeviceData, NetworkSizes, RawInputs, Trainer
+from embcx_tui.compute.training.trainer_base import DeviceData, NetworkSizes, RawInputs, Trainer
 from embcx_tui.study.plan import Network
 from embcx_tui.study.settings import TrainingSettings
 

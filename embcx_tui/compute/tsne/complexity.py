@@ -17,10 +17,10 @@ from embcx_tui.compute.memory import concurrent_layers
 from embcx_tui.compute.tsne import descent_cpu, descent_gpu, large_layer, opentsne_engine, search_cpu
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
 from embcx_tui.compute.tsne.descent_cpu import gradient_norm
-from embcx_tui.compute.tsne.gradient_descent import Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl, point_kls
 from embcx_tui.compute.tsne.result import DEFAULT_MEASUREMENT, Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import Stopped, ThoroughSearch, never
 from embcx_tui.study.sample_sizes import MAX_EXACT_POINTS, MAX_WHOLE_POINTS
 
 

@@ -19,7 +19,8 @@ from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
 from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
 from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     GAIN_DECAY,
     GAIN_INCREASE,
@@ -30,7 +31,6 @@ from embcx_tui.compute.tsne.gradient_descent import (
     Stopped,
     never,
 )
-from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 
 _TWO = np.float32(2)
 _ZERO = np.float32(0)

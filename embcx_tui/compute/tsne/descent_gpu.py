@@ -31,10 +31,10 @@ from embcx_tui.compute.memory import free_bytes
 from embcx_tui.compute.tsne import kernels_torch
 from embcx_tui.compute.tsne.affinities import AffinityInfo
 from embcx_tui.compute.tsne.affinities_gpu import AffinityKernels, affinities, affinity_kernels
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Schedule, Search, Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import initial_points
 from embcx_tui.compute.tsne.restarts_gpu import DescentKernels, Device, Restarts, lowest
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import DescentResult, Schedule, Search, Stopped, ThoroughSearch, never
 from embcx_tui.compute.tsne.thorough_gpu import search_thoroughly
 from embcx_tui.study.errors import DeviceFailed
 

@@ -16,10 +16,10 @@ from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.affinities_blocks import BLOCK, RowAffinities
 from embcx_tui.compute.tsne.descent_cpu import Descent, move, pad_points
-from embcx_tui.compute.tsne.gradient_descent import Phase, Schedule
 from embcx_tui.compute.tsne.kl_divergence import log_of
 from embcx_tui.compute.tsne.packed_affinities import LANES, PARTS, PackedAffinities, block_entropy, packed_score
 from embcx_tui.compute.tsne.packed_pass import add_parts, part_forces
+from embcx_tui.compute.tsne.schedule import Phase, Schedule
 from embcx_tui.compute.tsne.team import Team
 
 

@@ -1,5 +1,5 @@
-"""The passes of exact t-SNE as Triton kernels: one launch per iteration for all restarts; P is read once, and no matrix
-is written.
+"""Gradient and update of exact t-SNE as Triton kernels: one launch per iteration for all restarts; P is read once,
+and no matrix is written.
 
 A program has BLOCK_ROWS points of one restart and goes through all others in a fixed order, so results do not depend on
 the batch. Restarts are the first axis of every grid: it may be as long as 2^31, the others 65,535, and programs that
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from embcx_tui.compute.device import on_device_of
 from embcx_tui.compute.kernels.triton_sum import row_sums
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, GAIN_DECAY, GAIN_INCREASE, Phase
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, GAIN_DECAY, GAIN_INCREASE, Phase
 
 # Rows and columns of pairs per iteration of 4 warps: float32 keeps 8 pairs and three sums of 8 per thread, float64 4
 # and two sums of 4, in under 100 registers on every GPU from 2018 on. With twice as many the compiler takes 250

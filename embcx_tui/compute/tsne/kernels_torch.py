@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from embcx_tui.compute.tsne.affinities import ENTROPY_ACCEPTED, ENTROPY_TOLERANCE, MAX_STEPS
-from embcx_tui.compute.tsne.gradient_descent import GAIN_DECAY, GAIN_INCREASE, Phase
+from embcx_tui.compute.tsne.schedule import GAIN_DECAY, GAIN_INCREASE, Phase
 
 # Newton steps between two tests whether all rows have converged, each of which waits for the device; 5 or 6 are usual.
 STEPS_PER_TEST = 8

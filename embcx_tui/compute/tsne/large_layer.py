@@ -14,10 +14,10 @@ from embcx_tui.compute.tsne import opentsne_engine
 from embcx_tui.compute.tsne.affinities_blocks import row_affinities
 from embcx_tui.compute.tsne.descent_cpu import descend_layer
 from embcx_tui.compute.tsne.descent_packed import PackedLayer, exact_kl_in_blocks, packed_gradient_norm
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Stopped, ThoroughSearch
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.packed_affinities import pack
 from embcx_tui.compute.tsne.result import Complexity, Measurement
+from embcx_tui.compute.tsne.schedule import DescentResult, Stopped, ThoroughSearch
 from embcx_tui.compute.tsne.search_cpu import search_layer, search_layer_thoroughly
 from embcx_tui.compute.tsne.team import Team
 from embcx_tui.study.sample_sizes import PACKED

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Points
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Schedule
+from embcx_tui.compute.tsne.schedule import DescentResult, Schedule
 
 # Rows; openTSNE's own bound. Below it Barnes-Hut is the faster of its two methods (1.4 s against 9 s at 1,000).
 FFT_FROM = 10_000

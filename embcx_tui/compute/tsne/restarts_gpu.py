@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from embcx_tui.compute.tsne.gradient_descent import MEASURE_Z, DescentResult, Phase, Schedule, Stopped
+from embcx_tui.compute.tsne.schedule import MEASURE_Z, DescentResult, Phase, Schedule, Stopped
 
 
 class DescentKernels(Protocol):

@@ -9,9 +9,9 @@ import numpy as np
 
 from embcx_tui.compute.array_types import FloatArray, Points
 from embcx_tui.compute.tsne.affinities import AffinityInfo
-from embcx_tui.compute.tsne.gradient_descent import DEFAULT_SCHEDULE, DescentResult, Schedule
 from embcx_tui.compute.tsne.initialization import oriented
 from embcx_tui.compute.tsne.kl_divergence import kl_to_uniform
+from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, DescentResult, Schedule
 from embcx_tui.study.sample_sizes import MAX_WHOLE_POINTS, PACKED_FROM
 from embcx_tui.study.settings import Engine, Large
 

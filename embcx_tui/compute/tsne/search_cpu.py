@@ -12,7 +12,8 @@ from itertools import islice
 from embcx_tui.compute.array_types import FloatArray, Points
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.descent_cpu import Descent, Layer, WholeLayer
-from embcx_tui.compute.tsne.gradient_descent import (
+from embcx_tui.compute.tsne.initialization import gathered
+from embcx_tui.compute.tsne.schedule import (
     DEFAULT_SCHEDULE,
     DescentResult,
     Schedule,
@@ -20,7 +21,6 @@ from embcx_tui.compute.tsne.gradient_descent import (
     ThoroughSearch,
     never,
 )
-from embcx_tui.compute.tsne.initialization import gathered
 
 
 @timed_part("descent and score")

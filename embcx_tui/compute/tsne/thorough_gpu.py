@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embcx_tui.compute.tsne.gradient_descent import DescentResult, Schedule, ThoroughSearch, never
 from embcx_tui.compute.tsne.initialization import gathered
 from embcx_tui.compute.tsne.restarts_gpu import DescentKernels, Device, Restarts, lowest
+from embcx_tui.compute.tsne.schedule import DescentResult, Schedule, ThoroughSearch, never
 
 
 def search_thoroughly(

@@ -36,7 +36,7 @@ from embcx_tui.tui.configure.fields import (
     value_at,
 )
 from embcx_tui.tui.configure.preset_row import PresetRow
-from embcx_tui.tui.fetch import Fetch
+from embcx_tui.tui.fetch_progress import Fetch
 from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, ShowMode, StudyRefused
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.queue_rows import seconds_ahead

@@ -29,8 +29,8 @@ from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.layers.point_facts import PointFacts, point_facts
 from embcx_tui.tui.layers.point_panel import PointPanel
 from embcx_tui.tui.layers.scatter_cache import ScatterLoader
-from embcx_tui.tui.layers.selecting import SelectingScreen
 from embcx_tui.tui.layers.selection import NodeKey
+from embcx_tui.tui.layers.selection_actions import SelectingScreen
 from embcx_tui.tui.layers.statistics_cache import StudyStatistics
 from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet

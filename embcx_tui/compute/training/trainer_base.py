@@ -1,5 +1,5 @@
-"""The interface of `BatchedTrainer` (GPU, all networks) and `NetworkTrainer` (CPU, one network), the data that they
-train on, and the order of its minibatches.
+"""The abstract base class of `BatchedTrainer` (GPU, all networks) and `NetworkTrainer` (CPU, one network), the data
+that they train on, and the order of its minibatches.
 """
 
 from __future__ import annotations

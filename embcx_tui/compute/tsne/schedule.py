@@ -1,5 +1,5 @@
-"""Gradient descent on the exact KL divergence: what its implementations on a CPU and on a GPU share. The schedule of
-phases, the rule of the gains, and the result.
+"""The schedule of a gradient descent: early exaggeration, momentum and learning rate by phase, the gains, the search
+for starts, the stopping rule; and what a descent gives. CPU and GPU share it.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from embcx_tui.compute.activation_files import ActivationFile, ArrayInfo, open_activations
-from embcx_tui.compute.activation_files.activation_file import sizes
+from embcx_tui.compute.activation_files.base import sizes
 from embcx_tui.compute.activation_files.labels import (
     Labels,
     class_names,

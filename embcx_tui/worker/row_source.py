@@ -1,4 +1,4 @@
-"""Where the rows of layers come from: a network trained here, or what was handed over from elsewhere.
+"""The protocol of what layers' rows come from: a network trained here, or what was handed over from elsewhere.
 
 `Measurer` (worker/measure.py) asks for a task's rows when its turn comes and never for those of two networks in turn.
 """
