@@ -128,7 +128,7 @@ def test_pick_a_point_and_keep_it_across_layers_and_starts(size: tuple[int, int]
 
 def point(terminal: Terminal) -> str:
     """Return what is said of the chosen point: its class, what is predicted, and which sample it is."""
-    shown = re.search(r"label +● (\S+).*?predicted +● (\S+).*?sample (\d+)", terminal.text(), re.DOTALL)
+    shown = re.search(r"label .*?● (\S+).*?predicted .*?● (\S+).*?sample ([\d,]+)", terminal.text(), re.DOTALL)
     return " ".join(shown.groups()) if shown else ""
 
 

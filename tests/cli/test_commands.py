@@ -84,7 +84,7 @@ def test_a_study_from_its_file_to_its_figures(study_file: str, tmp_path: Path) -
 
     listed = json.loads(embcx("list", "--json").stdout)
     assert [(one["name"], one["state"], one["progress"]) for one in listed] == [("first try", "complete", 1.0)]
-    assert set(listed[0]) == {"id", "name", "state", "created", "progress", "damage", "partly", "note", "queue"}
+    assert set(listed[0]) == {"id", "name", "state", "created", "progress", "damage", "partly", "note", "queue", "job"}
     study = listed[0]["id"]
 
     shown = json.loads(embcx("show", study[:6], "--json").stdout)

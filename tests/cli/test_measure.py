@@ -130,7 +130,7 @@ def _refusal(*arguments: str | Path) -> str:
         (("--untrained", "a.npz"), "no FILE of a trained network beside --untrained|Missing argument"),
         (("--model",), "--model needs a value"),
         (("a.npz", "--set", "networks.depths=3"), "networks.depths: unknown key"),
-        (("a.npz", "--points", "6000"), "needs engine"),
+        (("a.npz", "--points", "12000"), "needs engine"),
         (("a.npz", "--labels", "short.npy"), r"59 labels, but 60 rows"),
         (("a.npz", "--classes", "two.txt"), "2 names of classes are for labels from 0 to 1; there are .* from 0 to 2"),
         (("--model", "a\x1b[2Jb", "a.npz"), "holds characters that cannot be shown"),

@@ -30,6 +30,7 @@ from embcx_tui.compute.tsne.schedule import (
     Search,
     ThoroughSearch,
 )
+from embcx_tui.study.parts import with_parts
 from embcx_tui.study.sample_sizes import PACKED
 from embcx_tui.study.settings import validate
 from tests import small_study
@@ -59,7 +60,7 @@ def test_the_page_holds_all_and_links_only_what_is_there(tmp_path: Path) -> None
     for name in ("layers.csv", "summary.csv", "trend.csv", "accuracy.csv", "epochs.csv"):
         assert (tmp_path / name).is_file() and name in page
     (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert validate(tomllib.loads(toml)) == asked
+    assert validate(tomllib.loads(toml)) == with_parts(asked)
     for words in (
         "perplexity 30", "N = 120 points", "built-in exact engine", "| seed | 0 |", "8 epochs; the paper: up to 100",
         "not convex", "60,000 images", "Page's L", "Spearman's ρ", "trustworthiness", "fig2.png",
@@ -77,11 +78,11 @@ def test_the_page_holds_all_and_links_only_what_is_there(tmp_path: Path) -> None
 def test_it_has_every_figure_but_the_embeddings_of_single_networks(tmp_path: Path) -> None:
     small_study.write(small_study.settings(depths=[1], activations=["relu"], runs=2))
     listed = CliRunner().invoke(cli, ["export", "last", "--list"], catch_exceptions=False).stdout.split()
-    embeddings = {name for name in listed if name.startswith("embedding")}
-    assert len(embeddings) == 4, "two networks and their controls"
+    single = {name for name in listed if name.startswith(("embedding", "flight"))}
+    assert len(single) == 8, "two networks and their controls, their layers side by side and in flight"
     page = write(tmp_path)
     there = {path.stem for path in tmp_path.glob("*.png")}
-    assert there == set(listed) - embeddings == {Path(name).stem for name in re.findall(r"!\[.*?\]\((.*?)\)", page)}
+    assert there == set(listed) - single == {Path(name).stem for name in re.findall(r"!\[.*?\]\((.*?)\)", page)}
 
 
 def run_there(home: Path, folder: Path, *command: str) -> str:

@@ -105,7 +105,7 @@ def test_names_of_known_datasets_and_files_keep_their_keys() -> None:
         (study_values(training={"epochs": 3}), r"has no table \[training\]"),
         (study_values(measure={"epochs": [1]}), "measure.epochs"),
         (study_values(sample={"points": 60}), "must be below 20"),
-        (study_values(sample={"points": 6000}), "needs engine"),
+        (study_values(sample={"points": 12000}), "needs engine"),
         (study_values(sample={"pool": "guess"}), "sample.pool"),
     ],
 )

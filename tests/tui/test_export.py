@@ -166,10 +166,10 @@ async def test_what_is_there_is_written_over_only_when_told(study: FakeStudy, mo
 
 
 @pytest.mark.parametrize(
-    ("steps", "name", "holds"), [(2, "screen-live.svg", "<svg"), (3, "screen-live.txt", " embcx-tui  s Studies")]
+    ("steps", "name", "holds"), [(3, "screen-live.svg", "<svg"), (4, "screen-live.txt", " embcx-tui  s Studies")]
 )
 async def test_the_screen_is_saved(study: FakeStudy, tmp_path: Path, steps: int, name: str, holds: str) -> None:
-    async with opened(study, "live", (120, 40), expect="KL (nats)") as pilot:
+    async with opened(study, "live", (120, 40), expect="digits · 3 hidden layers") as pilot:
         await pilot.press("e")
         await sees(pilot, "Save a figure")
         await pilot.press("shift+tab", "shift+tab", *["right"] * steps)

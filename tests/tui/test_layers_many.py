@@ -28,7 +28,7 @@ def panels(pilot: Pilot[None]) -> list[Scatter]:
     return [one for one in figure.figures if isinstance(one, Scatter)]
 
 
-async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
+async def test_i_shows_all_layers_then_all_activations_then_all_runs_then_one_again() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("i")
         text = await sees(pilot, "All layers · tanh, run 0", "input · KL", "layer 1 · KL", "layer 3 · KL")
@@ -36,6 +36,8 @@ async def test_g_shows_all_layers_then_all_activations_then_one_again() -> None:
         await pilot.press("left", "i")
         await sees(pilot, "Layer 2 of 3 · run 0", "tanh · KL", "relu · KL")
         await pilot.press("down", "i")
+        await sees(pilot, "All runs · relu, layer 2 of 3", "run 0 · KL", "run 1 · KL")
+        await pilot.press("i")
         await sees(pilot, "Layer 2 of 3 · relu, run 0", "10-NN ")
         await pilot.press("i", "escape")
         await sees(pilot, "10-NN ")
@@ -175,7 +177,7 @@ async def test_what_is_set_comes_back() -> None:
 async def test_nothing_measured_answers_every_key() -> None:
     study = make_study(small(), "running", epochs=6, measured=0)
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
-        await pilot.press("p", "i", "i", "i", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
+        await pilot.press("p", "i", "i", "i", "i", "t", "b", "m", "plus", "minus", "equals_sign", "space", "space")
         await pilot.press("a", "3", "3", "slash", "escape", "z", "escape", "left", "right")
         await sees(pilot, "No layer is measured yet.")
     async with opened(None, "layers", expect="No study is open.") as pilot:

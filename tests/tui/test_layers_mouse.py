@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -129,7 +131,7 @@ async def test_in_a_comparison_a_click_takes_the_network_and_the_point_under_it(
         # The panel beside speaks of the network that was clicked.
         trained = read_study(study.paths).trained["digits-d3-tanh-r0"]
         predicted = read_arrays(study.paths.root, trained.file)["predicted"][one.chosen]
-        assert f"predicted ● {predicted}" in text
+        assert re.search(rf"predicted[^\n]*\n[^\n]*● {predicted} ", text), text
 
 
 async def test_a_click_on_a_bar_goes_to_its_layer() -> None:

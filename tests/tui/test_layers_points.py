@@ -236,7 +236,7 @@ async def test_a_network_whose_answers_are_unknown_says_so() -> None:
         await pilot.press("m")
         await sees(pilot, "predictions are not known")
         await pilot.press("p")
-        await sees(pilot, "its predicted class is not")
+        await sees(pilot, "predicted", "unknown")
 
 
 async def test_no_colour_shows_the_image_in_shades(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,8 @@ async def test_with_focus_the_arrows_move_its_cursor_and_enter_goes_there(size: 
         assert screen.controller.selection.node == NodeKey("digits", 3, "tanh", control="untrained")
         # The chart after it takes the focus over.
         await pilot.press("b")
+        await sees(pilot, "10 × 10 values" if size[0] == 80 else "predicted (across), label (down)")
+        await pilot.press("b")
         await sees(pilot, "ρ")
         assert screen.query_one("#bars").has_focus
 
@@ -131,7 +133,6 @@ async def test_before_the_first_layer_there_is_no_table_to_copy() -> None:
     async with opened(study, "layers", expect="No layer is measured yet.") as pilot:
         await pilot.press("b", "b", "Y")
         await sees(pilot, "No layer is measured yet.", "there is no table to copy")
-        await pilot.press("y")
         assert pilot.app.clipboard == ""
     async with opened(None, "layers", expect="No study is open.") as pilot:
         await pilot.press("b", "b", "Y", "y", "o")

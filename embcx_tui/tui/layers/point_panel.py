@@ -149,7 +149,7 @@ def _head(facts: PointFacts, width: int, ink: Ink) -> tuple[Row, ...]:
 
     head: list[Row] = [class_row("label", facts.label)]
     if facts.predicted is None:
-        head.append((span(fit("its predicted class is not known", width), ink.muted),))
+        head.append((span(f"{'predicted':<{_WORD_COLUMNS}}", ink.muted), span("unknown")))
     else:
         right = facts.predicted == facts.label
         head.append(class_row("predicted", facts.predicted, " ✓" if right else " ✗", not right))
