@@ -8,6 +8,7 @@ docs/results.md makes it: the last line of its tree is the deepest. OVER_EPOCHS 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -133,7 +134,7 @@ def over_epochs(study: str) -> None:
         terminal.expect("10-NN acc", 60)
         time.sleep(1)
         # The chart that was left comes back: it may be this one.
-        for _ in range(3):
+        for _ in range(8):
             if "complexity over training" in terminal.text():
                 break
             terminal.press("b")
@@ -151,9 +152,9 @@ def main(study: str) -> None:
         shoot(terminal, "layers")
         terminal.press("left", "left", "p", "right", "right")
         shoot(terminal, "point")
-        terminal.press("escape", "g")
+        terminal.press("escape", "i")
         shoot(terminal, "grid")
-        terminal.press("g", "g")
+        terminal.press("i", "i", "i")
     with Terminal((*PROGRAM, "open", study), 100, 30) as terminal:
         terminal.expect("10-NN acc", 60)
         time.sleep(1)
@@ -177,7 +178,10 @@ def main(study: str) -> None:
     with Terminal((*PROGRAM, "run", "fig2", "--set", "networks.runs=2", "--detach"), 80, 24) as terminal:
         terminal.wait(60)
     with Terminal((*PROGRAM, "open", "last"), 120, 40) as terminal:
-        terminal.expect("mnist, epoch 12", 300)
+        epochs = re.compile(r"(\d+) of 100 epochs")
+        terminal.until(
+            lambda: bool(found := epochs.search(terminal.text())) and int(found[1]) >= 12, "no twelfth epoch", 300
+        )
         shoot(terminal, "live")
     with Terminal((*PROGRAM, "stop", "last", "--now"), 80, 24) as terminal:
         terminal.wait(60)
