@@ -16,7 +16,7 @@ from embcx_tui.compute.kernels.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.affinities_blocks import BLOCK, RowAffinities
 from embcx_tui.compute.tsne.descent_cpu import Descent, move, pad_points
-from embcx_tui.compute.tsne.kl_divergence import log_of
+from embcx_tui.compute.tsne.kl_divergence import row_sums
 from embcx_tui.compute.tsne.packed_affinities import LANES, PARTS, PackedAffinities, block_entropy, packed_score
 from embcx_tui.compute.tsne.packed_pass import add_parts, part_forces
 from embcx_tui.compute.tsne.schedule import Phase, Schedule
@@ -123,17 +123,6 @@ def _move(
         move(points[axis, :n], velocity[axis], gain[axis], gradient[axis, :n], rate, momentum, min_gain)
 
 
-@compiled(inline=True)
-def _row_score(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: float) -> tuple[float, float]:
-    cross = 0.0
-    total = 0.0
-    for j in range(x.size):
-        d = 1.0 + ((xi - x[j]) ** 2 + (yi - y[j]) ** 2)
-        cross += joint[j] * log_of(d)
-        total += 1.0 / d
-    return cross, total
-
-
 @compiled()
 def _block_score(joint: FloatArray, x: FloatArray, y: FloatArray, first: int) -> tuple[float, float]:
     """Return the sums of p·ln(1 + distance²) and of 1 / (1 + distance²) over the pairs i < j of a block of P."""
@@ -141,7 +130,7 @@ def _block_score(joint: FloatArray, x: FloatArray, y: FloatArray, first: int) ->
     total = 0.0
     for r in range(joint.shape[0]):
         i = first + r
-        row_cross, row_total = _row_score(x[i + 1 :], y[i + 1 :], joint[r, r + 1 :], x[i], y[i])
+        row_cross, row_total = row_sums(x[i + 1 :], y[i + 1 :], joint[r, r + 1 :], x[i], y[i])
         cross += row_cross
         total += row_total
     return cross, total

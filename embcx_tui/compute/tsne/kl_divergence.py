@@ -54,7 +54,7 @@ def log_of(value: float) -> float:
 
 
 @compiled(inline=True)
-def _row_sums(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: float) -> tuple[float, float]:
+def row_sums(x: FloatArray, y: FloatArray, joint: FloatArray, xi: float, yi: float) -> tuple[float, float]:
     """Return the sums of p·ln(1 + distance²) and of 1 / (1 + distance²) from point (xi, yi) to points x, y [m]."""
     cross = 0.0
     total = 0.0
@@ -77,7 +77,7 @@ def cross_entropy(x: FloatArray, y: FloatArray, joint: FloatArray) -> float:
     cross = 0.0
     total = 0.0
     for i in range(n - 1):
-        row_cross, row_total = _row_sums(x[i + 1 :], y[i + 1 :], joint[i, i + 1 :], x[i], y[i])
+        row_cross, row_total = row_sums(x[i + 1 :], y[i + 1 :], joint[i, i + 1 :], x[i], y[i])
         cross += row_cross
         total += row_total
     return float(2.0 * cross + np.log(2.0 * total))
@@ -108,7 +108,7 @@ def _point_kls(x: FloatArray, y: FloatArray, joint: FloatArray) -> FloatArray:
     shares = np.empty(n)
     total = 0.0
     for i in range(n):
-        cross, row_total = _row_sums(x, y, joint[i], x[i], y[i])
+        cross, row_total = row_sums(x, y, joint[i], x[i], y[i])
         shares[i] = cross + _negative_entropy(joint[i])
         total += row_total - 1.0  # without the point's distance to itself
     for i in range(n):
