@@ -13,16 +13,30 @@ import time
 import psutil
 import torch
 import torchvision
+from torch import Tensor
+from torch.utils.data import Dataset
 
 import embcx_tui
 
 LAYERS = ["maxpool", "layer?.?", "fc"]
 
 
+class Images(Dataset[tuple[Tensor, int]]):
+    """Random images in ten classes, each made when it is asked for, as a folder of images is read."""
+
+    def __init__(self, count: int) -> None:
+        self.targets = (torch.arange(count) % 10).tolist()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        return torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(place)), self.targets[place]
+
+
 def main(points: int) -> None:
     torch.manual_seed(0)
     model = torchvision.models.resnet18(weights=None)
-    images, labels = torch.rand(points, 3, 224, 224), torch.arange(points) % 10
     peak, cpu = 0, 0.0
     done = threading.Event()
 
@@ -38,7 +52,7 @@ def main(points: int) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     before, own = time.perf_counter(), time.process_time()
-    study = embcx_tui.measure(model, images, labels=labels, layers=LAYERS, points=points, name="resnet18 at 224")
+    study = embcx_tui.measure(model, Images(points), layers=LAYERS, points=points, name="resnet18 at 224")
     done.set()
     print(
         f"{len(study.layers)} layers with the input: {time.perf_counter() - before:.0f} s; CPU s here"

@@ -83,14 +83,15 @@ def reduce_layer(rows: NDArray[np.generic], *, budget_bytes: int, threads: int =
             f"reducing {n} rows of {units} units needs {needed / 1e9:.1f} GB of memory, {budget_bytes / 1e9:.1f} are"
             " allowed: take fewer points, or pool the layer"
         )
-    first_of, exponent = _look(rows)
-    distinct = np.unique(first_of)
-    blocks = _Blocks(rows, distinct, exponent)
+    threads = threads or cores()
     with (
         one_blas_thread(),
-        ThreadPoolExecutor(threads or cores(), "reduce", one_blas_thread) as pool,
+        ThreadPoolExecutor(threads, "reduce", one_blas_thread) as pool,
         np.errstate(over="ignore", under="ignore"),
     ):
+        first_of, exponent = _look(rows, pool, max(1, READ_BYTES // (9 * units * threads)))
+        distinct = np.unique(first_of)
+        blocks = _Blocks(rows, distinct, exponent)
         coordinates = _by_gram(blocks, pool)
         if coordinates is None:
             coordinates = _orthogonally(blocks)
@@ -104,28 +105,30 @@ def reduce_layer(rows: NDArray[np.generic], *, budget_bytes: int, threads: int =
     return Reduction(result, units, blocks.varying)
 
 
-def _look(rows: NDArray[np.generic]) -> tuple[IntArray, int]:
+def _look(rows: NDArray[np.generic], pool: ThreadPoolExecutor, step: int) -> tuple[IntArray, int]:
     """Return for each row the index of the first row that equals it [n], and the exponent of the largest number (2^e is
-    above it); ValueError for rows that are not finite.
+    above it), from `step` rows at a time; ValueError for rows that are not finite.
     """
-    n, units = rows.shape
-    seen: dict[bytes, int] = {}
-    first_of = np.empty(n, dtype=np.int64)
-    largest, bad = 0.0, 0
-    step = max(1, READ_BYTES // (9 * units))
-    for start in range(0, n, step):
-        piece = np.array(rows[start : start + step], dtype=np.float64, order="C")
+    is_narrow_float = rows.dtype.kind == "f" and rows.dtype.itemsize <= 8
+    dtype = rows.dtype if is_narrow_float else np.dtype(np.float64)
+
+    def look_at(start: int) -> tuple[int, float, list[bytes]]:
+        piece = np.array(rows[start : start + step], dtype=dtype, order="C")
         piece += 0.0  # −0 equals 0, but has other bytes
-        finite = np.isfinite(piece).all(axis=1)
-        bad += int(np.count_nonzero(~finite))
-        if not bad:
-            largest = max(largest, float(piece.max()), -float(piece.min()))
-            for index, row in enumerate(piece, start):
-                first_of[index] = seen.setdefault(hashlib.blake2b(row, digest_size=16).digest(), index)
-    if bad:
+        bad = len(piece) - int(np.count_nonzero(np.isfinite(piece).all(axis=1)))
+        if bad:
+            return bad, 0.0, []
+        keys = [hashlib.blake2b(row, digest_size=16).digest() for row in piece]
+        return 0, max(float(piece.max()), -float(piece.min())), keys
+
+    looked = list(pool.map(look_at, range(0, len(rows), step)))
+    if bad := sum(found for found, _, _ in looked):
         half = " (float16 ends at 65,504)" if rows.dtype == np.float16 else ""
-        raise ValueError(f"{bad:,} of {n:,} rows are not finite{half}")
-    return first_of, int(np.frexp(largest)[1])
+        raise ValueError(f"{bad:,} of {len(rows):,} rows are not finite{half}")
+    seen: dict[bytes, int] = {}
+    keys = (key for _, _, found in looked for key in found)
+    first_of = np.array([seen.setdefault(key, index) for index, key in enumerate(keys)], dtype=np.int64)
+    return first_of, int(np.frexp(max(largest for _, largest, _ in looked))[1])
 
 
 class _Blocks:

@@ -64,8 +64,30 @@ def test_rows_of_a_resnet_equal_the_feature_extractors_bit_for_bit(
     for name, node in names.items():
         want = torch.cat([one[node].flatten(1) for one in expected]).numpy()
         assert (rows_of(found[name]) == want).all(), name
-    assert outputs.predictions is not None
-    assert (outputs.predictions == rows_of(found["fc"])).all()
+
+
+def test_a_pass_ends_with_the_last_layer_of_its_group(resnet: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embcx_tui.compute.taps.forward.is_wide", lambda n, units: False)
+    batches = [torch.randn(5, 3, 64, 64) for _ in range(2)]
+    names = ["layer1.0.relu", "layer1.0.relu:2", "layer2.1", "layer4.1"]
+    whole, _ = tap(resnet, batches, names)
+    calls: list[str] = []
+    heard = [
+        module.register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name, module in resnet.named_children()
+    ]
+    try:
+        # 10 rows of 16,384 units take 0.66 MB, so each of the first two layers needs a pass of its own.
+        found, outputs = tap(resnet, batches, names, memory=1_400_000)
+        assert outputs.passes == 3
+    finally:
+        for handle in heard:
+            handle.remove()
+    for name in names:
+        assert (rows_of(found[name]) == rows_of(whole[name])).all(), name
+    # One batch for the table of layers; then two a pass. A block that is cut short does not return: layer1 twice.
+    assert [calls.count(name) for name in ("conv1", "layer1", "layer2", "layer3", "layer4", "fc")] == [7, 3, 3, 3, 1, 1]
+    assert resnet.training and not any(len(module._forward_hooks) for module in resnet.modules())
 
 
 def test_rows_are_those_before_an_operation_in_place(resnet: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +262,12 @@ def test_a_vision_transformer_gives_the_extractors_rows(monkeypatch: pytest.Monk
             expected = extractor(batch)
     finally:
         torch.backends.mha.set_fastpath_enabled(True)
-    found, outputs = tap(model, [batch], [node, f"{node}.self_attention", "heads.head"])
+    found, _ = tap(model, [batch], [node, f"{node}.self_attention", "heads.head"])
     assert (rows_of(found[node]) == expected[f"{node}.add_1"].flatten(1).numpy()).all()
     # Attention gives a tuple of its output and its weights: the first of them.
     assert found[f"{node}.self_attention"].info.shape == (17, 16)
-    assert outputs.predictions is not None and (rows_of(found["heads.head"]) == outputs.predictions).all()
+    with torch.no_grad():
+        assert np.allclose(rows_of(found["heads.head"]), model(batch).numpy(), atol=1e-5)
     first, _ = tap(model, [batch], node, "first")
     assert (rows_of(first[node]) == expected[f"{node}.add_1"][:, 0].numpy()).all()
 
