@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from embcx_tui.store.machine_records import ROUGH, Calibration, calibration_of
 from embcx_tui.store.snapshot import Snapshot
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO, facts
 from embcx_tui.study.measured import MeasuredSettings
+from embcx_tui.study.parts import as_cohorts, deal, largest_first, with_parts
 from embcx_tui.study.plan import Cohort, Network, Plan
-from embcx_tui.study.settings import SCORE_METHOD, StudySettings
+from embcx_tui.study.settings import SCORE_METHOD, MachineSettings, StudySettings
 
 # Rows that a calibration's `embedding` and `metrics` are for; both grow with the number of pairs.
 CALIBRATED_POINTS = 1_000
@@ -59,29 +61,47 @@ def sizes(dataset: str, settings: StudySettings) -> Sizes:
 
 
 def forecast(plan: Plan, calibration: Calibration) -> Forecast:
-    """Return the time that `plan` takes on the calibrated device; takes some ms for the paper's 280 networks."""
+    """Return the time that `plan` takes on the calibrated device, or on as many of its kind as the study asks for;
+    takes some ms for the paper's 280 networks.
+    """
     settings = plan.settings
     known = [sizes(cohort.dataset, settings) for cohort in plan.cohorts]
     epochs = tuple(
         epoch_seconds(cohort.networks, data, settings, calibration)
         for cohort, data in zip(plan.cohorts, known, strict=True)
     )
-    # The accuracies of every network, trained or not, on all inputs, before it is measured.
-    accuracies = sum(
-        _pass_seconds(cohort.networks + cohort.controls, data, settings, calibration) * (data.n_train + data.n_test)
-        for cohort, data in zip(plan.cohorts, known, strict=True)
-    )
     points = max((_points(data, settings) for data in known), default=0)
     methods: tuple[str, ...] = settings.measure.methods
     embeddings = {method: embedding_seconds(method, points, settings, calibration) for method in methods}
-    total = calibration.start + accuracies + settings.training.epochs * sum(epochs)
-    for cohort, data in zip(plan.cohorts, known, strict=True):
-        points = _points(data, settings)
-        for method, count in _counts(plan, cohort).items():
-            total += count * embedding_seconds(method, points, settings, calibration)
-        total += len(cohort.samples) * _of_thoroughness(points, settings, calibration)
-        total += calibration.write * (len(cohort.networks) + len(cohort.controls) + settings.training.epochs)
-    return Forecast(epochs, embeddings, total)
+    chosen = with_parts(settings).machine
+    parts: Sequence[Cohort] = plan.cohorts
+    if chosen.parts > 1:
+        parts = [part for cohort in parts for part in as_cohorts(cohort, deal(cohort, chosen.parts))]
+    # Hands on one CPU share its cores.
+    devices = 1 if chosen.device == "cpu" else _device_count(chosen)
+    free = [0.0] * min(devices, len(parts))
+    for part in largest_first(parts):
+        heapq.heapreplace(free, free[0] + _part_seconds(plan, part, calibration))
+    return Forecast(epochs, embeddings, calibration.start + max(free, default=0.0))
+
+
+def _device_count(machine: MachineSettings) -> int:
+    """Return how many devices a study asks for; all of them are as many as it has parts."""
+    devices = machine.devices
+    return devices if isinstance(devices, int) else machine.parts if devices == "all" else len(devices)
+
+
+def _part_seconds(plan: Plan, part: Cohort, calibration: Calibration) -> float:
+    settings = plan.settings
+    data = sizes(part.dataset, settings)
+    # The accuracies of every network, trained or not, on all inputs, before it is measured.
+    total = _pass_seconds(part.networks + part.controls, data, settings, calibration) * (data.n_train + data.n_test)
+    total += settings.training.epochs * epoch_seconds(part.networks, data, settings, calibration)
+    points = _points(data, settings)
+    for method, count in _counts(plan, part).items():
+        total += count * embedding_seconds(method, points, settings, calibration)
+    total += len(part.samples) * _of_thoroughness(points, settings, calibration)
+    return total + calibration.write * (len(part.networks) + len(part.controls) + settings.training.epochs)
 
 
 def _points(data: Sizes, settings: StudySettings) -> int:

@@ -100,6 +100,24 @@ def test_a_forecast_is_the_sum_of_its_parts() -> None:
     assert forecast(plan, calls).total == pytest.approx(30 * epoch)
 
 
+def test_parts_on_several_gpus_take_as_long_as_the_busiest_and_on_a_cpu_as_long_as_all() -> None:
+    one = Calibration(operation=0, work=0, sparse=0, weight=0, embedding=1.0, metrics=0, write=0, start=7.0)
+    demo = load_preset("demo").settings
+    networks = demo.networks.model_copy(update={"runs": 3})
+    measure = demo.measure.model_copy(update={"search": "annealed"})
+
+    def seconds(**machine: object) -> float:
+        update = {"networks": networks, "measure": measure, "machine": demo.machine.model_copy(update=machine)}
+        return forecast(make_plan(demo.model_copy(update=update)), one).total - 7.0
+
+    whole = seconds()
+    # Three runs of equal cost in three parts: three GPUs take a run each, two take two and one.
+    assert seconds(devices=3) == seconds(devices="all", parts=3) == pytest.approx(whole / 3)
+    assert seconds(devices=2, parts=3) == pytest.approx(2 * whole / 3)
+    assert seconds(devices=("cuda:0", "cuda:3"), parts=3) == pytest.approx(2 * whole / 3)
+    assert seconds(devices=2, parts=3, device="cpu") == pytest.approx(whole)
+
+
 def test_embeddings_cost_what_their_pairs_and_methods_cost() -> None:
     preset = load_preset("fig2").settings
     every = preset.measure.model_copy(update={"methods": METHODS})
