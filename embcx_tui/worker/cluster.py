@@ -97,7 +97,9 @@ class Cluster:
         self._end()
 
     def start(self, number: int) -> ClusterHand:
-        """Let the cluster start hand `number`."""
+        """Let the cluster start hand `number`; raises StoreError where the bridge is gone."""
+        if self._channels.gone.is_set():
+            raise StoreError("the bridge to the Ray cluster ended (bridge.log has its output); resume goes on")
         return ClusterHand(self._channels.open(str(number)))
 
     def _facts(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import socket
 import threading
 
 from embcx_tui.study.text import safe_text
-from embcx_tui.worker.hand_devices import core_shares
 from embcx_tui.worker.hand_process import HandDevice, HandProcess
 
 # A hand that takes nothing in for so long hangs; the worker gives it up after as long.
@@ -33,8 +32,8 @@ class HandRelay:
 
         return str(ray.get_runtime_context().get_node_id()), safe_text(socket.gethostname(), 60)
 
-    def begin(self, share: int, shares: int) -> None:
-        """Start the hand: one of `shares` on this node, on a CPU with share number `share` of the cores."""
+    def begin(self, share: int, shares: int, cores: int) -> None:
+        """Start the hand: number `share` of `shares` on this node, on a CPU with so many `cores` of its own."""
         begun = threading.Event()
 
         def start() -> None:
@@ -42,8 +41,7 @@ class HandRelay:
             os.environ.pop("OMP_NUM_THREADS", None)
             on = HandDevice("cuda")
             if self._device == "cpu":
-                known = core_shares(shares)
-                on = HandDevice("cpu", {"CUDA_VISIBLE_DEVICES": ""}, known[share % len(known)])
+                on = HandDevice("cpu", {"CUDA_VISIBLE_DEVICES": ""}, _cores_of(share, cores))
             try:
                 self._hand = HandProcess(self._number, on, shares, _PATIENCE_S)
             except Exception as error:
@@ -70,3 +68,12 @@ class HandRelay:
         """Return in words how the hand ended."""
         assert self._hand
         return self._hand.how_it_ended("it closed its pipe")
+
+
+def _cores_of(share: int, cores: int) -> tuple[int, ...]:
+    """Return the processor cores of share number `share`, none where a process cannot be kept to some."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    # Ray may have been told of more cores than there are.
+    return tuple(sorted({allowed[(share * cores + place) % len(allowed)] for place in range(cores)}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from embcx_tui.worker.ray_actor import HandRelay
 # How long a hand waits for a GPU, or cores, of the cluster that others have or a lost machine had.
 ROOM_S = 60.0
 _PULSE_S = 5.0
+_ANSWER_S = 5.0
 _START = "start one with: ray start --head (docs/many.md), and run this on one of its machines"
 
 
@@ -86,7 +88,9 @@ def _address() -> str:
 
 def _demand_token(address: str) -> None:
     """Raise RequestError where the cluster lets in who has no token, or not us."""
+    host, _, port = address.rpartition(":")
     try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()  # Ray itself would try for 40 s
         _ask_without_token(address)
     except exceptions.AuthenticationError:
         pass
@@ -180,7 +184,7 @@ class Bridge:
         try:
             node, host = self._await_room(actor, channel)
             share = self._take_share(node)
-            ray.get(actor.begin.remote(share[1], self._shares_of(node)))
+            ray.get(actor.begin.remote(share[1], self._shares_of(node), self._room.cores))
             threading.Thread(target=self._feed, args=(actor, channel), daemon=True).start()
             while data := ray.get(actor.take.remote()):
                 channel.write(data)
