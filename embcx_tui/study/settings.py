@@ -277,7 +277,7 @@ def _mistake(detail: ErrorDetails) -> Mistake:
     # An element of a list is named by its index: "networks.activations.1".
     key = ".".join(safe_text(part, 60) for part in detail["loc"])
     kind, text, given = detail["type"], detail["msg"], detail.get("input")
-    if not key and "." in kind:  # a rule about the whole study names its key as the error's type
+    if "." in kind:  # a rule about several keys names one of them as the error's type
         return Mistake(kind, text)
     if kind == "extra_forbidden":
         return _unknown(key)

@@ -107,8 +107,9 @@ class Cluster:
             with suppress(Empty):
                 return dict(json.loads(self._said.get(timeout=1)))
             if self._channels.gone.is_set() and self._said.empty():
-                raise RequestError("the bridge to the Ray cluster ended without a word; bridge.log has its output")
-        raise RequestError(f"the Ray cluster has not answered within {_BEGIN_S:g} s; bridge.log has more")
+                self._listener.join(_END_S)
+                raise RequestError(f"the bridge to the Ray cluster ended at once ({self._log.last or 'without a word'})")
+        raise RequestError(f"the Ray cluster has not answered within {_BEGIN_S:g} s ({self._log.last or 'in silence'})")
 
     def _end(self) -> None:
         self._channels.hang_up()
@@ -122,14 +123,17 @@ class Cluster:
 
 
 class _BoundedLog:
-    """`bridge.log`: the newest of what the bridge and Ray print."""
+    """`bridge.log`: the newest of what the bridge and Ray print, and in `last` its last line."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self._path = paths.bridge_log
+        self.last = ""
 
     def fill(self, fd: int) -> None:
         """Keep what comes through `fd` until its end; what the disk refuses is lost, for nobody may wait for it."""
         while data := os.read(fd, 1 << 16):
+            if lines := data.decode(errors="replace").strip().splitlines():
+                self.last = safe_text(lines[-1], 200)
             with suppress(OSError):
                 self._keep(data)
 
