@@ -108,7 +108,9 @@ class Cluster:
                 return dict(json.loads(self._said.get(timeout=1)))
             if self._channels.gone.is_set() and self._said.empty():
                 self._listener.join(_END_S)
-                raise RequestError(f"the bridge to the Ray cluster ended at once ({self._log.last or 'without a word'})")
+                raise RequestError(
+                    f"the bridge to the Ray cluster ended at once ({self._log.last or 'without a word'})"
+                )
         raise RequestError(f"the Ray cluster has not answered within {_BEGIN_S:g} s ({self._log.last or 'in silence'})")
 
     def _end(self) -> None:

@@ -81,7 +81,7 @@ def test_devices_can_be_typed(typed: str) -> None:
         ({"devices": ["cuda:1"], "device": "cpu"}, "machine.device is cpu"),
         ({"parts": -1}, "at least 0"),
         ({"cluster": "slurm"}, "must be '' or 'ray'"),
-        ({"cluster": "ray", "devices": ["cuda:1"]}, "machine.devices: lists GPUs of one machine.*give a number or all$"),
+        ({"cluster": "ray", "devices": ["cuda:1"]}, "machine.devices: lists GPUs .* give a number or all$"),
         ({"cluster": "ray", "device": "cuda:1"}, "set machine.device to cuda or auto$"),
     ],
 )
