@@ -122,6 +122,8 @@ class Cluster:
             self._process.wait()
         self._channels.close()
         self._listener.join(_END_S)
+        if self._process.stderr and not self._listener.is_alive():
+            self._process.stderr.close()
 
 
 class _BoundedLog:

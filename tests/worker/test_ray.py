@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from embcx_tui.store.library import create_study, list_studies
+from embcx_tui.store.machine_records import numeric_versions
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.errors import RequestError
@@ -29,12 +30,15 @@ from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
 from embcx_tui.worker.cluster import ClusterHand, require_ray
 from embcx_tui.worker.dataset_cache import DatasetCache
+from embcx_tui.worker.frames import Kind
 from embcx_tui.worker.hand_thread import HandsFailed
 from embcx_tui.worker.hands import Hands
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.part import study_parts
+from tests.worker.hand_in_thread import Talk
 from tests.worker.test_channels import joined
-from tests.worker.test_hands import alone, differences, eager, lost_hands, study
+from tests.worker.test_hands import alone, by_threads, differences, eager, lost_hands, saying, study
+from tests.worker.test_hands import joined as joining
 from tests.worker.test_worker import PATIENCE_S, STRUCK, ended, wait_for
 
 __all__ = ["alone", "eager"]  # fixtures
@@ -277,6 +281,22 @@ def test_a_hand_without_room_is_left_out_and_one_whose_machine_is_lost_may_be_st
     assert losses == words[problem] and fake.killed >= len(losses)
     asked = fake.options_asked
     assert (asked["num_cpus"], asked["num_gpus"]) == (2, 0) and asked["max_restarts"] == asked["max_task_retries"] == 0
+
+
+@pytest.mark.parametrize(
+    ("talk", "said"),
+    [
+        (saying((Kind.FAILED, b'{"reason": "digits has changed", "final": true}'), first=joining(host="node17")),
+         "^on node17: digits has changed$"),
+        (saying(first=joining(host="node17", versions=numeric_versions() | {"torch": "1.0"})),
+         "^on node17: hand 0 has torch 1.0 instead of .*: install the same everywhere"),
+        (saying((Kind.FAILED, b'{"reason": "cuda:0 fell off the bus"}'), first=joining(host="node17")),
+         "lost 3 times.*on node17: cuda:0 fell off the bus"),
+    ],
+)  # fmt: skip
+def test_what_a_machine_of_the_cluster_lacks_is_said_with_its_name(talk: Talk, said: str) -> None:
+    with pytest.raises(HandsFailed, match=said):
+        by_threads(Journal(create_study(in_cluster(1))), 1, talk=talk)
 
 
 @ray
