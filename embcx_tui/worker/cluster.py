@@ -64,7 +64,7 @@ class Cluster:
 
     def __init__(self, paths: StudyPaths, device: str, devices: int | str, patience_s: float) -> None:
         require_ray()
-        self._log = _BoundedLog(paths)
+        self._log = BoundedLog(paths)
         command = [sys.executable, "-P", "-m", "embcx_tui.worker", "ray", device, str(devices)]
         pipe = subprocess.PIPE
         try:
@@ -126,7 +126,7 @@ class Cluster:
             self._process.stderr.close()
 
 
-class _BoundedLog:
+class BoundedLog:
     """`bridge.log`: the newest of what the bridge and Ray print, and in `last` its last line."""
 
     def __init__(self, paths: StudyPaths) -> None:

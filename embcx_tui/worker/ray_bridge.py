@@ -58,7 +58,6 @@ def connect() -> None:
     """Join the cluster that RAY_ADDRESS names or that runs on this machine. Raises RequestError where there is none, or
     where it lets anybody in.
     """
-    # As the files of a study: what Ray makes here is for its user alone.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray lets the machines of a cluster import from the folder in which this process runs.
     os.chdir("/")
@@ -190,8 +189,8 @@ class Bridge:
                 channel.write(data)
             reason = ray.get(actor.how_it_ended.remote())
         except exceptions.GetTimeoutError:
-            what = "GPU" if self._room.device == "cuda" else f"{self._room.cores} free core(s)"
-            failure = Failure(reason=f"the cluster has had no {what} for it for {ROOM_S:g} s", final=True)
+            what = "a GPU" if self._room.device == "cuda" else f"{self._room.cores} core(s)"
+            failure = Failure(reason=f"the cluster has not had {what} free for it for {ROOM_S:g} s", final=True)
             with suppress(OSError):
                 channel.send(Kind.FAILED, failure.model_dump_json().encode())
             reason = failure.reason
@@ -251,11 +250,18 @@ def _words(error: Exception) -> str:
     return safe_text(lines[0] if lines else type(error).__name__, 300)
 
 
+def _ignore_signals() -> None:
+    """Leave signals to the worker, at whose end this process ends: whoever signals all of a study's means that."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def run_bridge(device: str, devices: str) -> int:
     """Serve the worker that started this process until it has ended; return the exit code."""
     streams = begin_child()
     if streams is None:
         return 1
+    _ignore_signals()
     bridges: list[Bridge] = []
     channels = Channels(PipeLink(*streams), opened=lambda channel: bridges[0].serve(channel))
     try:
@@ -264,10 +270,7 @@ def run_bridge(device: str, devices: str) -> int:
     except EmbcxError as error:
         channels.say(json.dumps({"error": str(error)}))
         return 2
-    # After Ray, which has handlers of its own: whoever signals all of a study's processes means its worker, at whose
-    # end this one ends.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()  # again: Ray has handlers of its own
     bridges.append(Bridge(found))
     channels.begin()
     facts = {"hands": found.hands, "device": found.device, "cores": found.cores, "note": found.note}

@@ -5,6 +5,7 @@ another.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from embcx_tui.store.library import create_study
 from embcx_tui.worker.channels import PIECE_BYTES, Channel, Channels
-from embcx_tui.worker.cluster import ClusterHand
+from embcx_tui.worker.cluster import BoundedLog, ClusterHand
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.hand import Hand
 from embcx_tui.worker.hand_process import HandDevice
@@ -170,6 +171,24 @@ def test_what_is_said_beside_the_streams_comes_through() -> None:
         bridge.say('{"hands": 2}')
         assert came.wait(PATIENCE_S)
     assert said == ['{"hands": 2}']
+
+
+def test_the_log_of_the_bridge_keeps_the_newest_in_bounds() -> None:
+    paths = create_study(study())
+    incoming, outgoing = os.pipe()
+    log = BoundedLog(paths)
+    thread = threading.Thread(target=log.fill, args=(incoming,))
+    thread.start()
+    with os.fdopen(outgoing, "w") as file:
+        for number in range(20_000):
+            file.write(f"line {number} of Ray\n")
+    thread.join(PATIENCE_S)
+    os.close(incoming)
+    lines = paths.bridge_log.read_text().splitlines()
+    assert lines[-1] == log.last == "line 19999 of Ray" and 40_000 < paths.bridge_log.stat().st_size <= 100_000
+    first = int(lines[0].split()[1])
+    assert lines == [f"line {number} of Ray" for number in range(first, 20_000)]
+    assert stat.S_IMODE(paths.bridge_log.stat().st_mode) == 0o600
 
 
 def test_a_relay_starts_its_hand_and_passes_bytes_on(monkeypatch: pytest.MonkeyPatch) -> None:

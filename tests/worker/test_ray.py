@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,7 +112,11 @@ def family(paths: StudyPaths) -> list[psutil.Process]:
 
 
 def hand_processes(snapshot: Snapshot) -> list[psutil.Process]:
-    return [psutil.Process(hand.pid) for hand in snapshot.hands.values() if psutil.pid_exists(hand.pid)]
+    found = []
+    for hand in snapshot.hands.values():
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(hand.pid))
+    return found
 
 
 def is_gone(processes: list[psutil.Process]) -> bool:
@@ -144,7 +148,6 @@ def test_a_node_dies_and_the_study_has_the_bytes_of_one_process(
         (lost,) = [one for one in lost_hands(snapshot) if one.part]
         assert lost.reason.startswith("its Ray actor on "), lost.reason
         assert is_gone([first, *hand_processes(snapshot)])
-        assert len(snapshot.hands) == 3
     assert paths.worker_log.read_bytes() == b""
     assert 0 < paths.bridge_log.stat().st_size <= 100_000
     for path in (paths.root, *paths.root.rglob("*")):
@@ -274,7 +277,7 @@ def test_a_hand_without_room_is_left_out_and_one_whose_machine_is_lost_may_be_st
         hands.compute(study_parts(journal), lambda: False)
     losses = [one.reason for one in lost_hands(journal.snapshot)]
     words = {
-        "full": ["the cluster has had no 2 free core(s) for it for -1 s"],
+        "full": ["the cluster has not had 2 core(s) free for it for -1 s"],
         "died": ["its Ray actor is gone (The actor died: its node has crashed.)"] * 3,
         "gone": ["its Ray actor on node17 is gone (The actor died: its node has crashed.)"] * 3,
     }
