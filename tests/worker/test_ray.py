@@ -88,7 +88,7 @@ def cluster(patch: pytest.MonkeyPatch, nodes: int, cpus: int, *, token: bool = T
                 process.kill()
             for one in psutil.wait_procs(family, timeout=5)[1]:
                 one.kill()
-    shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # an ending process may write still
 
 
 def listeners(processes: list[psutil.Process]) -> set[str]:
