@@ -57,6 +57,12 @@ def test_the_worker_loads_no_screens() -> None:
     assert loaded(code) & {"textual", "plotext", "matplotlib"} == set()
 
 
+def test_ray_stays_in_the_bridge_and_numerics_out_of_it() -> None:
+    assert "ray" not in loaded("import embcx_tui.worker.run, embcx_tui.worker.cluster, embcx_tui.worker.__main__")
+    pytest.importorskip("ray", reason="Ray is not installed")
+    assert not loaded("import embcx_tui.worker.ray_bridge") & (NUMERICS | {"textual"})
+
+
 def test_a_worker_takes_its_lock_before_it_loads_numerics() -> None:
     assert loaded("import embcx_tui.worker.process") & NUMERICS == set()
 

@@ -38,6 +38,7 @@ _LATER_KEYS = {
     "measure.large": "whole",
     "machine.devices": 1,
     "machine.parts": 1,
+    "machine.cluster": "",
 }
 # The same of studies of networks that were trained elsewhere, which had the other keys from the first.
 _LATER_MEASURED_KEYS = {"measure.large": "whole"}

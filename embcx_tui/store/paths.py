@@ -95,6 +95,7 @@ class StudyPaths:
         self.inbox = root / "inbox"
         self.telemetry = root / "telemetry.jsonl"
         self.worker_log = root / "worker.log"
+        self.bridge_log = root / "bridge.log"
         self.exports = root / "exports"
 
     def __eq__(self, other: object) -> bool:

@@ -28,3 +28,18 @@ def devices_of(value: object) -> object:
         "must be a number from 1 to {most}, all, or a list such as cuda:0, cuda:3, not {given}",
         {"most": f"{MAX_PARTS:,}", "given": safe_text(repr(value), 60)},
     )
+
+
+def contradiction_of(device: str, devices: object, cluster: str) -> str:
+    """Return how `device`, `devices` and `cluster` contradict each other, as words after `machine.devices`; empty where
+    they do not.
+    """
+    if isinstance(devices, tuple) and cluster:
+        return "lists GPUs of one machine, and machine.cluster is ray; give a number or all"
+    if isinstance(devices, tuple) and device == "cpu":
+        return "lists GPUs, and machine.device is cpu; leave one of them out"
+    if device.startswith("cuda:") and cluster:
+        return f"are the cluster's, and machine.device is {device} of one machine; set machine.device to cuda or auto"
+    if device.startswith("cuda:") and devices != 1:
+        return f"asks for several devices, and machine.device for {device} alone; set machine.device to cuda or auto"
+    return ""

@@ -133,6 +133,7 @@ class MeasuringMachine(MachineSettings):
 
     devices: Literal[1] = Field(default=1, exclude=True)
     parts: Literal[0] = Field(default=0, exclude=True)
+    cluster: Literal[""] = Field(default="", exclude=True)
 
 
 class MeasuredSettings(StudySettings):

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
-from embcx_tui.study.devices import MAX_PARTS, devices_of
+from embcx_tui.study.devices import MAX_PARTS, contradiction_of, devices_of
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
 from embcx_tui.study.mistake_words import BOUNDS, PLAIN
 from embcx_tui.study.sample_sizes import too_many_points
@@ -28,6 +28,7 @@ Engine = Literal["exact", "opentsne"]
 Search = Literal["thorough", "annealed", "plain"]
 Large = Literal["packed", "whole"]
 GpuPath = Literal["fast", "plain"]
+Cluster = Literal["", "ray"]
 Control = Literal["untrained", "shuffled"]
 SampleFrom = Literal["train", "test", "both"]
 Metric = Literal["knn", "probe", "separation", "gdv", "twonn", "rank"]
@@ -159,18 +160,13 @@ class MachineSettings(Section):
     parts: int = Field(
         default=0, ge=0, le=MAX_PARTS, description="parts of the networks of each dataset; 0: as many as devices"
     )
+    cluster: Cluster = Field(default="", description="ray: on the machines of a running Ray cluster; empty: here")
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
-        """Raise where `device` names one device and `devices` several."""
-        if self.devices != 1 and self.device.startswith("cuda:"):
-            raise PydanticCustomError(
-                "machine.devices",
-                "asks for several devices, and machine.device for {device} alone; set machine.device to cuda or auto",
-                {"device": self.device},
-            )
-        if isinstance(self.devices, tuple) and self.device == "cpu":
-            raise PydanticCustomError("machine.devices", "lists GPUs, and machine.device is cpu; leave one of them out")
+        """Raise where `device`, `devices` and `cluster` contradict each other."""
+        if refusal := contradiction_of(self.device, self.devices, self.cluster):
+            raise PydanticCustomError("machine.devices", "{refusal}", {"refusal": refusal})
         return self
 
 
@@ -281,7 +277,7 @@ def _mistake(detail: ErrorDetails) -> Mistake:
     # An element of a list is named by its index: "networks.activations.1".
     key = ".".join(safe_text(part, 60) for part in detail["loc"])
     kind, text, given = detail["type"], detail["msg"], detail.get("input")
-    if not key and "." in kind:  # a rule about the whole study names its key as the error's type
+    if "." in kind:  # a rule about several keys names one of them as the error's type
         return Mistake(kind, text)
     if kind == "extra_forbidden":
         return _unknown(key)

@@ -1,8 +1,8 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch`.
 
 `study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come, `job FOLDER` one within a
-SLURM job, whose script starts it; `hand …` computes parts of a study for its worker, which starts it; the other
-commands answer a query of `worker.launch.ask`.
+SLURM job, whose script starts it; `hand …` computes parts of a study for its worker, which starts it, and `ray …` lets
+hands compute on a cluster for it; the other commands answer a query of `worker.launch.ask`.
 """
 
 from __future__ import annotations
@@ -67,6 +67,16 @@ def activations(request: str) -> dict[str, Any]:
     return look(request)
 
 
+def cluster(device: str, devices: str) -> dict[str, Any]:
+    """Return how many hands the Ray cluster that runs has room for; raises RequestError."""
+    from embcx_tui.worker.cluster import require_ray
+
+    require_ray()
+    from embcx_tui.worker.ray_bridge import look
+
+    return look(device, devices)
+
+
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
@@ -74,6 +84,7 @@ QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "gpu": machine_check.gpu,
     "gpus": machine_check.gpus,
     "activations": activations,
+    "cluster": cluster,
 }
 
 
@@ -90,6 +101,10 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.slurm_job import run_job
 
         return run_job(Path(arguments[0]))
+    if command == "ray":
+        from embcx_tui.worker.ray_bridge import run_bridge
+
+        return run_bridge(*arguments)
     if command == "hand":
         from embcx_tui.worker.hand import run_hand
 

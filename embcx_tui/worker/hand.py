@@ -6,7 +6,6 @@ as soon as the worker does.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -30,6 +29,7 @@ from embcx_tui.study.parts import as_cohorts
 from embcx_tui.study.plan import Cohort, make_plan
 from embcx_tui.study.settings import parse_toml
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.child import begin_child
 from embcx_tui.worker.frames import Failure, FileReader, Kind, Link, MalformedFrame, PartTask, read_message
 from embcx_tui.worker.hand_outlet import HandOutlet
 from embcx_tui.worker.pipe_link import PipeLink
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 # The worker gives a hand up that is silent for a minute.
 PULSE_S = 5.0
-_KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 @dataclass(eq=False)
@@ -214,24 +213,14 @@ def run_hand(number: str, device: str, cores: str, hands: str) -> int:
     """Compute for the worker that started this process, on `device` with the processor cores `cores` (`0,1`; empty:
     all), one of `hands` on this machine, until the worker has ended; return the exit code.
     """
-    os.umask(0o077)
-    parent = os.getppid()
-    # The worker's death ends a hand even where it hangs. Elsewhere than on Linux the end of the pipe does.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
+    streams = begin_child()
+    if streams is None:
         return 1
-    # What a library prints must not get among the frames.
-    incoming, outgoing = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    os.close(null)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
-    hand = Hand(PipeLink(incoming, outgoing), int(number), device, int(hands))
+    hand = Hand(PipeLink(*streams), int(number), device, int(hands))
     signal.signal(signal.SIGTERM, hand.end)
     prepare_environment()
     # At once, whatever the threads do: a hand has nothing of its own to save.

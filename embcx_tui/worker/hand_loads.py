@@ -1,4 +1,4 @@
-"""What the hands of a study use of their machine: samples for the panel of Live."""
+"""What the hands of a study use of this machine, and that there are others: samples for the panel of Live."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HandLoads:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._processes: dict[int, tuple[psutil.Process, str]] = {}
+        self._processes: dict[int, tuple[psutil.Process | None, str]] = {}
         self._parts: Callable[[], Mapping[int, str]] = dict
         self._at = 0.0
         self._newest: dict[str, Any] = {}
@@ -36,6 +36,10 @@ class HandLoads:
             process = psutil.Process(pid)
             process.cpu_percent()  # the first call only sets the starting point
             self._processes = {**self._processes, number: (process, uuid)}
+
+    def begin_elsewhere(self, number: int) -> None:
+        """Know of a hand on another machine, whose load nobody samples."""
+        self._processes = {**self._processes, number: (None, "")}
 
     def follow(self, parts: Callable[[], Mapping[int, str]]) -> None:
         """Begin; `parts` returns which part each hand that is at work has."""
@@ -57,6 +61,9 @@ class HandLoads:
             hands: list[HandLoad] = []
             loads: dict[str, tuple[Any, nvml.Load]] = {}
             for number, (process, uuid) in sorted(self._processes.items()):
+                if process is None:
+                    hands.append((number, parts.get(number, ""), None, None, None, None, None, None))
+                    continue
                 with suppress(psutil.Error):
                     handle = nvml.handle_of(uuid) if uuid and connected else None
                     load = nvml.load_of(handle)

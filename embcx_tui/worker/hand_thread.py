@@ -63,6 +63,7 @@ class HandThread:
         self._journal = journal
         self._reports = reports
         self._patience_s = patience_s
+        self._host = ""  # where hands are on several machines
         self._parts: SimpleQueue[Cohort | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"hand {number}", daemon=True)
         self._thread.start()
@@ -93,11 +94,15 @@ class HandThread:
                 self._follow(part)
                 self._reports.put(Report(self, done=part))
         except _Lost as error:
-            self._reports.put(Report(self, lost=str(error), final=error.final))
+            self._reports.put(Report(self, lost=self._with_host(str(error)), final=error.final))
         except MalformedFrame as error:
-            self._reports.put(Report(self, lost=f"it sent {error}"))
+            self._reports.put(Report(self, lost=self._with_host(f"it sent {error}")))
         except Exception as error:  # of the journal, on a full disk: the main thread raises it
             self._reports.put(Report(self, error=error))
+
+    def _with_host(self, text: str) -> str:
+        """Return `text` with the name of the hand's machine, where there are several and it does not say so itself."""
+        return text if self._host in text else f"on {self._host}: {text}"
 
     def _joined(self) -> HandJoined:
         while (frame := self._receive()).kind is not Kind.JOINED:
@@ -106,10 +111,13 @@ class HandThread:
             joined = HandJoined.model_validate_json(frame.payload)
         except ValidationError:
             raise MalformedFrame("a first word that cannot be read") from None
+        if self._journal.snapshot.plan.settings.machine.cluster:
+            self._host = safe_text(joined.host, 60)
         ours, theirs = numeric_versions(), joined.versions
         if other := [name for name in ours if theirs.get(name) != ours[name]]:
             listed = ", ".join(f"{name} {safe_text(theirs.get(name), 40)} instead of {ours[name]}" for name in other)
-            raise HandsFailed(f"hand {self.number} has {listed}: install the same everywhere, then resume")
+            text = f"hand {self.number} has {listed}: install the same everywhere, then resume"
+            raise HandsFailed(self._with_host(text))
         return joined.model_copy(update={"hand": self.number})
 
     def _follow(self, part: Cohort) -> None:
@@ -141,7 +149,7 @@ class HandThread:
         elif frame.kind is Kind.FAILED:
             failure = read_message(Failure, frame)
             if failure.final and self.part is not None:
-                raise HandsFailed(safe_text(failure.reason, 500))
+                raise HandsFailed(self._with_host(safe_text(failure.reason, 500)))
             raise _Lost(safe_text(failure.reason, 500), final=failure.final)
         elif frame.kind is not Kind.PULSE:
             raise MalformedFrame(f"a frame {frame.kind.name} out of its place")

@@ -16,6 +16,7 @@ from typing import Self
 from embcx_tui.study.events import HandLost, Noted
 from embcx_tui.study.parts import largest_first
 from embcx_tui.study.plan import Cohort
+from embcx_tui.worker.cluster import Cluster
 from embcx_tui.worker.hand_loads import HandLoads
 from embcx_tui.worker.hand_process import Carrier, HandDevice, HandProcess
 from embcx_tui.worker.hand_thread import HandsFailed, HandThread, Report
@@ -30,15 +31,15 @@ _POLL_S = 0.1
 
 
 def compute_by_hands(
-    journal: Journal, devices: Sequence[HandDevice], stop: Callable[[], bool], loads: HandLoads
+    journal: Journal, start: Callable[[int], Carrier], count: int, stop: Callable[[], bool], loads: HandLoads
 ) -> None:
-    """Compute what is left of a study whose datasets and samples are accepted, by a hand on each of `devices`, which
-    `loads` watches.
+    """Compute what is left of a study whose datasets and samples are accepted, by `count` hands, each from
+    `start(number)`, which tells `loads` what to watch.
     """
     parts, left = study_parts(journal), []
-    if len(parts) < len(devices):
+    if len(parts) < count:
         text = (
-            f"machine.parts is {journal.snapshot.plan.settings.machine.parts}: {len(parts)} of {len(devices)} devices "
+            f"machine.parts is {journal.snapshot.plan.settings.machine.parts}: {len(parts)} of {count} devices "
             "compute; a new study with machine.parts = 0 has a part for each"
         )
         journal.append(Noted(level="warning", text=text))
@@ -48,14 +49,30 @@ def compute_by_hands(
         else:
             left.append(part)
 
+    with Hands(journal, start, min(count, len(left)), PATIENCE_S) as hands:
+        loads.follow(hands.parts)
+        hands.compute(left, stop)
+
+
+def start_here(devices: Sequence[HandDevice], loads: HandLoads) -> Callable[[int], Carrier]:
+    """Return what starts hand `number` on `devices[number]` of this machine."""
+
     def start(number: int) -> Carrier:
         process = HandProcess(number, devices[number], len(devices), PATIENCE_S)
         loads.begin(number, process.pid, devices[number].uuid)
         return process
 
-    with Hands(journal, start, min(len(devices), len(left)), PATIENCE_S) as hands:
-        loads.follow(hands.parts)
-        hands.compute(left, stop)
+    return start
+
+
+def start_in_cluster(cluster: Cluster, loads: HandLoads) -> Callable[[int], Carrier]:
+    """Return what starts hand `number` somewhere in `cluster`."""
+
+    def start(number: int) -> Carrier:
+        loads.begin_elsewhere(number)
+        return cluster.start(number)
+
+    return start
 
 
 class Hands:

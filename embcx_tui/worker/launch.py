@@ -92,13 +92,16 @@ def begin(settings: StudySettings, created: Callable[[StudyPaths], None] = lambd
 
 
 def settle(settings: StudySettings) -> StudySettings:
-    """Return the settings of a new study with its number of parts: where all GPUs are to compute, as many as they are.
+    """Return the settings of a new study with its number of parts: where all GPUs of this machine, or of the cluster,
+    are to compute, as many as they are.
 
     Takes seconds then, for torch is asked in the numerics process. Raises RequestError where that process fails.
     """
     machine = settings.machine
-    if machine.devices != "all" or machine.parts or machine.device == "cpu":
+    if machine.devices != "all" or machine.parts or (machine.device == "cpu" and not machine.cluster):
         return settings
+    if machine.cluster:
+        return with_parts(settings, int(ask("cluster", machine.device, "all").get("hands", 1)))
     return with_parts(settings, sum(not gpu.get("refusal") for gpu in ask("gpus").get("gpus", [])))
 
 
@@ -193,6 +196,9 @@ def submit(paths: StudyPaths, options: str) -> Job:
 def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
     """Create a study and submit it to SLURM; it is deleted where sbatch refuses. Raises RequestError or StoreError."""
     slurm.split_options(options)
+    machine = settings.machine
+    if machine.cluster and machine.devices == "all" and not machine.parts:
+        raise RequestError("no one knows yet how many devices the job's cluster has; set machine.devices to a number")
     paths = create_study(settings)
     try:
         return paths, slurm.submit(paths, options)

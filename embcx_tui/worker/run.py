@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -17,12 +17,13 @@ from embcx_tui.study.events import Noted
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.background import BackgroundQueue, worthwhile
+from embcx_tui.worker.cluster import Cluster
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.hand_devices import hand_devices
 from embcx_tui.worker.hand_loads import HandLoads
-from embcx_tui.worker.hands import compute_by_hands
+from embcx_tui.worker.hands import PATIENCE_S, compute_by_hands, start_here, start_in_cluster
 from embcx_tui.worker.inbox_rows import InboxRows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
@@ -40,7 +41,8 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
     Raises RequestError (device or data do not fit) before anything is computed; other errors end it where it stands.
     """
-    if journal.snapshot.plan.settings.machine.devices != 1:
+    machine = journal.snapshot.plan.settings.machine
+    if machine.devices != 1 or machine.cluster:
         return _compute_with_hands(journal, stop)
     forbid_tf32()
     choice = device_choice(journal.snapshot.plan.settings.machine.device)
@@ -72,14 +74,22 @@ def compute_study(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]
 
 def _compute_with_hands(journal: Journal, stop: Callable[[], bool]) -> tuple[str, str]:
     """As `compute_study`, in several processes: this one computes nothing and never touches a GPU."""
-    devices = hand_devices(journal)
-    DatasetCache(journal).accept()
     loads = HandLoads()
-    try:
+    machine = journal.snapshot.plan.settings.machine
+    with ExitStack() as stack:
+        stack.callback(loads.end)
+        if machine.cluster:
+            assert not isinstance(machine.devices, tuple)  # the settings refuse it
+            cluster = stack.enter_context(Cluster(journal.paths, machine.device, machine.devices, PATIENCE_S))
+            if cluster.note:
+                journal.append(Noted(level="warning", text=cluster.note))
+            start, count = start_in_cluster(cluster, loads), cluster.hands
+        else:
+            devices = hand_devices(journal)
+            start, count = start_here(devices, loads), len(devices)
+        DatasetCache(journal).accept()
         with telemetry(journal.paths.telemetry, None, loads):
-            compute_by_hands(journal, devices, stop, loads)
-    finally:
-        loads.end()
+            compute_by_hands(journal, start, count, stop, loads)
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 

@@ -80,6 +80,9 @@ def test_devices_can_be_typed(typed: str) -> None:
         ({"devices": 2, "device": "cuda:1"}, "set machine.device to cuda or auto"),
         ({"devices": ["cuda:1"], "device": "cpu"}, "machine.device is cpu"),
         ({"parts": -1}, "at least 0"),
+        ({"cluster": "slurm"}, "must be '' or 'ray'"),
+        ({"cluster": "ray", "devices": ["cuda:1"]}, "machine.devices: lists GPUs .* give a number or all$"),
+        ({"cluster": "ray", "device": "cuda:1"}, "set machine.device to cuda or auto$"),
     ],
 )
 def test_what_devices_cannot_be_is_said_in_one_line(machine: dict[str, Any], said: str) -> None:

@@ -178,6 +178,7 @@ async def test_each_hand_has_a_row_with_its_load_and_its_part(size: tuple[int, i
         (0, "digits.part0", 101.0, 812, 3, 87, 12_288, 81_920),
         (1, "digits.part1", 55.0, 799, 5, 100, 80_000, 81_920),
         (2, "", 0.0, 512, None, None, None, None),
+        (3, "digits.part3", None, None, None, None, None, None),  # on another machine
     )
     for second in range(60):
         sample = Telemetry(START - 60 + second, 50.0, 1 << 30, 8 << 30, "2 × NVIDIA H100", 93.0, 90 << 30, 160 << 30)
@@ -189,6 +190,7 @@ async def test_each_hand_has_a_row_with_its_load_and_its_part(size: tuple[int, i
         await sees(pilot, "2 × NVIDIA H100", "0    87 % ███████░ 12/80 GiB", "1   100 % ████████ !78/80 GiB")
         await pilot.press("z")
         await sees(pilot, "GPU 3, digits.part0", "GPU 5, digits.part1", "2     0 % ░░░░░░░░ 0.5 GiB     no part")
+        await sees(pilot, "3     n/a ░░░░░░░░ n/a         digits.part3")
 
 
 def test_before_the_first_epoch_it_says_what_the_worker_does() -> None:

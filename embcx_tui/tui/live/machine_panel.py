@@ -207,7 +207,7 @@ def _hands(now: Telemetry, width: int, ink: Ink) -> tuple[Row, ...]:
         percent = cpu if gpu is None and used is None else gpu_percent
         load = _UNKNOWN if percent is None else f"{percent:.0f} %"
         full = round(_GPU_BAR * min(max(percent or 0, 0), 100) / 100)
-        memory = f"{(resident or 0) / _MIB_PER_GIB:.1f} GiB"
+        memory = _UNKNOWN if resident is None else f"{resident / _MIB_PER_GIB:.1f} GiB"
         if used is not None and total:
             memory = f"{used / _MIB_PER_GIB:.0f}/{total / _MIB_PER_GIB:.0f} GiB"
         level = _level(_share(used, total), _TIGHT, _FULL)

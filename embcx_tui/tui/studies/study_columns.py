@@ -21,7 +21,7 @@ _TITLES = {
     "data.samples_per_class": "Per class",
 }
 # Settings by which nobody tells studies apart stand after all others.
-_LAST = ("machine.seed", "machine.device", "machine.devices", "machine.parts", "machine.gpu_path")
+_LAST = ("machine.seed", "machine.device", "machine.devices", "machine.parts", "machine.cluster", "machine.gpu_path")
 # A longer text of a setting is cut here, and settings that have one stand after those that have not.
 _LONGEST_VALUE = 14
 # Where more settings differ, the table would hold nothing else.

@@ -92,7 +92,7 @@ class Choices(Static, can_focus=True):
             style = "$block-cursor-foreground on $block-cursor-background" if here else ""
             item = Content.assemble(
                 (on if taken else off, "$text-accent" if taken and not here else ""),
-                (f" {option}", "" if taken or here else "$text-muted"),
+                (f" {option or 'none'}", "" if taken or here else "$text-muted"),
                 (f" ({notes[option]})" if option in notes else "", "" if here else "$text-muted"),
             )
             items.append(
