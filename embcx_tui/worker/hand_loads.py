@@ -1,4 +1,4 @@
-"""What the hands of a study use of this machine, and that there are others: samples for the panel of Live."""
+"""What the hands of a study use of this machine, and which hands are on others: samples for the panel of Live."""
 
 from __future__ import annotations
 
