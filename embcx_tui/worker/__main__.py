@@ -67,6 +67,13 @@ def activations(request: str) -> dict[str, Any]:
     return look(request)
 
 
+def could_begin(folder: str) -> dict[str, Any]:
+    """Return nothing where a study's data are there and fit; raises DataError."""
+    from embcx_tui.worker import tryout
+
+    return tryout.could_begin(folder)
+
+
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
@@ -74,6 +81,7 @@ QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "gpu": machine_check.gpu,
     "gpus": machine_check.gpus,
     "activations": activations,
+    "could-begin": could_begin,
 }
 
 
