@@ -82,6 +82,7 @@ COMPARE: list[BindingType] = [
     _key("compare.back", "escape", "cancel", "Back", "Back to the studies, or the groups"),
     _key("compare.next", "right_square_bracket", "place(1)", "Next", "The next dataset or depth"),
     _extra("compare.previous", "left_square_bracket", "place(-1)", "Previous", "The previous dataset or depth"),
+    _key("compare.panel", "tab", "app.focus_next", "Panel", "Next panel: chart, table"),
     _key("compare.export", "e", "export", "Export", "Save the chart as PNG, SVG or PDF, or the differences as CSV"),
     _key("compare.copy", "y", "copy", "Copy", "Copy the value under the cursor"),
     _key("compare.copy-table", "Y", "copy_table", "Copy table", "Copy the table: TSV, Markdown or LaTeX"),
@@ -152,6 +153,24 @@ LOG_FILTER: list[BindingType] = [
 LOG_FIND: list[BindingType] = [
     _key("log-find.find", "enter,down,up,tab", "submit", "Find", "Go to the next line that matches", display="enter"),
     _key("log-find.close", "escape", "screen.back", "Close", "Go back to the log"),
+]
+
+# While a chart has the focus, on every screen; the arrows from when its values are walked.
+CHART: list[BindingType] = [
+    _key("chart.walk", "p", "walk_values", "Value", "Walk the values of the chart; the bottom line says each"),
+    _key(
+        "chart.right",
+        "right",
+        "step_value(1,0)",
+        "Value",
+        "Chart: the next value of its line or row, then the next panel",
+        display="← ↑ → ↓",
+    ),
+    _extra("chart.left", "left", "step_value(-1,0)", "Value before", "Chart: the value before"),
+    _extra("chart.up", "up,k", "step_value(0,-1)", "Value above", "Chart: the line or row above, at the same place"),
+    _extra("chart.down", "down,j", "step_value(0,1)", "Value below", "Chart: the line or row below, at the same place"),
+    _key("chart.pick", "enter", "pick_value", "Go there", "Chart: go to the network and the layer of the value"),
+    _key("chart.leave", "escape", "leave_values", "Leave", "Stop walking the values of the chart"),
 ]
 
 # While two or more are marked in Layers: this key takes precedence over the screen's.
@@ -326,13 +345,14 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (LAYERS_TABLE, LAYERS, APP),
     (WALKING, APP),
     (MARKED, APP),
+    (CHART, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
     (SAID, DIALOG),
 )
 _TABLES = (
     *(STUDY_LIST, STUDIES, STUDIES_FILTER, COMPARE, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
-    *(WALKING, MARKED, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, SAID, DIALOG, APP),
+    *(WALKING, CHART, MARKED, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, SAID, DIALOG, APP),
 )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from embcx_tui.analysis.comparison import difference_csv
 from embcx_tui.analysis.groups import compare_groups
-from embcx_tui.figures.model import Panels
+from embcx_tui.figures.comparison_lines import comparison_lines
+from embcx_tui.figures.model import Lines, Panels
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.layers.selection import NodeKey
@@ -124,3 +125,26 @@ async def test_groups_of_two_kinds_are_refused_in_one_line() -> None:
         await sees(pilot, "✓ 3 layers")
         await pilot.press("equals_sign")
         await sees(pilot, "only groups of one kind can be compared")
+
+
+async def test_the_values_of_the_chart_are_walked_with_keys() -> None:
+    study = make_study(settings_of(networks__runs=2, networks__activations=["relu", "tanh"]), arrays=False)
+    async with opened(study, "layers", (120, 40), expect="3 layers") as pilot:
+        await pilot.press("space", "down", "space", "equals_sign")
+        await sees(pilot, "“tanh” compared with “relu”")
+        await pilot.press("tab", "p")
+        groups = compare_groups(
+            read_study(study.paths), [NodeKey("digits", 3, name).group for name in ("relu", "tanh")]
+        )
+        lines = comparison_lines(groups, *groups.places[0]).figures[0]
+        assert isinstance(lines, Lines)
+        await sees(pilot, f"relu / tanh · relu, input: {lines.groups[0].bars[0].mean:.4f}")
+        await pilot.press("right", "right")
+        await sees(pilot, f"relu / tanh · relu, layer 2: {lines.groups[0].bars[2].mean:.4f} ± ", "◆")
+        await pilot.press("down" if lines.groups[0].bars[2].mean > lines.groups[1].bars[2].mean else "up")  # type: ignore[operator]
+        await sees(pilot, f"relu / tanh · tanh, layer 2: {lines.groups[1].bars[2].mean:.4f} ± ")
+        await pilot.press("escape")
+        await sees_no(pilot, "◆")
+        assert isinstance(pilot.app.screen, CompareScreen), "escape leaves the values first"
+        await pilot.press("escape")
+        await sees(pilot, "2 marked networks")
