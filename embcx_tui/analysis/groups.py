@@ -70,7 +70,7 @@ def compare_groups(snapshot: Snapshot, groups: Sequence[Group], exclude_chance: 
     selection = select(snapshot, exclude_chance)
     groups = [_whole(group, selection) for group in groups]
     if len({(frozenset(group.fields), group.run is None) for group in groups}) > 1:
-        raise RequestError("only groups of one kind can be compared: activations, depths, datasets, runs …")
+        raise RequestError("only groups of one kind can be compared, such as two activations or two depths")
     differing = [field for field in FIELDS if len({group.fields.get(field) for group in groups}) > 1]
     if not differing and len({group.run for group in groups}) < len(groups):
         raise RequestError("these groups are the same networks")

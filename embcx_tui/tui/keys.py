@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -376,7 +377,7 @@ def order(id: str) -> int:
 _ORDER = {id: index for index, id in enumerate(by_id())}
 
 
-def written(app: App[object], id: str) -> str:
+def written(app: App[Any], id: str) -> str:
     """Return the key of a binding as the user reads it, changed or not: for hints such as “r resumes”."""
     binding = by_id()[id]
     session = getattr(app, "session", None)

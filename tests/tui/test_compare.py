@@ -87,7 +87,7 @@ async def test_marked_groups_of_a_study_are_compared_and_saved() -> None:
         await pilot.press("space")
         await sees(pilot, "✓ relu")
         await pilot.press("down", "space")
-        await sees(pilot, "✓ tanh", "2 marked · = compares them")
+        await sees(pilot, "✓ tanh", "= Compare")
         await pilot.press("equals_sign")
         await sees(pilot, "“tanh” compared with “relu”", "tanh − relu ± 95 % interval (paired by run)")
         figure = pilot.app.screen.query_one(Canvas).figure

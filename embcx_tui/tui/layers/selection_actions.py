@@ -9,7 +9,6 @@ from typing import Any
 from textual import on
 
 from embcx_tui.figures.model import Dots, Lines, Panels
-from embcx_tui.tui import keys
 from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.layers.selection import NodeKey
@@ -55,10 +54,7 @@ class SelectingScreen(ModeScreen):
     def action_mark(self) -> None:
         self.controller.toggle_compared()
         self._update()
-        self.refresh_bindings()
-        if (marked := len(self.controller.selection.marked)) > 1:
-            key = keys.written(self.app, "layers.compare")
-            self.post_message(Say(f"{marked} marked · {key} compares them: differences with intervals"))
+        self.refresh_bindings()  # from two on the footer has the key that compares them
 
     def action_compare(self) -> None:
         """Compare the marked nodes as groups of networks: of one kind, or a line says that they are not."""

@@ -87,10 +87,17 @@ class CompareScreen(MinimumSizeScreen):
         self.query_one(Canvas).show(comparison_lines(comparison, dataset, depth))
         table = comparison_table(comparison, dataset, depth)
         first = table.rows[0].architecture if table.rows else Architecture(dataset, depth, "", None)
-        self.query_one(DifferencesTable).show(table, first, 0)
+        numbers = self.query_one(DifferencesTable)
+        numbers.show(table, first, 0)
+        numbers.styles.max_height = (
+            len(numbers.items) + 2
+        )  # with its titles and the rule above; the rest is the chart's
+        if isinstance(numbers.current, str):
+            numbers.pointer += 1  # from a heading, which stays in sight, to its first row
+            numbers.redraw()
         where = " · ".join(filter(None, [dataset_title(dataset), *comparison.place_words(depth)]))
         of = f" ({self._place + 1} of {len(places)})" if len(places) > 1 else ""
-        self.query_one(DifferencesTable).border_title = Content(f" {where}{of} ")
+        numbers.border_title = Content(f" {where}{of} ")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
