@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -84,7 +85,8 @@ class CompareScreen(MinimumSizeScreen):
     def _show(self) -> None:
         comparison, places = self._comparison, self._comparison.places
         dataset, depth = places[self._place]
-        self.query_one(Canvas).show(comparison_lines(comparison, dataset, depth))
+        # The caveats stand below the chart, a line each.
+        self.query_one(Canvas).show(replace(comparison_lines(comparison, dataset, depth), note=""))
         table = comparison_table(comparison, dataset, depth)
         first = table.rows[0].architecture if table.rows else Architecture(dataset, depth, "", None)
         numbers = self.query_one(DifferencesTable)
