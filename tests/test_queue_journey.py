@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -99,3 +100,46 @@ def test_three_queued_one_killed(home: Path, tmp_path: Path, no_process_left: No
     assert first.worker and first.ended and second.worker
     assert second.worker.at >= first.ended.at, "one at a time, in the order of the queue"
     assert state("long") == "stopped" and state("last") == "queued" and queue.entries() == ()
+
+
+def of_file(path: Path) -> str:
+    return SHORT.replace('["digits"]', f'["file:{path}"]')
+
+
+def write_data(path: Path) -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(1_200) % 10
+    np.savez(path, X=rng.normal(size=(len(y), 6)) + y[:, None], y=y)
+
+
+def test_a_study_whose_data_are_missing_or_damaged_is_not_queued(home: Path, tmp_path: Path) -> None:
+    for name, words in (("gone", "gone.npz"), ("torn", "torn.npz")):
+        data = tmp_path / f"{name}.npz"
+        write_data(data)
+        path = tmp_path / f"{name}.toml"
+        path.write_text(of_file(data))
+        if name == "gone":
+            data.unlink()
+        else:
+            data.write_bytes(data.read_bytes()[:2_000])
+        done = subprocess.run([*PROGRAM, "run", str(path), "--queue"], capture_output=True, text=True)
+        assert done.returncode in (1, 2) and done.stdout == "", done
+        assert words in done.stderr and done.stderr.count("\n") == 1, "one line says which file it is"
+    assert studies() == [], "what was refused leaves nothing"
+
+
+def test_the_next_study_has_its_turn_where_the_first_fails(home: Path, tmp_path: Path, no_process_left: None) -> None:
+    data = tmp_path / "data.npz"
+    write_data(data)
+    enqueue(tmp_path, "long", LONG)
+    until(lambda: state("long") == "running", "the first study does not start")
+    enqueue(tmp_path, "fails", of_file(data))
+    enqueue(tmp_path, "next", SHORT)
+    assert places() == {"long": None, "fails": 1, "next": 2}
+    data.unlink()
+    subprocess.run([*PROGRAM, "stop", "long"], check=True, capture_output=True)
+    until(lambda: state("next") == "complete", "the study behind one that failed does not start")
+    assert state("fails") == "failed" and not queue.is_queued(find_study("fails"))
+    ended = read_study(find_study("fails")).ended
+    assert ended and "data.npz" in ended.reason
+    until(lambda: queue.entries() == (), "something still waits")

@@ -1,4 +1,5 @@
 """Studies beside each other: how the complexity of each layer differs from that of a first study, with intervals.
+`analysis.groups` makes the same of groups within one study.
 
 Runs are paired where two studies drew the same sample of the same dataset with the same seed: then run 3 of one is
 run 3 of the other with other settings. Else their runs are independent, and Welch's interval is taken.
@@ -6,6 +7,8 @@ run 3 of the other with other settings. Else their runs are independent, and Wel
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -16,10 +19,14 @@ from embcx_tui.analysis.layer_table import NOTHING, Cell, LayerTable, TableRow
 from embcx_tui.analysis.selection import Exclusion, Selection, select
 from embcx_tui.analysis.statistics import CONFIDENCE, t_interval, welch_interval
 from embcx_tui.store.snapshot import Snapshot
-from embcx_tui.study.naming import layer_tick
+from embcx_tui.study.naming import hidden_layers, layer_tick
 from embcx_tui.study.plan import Architecture, Network
 from embcx_tui.study.text import safe_text
 
+# The networks of architectures, by run.
+Networks = Mapping[Architecture, tuple[Network, ...]]
+# Between the values of what groups differ in, where they stand for one.
+SEPARATOR = " / "
 # More studies are neither lines that can be told apart nor a table that can be read.
 MOST_STUDIES = 6
 
@@ -34,6 +41,7 @@ class StudyDifference:
 
     study: int
     architecture: Architecture
+    """Under which it is compared: a key of `Comparison.groups`."""
     layer: int
     difference: float
     ci_low: float | None
@@ -45,26 +53,38 @@ class StudyDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Studies, each with the name that tells it from the others, and how those after the first differ from it.
+    """Studies, or groups within one, each with the name that tells it from the others, and how those after the first
+    differ from it.
 
-    `caveats` are sentences on what makes their numbers less than comparable, the gravest first.
+    `groups` has the networks of each, by what they are compared under: of studies the architecture, of groups what is
+    left of it without that in which they differ. `caveats` are sentences on what makes their numbers less than
+    comparable, the gravest first.
     """
 
     names: tuple[str, ...]
     selections: tuple[Selection, ...]
+    groups: tuple[Networks, ...]
     differences: tuple[StudyDifference, ...]
     caveats: tuple[str, ...]
     paired: tuple[bool, ...]
     """For each study after the first, whether its runs are paired with the first one's."""
+    common: str = ""
+    """What groups of one study have in common beside dataset and depth, in words."""
+    depths: str = ""
+    """The depths of groups that differ in it, in words; else a place has one depth."""
 
     @property
     def places(self) -> tuple[tuple[str, int], ...]:
         """Every (dataset, depth) that a study has, those of most studies first, then in the first study's order."""
         counts: dict[tuple[str, int], int] = {}
-        for selection in self.selections:
-            for place in dict.fromkeys((key.dataset, key.depth) for key in selection.architectures()):
+        for group in self.groups:
+            for place in dict.fromkeys((key.dataset, key.depth) for key in group):
                 counts[place] = counts.get(place, 0) + 1
         return tuple(sorted(counts, key=lambda place: -counts[place]))
+
+    def place_words(self, depth: int) -> tuple[str, str]:
+        """Return a place without its dataset, in the parts of a title: the depth, and what groups have in common."""
+        return self.depths or hidden_layers(depth), self.common
 
 
 def compare(snapshots: Sequence[Snapshot], exclude_chance: Exclusion = False) -> Comparison:
@@ -72,13 +92,11 @@ def compare(snapshots: Sequence[Snapshot], exclude_chance: Exclusion = False) ->
     selections = tuple(select(snapshot, exclude_chance) for snapshot in snapshots)
     first = selections[0]
     paired = tuple(_is_paired(first.snapshot, other.snapshot) for other in selections[1:])
-    found = [
-        difference
-        for number, (other, pairs) in enumerate(zip(selections[1:], paired, strict=True), start=1)
-        for difference in _differences(number, first, other, pairs)
-    ]
+    groups = tuple(selection.architectures() for selection in selections)
+    found = differences(selections, groups, paired)
     nothing = () if found else ("no dataset, depth and activation in common: there is nothing to subtract",)
-    return Comparison(distinct_names(snapshots), selections, tuple(found), (*nothing, *caveats(snapshots)), paired)
+    said = (*nothing, *caveats(snapshots))
+    return Comparison(distinct_names(snapshots), selections, groups, found, said, paired)
 
 
 def distinct_names(snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
@@ -99,15 +117,29 @@ def _is_paired(one: Snapshot, other: Snapshot) -> bool:
     return bool(both) and all(one.samples[key].file.sha256 == other.samples[key].file.sha256 for key in both)
 
 
-def _differences(number: int, first: Selection, other: Selection, paired: bool) -> list[StudyDifference]:
-    ours, theirs = first.architectures(), other.architectures()
+def differences(
+    selections: Sequence[Selection], groups: Sequence[Networks], paired: Sequence[bool]
+) -> tuple[StudyDifference, ...]:
+    """Return how each of `groups` (its networks are in the selection of that number) differs from the first, at every
+    layer that both have. A layer that both share, such as the input of one sample, has no difference.
+    """
     found = []
-    for architecture in (key for key in ours if key in theirs):
-        for layer in range(architecture.depth + 1):
-            a, b = _scores(first, ours[architecture], layer), _scores(other, theirs[architecture], layer)
-            if difference := _difference(number, architecture, layer, a, b, paired):
-                found.append(difference)
-    return found
+    first = groups[0]
+    for number, (group, pairs) in enumerate(zip(groups[1:], paired, strict=True), start=1):
+        for key in (key for key in first if key in group):
+            ours, theirs = first[key], group[key]
+            for layer in range(min(ours[0].depth, theirs[0].depth) + 1):
+                if selections[0].snapshot is selections[number].snapshot and _share(ours, theirs, layer):
+                    continue
+                a, b = _scores(selections[0], ours, layer), _scores(selections[number], theirs, layer)
+                if difference := _difference(number, key, layer, a, b, pairs):
+                    found.append(difference)
+    return tuple(found)
+
+
+def _share(ours: Sequence[Network], theirs: Sequence[Network], layer: int) -> bool:
+    mine = {network.layer_ids()[layer] for network in ours}
+    return any(network.layer_ids()[layer] in mine for network in theirs)
 
 
 def _scores(selection: Selection, networks: Sequence[Network], layer: int) -> dict[int, float]:
@@ -180,24 +212,37 @@ def comparison_table(comparison: Comparison, dataset: str, depth: int) -> LayerT
     for number, paired in enumerate(comparison.paired, start=1):
         how = "paired by run" if paired else "Welch, not paired"
         title = f"{comparison.names[number]} − {comparison.names[0]} ± {100 * CONFIDENCE:.0f} % interval ({how})"
-        for key, _ in _at(comparison.selections[0], dataset, depth):
+        for key, networks in _at(comparison.groups[0], dataset, depth):
             found = [by_layer.get((number, key, layer)) for layer in range(depth + 1)]
             if any(found):
-                rows.append(_row(key, title, [one.n if one else 0 for one in found], [_cell(one) for one in found]))
-    for name, selection in zip(comparison.names, comparison.selections, strict=True):
-        for key, networks in _at(selection, dataset, depth):
-            values = [list(_scores(selection, networks, layer).values()) for layer in range(depth + 1)]
-            rows.append(_row(key, name, [len(one) for one in values], [_mean_cell(one) for one in values]))
+                who = _difference_name(comparison.groups[number][key][0], networks[0])
+                counts = [one.n for one in found if one]
+                rows.append(_row(key, who, title, counts, [_cell(one) for one in found]))
+    for name, selection, group in zip(comparison.names, comparison.selections, comparison.groups, strict=True):
+        for key, networks in _at(group, dataset, depth):
+            layers = networks[0].layers
+            values = [
+                list(_scores(selection, networks, layer).values()) if layer in layers else []
+                for layer in range(depth + 1)
+            ]
+            counts = [len(values[layer]) for layer in layers]
+            rows.append(_row(key, _name(networks[0]), name, counts, [_mean_cell(one) for one in values]))
     return LayerTable(("network", "quantity", "n", *map(layer_tick, range(depth + 1))), tuple(rows))
 
 
-def _at(selection: Selection, dataset: str, depth: int) -> list[tuple[Architecture, tuple[Network, ...]]]:
-    groups = selection.architectures().items()
-    return [(key, networks) for key, networks in groups if (key.dataset, key.depth) == (dataset, depth)]
+def _at(group: Networks, dataset: str, depth: int) -> list[tuple[Architecture, tuple[Network, ...]]]:
+    return [(key, networks) for key, networks in group.items() if (key.dataset, key.depth) == (dataset, depth)]
 
 
-def _row(key: Architecture, quantity: str, counts: Sequence[int], cells: Sequence[Cell]) -> TableRow:
-    name = f"{key.activation} {key.control}" if key.control else key.activation
+def _name(network: Network) -> str:
+    return f"{network.activation} {network.control}" if network.control else network.activation
+
+
+def _difference_name(other: Network, first: Network) -> str:
+    return _name(other) if _name(other) == _name(first) else f"{_name(other)} − {_name(first)}"
+
+
+def _row(key: Architecture, name: str, quantity: str, counts: Sequence[int], cells: Sequence[Cell]) -> TableRow:
     least, most = min(counts), max(counts)
     n = str(most) if least == most else f"{least}–{most}"
     return TableRow(key, quantity, (Cell(name), Cell(quantity), Cell(n, float(most)), *cells))
@@ -234,10 +279,7 @@ def difference_records(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "study": ids[one.study],
             "less": ids[0],
-            "dataset": one.architecture.dataset,
-            "depth": one.architecture.depth,
-            "activation": one.architecture.activation,
-            "control": one.architecture.control,
+            **_fields(comparison.groups[one.study][one.architecture][0]),
             "layer": one.layer,
             "difference": one.difference,
             "ci_low": one.ci_low,
@@ -245,6 +287,24 @@ def difference_records(comparison: Comparison) -> list[dict[str, Any]]:
             "n": one.n,
             "n_less": one.n_first,
             "interval": "paired" if one.paired else "welch",
+            "name": comparison.names[one.study],
+            "name_less": comparison.names[0],
+            **{f"{field}_less": value for field, value in _fields(comparison.groups[0][one.architecture][0]).items()},
         }
         for one in comparison.differences
     ]
+
+
+def _fields(network: Network) -> dict[str, Any]:
+    return network.architecture._asdict()
+
+
+def difference_csv(comparison: Comparison) -> str:
+    """Return `difference_records` as CSV with a header; empty where there is no difference."""
+    records = difference_records(comparison)
+    text = io.StringIO()
+    if records:
+        writer = csv.DictWriter(text, records[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+    return text.getvalue()

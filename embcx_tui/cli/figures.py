@@ -143,7 +143,7 @@ def export_command(
     papers = chosen == "all" and not snapshot.plan.is_measured
     if papers and (without := missing_paper_figures(figures)):
         click.echo(f"embcx-tui: of the paper's figures this study lacks {'; '.join(without)}", err=True)
-    with _sparing(folder, files, overwrite):
+    with sparing(folder, files, overwrite):
         for _, target in write_figures(drawn, format, folder, size, dpi):
             echo_path(target)
     ctx.exit(code)
@@ -155,14 +155,14 @@ def _export_flight(flight: Flight, name: str, format: str | None, folder: Path, 
     if asked is None:
         raise RequestError(f"a flight moves: --format {' or '.join(FLIGHT_FORMATS)}, not {format}")
     image, numbers = file_name(name, asked), file_name(name, "csv")
-    with _sparing(folder, [image, numbers], overwrite):
+    with sparing(folder, [image, numbers], overwrite):
         make_folder(folder)
         write_files(folder, ((image, render_flight(flight, asked)), (numbers, figure_csv(flight.panels).encode())))
     return folder / image
 
 
 @contextlib.contextmanager
-def _sparing(folder: Path, files: Sequence[str], overwrite: bool) -> Iterator[None]:
+def sparing(folder: Path, files: Sequence[str], overwrite: bool) -> Iterator[None]:
     """Let the block write `files` into `folder`; raises RequestError before where one is there that is somebody's own.
 
     In the folder of a study all files are ours.
@@ -303,13 +303,13 @@ def report_command(
     chosen = {name: build for name, build in figures.items() if figure_kind(name) != "embedding"}
     tables = tuple(f"{table}.csv" for table in TABLES)
     if html:
-        with _sparing(folder, ["report.html"], overwrite):
+        with sparing(folder, ["report.html"], overwrite):
             make_folder(folder)
             write_files(folder, [("report.html", _html_report(snapshot, chosen, exclude_chance).encode())])
         echo_path(folder / "report.html")
         ctx.exit(code)
     files = [*(file for name in chosen for file in file_names(name, "png")), *tables, "report.md"]
-    with _sparing(folder, files, overwrite):
+    with sparing(folder, files, overwrite):
         images = {name: target.name for name, target in write_figures(chosen, "png", folder)}
         written = {f"{table}.csv": csv_table(snapshot, table, exclude_chance) for table in TABLES}
         written["report.md"] = report(snapshot, images, tables, exclude_chance)

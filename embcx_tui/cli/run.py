@@ -19,7 +19,7 @@ from embcx_tui.analysis.formatting import long_duration, missing_numbers, missin
 from embcx_tui.analysis.summary import summarise
 from embcx_tui.cli import FAILED, INTERRUPTED, OK, PARTLY, STOPPED, print_table, say_error, studies_like
 from embcx_tui.store.jobs import Job
-from embcx_tui.store.library import create_study, find_study
+from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths, typed_path
 from embcx_tui.store.snapshot import Snapshot, StudyReader, read_study
 from embcx_tui.study.dataset_catalogue import with_absolute_datasets
@@ -111,15 +111,13 @@ def run_command(
         _say_submitted(*launch.submit_new(settings, sbatch), as_json)
         ctx.exit(OK)
     if queued:
-        _enqueue(create_study(launch.settle(settings)), as_json)
+        launch.revive_queue()
+        _say_id(launch.enqueue_new(settings), as_json)
         ctx.exit(OK)
     follow_or_detach(ctx, launch.begin(settings), detach, as_json)
 
 
-def _enqueue(paths: StudyPaths, as_json: bool) -> None:
-    """Let a study wait for its turn, print its id, and let those go on whose processes are gone."""
-    launch.revive_queue()
-    launch.enqueue(paths)
+def _say_id(paths: StudyPaths, as_json: bool) -> None:
     click.echo(json.dumps({"id": paths.id}) if as_json else paths.id)
 
 
@@ -151,7 +149,9 @@ def resume_command(
         _say_submitted(paths, launch.submit(paths, sbatch), as_json)
         ctx.exit(OK)
     if queued:
-        _enqueue(paths, as_json)
+        launch.revive_queue()  # those that wait for nobody any more go on, before this one
+        launch.enqueue(paths)
+        _say_id(paths, as_json)
         ctx.exit(OK)
     reader = launch.start(paths)
     try:

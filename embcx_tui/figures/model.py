@@ -112,12 +112,16 @@ class Lines:
 
     @property
     def ends(self) -> tuple[tuple[int, int], ...]:
-        """The last layer with a mean of each group that has one, as (group, layer)."""
-        return tuple(
+        """The last layer with a mean of each group that has one, as (group, layer).
+
+        Groups of which the input alone is known have no line and no end, unless there are no others.
+        """
+        found = tuple(
             (index, max(means))
             for index, group in enumerate(self.groups)
             if (means := [layer for layer, bar in enumerate(group.bars) if bar.mean is not None])
         )
+        return tuple(end for end in found if end[1]) or found
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Pure functions of ids and settings. A figure's name is also the name of its file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from embcx_tui.study.dataset_catalogue import facts
@@ -18,6 +19,7 @@ from embcx_tui.study.text import safe_text
 METHOD_NAMES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA", "lle": "LLE", "mds": "MDS", "isomap": "Isomap"}
 # More network ids than this make a file name too long to read.
 _MAX_IDS_IN_NAME = 3
+_LONGEST_WORD = 32
 
 
 def dataset_title(dataset: str) -> str:
@@ -214,6 +216,20 @@ def comparison_name(kind: str, networks: Sequence[Network], *endings: str) -> st
     else:
         joined = f"{names[0]}-and-{len(names) - 1}-more-{short_hash(*names, length=4)}"
     return "-".join([kind, joined, *endings])
+
+
+def compared_name(names: Sequence[str], *where: str) -> str:
+    """Return the name of the figure of studies or groups that are compared: `compare-relu_tanh-mnist-5`."""
+    shown = [_file_word(name) for name in names[:_MAX_IDS_IN_NAME]]
+    more = f"-and-{len(names) - len(shown)}-more-{short_hash(*names, length=4)}" if len(names) > len(shown) else ""
+    return "-".join(filter(None, ["compare", "_".join(shown) + more, *map(_file_word, where)]))
+
+
+def _file_word(text: str) -> str:
+    """Return a text as part of a file's name, with a hash where that would be one with another's."""
+    word = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:_LONGEST_WORD]
+    lost = word.replace("-", "") != re.sub(r"[ /_·-]", "", text)
+    return "-".join(filter(None, [word, short_hash(text, length=4)])) if lost else word
 
 
 def figure_kind(name: str) -> str:

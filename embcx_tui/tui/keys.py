@@ -1,17 +1,13 @@
-"""The keys of every screen with their actions, footer labels and help texts; and how users change them."""
+"""The keys of every screen with their actions, footer labels and help texts."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from textual.app import App
-from textual.binding import Binding, BindingType, InvalidBinding
-from textual.keys import REPLACED_KEYS, Keys
-
-from embcx_tui.study.text import safe_text
+from textual.binding import Binding, BindingType
 
 
 def _key(id: str, key: str, action: str, label: str, tooltip: str, *, display: str | None = None) -> Binding:
@@ -82,11 +78,13 @@ STUDIES: list[BindingType] = [
     _extra("studies.back", "escape", "back", "Back", "Show all studies again, or forget the marks"),
 ]
 
-# Studies compared; the table of numbers there has its own keys.
+# Studies or groups compared; the table of numbers there has its own keys.
 COMPARE: list[BindingType] = [
-    _key("compare.back", "escape", "cancel", "Back", "Back to the list of studies"),
+    _key("compare.back", "escape", "cancel", "Back", "Back to the studies, or the groups"),
     _key("compare.next", "right_square_bracket", "place(1)", "Next", "The next dataset or depth"),
     _extra("compare.previous", "left_square_bracket", "place(-1)", "Previous", "The previous dataset or depth"),
+    _key("compare.panel", "tab", "app.focus_next", "Panel", "Next panel: chart, table"),
+    _key("compare.export", "e", "export", "Export", "Save the chart as PNG, SVG or PDF, or the differences as CSV"),
     _key("compare.copy", "y", "copy", "Copy", "Copy the value under the cursor"),
     _key("compare.copy-table", "Y", "copy_table", "Copy table", "Copy the table: TSV, Markdown or LaTeX"),
 ]
@@ -158,6 +156,29 @@ LOG_FIND: list[BindingType] = [
     _key("log-find.close", "escape", "screen.back", "Close", "Go back to the log"),
 ]
 
+# While a chart has the focus, on every screen; the arrows from when its values are walked.
+CHART: list[BindingType] = [
+    _key("chart.walk", "p", "walk_values", "Value", "Walk the values of the chart; the bottom line says each"),
+    _key(
+        "chart.right",
+        "right",
+        "step_value(1,0)",
+        "Value",
+        "Chart: the next value of its line or row, then the next panel",
+        display="← ↑ → ↓",
+    ),
+    _extra("chart.left", "left", "step_value(-1,0)", "Value before", "Chart: the value before"),
+    _extra("chart.up", "up,k", "step_value(0,-1)", "Value above", "Chart: the line or row above, at the same place"),
+    _extra("chart.down", "down,j", "step_value(0,1)", "Value below", "Chart: the line or row below, at the same place"),
+    _key("chart.pick", "enter", "pick_value", "Go there", "Chart: go to the network and the layer of the value"),
+    _key("chart.leave", "escape", "leave_values", "Leave", "Stop walking the values of the chart"),
+]
+
+# While two or more are marked in Layers: this key takes precedence over the screen's.
+MARKED: list[BindingType] = [
+    _key("layers.compare", "equals_sign", "compare", "Compare", "Compare the marked groups: one chart, one table"),
+]
+
 # While points are walked in Layers: these keys take precedence over the screen's.
 WALKING: list[BindingType] = [
     _key(
@@ -210,7 +231,7 @@ LAYERS: list[BindingType] = [
         "Grid",
         "All layers of the network; again: one layer of every activation, of every run",
     ),
-    _key("layers.mark", "space", "mark", "Mark", "Mark the network; two or more are compared"),
+    _key("layers.mark", "space", "mark", "Mark", "Mark a network or a group; two or more are compared"),
     _key("layers.zoom", "z", "zoom", "Full", "The focused panel on the whole screen (from the tree: the points)"),
     _key(
         "layers.class-0",
@@ -324,13 +345,15 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (LOG_FIND,),
     (LAYERS_TABLE, LAYERS, APP),
     (WALKING, APP),
+    (MARKED, APP),
+    (CHART, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
     (SAID, DIALOG),
 )
 _TABLES = (
     *(STUDY_LIST, STUDIES, STUDIES_FILTER, COMPARE, CONFIGURE, CHOICES, LIVE, LOG, LOG_FILTER, LOG_FIND),
-    *(WALKING, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, SAID, DIALOG, APP),
+    *(WALKING, CHART, MARKED, LAYERS, LAYERS_TABLE, LAYERS_FILTER, EXPORT, SAID, DIALOG, APP),
 )
 
 
@@ -354,65 +377,7 @@ def order(id: str) -> int:
 _ORDER = {id: index for index, id in enumerate(by_id())}
 
 
-_MODIFIED = re.compile(r"(?:(?:ctrl|shift|alt|super|hyper|meta)\+)*(.+)")
-_NAMED = {key.value.rpartition("+")[2] for key in Keys} | set(REPLACED_KEYS)
-
-
-def _is_key(text: str) -> bool:
-    """Return whether `text` names a key as Textual does: `x`, `X`, `ctrl+x`, `f5`, `slash`."""
-    match = _MODIFIED.fullmatch(text)
-    name = match[1] if match else ""
-    if len(name) == 1 or name in _NAMED:
-        return True
-    try:
-        return bool(name) and bool(unicodedata.lookup(name.replace("_", " ")))
-    except KeyError:
-        return False
-
-
-def _several(text: str) -> tuple[str, ...]:
-    """Return the keys of a list with commas, each by its long name; a comma itself is written `comma`."""
-    try:
-        return tuple(binding.key for binding in Binding.make_bindings([(text, "")]))
-    except InvalidBinding:  # a comma too many
-        return tuple(key.strip() for key in text.split(","))
-
-
-def check_keys(wanted: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return those of the `wanted` keys (binding id -> keys) that can be given, and a line for each that cannot."""
-    bindings = by_id()
-    said: list[str] = []
-    good: dict[str, tuple[str, ...]] = {}
-    for id, text in wanted.items():
-        shown = safe_text(id, 40)
-        bad = [key for key in _several(text) if not _is_key(key)]
-        if id not in bindings:
-            said.append(f"[keys] there is no binding “{shown}”")
-        elif bad:
-            said.append(f"[keys] {shown}: “{safe_text(bad[0], 20)}” is no key")
-        else:
-            good[id] = _several(text)
-    # Giving a binding its own key back may free a key or take one: repeated until nothing clashes.
-    while clash := _clash(good, bindings):
-        id, key, other = clash
-        del good[id]
-        said.append(f"[keys] {id}: {key} is the key of {other}; it keeps its own")
-    return {id: ",".join(several) for id, several in good.items()}, tuple(said)
-
-
-def _clash(good: Mapping[str, tuple[str, ...]], bindings: Mapping[str, Binding]) -> tuple[str, str, str] | None:
-    """Return a changed binding, its key, and the binding of the same screen that has that key too."""
-    for together in TOGETHER:
-        ids = [id for table in together for id in ids_of(table)]
-        held: dict[str, str] = {}
-        for id in sorted(ids, key=lambda id: id in good):  # changed bindings last: they give way
-            for key in good.get(id) or _several(bindings[id].key):
-                if held.setdefault(key, id) != id and id in good:
-                    return id, key, held[key]
-    return None
-
-
-def written(app: App[object], id: str) -> str:
+def written(app: App[Any], id: str) -> str:
     """Return the key of a binding as the user reads it, changed or not: for hints such as “r resumes”."""
     binding = by_id()[id]
     session = getattr(app, "session", None)

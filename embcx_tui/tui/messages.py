@@ -11,6 +11,8 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui.study_row import StudyRow
 
 if TYPE_CHECKING:  # numpy and pydantic come with these: not before the first frame
+    from embcx_tui.analysis.groups import Group
+    from embcx_tui.analysis.selection import Exclusion
     from embcx_tui.figures.model import Figure
     from embcx_tui.store.machine_records import Telemetry
     from embcx_tui.store.snapshot import Snapshot
@@ -90,6 +92,15 @@ class CompareStudies(Message):
     """Show studies beside each other, compared with the first of them."""
 
     studies: tuple[StudyPaths, ...]
+
+
+@dataclass
+class CompareGroups(Message):
+    """Show groups of networks within one study beside each other, compared with the first of them."""
+
+    study: StudyPaths
+    groups: tuple[Group, ...]
+    exclude_chance: Exclusion = False
 
 
 @dataclass

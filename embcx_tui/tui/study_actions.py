@@ -249,13 +249,14 @@ class StudyActions:
             self._post(OpenStudy(paths, "live"))
 
         def body() -> None:
-            from embcx_tui.store import library, queue
+            from embcx_tui.store import queue
             from embcx_tui.worker import launch
 
             try:
                 wanted = settings()
                 if queue.is_taken(wanted.machine.device):
-                    launch.enqueue(library.create_study(launch.settle(wanted)))
+                    self._post(Say("checking the data before the study is queued …"))
+                    launch.enqueue_new(wanted)
                     self._post(Say(_QUEUED))
                     self._app.call_later(self._show_mode, "studies")
                     return

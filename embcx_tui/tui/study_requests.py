@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from textual import on
 from textual.app import App
@@ -15,6 +16,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui.data_fetches import DataFetches
 from embcx_tui.tui.fetch_progress import Fetch
 from embcx_tui.tui.messages import (
+    CompareGroups,
     CompareStudies,
     CreateStudy,
     DeleteStudies,
@@ -37,7 +39,16 @@ def _compared(studies: Sequence[StudyPaths]) -> Screen[None]:
     from embcx_tui.store.snapshot import read_study
     from embcx_tui.tui.studies.compare_screen import CompareScreen
 
-    return CompareScreen(compare([read_study(paths) for paths in studies]))
+    return CompareScreen(compare([read_study(paths) for paths in studies]), studies[0])
+
+
+def _groups_compared(asked: CompareGroups) -> Screen[None]:
+    """Return the screen of groups within a study compared; takes a while too."""
+    from embcx_tui.analysis.groups import compare_groups
+    from embcx_tui.store.snapshot import read_study
+    from embcx_tui.tui.studies.compare_screen import CompareScreen
+
+    return CompareScreen(compare_groups(read_study(asked.study), asked.groups, asked.exclude_chance), asked.study)
 
 
 class StudyRequests(App[None]):
@@ -93,14 +104,21 @@ class StudyRequests(App[None]):
 
     @on(CompareStudies)
     def compare_studies(self, event: CompareStudies) -> None:
-        self.run_worker(self._compare(event.studies), group="compare", exclusive=True)
+        self._compare(partial(_compared, event.studies))
 
-    async def _compare(self, studies: Sequence[StudyPaths]) -> None:
-        """Read the studies in a thread and show them beside each other."""
+    @on(CompareGroups)
+    def compare_groups(self, event: CompareGroups) -> None:
+        self._compare(partial(_groups_compared, event))
+
+    def _compare(self, make: Callable[[], Screen[None]]) -> None:
+        self.run_worker(self._show_compared(make), group="compare", exclusive=True)
+
+    async def _show_compared(self, make: Callable[[], Screen[None]]) -> None:
+        """Read what is compared in a thread, and show it."""
         try:
-            screen = await asyncio.to_thread(_compared, studies)
+            screen = await asyncio.to_thread(make)
         except (EmbcxError, OSError) as error:
-            self.post_message(Say(safe_text(error, 300), "error"))
+            self.post_message(Say(safe_text(error, 300), "warning"))
         else:
             await self.push_screen(screen)
 

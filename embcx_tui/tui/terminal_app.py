@@ -14,6 +14,7 @@ from textual.timer import Timer
 from embcx_tui.tui.command_palette import Palette
 from embcx_tui.tui.driver import TerminalDriver
 from embcx_tui.tui.filters import Asciified, Colourless
+from embcx_tui.tui.keys import written
 from embcx_tui.tui.messages import Severity
 from embcx_tui.tui.mode_screen import KeyBar
 from embcx_tui.tui.said import Said, SaidScreen
@@ -89,6 +90,10 @@ class TerminalApp(App[None]):
 
     def action_messages(self) -> None:
         self.push_screen(SaidScreen(tuple(self.said.all)))
+
+    def action_help_quit(self) -> None:
+        """Say how to leave, where ctrl+c was pressed: Textual's own sentence has markup, which is not shown here."""
+        self.notify(f"{written(self, 'app.quit-now')} leaves the application")
 
     def action_redraw(self) -> None:
         """Send all cells again: something else has written to the terminal."""

@@ -77,6 +77,13 @@ def cluster(device: str, devices: str) -> dict[str, Any]:
     return look(device, devices)
 
 
+def could_begin(folder: str) -> dict[str, Any]:
+    """Return nothing where a study's data are there and fit; raises DataError."""
+    from embcx_tui.worker import tryout
+
+    return tryout.could_begin(folder)
+
+
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "data-check": data_check,
     "data-fetch": data_fetch,
@@ -85,6 +92,7 @@ QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
     "gpus": machine_check.gpus,
     "activations": activations,
     "cluster": cluster,
+    "could-begin": could_begin,
 }
 
 

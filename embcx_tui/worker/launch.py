@@ -211,12 +211,27 @@ def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
 def enqueue(paths: StudyPaths) -> None:
     """Let a study begin when nothing runs on its device any more; return once its process waits.
 
-    Raises RequestError where the study runs already or is complete, StoreError where its process cannot start.
+    Its data are tried before, which takes seconds: a study that cannot begin would fail only at its turn. Raises
+    RequestError where they are missing or damaged, and where the study runs already or is complete; StoreError where
+    its process cannot start.
     """
     _reader_of_ready(paths)
     if not queue.is_queued(paths):
+        ask("could-begin", str(paths.root))
         queue.write_entry(paths)
     _await_waiting(paths, _spawn(paths, "wait"))
+
+
+def enqueue_new(settings: StudySettings) -> StudyPaths:
+    """Create a study and let it wait for its turn; where it is refused it is deleted. Raises as `enqueue`."""
+    paths = create_study(settle(settings))
+    try:
+        enqueue(paths)
+    except (EmbcxError, KeyboardInterrupt):
+        with contextlib.suppress(EmbcxError):  # what refused it comes first
+            delete_study(paths)
+        raise
+    return paths
 
 
 def _await_waiting(paths: StudyPaths, process: subprocess.Popen[bytes]) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from embcx_tui.figures.model import Panels
+from embcx_tui.analysis.comparison import difference_csv
+from embcx_tui.analysis.groups import compare_groups
+from embcx_tui.figures.comparison_lines import comparison_lines
+from embcx_tui.figures.model import Lines, Panels
+from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.app import make_app
+from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.studies.compare_screen import CompareScreen, DifferencesTable
 from embcx_tui.tui.widgets.canvas import Canvas
 from tests.fake_events import START
 from tests.fake_studies import make_study, settings_of
-from tests.tui.pilot import listed, notifications, sees, text_of, until
+from tests.tui.pilot import listed, notifications, opened, sees, sees_no, text_of, until
 
 SMALL: dict[str, Any] = {"networks__runs": 2, "networks__activations": ["relu", "tanh"]}
 
@@ -74,3 +79,72 @@ async def test_more_studies_than_a_chart_can_hold_are_refused_in_words() -> None
         await listed(pilot)
         await pilot.press(*["space"] * 7, "equals_sign")
         await until(pilot, lambda: "2 to 6 studies can be compared, not 7" in notifications(pilot))
+
+
+async def test_marked_groups_of_a_study_are_compared_and_saved() -> None:
+    study = make_study(settings_of(networks__runs=3, networks__activations=["relu", "tanh"]))
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        await pilot.press("space")
+        await sees(pilot, "✓ relu")
+        await pilot.press("down", "space")
+        await sees(pilot, "✓ tanh", "= Compare")
+        await pilot.press("equals_sign")
+        await sees(pilot, "“tanh” compared with “relu”", "tanh − relu ± 95 % interval (paired by run)")
+        figure = pilot.app.screen.query_one(Canvas).figure
+        assert isinstance(figure, Panels)
+        assert [group.label for panel in figure.figures for group in panel.groups] == ["relu", "tanh"]  # type: ignore[union-attr]
+        comparison = compare_groups(
+            read_study(study.paths), [NodeKey("digits", 3, name).group for name in ("relu", "tanh")]
+        )
+        shown = comparison.differences[-1]
+        assert shown.ci_high is not None
+        half = f"{shown.difference:+.3f} ± {shown.ci_high - shown.difference:.3f}".replace("-", "−")
+        await sees(pilot, half)
+        await pilot.press("e")
+        await sees(pilot, "compare-relu_tanh-digits-3.png", "“tanh” compared with “relu”")
+        await pilot.press("shift+tab", "right")
+        await sees(pilot, "compare-relu_tanh-differences.csv")
+        await pilot.press("enter")
+        await sees(pilot, "Saved:")
+        saved = study.paths.exports / "compare-relu_tanh-differences.csv"
+        assert saved.read_text() == difference_csv(comparison) and "its numbers beside it" not in text_of(pilot)
+        await pilot.press("escape", "escape")
+        # Without marks the key shows all points again, as it says.
+        await sees(pilot, "2 marked networks")
+        await pilot.press("escape")
+        await sees_no(pilot, "✓ relu")
+        await pilot.press("equals_sign")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, CompareScreen)
+
+
+async def test_groups_of_two_kinds_are_refused_in_one_line() -> None:
+    study = make_study(settings_of(networks__runs=2, networks__activations=["relu", "tanh"]), arrays=False)
+    async with opened(study, "layers", (120, 40), expect="3 layers") as pilot:
+        await pilot.press("space", "up", "space")
+        await sees(pilot, "✓ 3 layers")
+        await pilot.press("equals_sign")
+        await sees(pilot, "only groups of one kind can be compared")
+
+
+async def test_the_values_of_the_chart_are_walked_with_keys() -> None:
+    study = make_study(settings_of(networks__runs=2, networks__activations=["relu", "tanh"]), arrays=False)
+    async with opened(study, "layers", (120, 40), expect="3 layers") as pilot:
+        await pilot.press("space", "down", "space", "equals_sign")
+        await sees(pilot, "“tanh” compared with “relu”")
+        await pilot.press("tab", "p")
+        groups = compare_groups(
+            read_study(study.paths), [NodeKey("digits", 3, name).group for name in ("relu", "tanh")]
+        )
+        lines = comparison_lines(groups, *groups.places[0]).figures[0]
+        assert isinstance(lines, Lines)
+        await sees(pilot, f"relu / tanh · relu, input: {lines.groups[0].bars[0].mean:.4f}")
+        await pilot.press("right", "right")
+        await sees(pilot, f"relu / tanh · relu, layer 2: {lines.groups[0].bars[2].mean:.4f} ± ", "◆")
+        await pilot.press("down" if lines.groups[0].bars[2].mean > lines.groups[1].bars[2].mean else "up")  # type: ignore[operator]
+        await sees(pilot, f"relu / tanh · tanh, layer 2: {lines.groups[1].bars[2].mean:.4f} ± ")
+        await pilot.press("escape")
+        await sees_no(pilot, "◆")
+        assert isinstance(pilot.app.screen, CompareScreen), "escape leaves the values first"
+        await pilot.press("escape")
+        await sees(pilot, "2 marked networks")

@@ -77,9 +77,9 @@ async def test_marked_networks_that_do_not_fit_are_all_there_on_the_whole_screen
 async def test_space_marks_networks_and_two_are_compared() -> None:
     async with opened(make_study(small()), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("space")
-        await sees(pilot, "tanh ✓1", "space on another compares")
+        await sees(pilot, "✓ tanh", "space on another compares")
         await pilot.press("p", "escape", "down", "space")
-        await sees(pilot, "relu ✓1", "2 marked networks", "Layer 3 · 2 marked")
+        await sees(pilot, "✓ relu", "2 marked networks", "Layer 3 · 2 marked")
         one, other = panels(pilot)
         assert one.chosen is not None and one.chosen == other.chosen
         lines = pilot.app.screen.query_one("#bars", Canvas).figure
@@ -87,7 +87,7 @@ async def test_space_marks_networks_and_two_are_compared() -> None:
         await pilot.press("left")
         await sees(pilot, "Layer 2 · 2 marked")
         await pilot.press("escape", "escape")  # the point, then the marks
-        await sees_no(pilot, "✓1")
+        await sees_no(pilot, "✓ tanh")
         await sees(pilot, "10-NN ")
 
 

@@ -301,6 +301,23 @@ async def test_the_pointer_on_a_line_says_its_value() -> None:
         await sees(pilot, f"tanh, layer 2: {mean:.4f} ± ", ", 2 runs")
 
 
+async def test_the_values_of_a_chart_are_walked_with_keys_and_one_is_gone_to() -> None:
+    study = make_study(small())
+    async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
+        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        await pilot.press("tab", "p")
+        lines = canvas.figure
+        assert isinstance(lines, Lines) and lines.chosen
+        await sees(pilot, f"tanh, layer 3: {lines.groups[0].bars[3].mean:.4f} ± ", "◆")
+        await pilot.press("left", "left")
+        await sees(pilot, f"tanh, layer 1: {lines.groups[0].bars[1].mean:.4f} ± ", "Layer 3 of 3")
+        await pilot.press("enter")
+        await sees(pilot, "Layer 1 of 3", f"tanh, layer 1: {lines.groups[0].bars[1].mean:.4f} ± ")
+        await pilot.press("escape", "left")
+        await sees(pilot, "Input · ")
+        assert "◆" not in text_of(pilot), "the arrows are the screen's again"
+
+
 def test_every_chart_says_the_value_under_a_cell() -> None:
     bars = Bars("b", "KL", (BarGroup("tanh", (Bar("input", (0.5,)), Bar("1", (0.25, 0.75)))),), "layer")
     x = np.arange(1.0, 5.0)

@@ -14,10 +14,12 @@ from embcx_tui.figures.cells.hit_testing import (
 from embcx_tui.figures.cells.layer_lines import line_at
 from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
-from embcx_tui.figures.cells.value_words import value_words
+from embcx_tui.figures.cells.value_words import value_words, words_of
+from embcx_tui.figures.cells.values import Value, next_value, values_of
 
 __all__ = [
     "Part",
+    "Value",
     "bar_at",
     "data_at",
     "dot_cells",
@@ -28,7 +30,10 @@ __all__ = [
     "locate",
     "nearest_cell",
     "next_in_direction",
+    "next_value",
     "part_at",
     "parts",
     "value_words",
+    "values_of",
+    "words_of",
 ]

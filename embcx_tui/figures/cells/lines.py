@@ -85,27 +85,54 @@ def _curve_chart(curves: Curves, lines: Sequence[Line], width: int, height: int)
 
 def curve_at(curves: Curves, width: int, height: int, column: int, row: int, look: Look) -> tuple[int, int] | None:
     """Return the (line, point) nearest to a cell of the drawing, by column first; None beside the plot."""
-    lines = [piece for line in curves.lines for piece in _pieces(line, look, curves.log)]
-    if not lines or width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
+    found = _curves_of(curves, width, height, look)
+    if found is None:
         return None
-    frame, chart = _curve_chart(curves, lines, width, height)
-    rows = frame.bottom - frame.top
-    left, columns, down = chart.area(width, rows)
+    frame, chart = found
+    left, columns, down = chart.area(width, frame.bottom - frame.top)
     if not (left <= column < left + columns and frame.top <= row < frame.top + down):
         return None
     nearest: list[tuple[int, int, int, int]] = []
-    for index, line in enumerate(curves.lines):
-        size = min(len(line.x), len(line.y))
-        x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (line.x, line.y))
-        if curves.log:
-            y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
-        good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
-        if good.size:
-            cells = chart.cells_of(x[good], y[good], width, rows) + np.array([0, frame.top])
+    for index, (points, cells) in enumerate(curve_cells(curves, width, height, look)):
+        if points.size:
             across, away = np.abs(cells[:, 0] - column), np.abs(cells[:, 1] - row)
             best = int(np.lexsort((away, across))[0])
-            nearest.append((int(across[best]), int(away[best]), index, int(good[best])))
+            nearest.append((int(across[best]), int(away[best]), index, int(points[best])))
     return min(nearest)[2:] if nearest else None
+
+
+def curve_cells(
+    curves: Curves, width: int, height: int, look: Look
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return for each curve which of its points are drawn [n], and their (column, row) cells [n, 2]; empty without."""
+    found = _curves_of(curves, width, height, look)
+    if found is None:
+        return []
+    frame, chart = found
+    drawn = []
+    for line in curves.lines:
+        x, y, good = _drawable(line, curves.log)
+        cells = np.empty((0, 2), dtype=np.int64)
+        if good.size:
+            cells = chart.cells_of(x[good], y[good], width, frame.bottom - frame.top) + np.array([0, frame.top])
+        drawn.append((good, cells))
+    return drawn
+
+
+def _curves_of(curves: Curves, width: int, height: int, look: Look) -> tuple[Frame, Chart] | None:
+    lines = [piece for line in curves.lines for piece in _pieces(line, look, curves.log)]
+    if not lines or width < _LEAST_CURVES[0] or height < _LEAST_CURVES[1]:
+        return None
+    return _curve_chart(curves, lines, width, height)
+
+
+def _drawable(curve: Curve, log: bool) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return x and y of a curve, with `log` y's logarithm to base 10, and which points can be drawn."""
+    size = min(len(curve.x), len(curve.y))
+    x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (curve.x, curve.y))
+    if log:
+        y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
+    return x, y, np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
 
 
 def _pieces(curve: Curve, look: Look, log: bool = False) -> list[Line]:
@@ -113,11 +140,7 @@ def _pieces(curve: Curve, look: Look, log: bool = False) -> list[Line]:
 
     With `log` y becomes its logarithm to base 10.
     """
-    size = min(len(curve.x), len(curve.y))
-    x, y = (np.asarray(values, dtype=np.float64)[:size] for values in (curve.x, curve.y))
-    if log:
-        y = np.log10(y, out=np.full(size, np.nan), where=(y > ticks.SMALLEST) & (y < ticks.LARGEST))
-    good = np.flatnonzero((np.abs(x) < ticks.LARGEST) & (np.abs(y) < ticks.LARGEST))
+    x, y, good = _drawable(curve, log)
     mark = Mark("braille" if look.colours and look.unicode else _sign(curve.place), Style(look.series(curve.place)))
     parts = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
     return [(x[part].tolist(), y[part].tolist(), mark) for part in parts if part.size]

@@ -38,8 +38,12 @@ class Part:
         return 0 <= column - self.column < self.width and 0 <= row - self.row < self.height
 
 
-def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> tuple[Row, ...]:
+def draw(
+    figure: Figure, width: int, height: int, look: Look | None = None, cursor: tuple[int, int] | None = None
+) -> tuple[Row, ...]:
     """Return `figure` as `height` rows of `width` cells each. Never raises for its data: says in words what is missing.
+
+    `cursor` is the (column, row) of a value that is marked.
 
     CPU time, the least of 30: 24 bars of 5 runs at 92 × 16 8 ms (1.6 ms where only another bar is chosen), 1,000 points
     at 60 × 22 7 ms, five curves at 80 × 20 7 ms, a heat map of 72 values 7 ms. A caller that redraws often caches by
@@ -47,7 +51,11 @@ def draw(figure: Figure, width: int, height: int, look: Look | None = None) -> t
     """
     # Absurd numbers overflow on the way to "inf"; a warning on standard error would be painted over the screen.
     with np.errstate(all="ignore"):
-        return _cells(figure, max(width, 0), max(height, 0), look or Look()).rows()
+        cells = _cells(figure, max(width, 0), max(height, 0), look or Look())
+        if cursor:
+            sign = "◆" if cells.look.unicode else "+"
+            cells.put_selected_point(*cursor, sign, range(cells.width))
+        return cells.rows()
 
 
 def _cells(figure: Figure, width: int, height: int, look: Look, *, legend: bool = True) -> Cells:

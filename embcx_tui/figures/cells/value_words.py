@@ -5,7 +5,8 @@ from __future__ import annotations
 from embcx_tui.figures.cells.hit_testing import bar_at, heat_cell, nearest_cell, part_at
 from embcx_tui.figures.cells.layer_lines import line_at
 from embcx_tui.figures.cells.lines import curve_at, dot_cells
-from embcx_tui.figures.model import Bar, BarGroup, Bars, Curves, Dots, Figure, Heat, Lines, Single
+from embcx_tui.figures.cells.values import Value
+from embcx_tui.figures.model import Bar, BarGroup, Bars, Curves, Dots, Figure, Heat, Lines, Panels, Single
 from embcx_tui.figures.spans import Look
 
 # A dot is meant up to so many columns beside it.
@@ -21,6 +22,21 @@ def value_words(figure: Figure, width: int, height: int, column: int, row: int, 
     words = _words(part.figure, size, at, look, part.legend)
     title = part.figure.title if words and part.figure is not figure else ""
     return " · ".join(filter(None, [title, words]))
+
+
+def words_of(figure: Figure, value: Value) -> str:
+    """Return a value of `values_of` in one line, with the title of its panel where there are several."""
+    single = figure.figures[value.panel] if isinstance(figure, Panels) else figure
+    at = (value.series, value.place)
+    if isinstance(single, (Bars, Lines)):
+        words = _mean(single, *at)
+    elif isinstance(single, Heat):
+        words = _block(single, *at)
+    elif isinstance(single, Dots):
+        words = _dot(single, *at)
+    else:
+        words = _curve(single, *at) if isinstance(single, Curves) else ""
+    return " · ".join(filter(None, [single.title if single is not figure else "", words]))
 
 
 def _words(figure: Single, size: tuple[int, int], at: tuple[int, int], look: Look, legend: bool) -> str:

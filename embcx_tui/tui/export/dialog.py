@@ -35,6 +35,7 @@ from embcx_tui.tui.export.save import (
     REPORT_FIGURE,
     ExportFigure,
     ExportOptions,
+    ExportText,
     export,
     flight_format,
     screen_svg,
@@ -79,9 +80,11 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
 
     Parameters
     ----------
+    snapshot : the study whose figures can be chosen; None where only what is shown can be saved
     figure : the name, as in `embcx-tui export --figure`, that is highlighted first among the figures of `snapshot`
     shown : what the screen below shows, by its words in the window; the first of these is chosen at the beginning
     exclude_chance : draw named figures without networks at chance, as the screen below does
+    texts : tables that can be saved as well, by their words in the window
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/dialogs.tcss", "export.tcss"]
@@ -97,10 +100,11 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def __init__(
         self,
         paths: StudyPaths,
-        snapshot: Snapshot,
+        snapshot: Snapshot | None,
         figure: str,
         shown: Mapping[str, ExportFigure] | None = None,
         exclude_chance: bool = False,
+        texts: Mapping[str, ExportText] | None = None,
     ) -> None:
         super().__init__()
         self._exclude_chance = exclude_chance
@@ -108,6 +112,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         self._snapshot = snapshot
         self._figure = figure
         self.shown = dict(shown or {})
+        self._texts = dict(texts or {})
         self._saving = False
         self._saved = ""  # the path of what was saved last
         self._warned_of: Path | None = None  # exists already, and the user was told: saving again overwrites it
@@ -127,7 +132,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def _form(self) -> ComposeResult:
         yield Static(id="about", classes="dialog-text")
         for name, options in (
-            ("what", (*self.shown, *SUBJECTS)),
+            ("what", (*self.shown, *self._texts, *(SUBJECTS if self._snapshot else (SCREEN_SVG, SCREEN_TEXT)))),
             ("format", tuple(format.upper() for format in FORMATS)),
             ("size", tuple(SIZE_WORDS)),
         ):
@@ -148,7 +153,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         self.query_one("#outcome").display = False
         self.query_one(NamedFigures).display = not self.shown
         self.query_one(".dialog").set_class(not self.query_one(Preview).unavailable, "-with-preview")
-        self.query_one(NamedFigures).gather(self._paths, self._snapshot, self._exclude_chance)
+        if self._snapshot:
+            self.query_one(NamedFigures).gather(self._paths, self._snapshot, self._exclude_chance)
         options = ExportOptions.from_values(getattr(self.app, "export_choices", {}))
         self._field("what").select(next(iter(self.shown), NAMED))
         self._field("format").select(options.format.upper())
@@ -172,6 +178,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         named.display = subject == NAMED
         if subject in self.shown:
             about = self.shown[subject].title
+        elif subject in self._texts:
+            about = self._texts[subject].title
         elif subject == NAMED:
             about = named.about or ("No figure matches" if named.chosen is None else "…")
         else:
@@ -222,6 +230,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
             return f"screen-{mode}.{'svg' if self._subject == SCREEN_SVG else 'txt'}"
         if self._subject == REPORT:
             return "report.html"
+        if self._subject in self._texts:
+            return file_name(self._texts[self._subject].name, "csv")
         figure = self._selected_figure
         if isinstance(figure, str) and figure_kind(figure) == "flight":
             return file_name(figure, flight_format(format))
@@ -275,8 +285,8 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
         save, close = self.query_one("#save", Button), self.query_one("#close", Button)
         save.disabled = self._saving = True
         self._report("Drawing …")
-        if file is not None and self._subject in (SCREEN_SVG, SCREEN_TEXT):
-            text, saved = await self._save_screen(file)
+        if file is not None and self._subject in (SCREEN_SVG, SCREEN_TEXT, *self._texts):
+            text, saved = await self._save_text(file)
         else:
             figure = REPORT_FIGURE if self._subject == REPORT else self._selected_figure or "all"
             text, saved = await export(self._paths, figure, options, self._exclude_chance)
@@ -310,10 +320,13 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return bool(self._saved) if action in ("copy", "copy_scp") else super().check_action(action, parameters)
 
-    async def _save_screen(self, file: Path) -> tuple[str, bool]:
-        """Write the screen below; return the path and True, or what went wrong and False."""
+    async def _save_text(self, file: Path) -> tuple[str, bool]:
+        """Write a table, or the screen below; return the path and True, or what went wrong and False."""
         below = self.app.screen_stack[-2]
-        text = screen_svg(below, "embcx-tui") if self._subject == SCREEN_SVG else screen_text(below)
+        if table := self._texts.get(self._subject):
+            text = table.text
+        else:
+            text = screen_svg(below, "embcx-tui") if self._subject == SCREEN_SVG else screen_text(below)
 
         def write() -> None:
             make_folder(file.parent)
@@ -329,7 +342,7 @@ class ExportDialog(MinimumSizeScreen, ModalScreen[None]):
 def _has_numbers(path: str) -> bool:
     """Return whether a figure's CSV stands beside it."""
     try:
-        return bool(Path(path).suffix) and Path(path).with_suffix(".csv").is_file()
+        return Path(path).suffix not in ("", ".csv") and Path(path).with_suffix(".csv").is_file()
     except OSError:
         return False
 

@@ -302,7 +302,7 @@ class FullScreenPreview(MinimumSizeScreen, ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.DIALOG, keys.hidden("enter,q,space,f3", "cancel")]
 
     def __init__(
-        self, paths: StudyPaths, snapshot: Snapshot, figure: str | ExportFigure, size: str, exclude_chance: bool
+        self, paths: StudyPaths, snapshot: Snapshot | None, figure: str | ExportFigure, size: str, exclude_chance: bool
     ) -> None:
         super().__init__()
         self._paths, self._snapshot, self._figure = paths, snapshot, figure
@@ -325,10 +325,10 @@ class FullScreenPreview(MinimumSizeScreen, ModalScreen[None]):
             return
         reason = image.unavailable.removeprefix("No preview").removeprefix(":").strip()
         frame.border_subtitle = f"drawn in cells: {reason} · esc closes"
-        if isinstance(self._figure, str):
-            self._build(self._figure)
-        else:
+        if not isinstance(self._figure, str):
             cells.show(self._figure.figure)
+        elif self._snapshot:
+            self._build(self._snapshot, self._figure)
 
     def _request_image(self) -> None:
         self.query_one("#image", Preview).request(self._paths, self._figure, self._figure_size, self._exclude_chance)
@@ -337,10 +337,10 @@ class FullScreenPreview(MinimumSizeScreen, ModalScreen[None]):
         self.call_after_refresh(self._request_image)
 
     @work(exclusive=True)
-    async def _build(self, name: str) -> None:
+    async def _build(self, snapshot: Snapshot, name: str) -> None:
         cells = self.query_one("#cells", Canvas)
         try:
-            figure = await asyncio.to_thread(named_figure, self._paths, self._snapshot, name, self._exclude_chance)
+            figure = await asyncio.to_thread(named_figure, self._paths, snapshot, name, self._exclude_chance)
         except (EmbcxError, OSError) as error:
             cells.show(None, f"No preview.\n{safe_text(error)}")
             return

@@ -40,6 +40,15 @@ class ExportFigure:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportText:
+    """A table that can be saved as CSV: its file's `name` (without format), and the `title` shown to the user."""
+
+    name: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExportOptions:
     """How a figure is saved; an empty `folder` means the study's own exports."""
 

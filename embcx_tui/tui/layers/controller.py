@@ -104,11 +104,12 @@ class LayersController(PlaneController):
         return leaves[index if node.run is None else min(max(index + by, 0), len(leaves) - 1)]
 
     def toggle_compared(self) -> None:
-        """Mark the network shown for a comparison, or unmark it."""
-        if network := self.network:
-            others = tuple(other for other in self.selection.compared if other != network)
-            unmarked = network in self.selection.compared
-            self._set(replace(self.selection, compared=others if unmarked else (*self.selection.compared, network)))
+        """Mark the selected node, a network or a group of them, for a comparison, or unmark it."""
+        node, present = self.selection.node, self.selection.marked
+        if self.snapshot and node and self.network:
+            marked = tuple(other for other in present if other != node) if node in present else (*present, node)
+            networks = dict.fromkeys(one.network(self.snapshot.plan) for one in marked)
+            self._set(replace(self.selection, marked=marked, compared=tuple(filter(None, networks))))
 
     def filter(self, words: str) -> NodeKey | None:
         """Filter the tree; where the network shown is not in it any more, select the first that is."""
@@ -170,8 +171,8 @@ class LayersController(PlaneController):
             self._set(replace(self.selection, point=None))
         elif self.selection.epoch is not None:
             self._set(replace(self.selection, epoch=None))
-        elif self.selection.compared:
-            self._set(replace(self.selection, compared=()))
+        elif self.selection.marked:
+            self._set(replace(self.selection, marked=(), compared=()))
         else:
             return False
         return True

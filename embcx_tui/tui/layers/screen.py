@@ -55,7 +55,7 @@ class LayersScreen(SelectingScreen):
     MODE: ClassVar[Mode] = "layers"
     CSS_PATH = "layers.tcss"
     AUTO_FOCUS = "#tree"
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, keys.hidden("p", "leave"), *keys.LAYERS]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.WALKING, keys.hidden("p", "leave"), *keys.MARKED, *keys.LAYERS]
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class LayersScreen(SelectingScreen):
 
     def _update_tree(self) -> None:
         if (snapshot := self.controller.snapshot) and (tree := self.controller.tree):
-            self._tree.show(tree, snapshot, self.controller.selection.compared)
+            self._tree.show(tree, snapshot, self.controller.selection.marked)
             self.query_one(NetworksFilter).show_count(len(tree.leaves), len(snapshot.plan.networks))
 
     def _controller_changed(self) -> None:
@@ -275,10 +275,6 @@ class LayersScreen(SelectingScreen):
     def action_network(self, by: int) -> None:
         self._move_cursor(self.controller.adjacent_network(by))
 
-    def action_mark(self) -> None:
-        self.controller.toggle_compared()
-        self._update()
-
     def action_method(self) -> None:
         if notice := self.controller.next_method():
             self.post_message(Say(notice))
@@ -301,6 +297,8 @@ class LayersScreen(SelectingScreen):
             return False
         if action in (*_POINT_MODE_ACTIONS, "point"):
             return self.controller.point_mode is (action != "point")
+        if action == "compare":
+            return len(self.controller.selection.marked) > 1
         return super().check_action(action, parameters)
 
     # The filter

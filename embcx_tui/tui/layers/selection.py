@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from embcx_tui.analysis.groups import Group
 from embcx_tui.study.naming import network_name
 from embcx_tui.study.plan import Network, Plan
 from embcx_tui.study.settings import METHODS, SCORE_METHOD
@@ -38,6 +39,20 @@ class NodeKey:
             and self.activation in (None, network.activation)
             and self.run in (None, network.run)
         )
+
+    @property
+    def group(self) -> Group:
+        """The networks under this node, as a group that is compared."""
+        named = (("dataset", self.dataset), ("depth", self.depth), ("activation", self.activation))
+        fields = {name: value for name, value in named if value is not None}
+        return Group({**fields, "control": self.control}, self.run)
+
+    def holds(self, other: NodeKey) -> bool:
+        """Tell whether `other` is this node, or under it in the tree."""
+        fields = ((self.depth, other.depth), (self.activation, other.activation), (self.run, other.run))
+        # Controls stand under the nodes of datasets and depths.
+        control = self.control == other.control or (self.control is None and self.activation is None)
+        return self.dataset == other.dataset and control and all(mine in (None, theirs) for mine, theirs in fields)
 
     def network(self, plan: Plan) -> Network | None:
         """Return the network shown for the node: its own, or the first run of its first activation and least depth."""
@@ -165,8 +180,10 @@ class LayerSelection:
     node: NodeKey | None = None
     layer: int | None = None
     """The layer that was selected; a shallower network shows its last. None selects the last layer of every network."""
+    marked: tuple[NodeKey, ...] = ()
+    """Marked nodes, in the order of marking: networks, or groups of them."""
     compared: tuple[Network, ...] = ()
-    """Marked networks, in the order of marking; two or more are compared."""
+    """The networks shown for the marked nodes; two or more are compared."""
     grid: Grid | None = None
     chart: Chart = "lines"
     exclude_chance: bool = False

@@ -13,7 +13,7 @@ from embcx_tui.tui.layers.controller import LayersController
 from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
-from embcx_tui.tui.messages import Explain, Say
+from embcx_tui.tui.messages import CompareGroups, Explain, Say
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.points_canvas import PointsCanvas
@@ -46,6 +46,22 @@ class SelectingScreen(ModeScreen):
     def _move_cursor(self, node: NodeKey | None) -> None:
         if node:
             self._tree.select(node)
+
+    def _update(self) -> None:
+        """Show the newest snapshot, and the tree as it is marked."""
+        raise NotImplementedError
+
+    def action_mark(self) -> None:
+        self.controller.toggle_compared()
+        self._update()
+        self.refresh_bindings()  # from two on the footer has the key that compares them
+
+    def action_compare(self) -> None:
+        """Compare the marked nodes as groups of networks: of one kind, or a line says that they are not."""
+        selection = self.controller.selection
+        if self.paths:
+            groups = tuple(node.group for node in selection.marked)
+            self.post_message(CompareGroups(self.paths, groups, selection.exclude_chance))
 
     action_flip = _controller_action(LayersController.move_layer)
     action_turn = action_flip  # the keys of point mode, in which the arrows move from point to point

@@ -14,7 +14,6 @@ from textual.widgets.tree import TreeNode
 
 from embcx_tui.store.snapshot import NetworkState, Snapshot
 from embcx_tui.study.naming import dataset_title
-from embcx_tui.study.plan import Network
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import keys
 from embcx_tui.tui.layers.selection import Branch, NodeKey, StudyTree, node_key_of
@@ -51,22 +50,18 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         self._node_of: dict[NodeKey, TreeNode[NodeKey]] = {}
         self._names: dict[NodeKey, str] = {}
         self._labels: dict[NodeKey, str] = {}
-        self._compared: tuple[Network, ...] = ()
+        self._marked: tuple[NodeKey, ...] = ()
         self._states: dict[NodeKey, NetworkState] = {}
         self._flagged: list[NetworkState] = []
 
-    def show(self, tree: StudyTree, snapshot: Snapshot, compared: tuple[Network, ...]) -> None:
-        """Show the networks of `tree` as they are in `snapshot`, the `compared` ones with a sign.
+    def show(self, tree: StudyTree, snapshot: Snapshot, marked: tuple[NodeKey, ...]) -> None:
+        """Show the networks of `tree` as they are in `snapshot`, the `marked` nodes with a sign.
 
         Another `tree` has its nodes rebuilt; otherwise only labels that changed are written.
         """
-        self._compared = compared
+        self._marked = marked
         self._states = {node_key_of(state.network): state for state in snapshot.networks.values()}
-        self._flagged = [
-            state
-            for state in self._states.values()
-            if state.at_chance or state.status == "diverged" or state.network in compared
-        ]
+        self._flagged = [state for state in self._states.values() if state.at_chance or state.status == "diverged"]
         if tree is not self._tree:
             same_study = self._tree is not None and self._tree.settings == tree.settings
             selected = self.selected if same_study else None
@@ -93,16 +88,16 @@ class LayersTree(Tree[NodeKey], inherit_bindings=False):
         self.update_label(event.node)
 
     def _label(self, key: NodeKey, *, closed: bool) -> str:
+        sign = f"{_COMPARED_SIGN} " if key in self._marked else ""
         if key.run is None:
-            return self._names[key] + (self._flags_under(key) if closed else "")
-        state = self._states[key]
-        return (f"{_COMPARED_SIGN} " if state.network in self._compared else "") + _run_label(state, self._names[key])
+            return sign + self._names[key] + (self._flags_under(key) if closed else "")
+        return sign + _run_label(self._states[key], self._names[key])
 
     def _flags_under(self, key: NodeKey) -> str:
-        """Return how many networks of a closed node are compared, at chance and diverged, each with its sign."""
+        """Return how much under a closed node is marked, at chance and diverged, each with its sign."""
         under = [state for state in self._flagged if key.contains(state.network)]
         counts = {
-            _COMPARED_SIGN: sum(state.network in self._compared for state in under),
+            _COMPARED_SIGN: sum(key != marked and key.holds(marked) for marked in self._marked),
             AT_CHANCE_SIGN: sum(state.at_chance for state in under),
             DIVERGED_SIGN: sum(state.status == "diverged" for state in under),
         }

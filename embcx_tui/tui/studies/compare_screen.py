@@ -1,7 +1,8 @@
-"""Studies compared: one chart and one table, with what makes their numbers less than comparable between them."""
+"""Studies or groups compared: one chart, one table, and between them what makes their numbers less than comparable."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -10,12 +11,15 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from embcx_tui.analysis.comparison import Comparison, comparison_table
-from embcx_tui.figures.comparison_lines import comparison_lines
+from embcx_tui.analysis.comparison import Comparison, comparison_table, difference_csv
+from embcx_tui.figures.comparison_lines import comparison_lines, comparison_name, differences_name
 from embcx_tui.figures.spans import Row, Span
-from embcx_tui.study.naming import dataset_title, hidden_layers
+from embcx_tui.store.paths import StudyPaths
+from embcx_tui.study.naming import dataset_title
 from embcx_tui.study.plan import Architecture
 from embcx_tui.tui import keys
+from embcx_tui.tui.export.dialog import ExportDialog
+from embcx_tui.tui.export.save import ExportFigure, ExportText
 from embcx_tui.tui.layers.copying import ask_to_copy_table
 from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.messages import Explain, Say
@@ -49,9 +53,10 @@ class CompareScreen(MinimumSizeScreen):
     BINDINGS: ClassVar[list[BindingType]] = keys.COMPARE
     AUTO_FOCUS = "#differences"
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Comparison, paths: StudyPaths) -> None:
+        """`paths` is the first study's, among whose exports figures are saved."""
         super().__init__()
-        self._comparison = comparison
+        self._comparison, self._paths = comparison, paths
         self._place = 0
 
     @on(Explain)
@@ -61,7 +66,10 @@ class CompareScreen(MinimumSizeScreen):
     def compose(self) -> ComposeResult:
         names = self._comparison.names
         others = ", ".join(f"“{name}”" for name in names[1:])
-        head = Content.assemble((f" {others}", "bold $heading"), f" compared with “{names[0]}”")
+        study = self._comparison.selections[0].snapshot
+        groups = all(selection.snapshot is study for selection in self._comparison.selections)
+        within = f" in {study.name}" if groups else ""
+        head = Content.assemble((f" {others}", "bold $heading"), f" compared with “{names[0]}”{within}")
         yield Static(head, id="compared")
         yield Canvas(id="comparison")
         caveats = self._comparison.caveats
@@ -72,19 +80,26 @@ class CompareScreen(MinimumSizeScreen):
         yield Static(Content(TOO_SMALL), id="too-small")
 
     def on_mount(self) -> None:
-        self.query_one(Canvas).can_focus = False
         self._show()
 
     def _show(self) -> None:
         comparison, places = self._comparison, self._comparison.places
         dataset, depth = places[self._place]
-        self.query_one(Canvas).show(comparison_lines(comparison, dataset, depth))
+        # The caveats stand below the chart, a line each.
+        self.query_one(Canvas).show(replace(comparison_lines(comparison, dataset, depth), note=""))
         table = comparison_table(comparison, dataset, depth)
         first = table.rows[0].architecture if table.rows else Architecture(dataset, depth, "", None)
-        self.query_one(DifferencesTable).show(table, first, 0)
-        where = f"{dataset_title(dataset)} · {hidden_layers(depth)}"
+        numbers = self.query_one(DifferencesTable)
+        numbers.show(table, first, 0)
+        numbers.styles.max_height = (
+            len(numbers.items) + 2
+        )  # with its titles and the rule above; the rest is the chart's
+        if isinstance(numbers.current, str):
+            numbers.pointer += 1  # from a heading, which stays in sight, to its first row
+            numbers.redraw()
+        where = " · ".join(filter(None, [dataset_title(dataset), *comparison.place_words(depth)]))
         of = f" ({self._place + 1} of {len(places)})" if len(places) > 1 else ""
-        self.query_one(DifferencesTable).border_title = Content(f" {where}{of} ")
+        numbers.border_title = Content(f" {where}{of} ")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -94,6 +109,15 @@ class CompareScreen(MinimumSizeScreen):
         """Show the next dataset or depth."""
         self._place = (self._place + by) % len(self._comparison.places)
         self._show()
+
+    def action_export(self) -> None:
+        """Ask how to save the chart of this place, or all differences as CSV."""
+        comparison, place = self._comparison, self._comparison.places[self._place]
+        name, title = comparison_name(comparison, *place), self.query_one(Static).content
+        figures = {"chart shown": ExportFigure(name, str(title).strip(), comparison_lines(comparison, *place))}
+        name = differences_name(comparison)
+        table = ExportText(name, "all differences with their intervals, in nats", difference_csv(comparison))
+        self.app.push_screen(ExportDialog(self._paths, None, "", figures, texts={"differences (CSV)": table}))
 
     def action_copy(self) -> None:
         if cell := self.query_one(DifferencesTable).cell:
