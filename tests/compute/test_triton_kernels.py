@@ -14,10 +14,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 REAL32, REAL64, INT, LONGS = "*fp32", "*fp64", "i32", "*i64"
 
 
-@pytest.mark.parametrize("what", ["pairs", "descents", "activations", "losses", "cohort"])
-def test_the_kernels_equal_plain_torch(what: str) -> None:
+def test_the_kernels_equal_plain_torch() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "tests.compute.triton_interpreter", what]
+    command = [sys.executable, "-m", "tests.compute.triton_interpreter"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.stdout.strip() == "same", done.stderr[-2000:]
 
