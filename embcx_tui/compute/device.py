@@ -24,7 +24,7 @@ from torch import Tensor
 from embcx_tui.compute import gpus
 from embcx_tui.compute.device_errors import is_out_of_memory, triton_failure
 from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
-from embcx_tui.compute.kernels.llvm_builder import has_avx512
+from embcx_tui.compute.jit.llvm_builder import has_avx512
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 

@@ -23,7 +23,7 @@ def test_the_kernels_equal_plain_torch() -> None:
 
 def kernels() -> list[tuple[Any, dict[str, str], dict[str, int], int]]:
     """Every kernel with its arguments' types, its constants as for 1,000 rows, and its warps."""
-    from embcx_tui.compute.kernels import triton_sum
+    from embcx_tui.compute.jit import triton_sum
     from embcx_tui.compute.training import kernels_triton
     from embcx_tui.compute.tsne import affinities_triton, descent_triton
 

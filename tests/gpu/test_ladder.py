@@ -28,7 +28,7 @@ try:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
-    from embcx_tui.compute.kernels import triton_sum
+    from embcx_tui.compute.jit import triton_sum
     signature = {{"parts": "*fp32", "total": "*fp32", "count": "i32", "COLUMNS": "constexpr"}}
     source = ASTSource(fn=triton_sum.row_sum_kernel, signature=signature, constexprs={{"COLUMNS": 1024}})
     triton.compile(source, target=GPUTarget("cuda", 90, 32))

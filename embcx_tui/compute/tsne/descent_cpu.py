@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
-from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.schedule import (
