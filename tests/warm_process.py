@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,9 @@ def run_script(script: str, *arguments: str | Path, errors: Path | None = None) 
     assert server.stdin is not None and server.stdout is not None
     server.stdin.write(json.dumps(request) + "\n")
     server.stdin.flush()
-    return int(server.stdout.readline())
+    answer = server.stdout.readline()
+    assert answer, "the warm process has ended"
+    return int(answer)
 
 
 def _umask() -> int:
@@ -109,7 +111,7 @@ def serve() -> None:
         forked.warm(Path(home), eager=False)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
-        code = forked.ended(forked.in_fork(lambda text=line: _run(json.loads(text))))
+        code = forked.ended(forked.in_fork(partial(_run, json.loads(line))))
         print(code, file=answers, flush=True)
 
 

@@ -43,7 +43,7 @@ _KEPT_READERS = 3
 # Pictures of studies in the list, each some kilobytes.
 _KEPT_PICTURES = 64
 # Of the studies read for the list, so many bytes of journals are kept: some 40 MB of memory.
-_LISTED_BYTES = 8 << 20
+LISTED_BYTES = 8 << 20
 
 
 class _Fingerprint(NamedTuple):
@@ -121,7 +121,7 @@ class Readers:
 
     def _put(self, reader: SharedReader) -> None:
         self._listed.pop(reader.paths.id, None)
-        if sum(one.size for one in self._listed.values()) + reader.size <= _LISTED_BYTES:
+        if sum(one.size for one in self._listed.values()) + reader.size <= LISTED_BYTES:
             self._listed[reader.paths.id] = reader
 
     def prefetch(self, paths: StudyPaths) -> Snapshot | None:

@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let points fly for so long that a crowded machine draws frames between."""
-    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas._MOST_LEGS_S", 2.0)
+    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas.MOST_LEGS_S", 2.0)
 
 
 @pytest.fixture

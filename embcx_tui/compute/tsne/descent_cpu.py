@@ -108,7 +108,7 @@ class WholeLayer:
         self.spent = 0
 
     def begin(self, start: Points) -> Descent:
-        return _WholeDescent(self, start)
+        return WholeDescent(self, start)
 
 
 class Descent(ABC):
@@ -172,7 +172,7 @@ class Descent(ABC):
         """Return the exact KL divergence of the points (nats), where they end, and the norm of its gradient."""
 
 
-class _WholeDescent(Descent):
+class WholeDescent(Descent):
     """A descent of a layer whose P is held whole."""
 
     def __init__(self, layer: WholeLayer, start: Points) -> None:
