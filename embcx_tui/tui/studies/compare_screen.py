@@ -21,7 +21,7 @@ from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.messages import Explain, Say
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.mode_screen import KeyBar
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.line_widget import Ink, fit_row
 
 
@@ -63,7 +63,7 @@ class CompareScreen(MinimumSizeScreen):
         others = ", ".join(f"“{name}”" for name in names[1:])
         head = Content.assemble((f" {others}", "bold $heading"), f" compared with “{names[0]}”")
         yield Static(head, id="compared")
-        yield Canvas(id="comparison")
+        yield FigureView(id="comparison")
         caveats = self._comparison.caveats
         words = "\n".join(f"! {sentence}" for sentence in caveats)
         yield Static(Content(words), id="caveats", classes="" if caveats else "-none")
@@ -72,13 +72,13 @@ class CompareScreen(MinimumSizeScreen):
         yield Static(Content(TOO_SMALL), id="too-small")
 
     def on_mount(self) -> None:
-        self.query_one(Canvas).can_focus = False
+        self.query_one(FigureView).can_focus = False
         self._show()
 
     def _show(self) -> None:
         comparison, places = self._comparison, self._comparison.places
         dataset, depth = places[self._place]
-        self.query_one(Canvas).show(comparison_lines(comparison, dataset, depth))
+        self.query_one(FigureView).show(comparison_lines(comparison, dataset, depth))
         table = comparison_table(comparison, dataset, depth)
         first = table.rows[0].architecture if table.rows else Architecture(dataset, depth, "", None)
         self.query_one(DifferencesTable).show(table, first, 0)

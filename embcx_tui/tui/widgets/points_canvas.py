@@ -15,7 +15,7 @@ from embcx_tui.figures.alignment import between
 from embcx_tui.figures.cells import Part, data_at, draw, locate, nearest_cell, next_in_direction, part_at, parts
 from embcx_tui.figures.model import Figure, Panels, Scatter
 from embcx_tui.figures.spans import Row
-from embcx_tui.tui.widgets.canvas import NEAR_CLICK, Canvas
+from embcx_tui.tui.widgets.figure_view import NEAR_CLICK, FigureView
 from embcx_tui.tui.widgets.line_widget import Ink, ink_of
 
 # A flight from layer to layer: a quarter of a second, so short that nobody waits for it; 25 frames a second are some
@@ -63,7 +63,7 @@ def _on_the_way(here: Figure, there: Figure, target: Scatter | Panels, share: fl
     return replace(target, figures=moved) if isinstance(target, Panels) else moved[0]
 
 
-class PointsCanvas(Canvas):
+class PointsCanvas(FigureView):
     """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them.
 
     `place` is that of a panel where there are several, else 0.
