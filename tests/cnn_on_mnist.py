@@ -40,8 +40,10 @@ def images() -> tuple[TensorDataset, TensorDataset]:
     return first, second
 
 
-def record(count: int, epochs: int, points: int) -> Study:
-    """Train on `count` images and record every epoch on `points` test images; return the complete study."""
+def record(count: int, epochs: int, points: int) -> tuple[Study, nn.Module]:
+    """Train on `count` images and record every epoch on `points` test images; return the complete study and the
+    trained network.
+    """
     training, test = images()
     model, tests = network(), DataLoader(test, batch_size=250)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
@@ -53,8 +55,7 @@ def record(count: int, epochs: int, points: int) -> Study:
             before = time.process_time()
             record(epoch)
             print(f"epoch {epoch} handed over in {time.process_time() - before:.1f} CPU s", flush=True)
-    print(f"accuracy on the test images: {accuracy(model, tests):.3f}")
-    return record.study.wait()
+    return record.study.wait(), model
 
 
 def train(model: nn.Module, batches: DataLoader[tuple[Tensor, ...]], optimizer: torch.optim.Optimizer) -> None:
@@ -66,13 +67,17 @@ def train(model: nn.Module, batches: DataLoader[tuple[Tensor, ...]], optimizer: 
         optimizer.step()
 
 
-def accuracy(model: nn.Module, tests: DataLoader[tuple[Tensor, ...]]) -> float:
+def accuracy(model: nn.Module) -> float:
+    """The share of all test images that `model` classifies correctly."""
     model.eval()
     with torch.no_grad():
-        right = [(model(inputs).argmax(1) == labels).float().mean() for inputs, labels in tests]
+        batches = DataLoader(images()[1], batch_size=250)
+        right = [(model(inputs).argmax(1) == labels).float().mean() for inputs, labels in batches]
     return float(torch.stack(right).mean())
 
 
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
-    print(record(*(given + [30_000, 3, 1_000][len(given) :])))
+    study, model = record(*(given + [30_000, 3, 1_000][len(given) :]))
+    print(f"accuracy on the test images: {accuracy(model):.3f}")
+    print(study)

@@ -58,16 +58,17 @@ def tiny() -> StudySettings:
     )
 
 
-def warm(home: Path) -> StudyPaths:
+def warm(home: Path, *, eager: bool = True) -> StudyPaths:
     """Import what a worker imports and load its kernels by a whole study in this process; its paths.
 
-    Afterwards this process has one thread, as a fork must: torch's and BLAS's pools are not started.
+    An `eager` one writes a checkpoint after each epoch from then on, so that there are some to go on from. Afterwards
+    this process has one thread, as a fork must: torch's and BLAS's pools are not started.
     """
     from embcx_tui.worker import checkpoints
     from embcx_tui.worker.process import run_study
 
-    # A checkpoint after each epoch, so that there are some to go on from.
-    checkpoints.CHECKPOINT_S, checkpoints.CHECKPOINT_SHARE = 0.0, 1e9
+    if eager:
+        checkpoints.CHECKPOINT_S, checkpoints.CHECKPOINT_SHARE = 0.0, 1e9
     os.environ["EMBCX_HOME"] = str(home)
     paths = create_study(tiny())
     assert run_study(paths.root) == 0, paths.worker_log

@@ -16,10 +16,11 @@ import click
 from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
 from embcx_tui.store import queue
-from embcx_tui.store.jobs import Job, job_stamp, read_job
+from embcx_tui.store.jobs import Job, read_job
 from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
+from embcx_tui.store.plain_files import file_stamp
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 
@@ -102,7 +103,7 @@ DAMAGED = "damaged"
 
 def ask_for_jobs(studies: Iterable[StudyPaths]) -> None:
     """Let SLURM be asked about the jobs that studies wait for, if any does."""
-    if waiting := [paths for paths in studies if job_stamp(paths)]:
+    if waiting := [paths for paths in studies if file_stamp(paths.job)]:
         from embcx_tui.worker.slurm import refresh
 
         refresh(waiting)

@@ -24,7 +24,7 @@ from torch import Tensor
 from embcx_tui.compute import gpus
 from embcx_tui.compute.device_errors import is_out_of_memory, triton_failure
 from embcx_tui.compute.gpu_path import TRITON_PARTS, gpu_path
-from embcx_tui.compute.kernels.llvm_builder import has_avx512
+from embcx_tui.compute.jit.llvm_builder import has_avx512
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 
@@ -182,7 +182,7 @@ def triton_kernels(device: torch.device, module: str) -> Any:
     """
     if device.type != "cuda" or not gpu_path.is_fast(module):
         return None
-    if (device, module) not in _PROBED:
+    if (device, module) not in PROBED:
         try:
             kernels = importlib.import_module(f"embcx_tui.compute.{module}")
             kernels.probe(device)
@@ -195,12 +195,12 @@ def triton_kernels(device: torch.device, module: str) -> Any:
             else:
                 gpu_path.step_down(TRITON_PARTS if failure.is_general else (module,), failure.reason, failure.remedy)
             return None
-        _PROBED[device, module] = kernels
-    return _PROBED[device, module]
+        PROBED[device, module] = kernels
+    return PROBED[device, module]
 
 
 # Modules of kernels that compiled and ran on a device.
-_PROBED: dict[tuple[torch.device, str], Any] = {}
+PROBED: dict[tuple[torch.device, str], Any] = {}
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:

@@ -96,7 +96,7 @@ def build(
 ) -> Figure:
     """Return `figure` with the data of `dataset`; its note says what differs from the paper."""
     selection = select(snapshot, exclude_chance)
-    return _BUILDERS[figure.number](selection, figure, dataset, load)
+    return BUILDERS[figure.number](selection, figure, dataset, load)
 
 
 def _title(figure: PaperFigure, dataset: str, networks: Sequence[Network]) -> str:
@@ -233,7 +233,7 @@ def _last_four(selection: Selection, figure: PaperFigure, dataset: str, load: bu
     return Panels(_run_title(figure, dataset, networks, activation), panels, 2, note)
 
 
-_BUILDERS: dict[int, Callable[[Selection, PaperFigure, str, builders.Load], Figure]] = {
+BUILDERS: dict[int, Callable[[Selection, PaperFigure, str, builders.Load], Figure]] = {
     1: _methods,
     2: _bars,
     3: _bars,

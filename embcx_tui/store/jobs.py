@@ -128,28 +128,3 @@ def refuse_while_waiting(paths: StudyPaths) -> None:
     job = read_job(paths)
     if job and job.waits:
         raise RequestError(f"study {paths.id} is {job.words}; cancel that first: embcx-tui stop {paths.id}")
-
-
-class JobReader:
-    """Reads the job of a study again only where its file has changed."""
-
-    def __init__(self, paths: StudyPaths) -> None:
-        self._paths = paths
-        self._stamp: tuple[int, ...] = ()
-        self._job: Job | None = None
-
-    def read(self) -> Job | None:
-        """Return the job as it is now."""
-        stamp = job_stamp(self._paths)
-        if stamp != self._stamp:
-            self._stamp, self._job = stamp, read_job(self._paths)
-        return self._job
-
-
-def job_stamp(paths: StudyPaths) -> tuple[int, ...]:
-    """Return what changes whenever the record does; empty where there is none."""
-    try:
-        stat = paths.job.lstat()
-    except OSError:
-        return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -53,28 +53,3 @@ def write_label(paths: StudyPaths, label: Label) -> None:
         publish(paths.label, json.dumps(content, indent=1).encode())
     except OSError as error:
         raise StoreError(f"study {paths.id}: its name and note cannot be written ({reason_of(error)})") from None
-
-
-class LabelReader:
-    """Reads the label of a study again only where its file has changed."""
-
-    def __init__(self, paths: StudyPaths) -> None:
-        self._paths = paths
-        self._stamp: tuple[int, ...] = ()
-        self._label = NO_LABEL
-
-    def read(self) -> Label:
-        """Return the label as it is now."""
-        stamp = label_stamp(self._paths)
-        if stamp != self._stamp:
-            self._stamp, self._label = stamp, read_label(self._paths)
-        return self._label
-
-
-def label_stamp(paths: StudyPaths) -> tuple[int, ...]:
-    """Return what changes whenever the label does; empty where there is none."""
-    try:
-        stat = paths.label.lstat()
-    except OSError:
-        return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

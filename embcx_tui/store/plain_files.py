@@ -8,9 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 FILE_MODE = 0o600
+
+T = TypeVar("T")
 
 
 def open_folder(folder: Path, *, follow: bool = False) -> int:
@@ -53,6 +57,32 @@ def read_plain(path: Path, most: int, *, follow: bool = False) -> bytes:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"longer than {most:,} bytes", str(path))
         return file.read()
+
+
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever the file at `path` is replaced or written; empty where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class RereadFile(Generic[T]):
+    """What `read` makes of the file at `path`; it is called again only where that file has changed."""
+
+    def __init__(self, path: Path, read: Callable[[], T]) -> None:
+        self._path = path
+        self._read = read
+        self._stamp = file_stamp(path)
+        self._value = read()
+
+    def read(self) -> T:
+        """Return what the file says now."""
+        stamp = file_stamp(self._path)
+        if stamp != self._stamp:
+            self._stamp, self._value = stamp, self._read()
+        return self._value
 
 
 def _link(path: Path) -> OSError:

@@ -30,7 +30,7 @@ PULSE_S = 10.0
 WATCH_S = 25.0
 # Who looks again and again believes another machine's pulse for so long after it has changed, and a list, which looks
 # once, for so long after the file's time.
-_BELIEVED_S = 45.0
+BELIEVED_S = 45.0
 # Nor is one watched that is so old by any clock: a machine that was switched off left it.
 _SILENT_S = 3_600.0
 # Two workers that find no pulse at the same moment, and no locks, have both written theirs by then.
@@ -63,7 +63,7 @@ def lives(paths: StudyPaths, *, sure: bool = False) -> bool:
         return watched
     age = _clock(paths) - _changed(paths)
     if not sure or age > _SILENT_S:
-        return abs(age) < _BELIEVED_S
+        return abs(age) < BELIEVED_S
     first = _changed(paths)
     give_up = time.monotonic() + WATCH_S
     while time.monotonic() < give_up:
@@ -80,7 +80,7 @@ def _watched(paths: StudyPaths) -> bool | None:
     if before is None or before.content != content:
         _seen[paths.root] = _Seen(content, now, before is not None)
         return True if before else None
-    if now - before.since >= _BELIEVED_S:
+    if now - before.since >= BELIEVED_S:
         return False
     return True if before.changed else None
 

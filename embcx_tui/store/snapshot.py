@@ -11,13 +11,14 @@ from embcx_tui.store import lock
 from embcx_tui.store.chance import Flaw, flaw_at_chance, is_at_chance
 from embcx_tui.store.contradictions import contradiction
 from embcx_tui.store.history import History
-from embcx_tui.store.jobs import Job, JobReader
+from embcx_tui.store.jobs import Job, read_job
 from embcx_tui.store.journal import read_journal
 from embcx_tui.store.library import stored_settings
 from embcx_tui.store.log import BOOKKEEPING, LogLine
 from embcx_tui.store.machine_records import machine_differences
-from embcx_tui.store.name_and_note import NO_LABEL, Label, LabelReader
+from embcx_tui.store.name_and_note import NO_LABEL, Label, read_label
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.plain_files import RereadFile
 from embcx_tui.study import events
 from embcx_tui.study.plan import Network, Plan, make_plan, sample_id
 from embcx_tui.study.settings import HELD_OUT, SCORE_METHOD
@@ -241,7 +242,8 @@ class StudyReader:
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
         self._position = 0
-        self._labels, self._jobs = LabelReader(paths), JobReader(paths)
+        self._label = RereadFile(paths.label, lambda: read_label(paths))
+        self._job = RereadFile(paths.job, lambda: read_job(paths))
         self._snapshot = empty_snapshot(paths)
 
     def poll(self) -> Snapshot:
@@ -256,7 +258,7 @@ class StudyReader:
             return self.poll()
         self._position = batch.position
         snapshot = fold(self._snapshot, batch.events)
-        state, label, job = study_state(snapshot, running), self._labels.read(), self._jobs.read()
+        state, label, job = study_state(snapshot, running), self._label.read(), self._job.read()
         if (state, label, job) != (snapshot.state, snapshot.label, snapshot.job):
             snapshot = replace(snapshot, state=state, label=label, job=job)
         self._snapshot = snapshot

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.message import Message
 
 from embcx_tui.store import lock
-from embcx_tui.store.jobs import job_stamp
 from embcx_tui.store.library import created_at, list_studies
 from embcx_tui.store.machine_records import Telemetry, read_telemetry
-from embcx_tui.store.name_and_note import label_stamp
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.plain_files import file_stamp
 from embcx_tui.store.snapshot import Snapshot, StudyReader
 from embcx_tui.study.dataset_catalogue import file_exists
 from embcx_tui.study.errors import EmbcxError, error_line
@@ -44,7 +43,7 @@ _KEPT_READERS = 3
 # Pictures of studies in the list, each some kilobytes.
 _KEPT_PICTURES = 64
 # Of the studies read for the list, so many bytes of journals are kept: some 40 MB of memory.
-_LISTED_BYTES = 8 << 20
+LISTED_BYTES = 8 << 20
 
 
 class _Fingerprint(NamedTuple):
@@ -64,7 +63,7 @@ def _fingerprint(paths: StudyPaths) -> _Fingerprint:
     with contextlib.suppress(OSError):
         stat = paths.journal.lstat()
         size, modified = stat.st_size, stat.st_mtime
-    return _Fingerprint(running, size, modified, created_at(paths), label_stamp(paths), job_stamp(paths))
+    return _Fingerprint(running, size, modified, created_at(paths), file_stamp(paths.label), file_stamp(paths.job))
 
 
 class SharedReader(StudyReader):
@@ -122,7 +121,7 @@ class Readers:
 
     def _put(self, reader: SharedReader) -> None:
         self._listed.pop(reader.paths.id, None)
-        if sum(one.size for one in self._listed.values()) + reader.size <= _LISTED_BYTES:
+        if sum(one.size for one in self._listed.values()) + reader.size <= LISTED_BYTES:
             self._listed[reader.paths.id] = reader
 
     def prefetch(self, paths: StudyPaths) -> Snapshot | None:
@@ -243,7 +242,7 @@ class StudyWatcher:
 
         In a daemon thread: neither the list nor leaving may wait for a controller that does not answer.
         """
-        waiting = [row.paths for row in rows if row.state != "running" and job_stamp(row.paths)]
+        waiting = [row.paths for row in rows if row.state != "running" and file_stamp(row.paths.job)]
         if not waiting or time.monotonic() - self._jobs_asked < JOBS_EVERY_S:
             return
         self._jobs_asked = time.monotonic()

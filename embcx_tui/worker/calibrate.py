@@ -112,7 +112,7 @@ def cohort(dataset: Dataset, settings: StudySettings, device: torch.device) -> C
     return CohortTraining(make_plan(settings).cohorts[0].networks, dataset, settings, device)
 
 
-def _even(timings: Sequence[Timing], threads: int) -> list[float]:
+def even_seconds(timings: Sequence[Timing], threads: int) -> list[float]:
     """Return seconds of several pieces of work on `threads` threads, as if the machine were equally busy for each.
 
     Other programs slow one piece and spare the next, which wall time shows and processor time hardly does. So the
@@ -136,7 +136,7 @@ def _training(device: torch.device) -> tuple[float, float, float, float]:
         training.epoch()  # buffers are allocated, a graph is captured
         steps.append(medians([timed(training.epoch)[1].per(training.steps) for _ in range(_ROUNDS)]))
         counts.append(step_parts(training.networks, sizes(name, settings), settings))
-    seconds = [one.seconds for one in steps] if device.type == "cuda" else _even(steps, torch.get_num_threads())
+    seconds = [one.seconds for one in steps] if device.type == "cuda" else even_seconds(steps, torch.get_num_threads())
     # Divided by what was measured: each cohort's error counts as a share of its time.
     rows = np.asarray(counts) / np.asarray(seconds)[:, None]
     scale = rows.max(axis=0)
@@ -168,7 +168,9 @@ def _embedding(device: torch.device) -> tuple[float, float]:
     if device.type == "cuda":
         seconds = [descents.per(count).seconds, describing.seconds / cores()]
     else:
-        seconds = _even([descents.per(count), Timing(describing.seconds / cores(), describing.cpu_seconds)], cores())
+        seconds = even_seconds(
+            [descents.per(count), Timing(describing.seconds / cores(), describing.cpu_seconds)], cores()
+        )
     return seconds[0] * _ITERATIONS / iterations, seconds[1]
 
 

@@ -45,7 +45,7 @@ def prepare_device(outlet: Outlet, device: torch.device) -> None:
 
     if asked := asked_for_tf32():
         note(f"{' and '.join(asked)} asked for TF32; it is off: float32 products are computed in float32")
-    check_once(device, _sizes(outlet.snapshot), note)
+    check_once(device, study_sizes(outlet.snapshot), note)
 
 
 def check_once(device: torch.device, sizes: Sizes, note: Callable[[str], None]) -> None:
@@ -75,7 +75,8 @@ def check_now(device: torch.device) -> tuple[tuple[Outcome, ...], list[str]]:
         return self_check(device), steps
 
 
-def _sizes(snapshot: Snapshot) -> Sizes:
+def study_sizes(snapshot: Snapshot) -> Sizes:
+    """Return the sizes at which a study's device computes."""
     settings = snapshot.plan.settings
     default = Sizes()
     # Larger samples are embedded on the CPU.

@@ -69,7 +69,7 @@ def check() -> dict[str, Any]:
     for library, modules in _LIBRARIES.items():
         report.attempt(library, partial(_imported, modules))
     if {"torch", "numba", "scikit-learn", "openTSNE"} <= report.works:
-        report.attempt("embedding", _embedding)
+        report.attempt("embedding", embedding_check)
         if card is not None:
             report.attempt("self-check", partial(_self_check, report, card))
     return {"findings": report.findings}
@@ -197,7 +197,7 @@ def _imported(modules: tuple[str, ...]) -> str:
     return ""
 
 
-def _embedding() -> str:
+def embedding_check() -> str:
     """Compare P of 100 points with numpy's, descend, and compute the KL divergence of the points again."""
     import numpy as np
 

@@ -37,7 +37,7 @@ def run_job(root: Path) -> int:
         with contextlib.suppress(StoreError):  # a full disk: the study says so itself
             write_job(paths, Job(job.id, job.cluster, "running", job.submitted))
 
-    before = _work_done(paths)
+    before = work_done(paths)
     code = run_study(root, taken)
     # Whoever stops the study removes the record first.
     if code == STOPPED and is_ours(paths, id):
@@ -65,7 +65,7 @@ def _record(paths: StudyPaths, id: str) -> Job:
         time.sleep(_LOOK_S)
 
 
-def _work_done(paths: StudyPaths) -> int:
+def work_done(paths: StudyPaths) -> int:
     """Return a number that grows with each epoch and each embedding of a study; 0 where it cannot be read."""
     try:
         snapshot = read_study(paths)
@@ -78,7 +78,7 @@ def _work_done(paths: StudyPaths) -> int:
 
 def _requeue(paths: StudyPaths, job: Job, before: int) -> None:
     """Requeue the job of this process, unless it has done nothing since `before`; raises RequestError or StoreError."""
-    if _work_done(paths) <= before:  # a limit shorter than the warning before it: the job would come back for ever
+    if work_done(paths) <= before:  # a limit shorter than the warning before it: the job would come back for ever
         raise RequestError("it had no time for an epoch; give it a longer --time")
     slurm.refuse_requeue(job)
     # Before SLURM ends this process, as it then does.

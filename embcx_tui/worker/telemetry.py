@@ -17,7 +17,7 @@ from embcx_tui.store.machine_records import Telemetry, TelemetryWriter
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker.hand_loads import HandLoads
 
-_INTERVAL_S = 1.0
+INTERVAL_S = 1.0
 # Readings older than this many intervals are not the load of now: the driver hangs.
 _STALE = 5
 
@@ -45,7 +45,7 @@ def _watch(path: Path, gpu: int | None, hands: HandLoads | None, stop: threading
     readings = hands if gpu is None else GpuReadings(gpu, stop)
     psutil.cpu_percent()  # the first call only sets the starting point
     try:
-        while not stop.wait(_INTERVAL_S):
+        while not stop.wait(INTERVAL_S):
             memory = psutil.virtual_memory()
             used = memory.total - memory.available
             newest = readings.newest() if readings else {}
@@ -70,7 +70,7 @@ class GpuReadings:
 
     def newest(self) -> dict[str, Any]:
         """Return the newest readings as fields of `Telemetry`; without the load where the driver hangs."""
-        fresh = time.monotonic() - self._at <= _STALE * _INTERVAL_S
+        fresh = time.monotonic() - self._at <= _STALE * INTERVAL_S
         return {**self._card, **(self._load if fresh else {})}
 
     def _read(self) -> None:
@@ -95,7 +95,7 @@ class GpuReadings:
                 "gpus": nvml.all_loads(),
             }
             self._at = time.monotonic()
-            if self._stop.wait(_INTERVAL_S):
+            if self._stop.wait(INTERVAL_S):
                 return
 
 

@@ -10,7 +10,7 @@ from tests.cnn_on_mnist import record
 
 
 def test_flattened_complexity_falls_through_a_trained_network_and_not_through_an_untrained_one(mnist: Path) -> None:
-    study = record(2_000, 3, 300)
+    study, _ = record(1_000, 3, 200)
     assert study.state == "complete"
     assert {one.epoch for one in study.epochs} == {0, 1, 2, 3}
     kl = {(one.control, one.layer): one.kl for one in study.layers}
@@ -20,5 +20,5 @@ def test_flattened_complexity_falls_through_a_trained_network_and_not_through_an
     assert untrained[0] is not None and untrained[-1] is not None and untrained[-1] > untrained[0]
     widths = [one.units for one in study.layers if one.control is None]
     assert widths == [784, 12_544, 6_272, 12_544, 3_136, 100, 10]
-    # Two of them are reduced: more than 4,096 units on 300 points.
+    # Two of them are reduced: more than 4,096 units on 200 points.
     assert [one.metrics["gdv"] is None for one in study.layers if one.control is None] == [w > 4_096 for w in widths]

@@ -20,7 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from embcx_tui.cli import cli, main
-from embcx_tui.store.library import create_study
+from embcx_tui.cli.studies import list_row
+from embcx_tui.store.library import create_study, list_studies
 from embcx_tui.study.settings import validate
 
 SMALL = """
@@ -162,12 +163,13 @@ def test_ctrl_c_stops_the_study_cleanly_and_says_how_to_go_on(study_file: str) -
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         give_up = time.monotonic() + PATIENCE_S
-        while not (found := json.loads(embcx("list", "--json").stdout)) or found[0]["progress"] == 0:
+        while not (studies := list_studies()) or list_row(studies[0])["progress"] == 0:
             assert time.monotonic() < give_up
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert f"embcx-tui resume {found[0]['id']}" in errors
+    assert f"embcx-tui resume {studies[0].id}" in errors
     assert json.loads(embcx("list", "--json").stdout)[0]["state"] == "stopped"
 
 

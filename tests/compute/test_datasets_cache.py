@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_made_is_one_line(data: Path) -> None:
 
 def test_processes_that_unpack_at_once_all_load_the_whole(data: Path, cache: Path) -> None:
     code = """
-import sys
+import os, sys
 from pathlib import Path
 from embcx_tui.compute.datasets.readers import read_mnist
 from tests.compute.fake_datasets import fake_source
@@ -118,28 +118,27 @@ import torchvision.datasets
 facts = fake_source("mnist").facts
 data, cache = map(Path, sys.argv[1:])
 forms = tuple((data / part.distributed.path,) for part in facts.files)
-print(flush=True)
-input()
-for number in range(50):
-    (x, y), (x_test, y_test) = read_mnist(facts, forms, cache / str(number))
-    print(int(x.sum()), int(y.sum()), int(x_test.sum()), int(y_test.sum()))
+start, began = os.pipe()  # one process imports torchvision; its three forks begin when the last of them is there
+workers = []
+for _ in range(3):
+    if pid := os.fork():
+        workers.append(pid)
+        continue
+    os.close(began)
+    os.read(start, 1)
+    lines = []
+    for number in range(50):
+        (x, y), (x_test, y_test) = read_mnist(facts, forms, cache / str(number))
+        lines.append(f"{int(x.sum())} {int(y.sum())} {int(x_test.sum())} {int(y_test.sum())}\\n")
+    os.write(1, "".join(lines).encode())
+    os._exit(0)
+os.close(began)
+for pid in workers:
+    assert os.waitpid(pid, 0)[1] == 0
 """
-    command = [sys.executable, "-c", code, str(data), str(cache)]
-    workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    for worker in workers:  # all have imported before the first begins
-        assert worker.stdout is not None
-        worker.stdout.readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("\n")
-        worker.stdin.flush()
+    done = subprocess.run([sys.executable, "-c", code, str(data), str(cache)], capture_output=True, text=True)
     sums = " ".join(str(int(part.sum())) for part in images("mnist"))
-    for worker in workers:
-        output, errors = worker.communicate()
-        assert output.splitlines() == [sums] * 50, errors
+    assert done.returncode == 0 and done.stdout.splitlines() == [sums] * 150, done.stderr
     assert sorted(path.name for path in cache.glob("*/mnist/*")) == sorted(UNPACKED * 50)
 
 

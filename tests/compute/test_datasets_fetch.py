@@ -195,7 +195,7 @@ def test_a_wrong_file_is_refused_and_the_next_address_tried(server: Server, tmp_
 
 
 def test_an_endless_file_is_left(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "_SPARE_BYTES", 1_000)
+    monkeypatch.setattr(downloading, "SPARE_BYTES", 1_000)
     assert "more than twice the 1,000 bytes" in fails(server, tmp_path, size=1_000)
     assert not list(tmp_path.iterdir())
 

@@ -66,7 +66,7 @@ def test_images_and_vectors_of_every_kind(
 
 
 def test_float64_is_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "_CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(npz, "CHUNK_BYTES", 1_000)
     values = GENERATOR.normal(size=(300, 7))
     found = loaded(tmp_path, X=values, y=np.arange(300) % 2, X_test=values, y_test=np.arange(300) % 2)
     np.testing.assert_array_equal(found.x_train, values.astype(np.float32))

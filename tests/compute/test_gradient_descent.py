@@ -147,7 +147,7 @@ def test_a_start_that_is_overtaken_does_not_win(monkeypatch: pytest.MonkeyPatch)
         def settle(self) -> DescentResult:
             return DescentResult(self.settled, self.kl, 1, 0.0, 0.0, True)
 
-    monkeypatch.setattr(descent_cpu, "_WholeDescent", Told)
+    monkeypatch.setattr(descent_cpu, "WholeDescent", Told)
     starts = [np.array([kls], dtype=np.float32) for kls in ((3.0, 0.5), (1.0, 1.875), (2.0, 1.5), (4.0, 0.25))]
     found = search_cpu.search(np.zeros((16, 16)), iter(starts), Schedule(search=Search(agreement=0.0)))
     # The second and the third go on; of them the third is lower in the end, whatever the others would have become.

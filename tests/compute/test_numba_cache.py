@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 MODULE = """
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 
 @compiled()
 def total(values):

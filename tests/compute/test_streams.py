@@ -51,7 +51,7 @@ def test_labels_are_permuted_once_per_run() -> None:
         }
     )
     (asked,) = make_plan(settings).cohorts
-    rows, table = cohort._labels(asked.networks, data, 0)
+    rows, table = cohort.label_table(asked.networks, data, 0)
     assert np.array_equal(table[0], data.y_train) and len(table) == 4
     assert {rows[network.id] for network in asked.networks if network.control is None} == {0}
     by_run = [{rows[one.id] for one in asked.networks if one.control and one.run == run} for run in range(3)]

@@ -75,7 +75,7 @@ def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TreeCopy:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
     monkeypatch.setattr(tree_copy, "PROJECT", project)
-    monkeypatch.setattr(tree_copy, "_COPIED", ("embcx_tui", "tests"))
+    monkeypatch.setattr(tree_copy, "COPIED", ("embcx_tui", "tests"))
     return TreeCopy(tmp_path / "copy")
 
 

@@ -25,7 +25,7 @@ from typing import Literal
 from tests.faults.fault_list import PACKAGE, PROJECT, Fault
 
 # What tests read of the project.
-_COPIED = (PACKAGE, "tests", "docs", "README.md", "pyproject.toml")
+COPIED = (PACKAGE, "tests", "docs", "README.md", "pyproject.toml")
 # Seconds between the times of two faults: more than any file system rounds by.
 _APART_S = 60
 # What pytest says at its end of a test that failed, or of its fixtures.
@@ -53,7 +53,7 @@ class TreeCopy:
         self._kernels = folder / "kernels"
         self._faults = 0
         skip = shutil.ignore_patterns("__pycache__")
-        for name in _COPIED:
+        for name in COPIED:
             source, target = PROJECT / name, self.root / name
             if source.is_dir():
                 shutil.copytree(source, target, ignore=skip)

@@ -116,7 +116,7 @@ def test_a_dataset_of_ones_own_is_labelled_and_found_by_the_papers_name() -> Non
 
 
 def test_every_paper_figure_has_its_place() -> None:
-    assert [one.number for one in paper_figures.FIGURES] == list(range(1, 9)) == sorted(paper_figures._BUILDERS)
+    assert [one.number for one in paper_figures.FIGURES] == list(range(1, 9)) == sorted(paper_figures.BUILDERS)
 
 
 def test_accuracy_has_a_dot_a_network_and_the_correlation_in_its_note() -> None:

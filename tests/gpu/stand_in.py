@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, read_study
 from embcx_tui.study.settings import StudySettings, validate
+from tests.warm_process import run_script
 
 PATIENCE_S = 600.0
 
@@ -50,8 +49,7 @@ def settings(**sections: Any) -> StudySettings:
 
 def run_worker(paths: StudyPaths, fault: str = "") -> int:
     """Run a worker on the stand-in with a `fault` (code) to its end; return its exit code."""
-    command = [sys.executable, "-c", WORKER.format(fault=fault), str(paths.root)]
-    return subprocess.run(command, check=False, timeout=PATIENCE_S, stderr=paths.worker_log.open("ab")).returncode
+    return run_script(WORKER.format(fault=fault), paths.root, errors=paths.worker_log)
 
 
 def computed(fault: str = "", **sections: Any) -> tuple[StudyPaths, Snapshot]:

@@ -28,7 +28,7 @@ try:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
-    from embcx_tui.compute.kernels import triton_sum
+    from embcx_tui.compute.jit import triton_sum
     signature = {{"parts": "*fp32", "total": "*fp32", "count": "i32", "COLUMNS": "constexpr"}}
     source = ASTSource(fn=triton_sum.row_sum_kernel, signature=signature, constexprs={{"COLUMNS": 1024}})
     triton.compile(source, target=GPUTarget("cuda", 90, 32))
@@ -122,7 +122,7 @@ def fake_kernels(monkeypatch: pytest.MonkeyPatch, module: str, *errors: Exceptio
     made.probe = probe  # type: ignore[attr-defined]  # as the modules of kernels have
     monkeypatch.setitem(sys.modules, f"embcx_tui.compute.{module}", made)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(synchronize=lambda: None))
-    monkeypatch.setattr(device_module, "_PROBED", {})
+    monkeypatch.setattr(device_module, "PROBED", {})
     return probes
 
 
@@ -212,7 +212,7 @@ def test_captures_of_one_trainer_share_a_stream_that_no_living_trainer_has(monke
         return nullcontext()
 
     monkeypatch.setattr(torch.cuda, "Stream", stream)
-    monkeypatch.setattr(graphs, "_FREE_STREAMS", {})
+    monkeypatch.setattr(graphs, "FREE_STREAMS", {})
     one, other = runner(), runner()
     first = one.stream()
     assert one.stream() is first and other.stream() is not first

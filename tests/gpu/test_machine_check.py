@@ -60,7 +60,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         joint[3, 7] *= 1.001  # of the same cloud
         return joint
 
-    assert "right" in machine_check._embedding()
+    assert "right" in machine_check.embedding_check()
     monkeypatch.setattr(affinities, "symmetrise", wrong)
     with pytest.raises(ArithmeticError, match="differs from numpy's"):
-        machine_check._embedding()
+        machine_check.embedding_check()

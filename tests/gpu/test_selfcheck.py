@@ -127,12 +127,12 @@ def test_a_device_without_memory_for_a_check_is_not_refused_for_it(
 
 def test_the_sizes_of_a_study_are_checked_where_its_device_computes_them() -> None:
     study = small_study.write()
-    sizes = gpu._sizes(study.snapshot)
+    sizes = gpu.study_sizes(study.snapshot)
     settings = study.snapshot.plan.settings
     assert sizes == Sizes((120,), settings.measure.perplexity, (4,), settings.networks.width, 100)
     sample = next(iter(study.snapshot.samples.values()))
     large = {"of openTSNE": sample.model_copy(update={"points": 20_000})}
-    assert gpu._sizes(replace(study.snapshot, samples=large)).points == Sizes().points
+    assert gpu.study_sizes(replace(study.snapshot, samples=large)).points == Sizes().points
 
 
 def test_what_has_passed_is_checked_again_in_other_circumstances_alone(

@@ -93,7 +93,7 @@ def sampled(path: Path, enough: Callable[[tuple[Telemetry, ...]], bool]) -> tupl
 def _quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Sample fast, and note every thread that dies."""
     died: list[str] = []
-    monkeypatch.setattr(module, "_INTERVAL_S", 0.02)
+    monkeypatch.setattr(module, "INTERVAL_S", 0.02)
     monkeypatch.setattr(threading, "excepthook", lambda arguments: died.append(str(arguments.exc_value)))
     return died
 

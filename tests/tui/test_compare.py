@@ -13,7 +13,7 @@ from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.app import make_app
 from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.studies.compare_screen import CompareScreen, DifferencesTable
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from tests.fake_events import START
 from tests.fake_studies import make_study, settings_of
 from tests.tui.pilot import listed, notifications, opened, sees, sees_no, text_of, until
@@ -34,14 +34,14 @@ async def test_two_marked_studies_are_one_chart_and_one_table() -> None:
         await pilot.press("equals_sign")
         await sees(pilot, "“coarse” compared with “fine”", "! perplexity 30 / 20: their KL are on different scales")
         screen = pilot.app.screen
-        figure = screen.query_one(Canvas).figure
+        figure = screen.query_one(FigureView).figure
         assert isinstance(figure, Panels) and [panel.title for panel in figure.figures] == ["relu", "tanh"]
         labels = [[(group.label, group.control) for group in panel.groups] for panel in figure.figures]  # type: ignore[union-attr]
         assert labels[0] == [("fine", ""), ("fine", "untrained"), ("coarse", ""), ("coarse", "untrained")]
         text = text_of(pilot)
         assert "━ fine" in text and "━ coarse" in text and "coarse − fine ± 95 % interval" in text
         # The pointer on a line: whose value it is.
-        await pilot.hover(Canvas, offset=(20, 5))
+        await pilot.hover(FigureView, offset=(20, 5))
         await until(
             pilot, lambda: re.search(r"relu · (fine|coarse)( untrained)?, layer \d: \d\.\d{4} ", text_of(pilot))
         )
@@ -90,7 +90,7 @@ async def test_marked_groups_of_a_study_are_compared_and_saved() -> None:
         await sees(pilot, "✓ tanh", "= Compare")
         await pilot.press("equals_sign")
         await sees(pilot, "“tanh” compared with “relu”", "tanh − relu ± 95 % interval (paired by run)")
-        figure = pilot.app.screen.query_one(Canvas).figure
+        figure = pilot.app.screen.query_one(FigureView).figure
         assert isinstance(figure, Panels)
         assert [group.label for panel in figure.figures for group in panel.groups] == ["relu", "tanh"]  # type: ignore[union-attr]
         comparison = compare_groups(

@@ -11,14 +11,14 @@ from embcx_tui.study.settings import METRICS
 from embcx_tui.tui.export.dialog import scp_line
 from embcx_tui.tui.layers import explanations
 from embcx_tui.tui.layers.explanations import explanation
-from embcx_tui.tui.layers.numbers_panel import _NAMES, _TREND, NumbersPanel
+from embcx_tui.tui.layers.numbers_panel import METRIC_LABELS, TREND_NUMBERS, NumbersPanel
 from embcx_tui.tui.messages import Say
 from tests.fake_studies import complete_study
 from tests.tui.pilot import app_of, counted, opened, sees, sees_no, text_of, until
 
 
 def test_every_number_has_a_sentence_that_fits_a_line_of_80_columns() -> None:
-    names = [*explanations._SENTENCES, *_TREND, *_NAMES.values(), "5 runs", "3/5 runs", "layer 2", "7"]
+    names = [*explanations.SENTENCES, *TREND_NUMBERS, *METRIC_LABELS.values(), "5 runs", "3/5 runs", "layer 2", "7"]
     assert all(explanation(name) for name in names)
     assert {name: len(explanation(name)) for name in names if len(explanation(name)) > 94} == {}
     assert explanation("trustworthi…") == explanation("trustworthiness")

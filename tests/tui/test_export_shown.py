@@ -16,7 +16,7 @@ from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.export.dialog import ExportDialog
 from embcx_tui.tui.export.save import ExportFigure, ExportOptions, export
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees
 from tests.tui.test_layers import small
@@ -35,7 +35,7 @@ async def shown(pilot: Pilot[None]) -> dict[str, ExportFigure]:
 
 
 def on_screen(pilot: Pilot[None], panel: str) -> Figure | None:
-    return pilot.app.screen.query_one(f"#{panel}", Canvas).figure
+    return pilot.app.screen.query_one(f"#{panel}", FigureView).figure
 
 
 async def saved(study: FakeStudy, one: ExportFigure, folder: Path, kind: str) -> tuple[bytes, list[dict[str, str]]]:

@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let points fly for so long that a crowded machine draws frames between."""
-    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas._MOST_LEGS_S", 2.0)
+    monkeypatch.setattr("embcx_tui.tui.widgets.points_canvas.MOST_LEGS_S", 2.0)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             seen.append(figure)
         return cells.draw(figure, width, height, look)
 
-    for module in ("canvas", "points_canvas"):
+    for module in ("figure_view", "points_canvas"):
         monkeypatch.setattr(f"embcx_tui.tui.widgets.{module}.draw", watching)
     return seen
 
@@ -114,6 +114,7 @@ async def test_no_frames_between_where_none_are_wanted(drawn: list[Figure]) -> N
         assert len({one.points.tobytes() for one in drawn if isinstance(one, Scatter)}) == 1
 
 
+@pytest.mark.usefixtures("slow_flight")
 async def test_a_held_key_flies_through_every_layer_it_passes(drawn: list[Figure]) -> None:
     async with opened(make_study(small()), "layers", expect="10-NN ") as pilot:
         pilot.app.animation_level = "none"

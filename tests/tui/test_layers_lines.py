@@ -11,7 +11,7 @@ from embcx_tui.figures.model import Lines, Panels
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
 from embcx_tui.tui.layers.selection import NodeKey
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.line_widget import ink_of
 from tests.fake_studies import complete_study, make_study
 from tests.tui.pilot import opened, sees
@@ -21,8 +21,8 @@ from tests.tui.test_layers_mouse import point_at
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
 
-def chart_of(pilot: Pilot[None]) -> Canvas:
-    return pilot.app.screen.query_one("#bars", Canvas)
+def chart_of(pilot: Pilot[None]) -> FigureView:
+    return pilot.app.screen.query_one("#bars", FigureView)
 
 
 def node_of(pilot: Pilot[None]) -> NodeKey | None:

@@ -11,7 +11,7 @@ from embcx_tui.store.files import write_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import LayerMeasured
 from embcx_tui.tui.layers.screen import LayersScreen
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees, sees_no, stop_the_clock, text_of
 from tests.tui.test_layers import small
@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def panels(pilot: Pilot[None]) -> list[Scatter]:
-    figure = pilot.app.screen.query_one("#scatter", Canvas).figure
+    figure = pilot.app.screen.query_one("#scatter", FigureView).figure
     assert isinstance(figure, Panels)
     return [one for one in figure.figures if isinstance(one, Scatter)]
 
@@ -58,7 +58,7 @@ async def test_a_grid_that_does_not_fit_says_what_is_left_out() -> None:
             assert here
             await pilot.press(*["left"] * (here.layer - layer))
             await sees(pilot, f"{f'layer {layer}' if layer else 'input'} · KL", f"layer {first + 5} · KL")
-            figure = screen.query_one("#scatter", Canvas).figure
+            figure = screen.query_one("#scatter", FigureView).figure
             assert isinstance(figure, Panels) and figure.chosen == layer - first
             assert [target.layer for panel in range(6) if (target := screen.controller.layer_of_panel(panel))] == list(
                 range(first, first + 6)
@@ -82,7 +82,7 @@ async def test_space_marks_networks_and_two_are_compared() -> None:
         await sees(pilot, "✓ relu", "2 marked networks", "Layer 3 · 2 marked")
         one, other = panels(pilot)
         assert one.chosen is not None and one.chosen == other.chosen
-        lines = pilot.app.screen.query_one("#bars", Canvas).figure
+        lines = pilot.app.screen.query_one("#bars", FigureView).figure
         assert isinstance(lines, Lines) and [group.label for group in lines.groups] == ["tanh", "relu"]
         await pilot.press("left")
         await sees(pilot, "Layer 2 · 2 marked")
@@ -151,7 +151,7 @@ async def test_b_shows_epochs_where_measured_and_accuracy() -> None:
         await sees(pilot, "complexity over training", "1.400", "1.200", "epoch (across)")
         await pilot.press("b")
         await sees(pilot, "complexity against accuracy · ρ =")
-        assert isinstance(pilot.app.screen.query_one("#bars", Canvas).figure, Dots)
+        assert isinstance(pilot.app.screen.query_one("#bars", FigureView).figure, Dots)
         await pilot.press("b")
         await sees(pilot, "± sd of 2 runs (dots)")
         await pilot.press("b")

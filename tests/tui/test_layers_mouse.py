@@ -16,7 +16,7 @@ from embcx_tui.figures.spans import Look
 from embcx_tui.store.files import read_arrays
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.screen import LayersScreen
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import make_study, study_over_epochs
 from tests.tui.pilot import opened, sees, sees_no, stop_the_clock
@@ -46,7 +46,7 @@ def cells_of(part: Part) -> NDArray[np.int64]:
     return cells + np.where(cells[:, :1] >= 0, [[part.column, part.row]], 0)
 
 
-async def point_at(pilot: Pilot[None], canvas: Canvas, column: int, row: int, wheel: int = 0) -> None:
+async def point_at(pilot: Pilot[None], canvas: FigureView, column: int, row: int, wheel: int = 0) -> None:
     """Click a cell of a canvas, or turn the wheel over it."""
     inset = canvas.content_region.offset - canvas.region.offset
     offset = (column + inset.x, row + inset.y)
@@ -59,7 +59,7 @@ async def point_at(pilot: Pilot[None], canvas: Canvas, column: int, row: int, wh
 
 
 async def click_bar(pilot: Pilot[None], group: int, bar: int) -> None:
-    canvas = pilot.app.screen.query_one("#bars", Canvas)
+    canvas = pilot.app.screen.query_one("#bars", FigureView)
     width, height = canvas.content_size
     assert isinstance(canvas.figure, Bars)
     found = next(
@@ -194,7 +194,7 @@ async def test_a_click_on_a_heat_maps_row_goes_to_its_layer(size: tuple[int, int
     async with opened(study_over_epochs(), "layers", size, expect="10-NN ") as pilot:
         await pilot.press("B", "B")
         await sees(pilot, "complexity over training")
-        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        canvas = pilot.app.screen.query_one("#bars", FigureView)
         assert await click_row(pilot, canvas, 0, 2)
         await sees(pilot, "Layer 2 of 3 · logsig, run 0")
         assert node_key_of(pilot) == ("logsig", None, 2)
@@ -209,7 +209,7 @@ async def test_a_click_on_another_activations_heat_map_goes_there() -> None:
     async with opened(study_over_epochs(), "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("B", "B", "tab", "z")
         await sees(pilot, "complexity over training", "relu")
-        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        canvas = pilot.app.screen.query_one("#bars", FigureView)
         assert isinstance(canvas.figure, Panels) and len(canvas.figure.figures) == 4
         assert await click_row(pilot, canvas, 3, 1)
         await pilot.press("escape")
@@ -229,7 +229,7 @@ async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch:
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("B")
         await sees(pilot, "complexity against accuracy")
-        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        canvas = pilot.app.screen.query_one("#bars", FigureView)
         assert isinstance(canvas.figure, Dots)
         group = next(one for one, found in enumerate(canvas.figure.groups) if (found.label, found.mark) == ("relu", 2))
         cells, owners = dot_cells(canvas.figure, *canvas.content_size)
@@ -244,7 +244,7 @@ async def test_a_click_on_a_dot_goes_to_its_network(coloured: bool, monkeypatch:
         assert node_key_of(pilot) == ("relu", 1, 2)
 
 
-async def click_row(pilot: Pilot[None], canvas: Canvas, place: int, row: int) -> bool:
+async def click_row(pilot: Pilot[None], canvas: FigureView, place: int, row: int) -> bool:
     """Click a row of one of the heat maps shown, on its last value."""
     assert canvas.figure is not None
     part = parts(canvas.figure, *canvas.content_size)[place]

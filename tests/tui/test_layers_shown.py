@@ -19,7 +19,7 @@ from embcx_tui.store.snapshot import read_study
 from embcx_tui.tui.layers.by_class import confusion
 from embcx_tui.tui.layers.embeddings import nearest_to
 from embcx_tui.tui.layers.screen import LayersScreen
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 from tests.fake_studies import FakeStudy, make_study
 from tests.tui.pilot import opened, sees, sees_no, stop_the_clock, text_of, until
@@ -225,7 +225,7 @@ async def test_b_shows_the_confusion_matrix_and_a_click_on_a_row_chooses_its_cla
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
         await pilot.press("b", "b", "b")
         text = await sees(pilot, "training sample", "predicted (across), label (down)")
-        heat = pilot.app.screen.query_one("#bars", Canvas).figure
+        heat = pilot.app.screen.query_one("#bars", FigureView).figure
         assert isinstance(heat, Heat) and (heat.values == confusion(labels, predicted, 10)).all()
         line = next(line for line in text.splitlines() if line[26:].lstrip().startswith("4 "))
         assert line[26:].split()[1:] == [str(int(count)) for count in heat.values[4]]
@@ -243,7 +243,7 @@ def part_of(pilot: Pilot[None]) -> Part:
     return parts(shown(pilot), *canvas_of(pilot).content_size)[0]
 
 
-async def mouse(pilot: Pilot[None], canvas: Canvas, kind: type, column: int, row: int, button: int = 0) -> None:
+async def mouse(pilot: Pilot[None], canvas: FigureView, kind: type, column: int, row: int, button: int = 0) -> None:
     inset = canvas.content_region.offset - canvas.region.offset
     await pilot._post_mouse_events([kind], canvas, (column + inset.x, row + inset.y), button=button)
     await pilot.pause()
@@ -287,7 +287,7 @@ async def test_the_pointer_on_a_point_says_what_it_is_and_beside_it_nothing() ->
 async def test_the_pointer_on_a_line_says_its_value() -> None:
     study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        canvas = pilot.app.screen.query_one("#bars", FigureView)
         lines, (width, height) = canvas.figure, canvas.content_size
         assert isinstance(lines, Lines)
         column, row = next(
@@ -304,7 +304,7 @@ async def test_the_pointer_on_a_line_says_its_value() -> None:
 async def test_the_values_of_a_chart_are_walked_with_keys_and_one_is_gone_to() -> None:
     study = make_study(small())
     async with opened(study, "layers", (120, 40), expect="10-NN ") as pilot:
-        canvas = pilot.app.screen.query_one("#bars", Canvas)
+        canvas = pilot.app.screen.query_one("#bars", FigureView)
         await pilot.press("tab", "p")
         lines = canvas.figure
         assert isinstance(lines, Lines) and lines.chosen

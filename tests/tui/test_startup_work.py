@@ -126,7 +126,7 @@ async def test_a_study_that_has_gone_since_it_was_looked_at_is_said_to_be_gone(r
 def test_beside_the_readers_of_the_last_studies_those_are_kept_for_which_there_is_room(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_watcher, "_LISTED_BYTES", room)
+    monkeypatch.setattr(study_watcher, "LISTED_BYTES", room)
     studies = [make_study(SMALL, study_id=letter * 10, arrays=False) for letter in "abcd"]
     readers = Readers()
     snapshots: dict[str, Snapshot] = {}

@@ -11,8 +11,8 @@ from embcx_tui.tui.messages import OpenStudy
 from embcx_tui.tui.studies.study_columns import columns_of, differing_settings
 from embcx_tui.tui.studies.study_list import StudyTable, matches
 from embcx_tui.tui.study_row import StudyRow, row_of
-from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Ask
+from embcx_tui.tui.widgets.figure_view import FigureView
 from tests.fake_events import START
 from tests.fake_studies import FakeStudy, make_study, settings_of
 from tests.tui.pilot import AppPilot, app_of, listed, notifications, sees, sees_no, text_of, until
@@ -198,6 +198,6 @@ async def test_a_wide_screen_has_a_picture_of_the_study_pointed_at(sweep: list[F
         await sees(pilot, "nothing measured yet")
         await pilot.press("down")
         await sees(pilot, "digits · 3 hidden layers", "trained")
-        assert pilot.app.screen.query_one("#picture", Canvas).figure is not None
+        assert pilot.app.screen.query_one("#picture", FigureView).figure is not None
         await pilot.resize_terminal(80, 24)
         await sees_no(pilot, "digits · 3 hidden layers")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.events import EpochTrained, LayerMeasured
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker.background import BackgroundQueue
+from tests.warm_process import run_script
 from tests.worker.test_worker import PATIENCE_S, numbers, run_to_the_end
 
 CPU = torch.device("cpu")
@@ -100,8 +99,7 @@ def two_datasets(tmp_path: Path) -> StudySettings:
 def test_beside_and_one_after_the_other_give_the_same_numbers(two_datasets: StudySettings) -> None:
     after, beside = create_study(two_datasets), create_study(two_datasets)
     assert run_to_the_end(after).state == "complete"
-    done = subprocess.run([sys.executable, "-c", BESIDE, str(beside.root)], check=False, timeout=PATIENCE_S)
-    assert done.returncode == 0
+    assert run_script(BESIDE, beside.root) == 0
     assert numbers(beside) == numbers(after)
     assert not list(beside.checkpoints.glob("*.safetensors")), "removed with the cohort that was measured"
     events = read_journal(beside.journal).events
@@ -112,10 +110,7 @@ def test_beside_and_one_after_the_other_give_the_same_numbers(two_datasets: Stud
 
 def test_a_full_disk_beside_the_training_ends_the_study_with_its_reason(two_datasets: StudySettings) -> None:
     paths = create_study(two_datasets)
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(paths.root)], check=False, timeout=PATIENCE_S, capture_output=True
-    )
-    assert done.returncode == 1
+    assert run_script(FULL, paths.root) == 1
     snapshot = read_study(paths)
     assert snapshot.state == "failed"
     assert any("No space left on device" in line.text for line in snapshot.log)

@@ -131,5 +131,5 @@ def test_embeddings_cost_what_their_pairs_and_methods_cost() -> None:
 
 def test_a_disturbed_measurement_is_made_even() -> None:
     # The second piece was held up by another program: the pattern is that of processor time.
-    even = measuring._even([Timing(2.0, 2.0), Timing(9.0, 1.0), Timing(1.0, 1.0)], 1)
+    even = measuring.even_seconds([Timing(2.0, 2.0), Timing(9.0, 1.0), Timing(1.0, 1.0)], 1)
     assert even == [2.0, 1.0, 1.0]

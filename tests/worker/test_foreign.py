@@ -17,6 +17,7 @@ from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
 from embcx_tui.worker.process import COMPLETE, LOCKED
+from tests.warm_process import run_script
 from tests.worker.test_worker import run_to_the_end
 
 WORKER = "import sys; from pathlib import Path; from embcx_tui.worker.process import run_study; "
@@ -66,8 +67,7 @@ def test_neither_resume_nor_a_worker_follows_a_link_out_of_the_folder(name: str,
         launch.start(paths)
     assert "\n" not in str(caught.value) and name in str(caught.value)
     if name != "worker.log":  # which is opened before the worker
-        done = subprocess.run([sys.executable, "-c", WORKER + RUN, str(paths.root)], check=False, capture_output=True)
-        assert done.returncode != 0
+        assert run_script(WORKER + RUN, paths.root) != 0
     assert content(tmp_path / "mine") == mine
 
 

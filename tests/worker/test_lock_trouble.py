@@ -38,7 +38,7 @@ if host := os.environ.get("ELSEWHERE"):
     pathlib.Path.read_text = read_text
     socket.gethostname = lambda: host
 from embcx_tui.store import pulse
-pulse.PULSE_S, pulse.WATCH_S, pulse._BELIEVED_S = 0.2, float(os.environ.get("WATCH", "20")), 3.0
+pulse.PULSE_S, pulse.WATCH_S, pulse.BELIEVED_S = 0.2, float(os.environ.get("WATCH", "20")), 3.0
 """
 # Begins as a worker does, and then computes nothing until it is killed: no test waits for torch.
 IDLE = """
@@ -82,7 +82,7 @@ def machines(
             raise OSError(getattr(errno, request.param), os.strerror(getattr(errno, request.param)))
 
     monkeypatch.setattr(fcntl, "lockf", lockf)
-    monkeypatch.setattr(pulse, "_BELIEVED_S", 3.0)
+    monkeypatch.setattr(pulse, "BELIEVED_S", 3.0)
     return Machine(tmp_path, request.param, ""), Machine(tmp_path, request.param, "node17")
 
 

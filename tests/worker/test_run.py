@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +17,7 @@ from embcx_tui.worker import calibrate, run
 from embcx_tui.worker.dataset_cache import dataset_digest
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.part import clear_checkpoints
+from tests.warm_process import run_script
 from tests.worker.test_worker import EAGER
 
 
@@ -88,7 +87,7 @@ def test_what_a_library_writes_in_a_worker_is_for_its_user_alone_too() -> None:
     paths = create_study(load_preset("demo").settings)
     before = os.umask(0)  # the shell's
     try:
-        subprocess.run([sys.executable, "-c", WITH_A_CACHE, str(paths.root)], check=False, capture_output=True)
+        run_script(WITH_A_CACHE, paths.root)
     finally:
         os.umask(before)
     made = paths.root / "cache"

@@ -298,7 +298,7 @@ def test_the_script_holds_any_path(name: str, tmp_path: Path, monkeypatch: pytes
 def ending(monkeypatch: pytest.MonkeyPatch, code: int, work: int) -> None:
     """Let the worker end with `code`, having done so much."""
     done = iter((0, work))
-    monkeypatch.setattr(slurm_job, "_work_done", lambda paths: next(done))
+    monkeypatch.setattr(slurm_job, "work_done", lambda paths: next(done))
 
     def run_study(root: Path, taken: Any = lambda: None) -> int:
         taken()

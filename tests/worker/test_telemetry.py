@@ -26,7 +26,7 @@ GIB = 1 << 30
 def died(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Sample fast, and note every thread that dies."""
     found: list[str] = []
-    monkeypatch.setattr(module, "_INTERVAL_S", 0.02)
+    monkeypatch.setattr(module, "INTERVAL_S", 0.02)
     monkeypatch.setattr(threading, "excepthook", lambda arguments: found.append(str(arguments.exc_value)))
     return found
 

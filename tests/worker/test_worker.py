@@ -6,8 +6,6 @@ import gzip
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,6 +24,7 @@ from embcx_tui.study.events import EpochTrained, LayerMeasured, SealedFile
 from embcx_tui.study.plan import make_plan
 from embcx_tui.study.settings import StudySettings, validate
 from embcx_tui.worker import launch
+from tests.warm_process import WORKER, run_script
 
 # A worker whose checkpoints come after every epoch, so that short studies have some to go on from.
 EAGER = """
@@ -123,9 +122,7 @@ def wait_for(paths: StudyPaths, holds: Any, seconds: float = PATIENCE_S) -> Snap
 
 def strike(paths: StudyPaths, signal_name: str, when: str, kind: str, number: int) -> int:
     """Run a worker that is struck by a signal `when` ("before", "after") it writes its nth line of `kind`; its code."""
-    words = (signal_name, when, kind, str(number))
-    command = [sys.executable, "-c", STRUCK, str(paths.root), *words]
-    return subprocess.run(command, check=False, timeout=PATIENCE_S).returncode
+    return run_script(STRUCK, paths.root, signal_name, when, kind, str(number))
 
 
 def ended(snapshot: Snapshot) -> bool:
@@ -133,8 +130,9 @@ def ended(snapshot: Snapshot) -> bool:
 
 
 def run_to_the_end(paths: StudyPaths) -> Snapshot:
-    launch.start(paths)
-    return wait_for(paths, ended)
+    """Begin or resume a study as `launch.start` does, in a fork of the warm process; how it ended."""
+    run_script(WORKER, paths.root)
+    return read_study(paths)
 
 
 def numbers(paths: StudyPaths) -> dict[str, Any]:
@@ -213,8 +211,7 @@ def test_a_worker_killed_between_a_checkpoint_and_its_line_goes_on_from_the_one_
     uninterrupted: dict[str, Any],
 ) -> None:
     paths = create_study(small())
-    killed = subprocess.run([sys.executable, "-c", KILLED_IN_BETWEEN, str(paths.root)], check=False, timeout=PATIENCE_S)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_script(KILLED_IN_BETWEEN, paths.root) == -signal.SIGKILL
     assert [event.epoch for event in read_study(paths).checkpoints.values()] == [2]
     assert sorted(path.name for path in paths.checkpoints.iterdir()) == [
         "digits.epoch2.safetensors",
@@ -231,8 +228,7 @@ def test_a_worker_killed_between_a_checkpoint_and_its_line_goes_on_from_the_one_
 
 def test_a_cohort_that_memory_does_not_hold_is_halved_until_it_does(uninterrupted: dict[str, Any]) -> None:
     paths = create_study(small())
-    done = subprocess.run([sys.executable, "-c", CRAMPED, str(paths.root)], check=False, timeout=PATIENCE_S)
-    assert done.returncode == 0
+    assert run_script(CRAMPED, paths.root) == 0
     snapshot = read_study(paths)
     assert snapshot.state == "complete"
     assert sorted(len(history.networks) for history in snapshot.histories.values()) == [2, 2, 2, 2]
@@ -287,10 +283,8 @@ class Killed(Cramped):
 train.CohortTraining = Killed
 from embcx_tui.worker.process""",
     ).replace("SECOND", repr(make_plan(settings).cohorts[0].networks[2].id))
-    command = [sys.executable, "-c", killed, str(paths.root)]
-    assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == -signal.SIGKILL
-    command = [sys.executable, "-c", CRAMPED, str(paths.root)]
-    assert subprocess.run(command, check=False, timeout=PATIENCE_S).returncode == 0
+    assert run_script(killed, paths.root) == -signal.SIGKILL
+    assert run_script(CRAMPED, paths.root) == 0
     events = [event for event in read_journal(paths.journal).events if isinstance(event, EpochTrained)]
     assert Counter(event.epoch for event in events if event.cohort == "digits.0.0") == Counter(range(1, 7))
 
@@ -359,7 +353,8 @@ def test_what_a_worker_writes_is_for_its_user_alone() -> None:
     before = os.umask(0)  # a worker has its own, whatever the shell's is
     try:
         paths = create_study(small(epochs=1))
-        snapshot = run_to_the_end(paths)
+        launch.start(paths)
+        snapshot = wait_for(paths, ended)
     finally:
         os.umask(before)
     assert snapshot.state == "complete"

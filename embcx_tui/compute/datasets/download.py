@@ -31,7 +31,7 @@ PAUSES_SECONDS = (1.0, 4.0)
 MAX_CONNECTIONS = 100
 _CHUNK_BYTES = 1 << 16
 # The catalogue's sizes are for display, and the checksum decides. No real file is this much larger than its entry.
-_SPARE_BYTES = 1 << 20
+SPARE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15}|\*)")
 
 
@@ -153,7 +153,7 @@ def _connect(url: str, file: io.FileIO, size: int, progress: Callable[[int], Non
             if not chunk:
                 break
             have += len(chunk)
-            if have > 2 * size + _SPARE_BYTES:
+            if have > 2 * size + SPARE_BYTES:
                 file.truncate(0)
                 return _Try(f"sent more than twice the {size:,} bytes of the file")
             _write(file, chunk)

@@ -26,7 +26,7 @@ from embcx_tui.study.text import safe_text
 # One array as it is kept in memory; 73,257 colour images of 32×32 take 0.2 GB as bytes, 0.9 GB as floats.
 MAX_ARRAY_BYTES = 8 << 30
 _MAX_MEMBERS = 1_000
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 # Deflate cannot compress better: a member that claims more is damaged, or a zip bomb.
 _MAX_RATIO = 1_040
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -196,7 +196,7 @@ def _values(stream: IO[bytes], header: ArrayHeader, dtype: np.dtype[Any]) -> tup
     if width == 0:  # text of no characters at all
         flat[:] = ""
         return flat, 0.0, 0.0
-    per_chunk = max(_CHUNK_BYTES // width, 1)
+    per_chunk = max(CHUNK_BYTES // width, 1)
     done = 0
     while done < header.size:
         wanted = min(per_chunk, header.size - done) * width
@@ -229,7 +229,7 @@ def _from_columns(stream: IO[bytes], header: ArrayHeader, index: NDArray[np.int6
 def _from_rows(stream: IO[bytes], header: ArrayHeader, index: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
     row_shape = header.shape[1:]
     width = math.prod(row_shape) * header.dtype.itemsize
-    per_piece = max(_CHUNK_BYTES // max(width, 1), 1)
+    per_piece = max(CHUNK_BYTES // max(width, 1), 1)
     done = 0
     for start in range(0, header.shape[0] if width else 0, per_piece):
         count = min(per_piece, header.shape[0] - start)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import FloatArray, IntArray
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.metrics.layer_metrics import NEIGHBOURS, centred, knn_accuracy, nearest_rows
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 

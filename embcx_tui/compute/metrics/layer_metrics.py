@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import FloatArray, IntArray
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.metrics import class_metrics
 from embcx_tui.compute.tsne.affinities import finite_rows, squared_distances
 

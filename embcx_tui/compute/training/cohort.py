@@ -91,7 +91,7 @@ class CohortTraining:
         self._order: tuple[int, dict[int, Tensor]] = (-1, {})
         sizes = NetworkSizes(dataset.features, settings.networks.width, len(dataset.classes))
         with memory_guard(f"a cohort of {len(networks)} networks"), torch.no_grad():
-            label_rows, labels = _labels(self.networks, dataset, self._seed)
+            label_rows, labels = label_table(self.networks, dataset, self._seed)
             scale = float(np.float32(1.0 / dataset.std))
             mean = float(np.float32(dataset.mean))
             train, self.test_inputs = (
@@ -346,7 +346,7 @@ class CohortTraining:
             trainer.active[index] = 0.0 if diverged[name] else 1.0
 
 
-def _labels(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> tuple[dict[str, int], Tensor]:
+def label_table(networks: Sequence[Network], dataset: Dataset, study_seed: int) -> tuple[dict[str, int], Tensor]:
     """Return each network's row of the label table, and the table [variants, n_train], true labels first."""
     table = [dataset.y_train]
     rows: dict[str, int] = {}

@@ -17,7 +17,7 @@ from embcx_tui.compute.training.step_program import StepProgram
 _WARMUP = 3
 _CAPTURING = threading.Lock()
 # Streams of captures, by device, whose trainers are gone.
-_FREE_STREAMS: dict[str, list[torch.cuda.Stream]] = {}
+FREE_STREAMS: dict[str, list[torch.cuda.Stream]] = {}
 
 
 class GraphRunner:
@@ -97,7 +97,7 @@ class GraphRunner:
         swallow; torch instantiates graphs with the priority of their capture, so steps go before embeddings.
         """
         if self._stream is None:
-            free = _FREE_STREAMS.setdefault(str(self.device), [])
+            free = FREE_STREAMS.setdefault(str(self.device), [])
             self._stream = free.pop() if free else torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]  # torch gives it no types
             weakref.finalize(self, free.append, self._stream).atexit = False
         return self._stream

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, IntArray, Real
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.training import sparse_inputs
 from embcx_tui.compute.training.network import LOGSIG, SOFTSIGN, TANH
 from embcx_tui.compute.training.sparse_inputs import KernelInputs

@@ -17,8 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, IntArray, Real
-from embcx_tui.compute.kernels.llvm_builder import INDEX, VectorBuilder, unpack_arrays
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.llvm_builder import INDEX, VectorBuilder, unpack_arrays
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.study.dataset_catalogue import MOSTLY_ZERO
 
 # Column indices are uint16: three bytes per nonzero pixel, where its value is a byte.

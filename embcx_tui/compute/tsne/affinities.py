@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.array_types import Float32Array, FloatArray
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 
 ENTROPY_TOLERANCE = 1e-12  # nats; the paper's convention is 1e-5, float64 reaches this with one more Newton step

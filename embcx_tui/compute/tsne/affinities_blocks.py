@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from embcx_tui.compute.array_types import FloatArray
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.affinities import (
     AffinityInfo,

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from embcx_tui.compute.device import on_device_of
-from embcx_tui.compute.kernels.triton_sum import row_sums
+from embcx_tui.compute.jit.triton_sum import row_sums
 from embcx_tui.compute.tsne.affinities import ENTROPY_ACCEPTED, ENTROPY_TOLERANCE, MAX_STEPS
 
 TILE = 32  # rows and columns of distances per program: 8 float64 sums per thread of 4 warps

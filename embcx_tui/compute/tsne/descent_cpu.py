@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
-from embcx_tui.compute.kernels.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.llvm_builder import FLAGS, INDEX, VectorBuilder, has_avx512, unpack_arrays
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.schedule import (
@@ -108,7 +108,7 @@ class WholeLayer:
         self.spent = 0
 
     def begin(self, start: Points) -> Descent:
-        return _WholeDescent(self, start)
+        return WholeDescent(self, start)
 
 
 class Descent(ABC):
@@ -172,7 +172,7 @@ class Descent(ABC):
         """Return the exact KL divergence of the points (nats), where they end, and the norm of its gradient."""
 
 
-class _WholeDescent(Descent):
+class WholeDescent(Descent):
     """A descent of a layer whose P is held whole."""
 
     def __init__(self, layer: WholeLayer, start: Points) -> None:

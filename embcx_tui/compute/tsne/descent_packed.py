@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, FloatArray, Points, Real
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.compute.tsne.affinities_blocks import BLOCK, RowAffinities
 from embcx_tui.compute.tsne.descent_cpu import Descent, move, pad_points

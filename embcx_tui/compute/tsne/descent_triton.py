@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from embcx_tui.compute.device import on_device_of
-from embcx_tui.compute.kernels.triton_sum import row_sums
+from embcx_tui.compute.jit.triton_sum import row_sums
 from embcx_tui.compute.tsne.schedule import DEFAULT_SCHEDULE, GAIN_DECAY, GAIN_INCREASE, Phase
 
 # Rows and columns of pairs per iteration of 4 warps: float32 keeps 8 pairs and three sums of 8 per thread, float64 4

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import FloatArray, Points
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 
 # Standard deviation of the start's first axis: far below 1, so that all pairs are near and no local order is fixed.
 START_SPREAD = 1e-4

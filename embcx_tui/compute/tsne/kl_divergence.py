@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from embcx_tui.compute.array_types import FloatArray
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.numba_cache import compiled
 
 
 def exact_kl(joint: FloatArray, points: ArrayLike, joint_entropy: float | None = None) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import FloatArray
-from embcx_tui.compute.kernels.llvm_builder import has_avx512
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.llvm_builder import has_avx512
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.tsne.affinities_blocks import BLOCK, RowAffinities
 from embcx_tui.compute.tsne.kl_divergence import log_of
 from embcx_tui.compute.tsne.team import Team

@@ -12,8 +12,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from embcx_tui.compute.array_types import Float32Array, Real
-from embcx_tui.compute.kernels.llvm_builder import FLAGS, FLOAT, INDEX, VectorBuilder, unpack_arrays
-from embcx_tui.compute.kernels.numba_cache import compiled
+from embcx_tui.compute.jit.llvm_builder import FLAGS, FLOAT, INDEX, VectorBuilder, unpack_arrays
+from embcx_tui.compute.jit.numba_cache import compiled
 from embcx_tui.compute.tsne.packed_affinities import LANES, ROWS, Words
 
 _WORD = ir.IntType(32)

@@ -45,7 +45,7 @@ from embcx_tui.tui.export.figure_list import named_figure
 from embcx_tui.tui.export.save import EMBCX, ExportFigure, run_drawing
 from embcx_tui.tui.minimum_size import MinimumSizeScreen
 from embcx_tui.tui.terminal import Abilities
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 
 Protocol = Literal["kitty", "iterm2", "sixel"]
 VARIABLE = "EMBCX_IMAGES"
@@ -313,10 +313,10 @@ class FullScreenPreview(MinimumSizeScreen, ModalScreen[None]):
             name = self._figure if isinstance(self._figure, str) else self._figure.name
             frame.border_title = safe_text(name, 100)
             yield Preview(id="image")
-            yield Canvas("Drawing …", id="cells")
+            yield FigureView("Drawing …", id="cells")
 
     def on_mount(self) -> None:
-        image, cells = self.query_one("#image", Preview), self.query_one("#cells", Canvas)
+        image, cells = self.query_one("#image", Preview), self.query_one("#cells", FigureView)
         cells.display = bool(image.unavailable)
         frame = self.query_one("#full-preview")
         if not image.unavailable:
@@ -338,7 +338,7 @@ class FullScreenPreview(MinimumSizeScreen, ModalScreen[None]):
 
     @work(exclusive=True)
     async def _build(self, snapshot: Snapshot, name: str) -> None:
-        cells = self.query_one("#cells", Canvas)
+        cells = self.query_one("#cells", FigureView)
         try:
             figure = await asyncio.to_thread(named_figure, self._paths, snapshot, name, self._exclude_chance)
         except (EmbcxError, OSError) as error:

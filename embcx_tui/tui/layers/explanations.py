@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # By the name that a number has in the panel or above its column.
-_SENTENCES = {
+SENTENCES = {
     "KL": "the layer's complexity: exact KL divergence of its t-SNE, in nats; less is simpler",
     "explained": "share of the KL of one point for all that the t-SNE takes away; more is simpler",
     "train acc.": "share of the training set that the network classifies correctly",
@@ -54,6 +54,6 @@ def explanation(name: str) -> str:
     """Return the sentence for a number by its name; empty where it needs none."""
     name = name.strip().rstrip("…").strip()
     # A long value takes room from the end of its name.
-    full = next((full for full in _SENTENCES if full == name or (len(name) > 5 and full.startswith(name))), "")
-    sentence = _SENTENCES.get(full) or next((words for form, words in _PATTERNS if re.fullmatch(form, name)), "")
+    full = next((full for full in SENTENCES if full == name or (len(name) > 5 and full.startswith(name))), "")
+    sentence = SENTENCES.get(full) or next((words for form, words in _PATTERNS if re.fullmatch(form, name)), "")
     return f"{full or name}: {sentence}" if sentence else ""

@@ -39,7 +39,7 @@ from embcx_tui.tui.widgets.scroll_list import ScrollList
 
 _NAME_WIDTH = 16
 # Short names of the metrics of a layer and of its plane, which docs/metrics.md describes.
-_NAMES = {
+METRIC_LABELS = {
     "knn": "k-NN acc.",
     "probe": "linear acc.",
     "separation": "separation",
@@ -248,14 +248,14 @@ class _Page:
         if not short:
             self._heading("falling with depth?")
         if trend is None:
-            for name in _SHORT_TREND if short else _TREND:
+            for name in _SHORT_TREND if short else TREND_NUMBERS:
                 self._add(name, _COUNTING)
         elif trend.reason:
             self._warn(f"no trend test: {trend.reason}")
             self._add("first rise at", break_words(trend))
         else:
-            for name in _SHORT_TREND if short else _TREND:
-                self._add(name, _TREND[name](trend))
+            for name in _SHORT_TREND if short else TREND_NUMBERS:
+                self._add(name, TREND_NUMBERS[name](trend))
 
     def _how(self, measured: LayerMeasured) -> None:
         self._add("converged", "yes" if measured.converged else "no", warn=not measured.converged)
@@ -285,7 +285,7 @@ class _Page:
         if values:
             self._heading(heading)
         for name, value in values.items():
-            self._add(_NAMES.get(name, safe_text(name, _NAME_WIDTH - 1)), signed(value, 3))
+            self._add(METRIC_LABELS.get(name, safe_text(name, _NAME_WIDTH - 1)), signed(value, 3))
 
 
 def _rises(trend: Trend) -> bool:
@@ -300,7 +300,7 @@ def _runs(trend: Trend) -> str:
 
 
 # What is said of a trend, by its name in the panel. The sign test is that of the direction of the effect.
-_TREND: dict[str, Callable[[Trend], str]] = {
+TREND_NUMBERS: dict[str, Callable[[Trend], str]] = {
     "per layer": lambda trend: signed(trend.slope, 3, plus=True),
     "slope CI": lambda trend: interval_words(trend.slope_ci_low, trend.slope_ci_high),
     "runs": _runs,

@@ -36,7 +36,7 @@ from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.layers.wording import chance_words, nothing_yet
 from embcx_tui.tui.messages import Mode, Say, ShowMode
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, KeyBar, ModeScreen, ScreenPanels
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.filter_line import NetworksFilter
 from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 
@@ -45,7 +45,7 @@ _STATISTICS_AFTER_S = 0.4
 # A scatter stays while the next one's points are read, unless that takes so long that a user notices.
 _READING_SHOWN_AFTER_S = 0.3
 # The panels that can have the whole screen.
-_ZOOMED = (Canvas, NumbersTable, NumbersPanel)
+_ZOOMED = (FigureView, NumbersTable, NumbersPanel)
 _POINT_MODE_ACTIONS = ("step", "turn", "leave")
 
 
@@ -70,11 +70,11 @@ class LayersScreen(SelectingScreen):
         self._point_mode_shown = False
 
     def compose_body(self) -> ComposeResult:
-        yield Canvas(NO_STUDY, id="nothing")
+        yield FigureView(NO_STUDY, id="nothing")
         with Container(id="panels"):
             yield PointPanel(id="point-left")
             yield LayersTree(id="tree")
-            yield Canvas(id="bars")
+            yield FigureView(id="bars")
             yield NumbersTable(id="table")
             yield PointPanel(id="point")
             yield NumbersPanel(id="numbers")
@@ -122,7 +122,7 @@ class LayersScreen(SelectingScreen):
         if not self.is_mounted or not self.is_current:
             return
         snapshot = self.controller.snapshot
-        nothing = self.query_one("#nothing", Canvas)
+        nothing = self.query_one("#nothing", FigureView)
         self.query_one("#panels").display = snapshot is not None
         nothing.display = snapshot is None
         nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
@@ -142,7 +142,7 @@ class LayersScreen(SelectingScreen):
         self._show_soon()
 
     # Grids, the zoom and charts of the whole study depend on the size of their panel.
-    @on(Canvas.Sized)
+    @on(FigureView.Sized)
     def _show_soon(self) -> None:
         """Show the selection once the keys that are waiting have been handled: a held key never queues up."""
         if not self._show_pending:

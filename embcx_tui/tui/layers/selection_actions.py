@@ -15,7 +15,7 @@ from embcx_tui.tui.layers.selection import NodeKey
 from embcx_tui.tui.layers.tree import LayersTree
 from embcx_tui.tui.messages import CompareGroups, Explain, Say
 from embcx_tui.tui.mode_screen import ModeScreen
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.points_canvas import PointsCanvas
 
 
@@ -40,8 +40,8 @@ class SelectingScreen(ModeScreen):
         return self.query_one(LayersTree)
 
     @property
-    def _chart(self) -> Canvas:
-        return self.query_one("#bars", Canvas)
+    def _chart(self) -> FigureView:
+        return self.query_one("#bars", FigureView)
 
     def _move_cursor(self, node: NodeKey | None) -> None:
         if node:
@@ -80,26 +80,26 @@ class SelectingScreen(ModeScreen):
 
     action_fit = _controller_action(LayersController.fit)
 
-    @on(Canvas.BarPicked)
-    def _bar_picked(self, event: Canvas.BarPicked) -> None:
+    @on(FigureView.BarPicked)
+    def _bar_picked(self, event: FigureView.BarPicked) -> None:
         self._move_cursor(self.controller.pick_bar(event.group, event.bar))
 
-    @on(Canvas.LinePicked)
-    def _line_picked(self, event: Canvas.LinePicked) -> None:
+    @on(FigureView.LinePicked)
+    def _line_picked(self, event: FigureView.LinePicked) -> None:
         figure = self._chart.figure
         panel = event.place if isinstance(figure, Panels) else None
         lines = figure.figures[event.place] if isinstance(figure, Panels) else figure
         if isinstance(lines, Lines):
             self._move_cursor(self.controller.pick_line(lines.groups[event.group], event.group, event.layer, panel))
 
-    @on(Canvas.RowPicked)
-    def _row_picked(self, event: Canvas.RowPicked) -> None:
+    @on(FigureView.RowPicked)
+    def _row_picked(self, event: FigureView.RowPicked) -> None:
         figure = self._chart.figure
         several = isinstance(figure, Panels) and len(figure.figures) > 1
         self._move_cursor(self.controller.pick_heat_row(event.row, event.place if several else None))
 
-    @on(Canvas.DotPicked)
-    def _dot_picked(self, event: Canvas.DotPicked) -> None:
+    @on(FigureView.DotPicked)
+    def _dot_picked(self, event: FigureView.DotPicked) -> None:
         if isinstance(figure := self._chart.figure, Dots):
             self._move_cursor(self.controller.pick_dot(figure.groups[event.group].names[event.dot]))
 

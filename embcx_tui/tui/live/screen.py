@@ -26,8 +26,8 @@ from embcx_tui.tui.live.machine_panel import MachinePanel
 from embcx_tui.tui.live.network_table import ORDERS, NetworksTable
 from embcx_tui.tui.messages import Mode, Say, ShowMode, StartStudy, StopStudy
 from embcx_tui.tui.mode_screen import NO_STUDY, READING_STUDY, ModeScreen, ScreenPanels
-from embcx_tui.tui.widgets.canvas import Canvas
 from embcx_tui.tui.widgets.dialogs import Answer, Ask
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.line_widget import LineWidget
 from embcx_tui.tui.widgets.panel_tabs import PanelTabs
 
@@ -72,14 +72,14 @@ class LiveScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         yield LiveHeader(id="head")
-        yield Canvas(NO_STUDY, id="nothing")
+        yield FigureView(NO_STUDY, id="nothing")
         with Container(id="panels"):
             with Container(id="networks-page"):
                 yield NetworksTable(id="networks")
                 yield _FilterField(id="table-filter", compact=True)
             yield PanelTabs(PAGES, id="pages")
             yield MachinePanel(id="machine", classes="page")
-            yield Canvas(id="curves", classes="page")
+            yield FigureView(id="curves", classes="page")
             with Container(id="log-page", classes="page"):
                 yield LogPanel(id="log")
                 yield _FilterField(id="filter", compact=True)
@@ -120,7 +120,7 @@ class LiveScreen(ModeScreen):
             return
         snapshot = self.open_snapshot
         self.query_one("#panels").display = self.query_one("#head").display = snapshot is not None
-        nothing = self.query_one("#nothing", Canvas)
+        nothing = self.query_one("#nothing", FigureView)
         nothing.display = snapshot is None
         nothing.show(None, READING_STUDY if self.paths else NO_STUDY)
         state = (snapshot.state if snapshot else None, self.starting)
@@ -151,15 +151,15 @@ class LiveScreen(ModeScreen):
             self.query_one("#panels").styles.grid_rows = rows
 
     @on(NetworksTable.Chosen)
-    @on(Canvas.Sized)
+    @on(FigureView.Sized)
     def _draw_curves(self) -> None:
-        snapshot, canvas, table = self.open_snapshot, self.query_one("#curves", Canvas), self.query_one(NetworksTable)
+        snapshot, view, table = self.open_snapshot, self.query_one("#curves", FigureView), self.query_one(NetworksTable)
         if snapshot is None:
             self._drawn = ()
-            return canvas.show(None)
+            return view.show(None)
         wanted = self._picked_chart or natural_chart(snapshot)
         epochs = tuple((cohort, history.last) for cohort, history in snapshot.histories.items())
-        marked, size = tuple(sorted(table.marked)), canvas.content_size
+        marked, size = tuple(sorted(table.marked)), view.content_size
         # New log lines change no chart, layers none of training: then nothing is drawn or sent.
         news: object = len(snapshot.measured) if wanted == "kl" else epochs
         key = (snapshot.id, news, marked, table.chosen, wanted, size, self._log_axis)
@@ -167,11 +167,11 @@ class LiveScreen(ModeScreen):
             return
         self._drawn = key
         if wanted == "kl":
-            canvas.show(complexity(snapshot, table.chosen, size), NOTHING_MEASURED)
+            view.show(complexity(snapshot, table.chosen, size), NOTHING_MEASURED)
         elif not any(last for _, last in epochs):
-            canvas.show(None, nothing_trained(snapshot))
+            view.show(None, nothing_trained(snapshot))
         else:
-            canvas.show(curves(snapshot, marked, table.chosen, wanted, size, self._log_axis))
+            view.show(curves(snapshot, marked, table.chosen, wanted, size, self._log_axis))
 
     # Panels
 

@@ -25,7 +25,7 @@ from embcx_tui.tui.layers.numbers_table import NumbersTable
 from embcx_tui.tui.messages import Explain, Say
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
 from embcx_tui.tui.mode_screen import KeyBar
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.line_widget import Ink, fit_row
 
 
@@ -71,7 +71,7 @@ class CompareScreen(MinimumSizeScreen):
         within = f" in {study.name}" if groups else ""
         head = Content.assemble((f" {others}", "bold $heading"), f" compared with “{names[0]}”{within}")
         yield Static(head, id="compared")
-        yield Canvas(id="comparison")
+        yield FigureView(id="comparison")
         caveats = self._comparison.caveats
         words = "\n".join(f"! {sentence}" for sentence in caveats)
         yield Static(Content(words), id="caveats", classes="" if caveats else "-none")
@@ -86,14 +86,13 @@ class CompareScreen(MinimumSizeScreen):
         comparison, places = self._comparison, self._comparison.places
         dataset, depth = places[self._place]
         # The caveats stand below the chart, a line each.
-        self.query_one(Canvas).show(replace(comparison_lines(comparison, dataset, depth), note=""))
+        self.query_one(FigureView).show(replace(comparison_lines(comparison, dataset, depth), note=""))
         table = comparison_table(comparison, dataset, depth)
         first = table.rows[0].architecture if table.rows else Architecture(dataset, depth, "", None)
         numbers = self.query_one(DifferencesTable)
         numbers.show(table, first, 0)
-        numbers.styles.max_height = (
-            len(numbers.items) + 2
-        )  # with its titles and the rule above; the rest is the chart's
+        # With its titles and the rule above; the rest is the chart's.
+        numbers.styles.max_height = len(numbers.items) + 2
         if isinstance(numbers.current, str):
             numbers.pointer += 1  # from a heading, which stays in sight, to its first row
             numbers.redraw()

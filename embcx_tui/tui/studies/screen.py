@@ -41,7 +41,7 @@ from embcx_tui.tui.widgets.filter_line import StudiesFilter
 
 if TYPE_CHECKING:  # numpy comes with these: not before the first frame
     from embcx_tui.figures.model import Figure
-    from embcx_tui.tui.widgets.canvas import Canvas
+    from embcx_tui.tui.widgets.figure_view import FigureView
 
 # So long must the pointer rest on a study: a held arrow key moves it faster.
 _RESTS_AFTER_S = 0.15
@@ -82,7 +82,7 @@ class StudiesScreen(ModeScreen):
         super().__init__()
         self._rests_on: StudyRow | None = None
         self._resting: Timer | None = None
-        self._canvas: Canvas | None = None
+        self._canvas: FigureView | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Static(Content.styled("looking for studies …", "$text-muted"), id="empty")
@@ -171,9 +171,9 @@ class StudiesScreen(ModeScreen):
         if row is None or row.paths != paths:
             return
         if self._canvas is None:
-            from embcx_tui.tui.widgets.canvas import Canvas
+            from embcx_tui.tui.widgets.figure_view import FigureView
 
-            self._canvas = Canvas(id="picture")
+            self._canvas = FigureView(id="picture")
             self._canvas.can_focus = False
             self.query_one("#pane").mount(self._canvas)
         self._canvas.show(figure, "" if figure else "nothing measured yet")

@@ -15,13 +15,13 @@ from embcx_tui.figures.alignment import between
 from embcx_tui.figures.cells import Part, data_at, draw, locate, nearest_cell, next_in_direction, part_at, parts
 from embcx_tui.figures.model import Figure, Panels, Scatter
 from embcx_tui.figures.spans import Row
-from embcx_tui.tui.widgets.canvas import NEAR_CLICK, Canvas
+from embcx_tui.tui.widgets.figure_view import NEAR_CLICK, FigureView
 from embcx_tui.tui.widgets.line_widget import Ink, ink_of
 
 # A flight from layer to layer: a quarter of a second, so short that nobody waits for it; 25 frames a second are some
 # 75 kB/s while it lasts. It begins fast and ends softly: legs a second are these, with how many are still to go.
 _FRAME_S = 0.04
-_LEGS_EACH_S, _LEGS_S, _MOST_LEGS_S = 6.0, 2.0, 7.0
+_LEGS_EACH_S, _LEGS_S, MOST_LEGS_S = 6.0, 2.0, 7.0
 # A held key sends some 30 layers a second. The points pass through all of them, but no further behind than this.
 _MOST_LEGS = 8
 # Frames nearer together than this cannot be told apart: a key that comes in a flight does not draw one more.
@@ -63,7 +63,7 @@ def _on_the_way(here: Figure, there: Figure, target: Scatter | Panels, share: fl
     return replace(target, figures=moved) if isinstance(target, Panels) else moved[0]
 
 
-class PointsCanvas(Canvas):
+class PointsCanvas(FigureView):
     """A canvas whose points can be picked, and that lets the same points fly to where the next layer has them.
 
     `place` is that of a panel where there are several, else 0.
@@ -152,7 +152,7 @@ class PointsCanvas(Canvas):
         if target is None:
             return
         legs = len(self._route) - 1
-        speed = min(_LEGS_EACH_S * (legs - self._flown) + _LEGS_S, _MOST_LEGS_S)
+        speed = min(_LEGS_EACH_S * (legs - self._flown) + _LEGS_S, MOST_LEGS_S)
         # A frame that is late does not jump: what is seen of the way matters more than when it ends.
         self._flown += speed * min(now - self._drawn_at, 2 * _FRAME_S)
         self._drawn_at = now

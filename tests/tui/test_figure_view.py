@@ -15,7 +15,7 @@ from textual.geometry import Region
 from embcx_tui.figures import cells
 from embcx_tui.figures.model import Scatter
 from embcx_tui.figures.spans import Row, Span
-from embcx_tui.tui.widgets.canvas import Canvas
+from embcx_tui.tui.widgets.figure_view import FigureView
 from embcx_tui.tui.widgets.line_widget import difference, fit, fit_right, fit_row, row_width
 
 
@@ -67,7 +67,7 @@ def test_fitted_text_has_the_width_asked_for(text: str, width: int) -> None:
 
 class CanvasApp(App[None]):
     def compose(self) -> ComposeResult:
-        yield Canvas("Nothing here.\nPress a key.")
+        yield FigureView("Nothing here.\nPress a key.")
 
 
 def scatter(shift: float = 0.0) -> Scatter:
@@ -85,14 +85,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
         figures.append(figure)
         return draw(figure, *arguments)
 
-    monkeypatch.setattr("embcx_tui.tui.widgets.canvas.draw", counting)
+    monkeypatch.setattr("embcx_tui.tui.widgets.figure_view.draw", counting)
     yield figures
 
 
 async def test_words_stand_where_there_is_no_figure() -> None:
     app = CanvasApp()
     async with app.run_test(size=(40, 12)):
-        canvas = app.query_one(Canvas)
+        canvas = app.query_one(FigureView)
         lines = [line.strip() for line in canvas.shown_text.splitlines() if line.strip()]
         assert lines == ["Nothing here.", "Press a key."]
 
@@ -100,7 +100,7 @@ async def test_words_stand_where_there_is_no_figure() -> None:
 async def test_a_figure_is_drawn_once_a_size(drawn: list[object]) -> None:
     app = CanvasApp()
     async with app.run_test(size=(40, 12)) as pilot:
-        canvas = app.query_one(Canvas)
+        canvas = app.query_one(FigureView)
         one, other = scatter(), scatter(3.0)
         for figure in (one, one, other, one, other):
             canvas.show(figure)
@@ -114,7 +114,7 @@ async def test_a_figure_is_drawn_once_a_size(drawn: list[object]) -> None:
 async def test_only_cells_that_differ_are_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
     app = CanvasApp()
     async with app.run_test(size=(40, 12)) as pilot:
-        canvas = app.query_one(Canvas)
+        canvas = app.query_one(FigureView)
         canvas.show(scatter())
         await pilot.pause()
         regions: list[Region] = []

@@ -38,7 +38,7 @@ _KEPT_PICTURES = 12
 NEAR_CLICK = 4.0
 
 
-class Canvas(LineWidget, can_focus=True):
+class FigureView(LineWidget, can_focus=True):
     """Shows `figure`, or `words` where there is none; a drawn picture is kept by (figure, size, look).
 
     The bottom line says the value under the pointer, or under the cursor that a key puts on a value of the chart.
