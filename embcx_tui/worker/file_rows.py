@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files import open_activations
 from embcx_tui.compute.activation_files.base import ActivationFile
 from embcx_tui.compute.activation_files.labels import (
     Labels,
@@ -37,6 +36,7 @@ from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.apart_reader import ApartReader
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
 from embcx_tui.worker.row_source import LayerRows
@@ -57,6 +57,7 @@ class FileRows:
         assert isinstance(settings, MeasuredSettings)
         self._settings = settings
         self._models = {measured_network(settings, model).id: model for model in settings.models}
+        self._reader = ApartReader()
         self._open: tuple[str, ActivationFile] | None = None
         self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
@@ -64,6 +65,10 @@ class FileRows:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+        self._reader.close()
+
+    def _close(self) -> None:
         if self._open:
             self._open[1].close()
             self._open = None
@@ -102,6 +107,7 @@ class FileRows:
                 return LayerRows(reduced.rows, labels, name, pool, units, reduced.varying)
             return LayerRows(rows, labels, name, pool, units)
         except (DataError, ValueError) as error:
+            self._close()  # the reader may have crashed: the next layer is read by a new one
             raise MeasureError(safe_text(error, 300)) from None
 
     def seed(self, task: Task) -> int:
@@ -112,8 +118,8 @@ class FileRows:
 
     def _file(self, model: ModelSettings) -> ActivationFile:
         if self._open is None or self._open[0] != model.file:
-            self.__exit__()
-            self._open = model.file, open_activations(Path(model.file))
+            self._close()
+            self._open = model.file, self._reader.open(Path(model.file))
         return self._open[1]
 
     @timed_part("load")
@@ -161,7 +167,8 @@ class FileRows:
         rows = self._row_count(models)
         if self._settings.source.labels:
             path = Path(self._settings.source.labels)
-            with open_activations(path) as file:
+            self._close()  # the reader has one file open
+            with self._reader.open(path) as file:
                 array = label_array(file, self._settings.source.labels_array) or only_label_array(file)
                 found = labels_of(file.values(array), file.where, names)
             self._check_count(found, file.where, rows, models[0])

@@ -87,7 +87,12 @@ def look_into(request: MeasureRequest) -> dict[str, Any]:
         "layers": list(request.layers),
         "pool": request.pool,
     }
-    return launch.ask("activations", json.dumps(asked))
+    opened: list[str] = []
+    try:
+        return launch.ask("activations", json.dumps(asked), on_line=lambda line: opened.append(line.get("file", "")))
+    except launch.CrashedError as error:
+        where = opened[-1] if opened else safe_text(request.files[0], 200)
+        raise RequestError(f"{safe_text(where, 200)}: the reader crashed (signal {error.signal})") from None
 
 
 # What a list of layers says of each.

@@ -36,7 +36,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[StudySettings]:
         begun.append(settings)
         return StudyPaths(Path("k7m2x9q4fa"))
 
-    monkeypatch.setattr(launch, "ask", lambda command, request: inspect_files.look(request))
+    monkeypatch.setattr(launch, "ask", lambda command, request, on_line: inspect_files.look(request))
     monkeypatch.setattr(launch, "begin", begin)
     monkeypatch.setattr("embcx_tui.cli.run._print_warnings", lambda paths: None)
     return begun
