@@ -150,7 +150,7 @@ class Canvas(LineWidget, can_focus=True):
         if not isinstance(part.figure, Heat):
             return None
         line = heat_row(part.figure, part.width, part.height, *inside, ink_of(self.app).look)
-        return None if line is None else self.RowPicked(part.place, line)
+        return None if line is None else self.RowPicked(part.place, line + part.figure.first)
 
 
 def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
