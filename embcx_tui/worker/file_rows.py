@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files.base import ActivationFile
@@ -23,8 +22,6 @@ from embcx_tui.compute.activation_files.labels import (
     unlabelled,
 )
 from embcx_tui.compute.activation_files.pooling import effective_pool, pooled, pooled_units
-from embcx_tui.compute.memory import free_bytes
-from embcx_tui.compute.reduction import is_wide, reduce_layer
 from embcx_tui.compute.samples import measured_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, read_arrays, write_arrays
@@ -39,7 +36,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.worker.apart_reader import ApartReader
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
-from embcx_tui.worker.row_source import LayerRows
+from embcx_tui.worker.row_source import LayerRows, reduced_where_wide
 
 # A layer of more bytes is gathered in a file that nobody else sees, not in memory.
 _IN_MEMORY_BYTES = 512 << 20
@@ -101,11 +98,7 @@ class FileRows:
             if file.info(array).dtype == "float16" and (bad := len(rows) - int(np.isfinite(rows).all(axis=1).sum())):
                 raise MeasureError(f"{bad:,} of {len(rows):,} rows are not finite (float16 ends at 65,504)")
             name = array if layer.network else ""
-            if is_wide(*rows.shape):
-                with timed_part("reduction"):
-                    reduced = reduce_layer(rows, budget_bytes=free_bytes(torch.device("cpu")))
-                return LayerRows(reduced.rows, labels, name, pool, units, reduced.varying)
-            return LayerRows(rows, labels, name, pool, units)
+            return reduced_where_wide(LayerRows(rows, labels, name, pool, units))
         except (DataError, ValueError) as error:
             self._close()  # the reader may have crashed: the next layer is read by a new one
             raise MeasureError(safe_text(error, 300)) from None
