@@ -39,8 +39,8 @@ SHAPES = (*_SHAPES, (512, 1, 1), (256,), (10,))
 POINTS = 1_000
 
 
-def measured_settings(runs: int = 2) -> StudySettings:
-    """Return the settings of a study of `runs` runs of one model and one untrained control."""
+def measured_settings(runs: int = 2, recorded: bool = False) -> StudySettings:
+    """Return the settings of a study of `runs` runs of one model and one untrained control, from files or recorded."""
     given = [(run, "") for run in range(runs)] + [(0, "untrained")]
     models = [
         {
@@ -53,7 +53,7 @@ def measured_settings(runs: int = 2) -> StudySettings:
         }
         for run, control in given
     ]
-    source = {"from": "files", "labels": "/acts/y.npy"}
+    source = {"from": "recorder"} if recorded else {"from": "files", "labels": "/acts/y.npy"}
     return validate_study({"kind": "measured", "name": "resnet18", "source": source, "models": models})
 
 

@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.activations import labels, layers_of, write_npz
 from tests.compute.test_datasets_fetch import Server, serving
 from tests.fake_events import START
 from tests.fake_studies import make_study, settings_of
@@ -132,6 +134,34 @@ def test_a_missing_dataset_is_fetched_inside_the_application(home: Path, tmp_pat
     assert fetched == server.does.files
     assert server.does.asked[1] == "bytes=1000000-", "the second connection began where the first one broke"
     assert studies() == []
+
+
+def test_activation_files_are_measured_from_the_form_to_the_layers(home: Path, tmp_path: Path) -> None:
+    arrays = layers_of(3)
+    file = write_npz(tmp_path / "acts.npz", {**arrays, "y": labels()})
+    with Terminal(PROGRAM, 80, 24) as terminal:
+        terminal.expect("No studies yet")
+        terminal.press("c")
+        terminal.expect("m Measure files")
+        terminal.press("m")
+        terminal.expect("Measure activation files")
+        terminal.write(str(file).removesuffix("s.npz"))
+        terminal.expect("acts.npz")  # the rest of the path, suggested
+        terminal.send("right")
+        terminal.expect("3 layers of 60 rows")
+        terminal.press("down", "down", "down", "down", "down", "down", *"10")
+        terminal.press("ctrl+r")
+        terminal.expect("press l for the layers")
+        terminal.press("l")
+        terminal.expect("Layer 3 of 3")
+        terminal.press("q")
+        assert terminal.wait() == 0
+    (study,) = studies()
+    assert (study["name"], study["state"]) == ("acts", "complete")
+    shown = json.loads(subprocess.run([*PROGRAM, "show", study["id"], "--json"], capture_output=True).stdout)
+    (network,) = shown["networks"]
+    assert [layer["name"] for layer in network["layers"]] == list(arrays)
+    assert [layer["perplexity"] for layer in network["layers"]] == [10.0] * 3
 
 
 def kmnist(text: str) -> str:

@@ -34,6 +34,10 @@ Shape = tuple[int, int, int]
 MOST_INPUT_BYTES = 64 << 20
 # What may wait to be measured: a training whose epochs are shorter than their measurement would fill the disk.
 MOST_WAITING_BYTES = 8 << 30
+# Rows of wide layers are handed over as they are, for the worker to reduce, up to so many bytes per handover and while
+# no more wait. A reduction's result depends on the rows alone, so that it changes no number who computes it.
+RAW_BYTES = 256 << 20
+_MOST_RAW_WAITING_BYTES = 1 << 30
 # Bytes per pair that measuring a large layer takes at most, P in blocks and openTSNE's own.
 _BYTES_PER_PAIR = 10
 _UNITS_OF_MEMORY = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -167,7 +171,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """The rows of one layer: [n, units], of a reduced layer its coordinates; None with an `error`."""
+    """The rows of one layer: [n, units], of a reduced layer its coordinates; None with an `error`.
+
+    `width`: the units of a wide layer.
+    """
 
     described: LayerDescribed
     rows: NDArray[np.floating] | None
@@ -260,6 +267,12 @@ class HandedStudy:
             raise StoreError(f"{waiting / 1e9:.0f} GB wait to be measured: record fewer epochs")
         self._hand(handover)
         self.ensure_worker()
+
+    @property
+    def raw_bytes(self) -> int:
+        """How many bytes of wide layers the next handover may hold as they are."""
+        waits = self._producer.waiting_bytes() if self._producer else 0
+        return RAW_BYTES if waits <= _MOST_RAW_WAITING_BYTES else 0
 
     def ensure_worker(self) -> None:
         """Start the worker where it is gone."""

@@ -92,10 +92,18 @@ class Tapped:
         return Sample(drawn.index, drawn.labels, drawn.classes, drawn.total, drawn.words, shown, shape)
 
     def handover(
-        self, model: nn.Module | None = None, *, control: Control = "", epoch: int | None = None, first: bool = True
+        self,
+        model: nn.Module | None = None,
+        *,
+        control: Control = "",
+        epoch: int | None = None,
+        first: bool = True,
+        raw_bytes: int = 0,
     ) -> Handover:
-        """Return the layers of the model as it is now; with the input where it is the `first` of its run."""
-        outputs = Outputs(model or self.model, self.drawn.batches, self.chosen, self._memory, self._forward)
+        """Return the layers of the model as it is now; with the input where it is the `first` of its run. Wide layers
+        of at most `raw_bytes` are left to the worker to reduce.
+        """
+        outputs = Outputs(model or self.model, self.drawn.batches, self.chosen, self._memory, self._forward, raw_bytes)
         rows = [
             Row(_described(one.info, one.pool), one.rows, one.width, one.varying, one.error) for one in outputs.layers()
         ]

@@ -83,7 +83,7 @@ class Recorder:
             raise RequestError(f"epoch {epoch} comes after epoch {self._last}: epochs are handed over in their order")
         is_first = self._handed.paths is None
         try:
-            handover = self._tapped.handover(epoch=epoch, first=is_first)
+            handover = self._tapped.handover(epoch=epoch, first=is_first, raw_bytes=self._handed.raw_bytes)
             if is_first:
                 self._handed.begin([replace(handover, is_control_too=epoch == 0)])
                 for words in self._tapped.left_out:

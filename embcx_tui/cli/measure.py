@@ -16,8 +16,11 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 from embcx_tui.worker.measure_request import (
     DEFAULT_DATASET,
+    LAYER_COLUMNS,
     MeasureRequest,
     ModelFiles,
+    file_facts,
+    layer_rows,
     look_into,
     settings_of,
     split_labels,
@@ -133,20 +136,7 @@ def _print_list(request: MeasureRequest, found: dict[str, Any], as_json: bool) -
         click.echo(json.dumps({"files": found["files"], "classes": found["classes"]}, indent=2))
         return
     for one in found["files"]:
-        labels = str(request.labels) if request.labels else one["labels"]
-        classes = f"{len(one['classes'])} classes ({safe_text(labels)})" if one["classes"] else "no labels"
-        click.echo(f"{one['path']}: {one['rows']:,} rows, {classes}, input: {safe_text(one['input']) or 'none'}")
-        rows = [
-            (
-                str(number),
-                safe_text(layer["name"], 200),
-                " × ".join(f"{length:,}" for length in layer["shape"][1:]),
-                layer["dtype"],
-                f"{layer['units']:,}",
-                f"{layer['bytes']:,}",
-            )
-            for number, layer in enumerate(one["layers"], 1)
-        ]
-        print_table(("", "layer", "shape", "type", "units", "bytes"), rows, left=(1, 2, 3))
+        click.echo(f"{one['path']}: {file_facts(request, one)}")
+        print_table(LAYER_COLUMNS, layer_rows(one), left=(1, 2, 3))
         for skipped in one["skipped"]:
             click.echo(f"skipped: {skipped['name']} ({skipped['reason']})")

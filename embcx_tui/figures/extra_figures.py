@@ -111,8 +111,8 @@ def has_epochs(snapshot: Snapshot, dataset: str, depth: int) -> bool:
 def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exclusion = False) -> Panels:
     """Return complexity over layer × epoch, the mean over runs: one panel per activation, all with one scale.
 
-    Epoch 0 is the untrained control where that was measured (the same weights), the last epoch the final score. The
-    input does not change.
+    Epoch 0 is the untrained control where that was measured (the same weights), the last epoch the final score; of a
+    recorder's study each epoch is what was handed over after it. The input does not change.
     """
     selection = select(snapshot, exclude_chance)
     settings = snapshot.plan.settings
@@ -158,21 +158,29 @@ def _why_empty(selection: Selection, dataset: str, depth: int, activation: str) 
     return ", ".join(f"{count} of {len(networks)} runs {words}" for count, words in counts if count)
 
 
+def _epochs_of(snapshot: Snapshot) -> list[int]:
+    """Return the epochs after which layers are measured; of a recorder's study, all that were handed over."""
+    plan = snapshot.plan
+    return list(snapshot.epochs) if plan.is_measured else [*plan.epochs, plan.settings.training.epochs]
+
+
 def _over_epochs(
     selection: Selection, networks: Sequence[Network], depth: int
 ) -> tuple[list[int], NDArray[np.float64]]:
     """Return epochs and the mean scores [depth + 1, epochs] over the networks that enter."""
     snapshot = selection.snapshot
-    settings = snapshot.plan.settings
-    epochs = [*snapshot.plan.epochs, settings.training.epochs]
-    start = "untrained" in settings.measure.controls
+    is_measured = snapshot.plan.is_measured
+    epochs = _epochs_of(snapshot)
+    start = not is_measured and "untrained" in snapshot.plan.settings.measure.controls
     if start:
         epochs.insert(0, 0)
     entering = list(filter(selection.enters, networks))
     scores = np.full((len(entering), depth + 1, len(epochs)), np.nan)
     for row, network in enumerate(entering):
-        scores[row, :, -1] = _scores(selection, network)
-        scores[row, 0, :] = scores[row, 0, -1]
+        last = _scores(selection, network)
+        scores[row, 0, :] = last[0]
+        if not is_measured:
+            scores[row, 1:, -1] = last[1:]
         for epoch, layer, one in earlier(snapshot, network):
             if one.kl is not None and not one.degenerate:
                 scores[row, layer, epochs.index(epoch)] = one.kl
@@ -198,10 +206,11 @@ def _epochs_missing(selection: Selection, dataset: str, depth: int, activation: 
             found.append(f"{name} ({'diverged' if network.id in selection.diverged else 'at chance, left out'})")
             continue
         known = {(epoch, layer) for epoch, layer, _ in earlier(snapshot, network)}
-        last = snapshot.plan.settings.training.epochs
-        known |= {(last, layer) for layer in range(1, depth + 1) if snapshot.layer(network, layer)}
+        if not snapshot.plan.is_measured:
+            last = snapshot.plan.settings.training.epochs
+            known |= {(last, layer) for layer in range(1, depth + 1) if snapshot.layer(network, layer)}
         for layer in range(1, depth + 1):
-            lacking = [str(epoch) for epoch in (*snapshot.plan.epochs, last) if (epoch, layer) not in known]
+            lacking = [str(epoch) for epoch in _epochs_of(snapshot) if (epoch, layer) not in known]
             if lacking:
                 found.append(f"{name} layer {layer} (epoch{'s' * (len(lacking) > 1)} {', '.join(lacking)})")
     return found

@@ -256,6 +256,7 @@ class Heat:
     scale: tuple[float, float] | None = None
     note: str = ""
     chosen: int | None = None  # the row that the screen has selected
+    first: int = 0  # of a part of a map: which row of the whole is its first
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -48,7 +48,7 @@ class Commands(Provider):
         actions = getattr(self.app, "study_actions", None)
         if isinstance(actions, StudyActions):
             about = "Layers of a network that was trained elsewhere"
-            yield Command("Measure activations from files…", about, actions.ask_for_files)
+            yield Command("Measure activation files…", about, actions.measure_files)
         yield from self._missing_data()
         yield from self._preferences()
         for row in self._rows():

@@ -48,9 +48,7 @@ APP: list[BindingType] = [
 STUDY_LIST: list[BindingType] = [
     _key("studies.open", "enter", "select", "Open", "Open the study, in Live while it runs, else in Layers"),
     _key("studies.mark", "space", "mark", "Mark", "Mark the study; marked ones are compared or deleted together"),
-    _key(
-        "studies.order", "o", "order", "Order", "Order the list by the column under the cursor (← →); again: reversed"
-    ),
+    _key("studies.order", "o", "order", "Order", "Order the list by the cursor's column (← →); again: reversed"),
 ]
 
 STUDIES: list[BindingType] = [
@@ -98,14 +96,15 @@ CONFIGURE: list[BindingType] = [
     _key("configure.start", "ctrl+r", "start", "Start", "Create this study and start it"),
     _key("configure.save", "ctrl+s", "save", "Save", "Write this study to a TOML file"),
     _key("configure.load", "ctrl+o", "load", "Load", "Fill the form from a TOML file"),
-    _key(
-        "configure.fetch", "f", "fetch", "Fetch", "Fetch the datasets that are missing; again: stop, and keep what came"
-    ),
+    _key("configure.files", "m", "measure_files", "Measure files", "Measure activation files of any network instead"),
+    _key("configure.fetch", "f", "fetch", "Fetch", "Fetch the datasets that are missing; again: stop, keep what came"),
     _key("configure.copy", "y", "copy", "Copy", "Copy the chosen value of the field, outside a field the study file"),
     _key("configure.leave", "escape", "leave", "Leave field", "Leave the field, so that single keys work"),
     _extra("configure.next", "down,enter", "app.focus_next", "Next field", "Next field (also tab)"),
     _extra("configure.previous", "up", "app.focus_previous", "Previous field", "Previous field (also shift+tab)"),
 ]
+# The window over the form keeps its keys.
+MEASURE_FILES: list[BindingType] = [CONFIGURE[0], *CONFIGURE[-2:]]
 
 LIVE: list[BindingType] = [
     _key("live.stop", "x", "stop", "Stop", "Stop the study after its epoch or layer; nothing is lost"),
@@ -349,6 +348,7 @@ TOGETHER: tuple[tuple[list[BindingType], ...], ...] = (
     (CHART, APP),
     (LAYERS_FILTER,),
     (EXPORT, DIALOG),
+    (MEASURE_FILES, CHOICES, DIALOG),
     (SAID, DIALOG),
 )
 _TABLES = (

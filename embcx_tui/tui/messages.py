@@ -119,6 +119,10 @@ class CreateStudy(Message):
     settings: StudySettings
 
 
+class MeasureActivations(Message):
+    """Ask which files of activations to measure, and begin the study."""
+
+
 @dataclass
 class FetchData(Message):
     """Fetch datasets; none: stop fetching."""

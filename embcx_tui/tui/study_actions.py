@@ -19,7 +19,7 @@ from embcx_tui.study.text import safe_text
 from embcx_tui.tui.messages import Mode, OpenStudy, Say, Starting, StudyGone, StudyRefused
 from embcx_tui.tui.minimum_size import too_small
 from embcx_tui.tui.study_row import StudyRow
-from embcx_tui.tui.widgets.dialogs import Answer, Ask, AskText
+from embcx_tui.tui.widgets.dialogs import Answer, Ask
 
 if TYPE_CHECKING:  # pydantic comes with it: not before the first frame
     from embcx_tui.study.settings import StudySettings
@@ -50,14 +50,6 @@ def ask_to_delete(rows: Sequence[StudyRow], running: Sequence[StudyRow] = ()) ->
         (Answer("keep", "Keep"), Answer("delete", "Delete", harmful=True)),
         cancel=None,
     )
-
-
-def _settings_of_line(line: str) -> StudySettings:
-    """Return the settings of the study that measures the files of a typed line; takes seconds. Raises RequestError."""
-    from embcx_tui.worker.measure_request import look_into, request_of_line, settings_of
-
-    request = request_of_line(line)
-    return settings_of(request, look_into(request))
 
 
 def _names(rows: Sequence[StudyRow]) -> list[str]:
@@ -212,28 +204,25 @@ class StudyActions:
 
         self._begin(settings, "studies")
 
-    def ask_for_files(self) -> None:
-        """Ask which files of activations to measure, and begin the study."""
+    def measure_files(self, typed: dict[str, str] | None = None, refused: str = "") -> None:
+        """Ask which files of activations to measure, and begin the study; where it is `refused`, ask again."""
+        from embcx_tui.tui.configure.measure_files import Draft, MeasureFiles
 
-        def answered(line: str | None) -> None:
-            if line:
-                self._begin(partial(_settings_of_line, line), "studies")
+        mode: Mode = "configure" if self._app.current_mode == "configure" else "studies"
 
-        self._app.push_screen(
-            AskText(
-                "Measure activations from files",
-                "Files of one model: .npz, .npy, .safetensors, … ; several are its runs.\n"
-                "Then --labels FILE where they hold none, --untrained FILE for a control.",
-                answer="Measure",
-            ),
-            answered,
-        )
+        def answered(draft: Draft | None) -> None:
+            if draft:
+                self._begin(lambda: draft.settings, mode, partial(self.measure_files, draft.typed))
 
-    def _begin(self, settings: Callable[[], StudySettings], mode: Mode) -> None:
+        self._app.push_screen(MeasureFiles(typed, refused), answered)
+
+    def _begin(
+        self, settings: Callable[[], StudySettings], mode: Mode, refused: Callable[[str], object] | None = None
+    ) -> None:
         """Begin a study unless one is being created: a key pressed twice means one study.
 
         Where data or device do not allow the study, it is removed again, the one that was open before is open again,
-        and `mode` is shown.
+        and `mode` is shown; `refused` gets the reason, else the form.
         """
         if self.beginning:
             self._post(Say("a study is being started; please try again in a moment"))
@@ -268,6 +257,9 @@ class StudyActions:
                     self._post(OpenStudy(before, mode))
                 else:
                     self._app.call_later(self._show_mode, mode)
+                if refused:
+                    self._app.call_later(refused, safe_text(error, 600))
+                    return
                 self._post(StudyRefused(safe_text(error, 600)))
                 raise
             finally:

@@ -23,6 +23,7 @@ from embcx_tui.tui.messages import (
     FetchChanged,
     FetchData,
     LabelStudy,
+    MeasureActivations,
     MoveInQueue,
     Say,
     StartDemo,
@@ -125,6 +126,10 @@ class StudyRequests(App[None]):
     @on(CreateStudy)
     def create_study(self, event: CreateStudy) -> None:
         self.study_actions.create(event.settings)
+
+    @on(MeasureActivations)
+    def measure_activations(self) -> None:
+        self.study_actions.measure_files()
 
     @on(StartDemo)
     def start_demo(self) -> None:

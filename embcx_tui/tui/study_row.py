@@ -128,9 +128,11 @@ def row_of(paths: StudyPaths, snapshot: Snapshot, created: float) -> StudyRow:
 def training_rows(rows: Sequence[StudyRow], opened: StudyPaths | None, snapshot: Snapshot | None) -> list[StudyRow]:
     """Return those of `rows` that train, and the open study where it does.
 
-    The open study is read more often than the list: one that was just started is not in `rows` yet.
+    The open study is read more often than the list: one that was just started is not in `rows` yet, and one that has
+    just ended is still running there.
     """
-    training = [row for row in rows if row.state == "running"]
+    ended = opened if snapshot and snapshot.state != "running" else None
+    training = [row for row in rows if row.state == "running" and row.paths != ended]
     if opened and snapshot and snapshot.state == "running" and all(row.paths != opened for row in training):
         training.append(row_of(opened, snapshot, snapshot.created))
     return training

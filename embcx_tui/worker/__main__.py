@@ -1,8 +1,9 @@
 """The numerics process: `python -m embcx_tui.worker COMMAND …`, started by `worker.launch`.
 
 `study FOLDER` computes a study, `wait FOLDER` one that is queued, when its turn has come, `job FOLDER` one within a
-SLURM job, whose script starts it; `hand …` computes parts of a study for its worker, which starts it, and `ray …` lets
-hands compute on a cluster for it; the other commands answer a query of `worker.launch.ask`.
+SLURM job, whose script starts it. For its worker, which starts them, `hand …` computes parts of a study, `ray …` lets
+hands compute on a cluster, and `read` reads files of foreign formats. The other commands answer a query of
+`worker.launch.ask`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def activations(request: str) -> dict[str, Any]:
     """Return what would be measured of files of activations; raises DataError."""
     from embcx_tui.worker.inspect_files import look
 
-    return look(request)
+    return look(request, lambda where: print(json.dumps({"file": where}), flush=True))
 
 
 def cluster(device: str, devices: str) -> dict[str, Any]:
@@ -113,6 +114,10 @@ def main(command: str, *arguments: str) -> int:
         from embcx_tui.worker.ray_bridge import run_bridge
 
         return run_bridge(*arguments)
+    if command == "read":
+        from embcx_tui.worker.apart_reader import serve
+
+        return serve()
     if command == "hand":
         from embcx_tui.worker.hand import run_hand
 

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from embcx_tui.compute.activation_files import open_activations
 from embcx_tui.compute.activation_files.base import ActivationFile
 from embcx_tui.compute.activation_files.labels import (
     Labels,
@@ -24,8 +22,6 @@ from embcx_tui.compute.activation_files.labels import (
     unlabelled,
 )
 from embcx_tui.compute.activation_files.pooling import effective_pool, pooled, pooled_units
-from embcx_tui.compute.memory import free_bytes
-from embcx_tui.compute.reduction import is_wide, reduce_layer
 from embcx_tui.compute.samples import measured_sample
 from embcx_tui.compute.timing import timed_part
 from embcx_tui.store.files import is_intact, read_arrays, write_arrays
@@ -37,9 +33,10 @@ from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
+from embcx_tui.worker.apart_reader import ApartReader
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
-from embcx_tui.worker.row_source import LayerRows
+from embcx_tui.worker.row_source import LayerRows, reduced_where_wide
 
 # A layer of more bytes is gathered in a file that nobody else sees, not in memory.
 _IN_MEMORY_BYTES = 512 << 20
@@ -57,6 +54,7 @@ class FileRows:
         assert isinstance(settings, MeasuredSettings)
         self._settings = settings
         self._models = {measured_network(settings, model).id: model for model in settings.models}
+        self._reader = ApartReader()
         self._open: tuple[str, ActivationFile] | None = None
         self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
@@ -64,6 +62,10 @@ class FileRows:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+        self._reader.close()
+
+    def _close(self) -> None:
         if self._open:
             self._open[1].close()
             self._open = None
@@ -96,12 +98,9 @@ class FileRows:
             if file.info(array).dtype == "float16" and (bad := len(rows) - int(np.isfinite(rows).all(axis=1).sum())):
                 raise MeasureError(f"{bad:,} of {len(rows):,} rows are not finite (float16 ends at 65,504)")
             name = array if layer.network else ""
-            if is_wide(*rows.shape):
-                with timed_part("reduction"):
-                    reduced = reduce_layer(rows, budget_bytes=free_bytes(torch.device("cpu")))
-                return LayerRows(reduced.rows, labels, name, pool, units, reduced.varying)
-            return LayerRows(rows, labels, name, pool, units)
+            return reduced_where_wide(LayerRows(rows, labels, name, pool, units))
         except (DataError, ValueError) as error:
+            self._close()  # the reader may have crashed: the next layer is read by a new one
             raise MeasureError(safe_text(error, 300)) from None
 
     def seed(self, task: Task) -> int:
@@ -112,8 +111,8 @@ class FileRows:
 
     def _file(self, model: ModelSettings) -> ActivationFile:
         if self._open is None or self._open[0] != model.file:
-            self.__exit__()
-            self._open = model.file, open_activations(Path(model.file))
+            self._close()
+            self._open = model.file, self._reader.open(Path(model.file))
         return self._open[1]
 
     @timed_part("load")
@@ -161,7 +160,8 @@ class FileRows:
         rows = self._row_count(models)
         if self._settings.source.labels:
             path = Path(self._settings.source.labels)
-            with open_activations(path) as file:
+            self._close()  # the reader has one file open
+            with self._reader.open(path) as file:
                 array = label_array(file, self._settings.source.labels_array) or only_label_array(file)
                 found = labels_of(file.values(array), file.where, names)
             self._check_count(found, file.where, rows, models[0])

@@ -18,10 +18,11 @@ from embcx_tui.study.events import ActivationsReceived, DatasetLoaded, ModelDesc
 from embcx_tui.study.plan import Layer, Network, sample_id
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import SCORE_METHOD
+from embcx_tui.study.text import safe_text
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.measure import Measurer
 from embcx_tui.worker.pending import Task
-from embcx_tui.worker.row_source import LayerRows
+from embcx_tui.worker.row_source import LayerRows, reduced_where_wide
 
 # How often the inbox is looked into while nothing waits.
 _POLL_S = 0.2
@@ -201,7 +202,11 @@ class InboxRows:
         labels = self._sample_labels(task.layer.sample_id)
         rows = self._checked(self._read(entry, found), len(labels))
         name = found.name if task.layer.network else ""
-        return LayerRows(rows, labels, name, found.pool, found.width or rows.shape[1], found.varying)
+        handed_rows = LayerRows(rows, labels, name, found.pool, found.width or rows.shape[1], found.varying)
+        try:
+            return reduced_where_wide(handed_rows)
+        except ValueError as error:
+            raise MeasureError(safe_text(error, 300)) from None
 
     def _read(self, entry: Path, found: HandedLayer) -> NDArray[Any]:
         assert found.rows is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,21 +31,24 @@ from embcx_tui.study.text import safe_text
 _NEAREST = 3
 
 
-def look(request: str) -> dict[str, Any]:
+def look(request: str, opening: Callable[[str], object] = lambda where: None) -> dict[str, Any]:
     """Return what would be measured of the files of a request, JSON with `files`, `labels`, `labels_array`, `classes`,
-    `layers` (patterns) and `pool`; raises DataError with one line where they cannot be measured.
+    `layers` (patterns) and `pool`; raises DataError with one line where they cannot be measured. `opening` is told of
+    each file before it is opened.
     """
     asked = json.loads(request)
     names = class_names(Path(asked["classes"])) if asked["classes"] else None
     labels: Labels | None = None
     where = ""
     if asked["labels"]:
+        opening(safe_text(asked["labels"], 200))
         with open_activations(Path(asked["labels"])) as file:
             where = file.where
             array = label_array(file, asked["labels_array"]) or only_label_array(file)
             labels = labels_of(file.values(array), where, names)
     files = []
     for path in asked["files"]:
+        opening(safe_text(path, 200))
         with open_activations(Path(path)) as file:
             files.append(_look_into(file, asked, labels, where, names))
     return {"files": files, "classes": files[0]["classes"] if files else []}

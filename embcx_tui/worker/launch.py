@@ -321,6 +321,14 @@ def _end_here(paths: StudyPaths, at_once: bool) -> None:
         raise RequestError(f"study {paths.id}: its worker cannot be stopped ({safe_text(error, 100)})") from None
 
 
+class CrashedError(RequestError):
+    """The numerics process ended by a signal while it answered a query."""
+
+    def __init__(self, query: str, signal: int) -> None:
+        super().__init__(f"{query}: the process that looks crashed (signal {signal})")
+        self.signal = signal
+
+
 def ask(
     *arguments: str, module: str = _WORKER, on_line: Callable[[dict[str, Any]], None] | None = None
 ) -> dict[str, Any]:
@@ -352,7 +360,7 @@ def ask(
     if "error" in answer:
         raise RequestError(safe_text(answer["error"]))
     if process.returncode < 0:  # a library crashed on foreign bytes, say
-        raise RequestError(f"{arguments[0]}: the process that looks crashed (signal {-process.returncode})")
+        raise CrashedError(arguments[0], -process.returncode)
     if process.returncode:
         raise RequestError(safe_text(errors[-1]) if errors else f"{arguments[0]} failed (code {process.returncode})")
     return answer

@@ -62,34 +62,19 @@ def split_labels(typed: str) -> tuple[Path, str]:
     return typed_path(before), name
 
 
-def request_of_line(line: str) -> MeasureRequest:
-    """Return the request that a line means: files of one model's runs, `--labels FILE[:NAME]`, `--untrained FILE`.
+def typed_paths(line: str) -> tuple[Path, ...]:
+    """Return the paths that a line names: words between blanks or commas, in quotation marks where a path holds either.
 
-    Raises RequestError for anything else. A line that is a path needs no quotes for its blanks.
+    A line that is the path of something that exists is that path. Raises RequestError.
     """
-    if typed_path(line).exists():
-        return MeasureRequest((ModelFiles("", (typed_path(line),)),))
+    if line.strip() and typed_path(line.strip()).exists():
+        return (typed_path(line.strip()),)
+    words = shlex.shlex(line, posix=True)
+    words.whitespace, words.whitespace_split, words.commenters = " \t,", True, ""
     try:
-        words = iter(shlex.split(line))
+        return tuple(map(typed_path, words))
     except ValueError:
         raise RequestError("a quotation mark is not closed") from None
-    runs: list[Path] = []
-    given: dict[str, list[str]] = {"--labels": [], "--untrained": []}
-    for word in words:
-        option, equals, value = word.partition("=")
-        if not option.startswith("--"):
-            runs.append(typed_path(word))
-        elif option not in given:
-            raise RequestError(f"{safe_text(option, 40)} is not known here; in a shell: embcx-tui measure --help")
-        elif value := value if equals else next(words, ""):
-            given[option].append(value)
-        else:
-            raise RequestError(f"{option} needs a file after it")
-    if not runs:
-        raise RequestError("no file of activations; write the path of one")
-    labels, array = split_labels(given["--labels"][-1]) if given["--labels"] else (None, "")
-    untrained = tuple(map(typed_path, given["--untrained"]))
-    return MeasureRequest((ModelFiles("", tuple(runs), untrained),), labels=labels, labels_array=array)
 
 
 def look_into(request: MeasureRequest) -> dict[str, Any]:
@@ -102,7 +87,38 @@ def look_into(request: MeasureRequest) -> dict[str, Any]:
         "layers": list(request.layers),
         "pool": request.pool,
     }
-    return launch.ask("activations", json.dumps(asked))
+    opened: list[str] = []
+    try:
+        return launch.ask("activations", json.dumps(asked), on_line=lambda line: opened.append(line.get("file", "")))
+    except launch.CrashedError as error:
+        where = opened[-1] if opened else safe_text(request.files[0], 200)
+        raise RequestError(f"{safe_text(where, 200)}: the reader crashed (signal {error.signal})") from None
+
+
+# What a list of layers says of each.
+LAYER_COLUMNS = ("", "layer", "shape", "type", "units", "bytes")
+
+
+def layer_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row of `LAYER_COLUMNS` per layer of a file that was looked into."""
+    return [
+        (
+            str(number),
+            safe_text(layer["name"], 200),
+            " × ".join(f"{length:,}" for length in layer["shape"][1:]),
+            layer["dtype"],
+            f"{layer['units']:,}",
+            f"{layer['bytes']:,}",
+        )
+        for number, layer in enumerate(one["layers"], 1)
+    ]
+
+
+def file_facts(request: MeasureRequest, one: dict[str, Any]) -> str:
+    """Return what a file that was looked into holds beside its layers: `60 rows, 3 classes (y), input: none`."""
+    labels = str(request.labels) if request.labels else one["labels"]
+    classes = f"{len(one['classes'])} classes ({safe_text(labels)})" if one["classes"] else "no labels"
+    return f"{one['rows']:,} rows, {classes}, input: {safe_text(one['input']) or 'none'}"
 
 
 def settings_of(request: MeasureRequest, found: dict[str, Any]) -> StudySettings:

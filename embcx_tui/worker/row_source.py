@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from embcx_tui.compute.memory import free_bytes
+from embcx_tui.compute.reduction import is_wide, reduce_layer
+from embcx_tui.compute.timing import timed_part
 from embcx_tui.worker.pending import Task
 
 
@@ -27,6 +31,15 @@ class LayerRows:
     pool: str = ""
     width: int = 0
     varying: int = 0
+
+
+def reduced_where_wide(given: LayerRows) -> LayerRows:
+    """Return a layer's rows, reduced where they are wide; raises ValueError where that cannot be."""
+    if not is_wide(*given.rows.shape):
+        return given
+    with timed_part("reduction"):
+        reduced = reduce_layer(given.rows, budget_bytes=free_bytes(torch.device("cpu")))
+    return replace(given, rows=reduced.rows, varying=reduced.varying)
 
 
 class RowSource(Protocol):

@@ -6,12 +6,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import embcx_tui
+from embcx_tui.api import handing
 from embcx_tui.api.results import Study
+from embcx_tui.compute.reduction import reduce_layer
+from embcx_tui.compute.taps import forward
 from embcx_tui.store import lock
 from embcx_tui.store.library import find_study
 from embcx_tui.store.paths import StudyPaths, studies_folder
@@ -57,6 +62,36 @@ def test_epochs_are_measured_and_a_killed_worker_changes_no_byte() -> None:
     disturbed = record_all(kill_after=1)
     assert disturbed.state == "complete" and disturbed.id != study.id
     assert files_of(disturbed) == files_of(study)
+
+
+def test_who_reduces_a_wide_layer_changes_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the training, or in the worker where the rows fit in the inbox as they are."""
+
+    def record_wide() -> Study:
+        torch.manual_seed(0)
+        data = blobs()
+        model = nn.Sequential(nn.Linear(data.tensors[0].shape[1], 5_000), nn.ReLU(), nn.Linear(5_000, 3))
+        with embcx_tui.Recorder(model, loader(data), name="wide", points=POINTS, perplexity=PERPLEXITY) as record:
+            record(0)
+            record(1)
+        return record.study.wait(120.0)
+
+    reduced_here: list[int] = []
+
+    def reduce(rows: Any, *, budget_bytes: int) -> Any:
+        reduced_here.append(rows.shape[1])
+        return reduce_layer(rows, budget_bytes=budget_bytes)
+
+    monkeypatch.setattr(forward, "reduce_layer", reduce)
+    by_worker = record_wide()
+    assert not reduced_here
+    monkeypatch.setattr(handing, "RAW_BYTES", 100_000)
+    here = record_wide()
+    assert reduced_here and set(reduced_here) == {5_000}
+    assert by_worker.state == here.state == "complete"
+    assert files_of(by_worker) == files_of(here)
+    assert [(one.units, one.kl) for one in by_worker.layers] == [(one.units, one.kl) for one in here.layers]
+    assert 5_000 in {one.units for one in here.layers}
 
 
 SCRIPT = """

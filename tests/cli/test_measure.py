@@ -18,11 +18,10 @@ from embcx_tui.cli import OK, cli
 from embcx_tui.cli.measure import _models
 from embcx_tui.store.library import list_studies, read_settings
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.study.errors import EmbcxError, RequestError
+from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.measured import MeasuredSettings
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.worker import inspect_files, launch
-from embcx_tui.worker.measure_request import request_of_line
 from tests.activations import labels, layers_of, write_npz
 
 QUICK = ("--set", "measure.perplexity=10", "--set", "measure.metrics=knn")
@@ -37,7 +36,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[StudySettings]:
         begun.append(settings)
         return StudyPaths(Path("k7m2x9q4fa"))
 
-    monkeypatch.setattr(launch, "ask", lambda command, request: inspect_files.look(request))
+    monkeypatch.setattr(launch, "ask", lambda command, request, on_line: inspect_files.look(request))
     monkeypatch.setattr(launch, "begin", begin)
     monkeypatch.setattr("embcx_tui.cli.run._print_warnings", lambda paths: None)
     return begun
@@ -147,24 +146,6 @@ def test_what_is_refused_in_one_line(
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     assert re.search(words, _refusal(*arguments)), _refusal(*arguments)
     assert not here
-
-
-def test_a_line_of_the_application_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my acts.npz").write_bytes(b"")
-    assert request_of_line("my acts.npz").files == (tmp_path / "my acts.npz",)
-    request = request_of_line("'my acts.npz' b.npz --labels y.npz:fine --untrained=c.npz")
-    (model,) = request.models
-    assert model.runs == (tmp_path / "my acts.npz", tmp_path / "b.npz") and model.untrained == (tmp_path / "c.npz",)
-    assert (request.labels, request.labels_array) == (tmp_path / "y.npz", "fine")
-    for line, words in {
-        "a.npz --pool mean": "--pool is not known here",
-        "--labels y.npy": "no file of activations",
-        "a.npz --labels": "--labels needs a file after it",
-        "'a.npz": "a quotation mark is not closed",
-    }.items():
-        with pytest.raises(RequestError, match=words):
-            request_of_line(line)
 
 
 def test_marks_are_no_files() -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from embcx_tui.study.errors import RequestError
+from embcx_tui.study.text import safe_text
 from embcx_tui.worker import launch
 from embcx_tui.worker.measure_request import MeasureRequest, ModelFiles
 from embcx_tui.worker.measure_request import look_into as look_into_request
@@ -267,9 +268,11 @@ def look_into(process: subprocess.Popen[str], path: Path) -> tuple[dict[str, Any
     assert process.stdin and process.stdout
     process.stdin.write(json.dumps(request) + "\n")
     process.stdin.flush()
-    answer = process.stdout.readline()
-    assert answer, "the process has crashed"
-    return json.loads(answer), json.loads(process.stdout.readline())
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert all(lines), "the process has crashed"
+    opening, answer, ended = map(json.loads, lines)
+    assert opening == {"file": safe_text(path, 200)}
+    return answer, ended
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -419,5 +422,5 @@ def test_damaged_hdf5_and_parquet_are_one_line(
 
 def test_a_process_that_crashes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_command", lambda *_: [sys.executable, "-c", "import os; os.abort()"])
-    with pytest.raises(RequestError, match=r"activations: the process that looks crashed \(signal 6\)"):
+    with pytest.raises(RequestError, match=r"acts.h5: the reader crashed \(signal 6\)"):
         look_into_request(MeasureRequest((ModelFiles("", (tmp_path / "acts.h5",)),)))

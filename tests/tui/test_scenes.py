@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from embcx_tui.tui.app import EmbcxApp, make_app
 from embcx_tui.tui.export.save import screen_svg
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.terminal import Abilities
+from tests.activations import labels, layers_of, write_npz
 from tests.fake_events import START
 from tests.fake_studies import (
     HOST,
@@ -68,6 +70,11 @@ def _none() -> None:
 
 def _one_of_each() -> None:
     one_of_each(START + 590)
+
+
+def _files_to_measure() -> None:
+    _one_of_each()
+    write_npz(Path.home() / "acts.npz", {**layers_of(3), "y": labels()})
 
 
 _IN_LAYERS, _WITH_CURVES, _COMPLETE = "10-NN ", "Training loss", "press l for the layers"
@@ -228,11 +235,11 @@ SCENES: dict[str, Scene] = {
     "measured export": Scene(measured_study, "layers", _IN_LAYERS, ("e",), ("this study's exports",)),
     "measuring": Scene(measuring_study, "live", "resnet18", (), ("◐ 5/12 done",), _MEANWHILE),
     "measure files": Scene(
-        _one_of_each,
+        _files_to_measure,
         "studies",
         "next in line",
-        ("ctrl+p", *"activations from", "enter"),
-        ("Measure activations from files", "--labels FILE where they hold none", "Measure        Cancel"),
+        ("ctrl+p", *"activation files", "enter", *"~/acts.npz"),
+        ("~/acts.npz: 60 rows, 3 classes (y), input: none", "3  l3     8      float32", "3 layers of 60 rows"),
     ),
     "measured in studies": Scene(measured_study, "studies", "resnet18", (), ("at most 1,000 points",)),
     "help in layers": Scene(complete_study, "layers", _IN_LAYERS, ("question_mark",), ("toward the output",)),
@@ -256,7 +263,7 @@ SNAPSHOTS: dict[str, tuple[str, ...]] = {
     "measured table": ("120x40",),
     "measured compare": ("80x24",),
     "measuring": ("80x24", "120x40"),
-    "measure files": ("80x24",),
+    "measure files": ("80x24", "120x40"),
     "layers": ("80x24", "120x40", "200x60", "no colour", "light", "contrast", "16 colours", "ascii"),
     "bars": ("80x24", "120x40", "16 colours", "no colour"),
     "table": ("80x24", "120x40", "no colour"),

@@ -18,7 +18,7 @@ from embcx_tui.tui import study_watcher
 from embcx_tui.tui.configure.fields import FILES, collect
 from embcx_tui.tui.live.machine_panel import history
 from embcx_tui.tui.messages import StudyRead, StudyUnreadable
-from embcx_tui.tui.study_row import STATE_STYLES, row_of
+from embcx_tui.tui.study_row import STATE_STYLES, row_of, training_rows
 from tests import small_study
 from tests.small_study import complexity
 
@@ -32,6 +32,15 @@ def test_a_damaged_study_is_called_so_whatever_its_state() -> None:
             assert sound.shown == state and STATE_STYLES[sound.shown] == style
             assert replace(sound, damage="1 damaged line", partly=True).shown == "unreadable"
     assert replace(row, damage="", partly=True).shown == "partly"
+
+
+def test_what_the_open_study_says_of_itself_is_newer_than_its_row() -> None:
+    study = small_study.write(small_study.settings(runs=1))
+    row = replace(row_of(study.paths, study.snapshot, 0.0), state="running")
+    runs, ended = replace(study.snapshot, state="running"), replace(study.snapshot, state="complete")
+    assert training_rows([row], study.paths, ended) == []
+    assert training_rows([row], study.paths, runs) == training_rows([row], study.paths, None) == [row]
+    assert [one.paths for one in training_rows([], study.paths, runs)] == [study.paths]
 
 
 def test_the_scores_of_a_row_are_the_last_layers_of_trained_networks_lowest_first() -> None:

@@ -14,7 +14,7 @@ from embcx_tui.compute.activation_files.text_file import TextFile
 from embcx_tui.study.errors import DataError
 from embcx_tui.study.text import safe_text
 
-__all__ = ["ActivationFile", "ArrayInfo", "open_activations"]
+__all__ = ["FOREIGN", "ActivationFile", "ArrayInfo", "open_activations"]
 
 _PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".joblib", ".ckpt")
 _READERS: dict[str, Callable[[Path], ActivationFile]] = {
@@ -28,6 +28,8 @@ _READERS: dict[str, Callable[[Path], ActivationFile]] = {
     ".hdf5": Hdf5,
     ".parquet": Parquet,
 }
+# Parsed by libraries in C, which foreign bytes may crash.
+FOREIGN = (".h5", ".hdf5", ".parquet")
 FORMATS = f"{', '.join(_READERS)} or a folder of .npy"
 
 

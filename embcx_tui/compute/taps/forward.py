@@ -28,9 +28,11 @@ class TappedLayer:
     info: LayerInfo
     pool: Pool
     rows: NDArray[np.floating] | None
-    """[n, units] float32; of a wide layer [n, k] float64, reduced. None where it has `error`."""
+    """[n, units] float32; of a wide layer [n, k] float64, reduced, unless raw rows are asked for. None where it has
+    `error`.
+    """
     width: int
-    """Units before they were reduced; 0 where they were not."""
+    """Units of a wide layer, before they were reduced where they were; else 0."""
     varying: int
     """Of a reduced layer, the units that are not the same in all rows; else 0."""
     error: str = ""
@@ -76,8 +78,10 @@ class Outputs:
         chosen: Sequence[tuple[LayerInfo, Pool]],
         memory: int,
         forward: Forward | None = None,
+        raw_bytes: int = 0,
     ) -> None:
         """batches: the sample, as the loader gives it. memory: bytes, for the sample, the rows and their reduction.
+        raw_bytes: where the wide layers take no more, and one pass will do, they are not reduced here.
 
         Raises RequestError where a layer does not fit `memory` by itself.
         """
@@ -87,6 +91,8 @@ class Outputs:
         self._n = sum(batch_rows(batch) for batch in batches)
         self._groups = self._grouped(chosen, memory - sum(nbytes(batch) for batch in batches), memory)
         self._budget = memory
+        wide = sum(4 * self._n * units for group in self._groups for _, _, units in group if is_wide(self._n, units))
+        self._reduces = wide > raw_bytes or len(self._groups) > 1
 
     @property
     def passes(self) -> int:
@@ -162,13 +168,14 @@ class Outputs:
     def _finished(self, one: _Filling) -> TappedLayer:
         """Return a layer with its rows, reduced where it is wide."""
         try:
-            if is_wide(self._n, one.units):
+            wide = is_wide(self._n, one.units)
+            if wide and self._reduces:
                 reduced = reduce_layer(one.rows, budget_bytes=self._budget)
                 return TappedLayer(one.info, one.pool, reduced.rows, one.units, reduced.varying)
             finite = np.isfinite(one.rows).all(axis=1)
         except ValueError as error:
             return TappedLayer(one.info, one.pool, None, one.units, 0, str(error))
         if finite.all():
-            return TappedLayer(one.info, one.pool, one.rows, 0, 0)
+            return TappedLayer(one.info, one.pool, one.rows, one.units if wide else 0, 0)
         bad = int(np.count_nonzero(~finite))
         return TappedLayer(one.info, one.pool, None, 0, 0, f"{bad:,} of {self._n:,} rows are not finite (float16?)")

@@ -37,7 +37,17 @@ from embcx_tui.tui.configure.fields import (
 )
 from embcx_tui.tui.configure.preset_row import PresetRow
 from embcx_tui.tui.fetch_progress import Fetch
-from embcx_tui.tui.messages import CreateStudy, FetchData, GpuChecked, Mode, ReuseStudy, Say, ShowMode, StudyRefused
+from embcx_tui.tui.messages import (
+    CreateStudy,
+    FetchData,
+    GpuChecked,
+    MeasureActivations,
+    Mode,
+    ReuseStudy,
+    Say,
+    ShowMode,
+    StudyRefused,
+)
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.queue_rows import seconds_ahead
 from embcx_tui.tui.study_row import StudyRow
@@ -310,6 +320,9 @@ class ConfigureScreen(ModeScreen):
             ),
             answered,
         )
+
+    def action_measure_files(self) -> None:
+        self.post_message(MeasureActivations())
 
     def _ask_to_fetch(self) -> None:
         """Say that a study cannot start without its data, and offer to fetch them."""

@@ -217,7 +217,8 @@ def study_chart(request: ChartRequest) -> Figure:
 def fit_chart(figure: Figure, shown: NetworkLayer, width: int, height: int) -> Figure:
     """Return a chart of the whole study for a panel of this size, with the selection marked.
 
-    Where the heat maps of all activations would be too small to read, the selected activation's is shown alone.
+    Where the heat maps of all activations would be too small to read, the selected activation's is shown alone, and of
+    that as many layers and epochs as there is room for.
     """
     network, layer = shown
     if isinstance(figure, Dots):
@@ -247,7 +248,29 @@ def fit_chart(figure: Figure, shown: NetworkLayer, width: int, height: int) -> F
     if len(title) > width:
         # The tree shows the rest.
         title = f"{figure.title.rpartition(' · ')[2]} · {network.activation}"
-    return Panels(title, (replace(heats[selected], title=""),), 1, figure.note)
+    alone = replace(heats[selected], title="")
+    assert isinstance(alone, Heat)
+    (part,) = parts(Panels(title, (alone,), 1, figure.note), width, height)
+    heat, words = _part_of(alone, layer, part.width, part.height)
+    return Panels(f"{title} · {words}" if words else title, (heat,), 1, figure.note)
+
+
+def _part_of(heat: Heat, layer: int, width: int, height: int) -> tuple[Heat, str]:
+    """Return a heat map with as many rows, about that of `layer`, and columns, evenly and with the last, as have room;
+    and what of it is shown, in words, where that is not all.
+    """
+    count, rows = len(heat.rows), min(len(heat.rows), max(height - _OTHER_ROWS, 1))
+    first = min(max(layer - rows // 2, 0), count - rows)
+    room = max(width - max(map(len, heat.rows)) - 1, 1)
+    every = -(-len(heat.columns) // room)
+    kept = slice((len(heat.columns) - 1) % every, None, every)
+    names = heat.rows[first : first + rows]
+    words = [f"{names[0]} to {names[-1]} of {heat.rows[-1]}"] if rows < count else []
+    words += [f"every {every} epochs"] if every > 1 else []
+    chosen = None if heat.chosen is None else heat.chosen - first
+    values = heat.values[first : first + rows, kept]
+    cut = replace(heat, rows=names, columns=heat.columns[kept], values=values, chosen=chosen, first=first)
+    return cut, ", ".join(words)
 
 
 def _readable(heats: Panels, width: int, height: int) -> bool:

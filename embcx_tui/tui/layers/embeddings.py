@@ -86,7 +86,11 @@ class EmbeddingFiles:
 def epochs_of(snapshot: Snapshot, network: Network, layer: int) -> tuple[int, ...]:
     """Return after which epochs before the last one a layer was measured too, in their order."""
     layer_id = network.layer_ids()[layer]
-    return tuple(sorted(epoch for known, epoch in snapshot.earlier if known == layer_id))
+    epochs = tuple(sorted(epoch for known, epoch in snapshot.earlier if known == layer_id))
+    newest = snapshot.layer(network, layer)
+    # A recorder's newest epoch is among them, and the layer's end too.
+    again = snapshot.plan.is_measured and epochs and newest and newest.kl == snapshot.earlier[layer_id, epochs[-1]].kl
+    return epochs[:-1] if again else epochs
 
 
 def measured_at(

@@ -116,6 +116,8 @@ class PlaneController:
             return ""
         epochs: list[int | None] = [*epochs_of(self.snapshot, *shown), None]
         if len(epochs) == 1:
+            if self.snapshot.plan.is_measured:
+                return "The input does not change" if self.snapshot.epochs else "Epochs are embcx_tui.Recorder's"
             asked = self.snapshot.plan.settings.measure.epochs
             what = (
                 "The input does not change" if asked and not shown.layer else "This layer is measured at its end alone"

@@ -226,7 +226,7 @@ class FigureView(LineWidget, can_focus=True):
         if not isinstance(part.figure, Heat):
             return None
         row_hit = heat_row(part.figure, part.width, part.height, *inside, ink_of(self.app).look)
-        return None if row_hit is None else self.RowPicked(part.place, row_hit)
+        return None if row_hit is None else self.RowPicked(part.place, row_hit + part.figure.first)
 
 
 def _said(words: str, width: int, height: int, ink: Ink) -> tuple[Row, ...]:
