@@ -67,11 +67,11 @@ def train(model: nn.Module, batches: DataLoader[tuple[Tensor, ...]], optimizer: 
         optimizer.step()
 
 
-def accuracy(model: nn.Module) -> float:
-    """The share of all test images that `model` classifies correctly."""
+def accuracy(model: nn.Module, test: TensorDataset) -> float:
+    """The share of the test images that `model` classifies correctly."""
     model.eval()
     with torch.no_grad():
-        batches = DataLoader(images()[1], batch_size=250)
+        batches = DataLoader(test, batch_size=250)
         right = [(model(inputs).argmax(1) == labels).float().mean() for inputs, labels in batches]
     return float(torch.stack(right).mean())
 
@@ -79,5 +79,5 @@ def accuracy(model: nn.Module) -> float:
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
     study, model = record(*(given + [30_000, 3, 1_000][len(given) :]))
-    print(f"accuracy on the test images: {accuracy(model):.3f}")
+    print(f"accuracy on the test images: {accuracy(model, images()[1]):.3f}")
     print(study)

@@ -1,5 +1,5 @@
 """Three ResNet-18s on real MNIST and the same untrained, measured from files of their activations; docs/measure.md has
-what it gave and README.md its picture: `python -P -m tests.resnet_on_mnist FOLDER [IMAGES] [EPOCHS] [RUNS]` (12,000, 2
+what it gave and README.md its picture: `python -P -m tests.resnet_on_mnist FOLDER [IMAGES] [EPOCHS] [RUNS]` (12,000, 3
 and 3), with MNIST/raw in `$EMBCX_DATA_DIR`, writes the files, and prints the command that measures them.
 """
 
@@ -56,7 +56,7 @@ def write(folder: Path, run: int, count: int, epochs: int) -> tuple[Path, Path]:
     for _ in range(epochs):
         train(model, batches, optimizer)
     np.savez(files[0], y=labels, **activations(model, inputs))  # type: ignore[arg-type]
-    reached = accuracy(model, DataLoader(test, batch_size=500))
+    reached = accuracy(model, test)
     print(f"run {run}: accuracy on the test images {reached:.3f}", flush=True)
     return files
 
@@ -71,4 +71,4 @@ def main(folder: Path, count: int, epochs: int, runs: int) -> None:
 
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[2:]]
-    main(Path(sys.argv[1]), *(given + [12_000, 2, 3][len(given) :]))
+    main(Path(sys.argv[1]), *(given + [12_000, 3, 3][len(given) :]))

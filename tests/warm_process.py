@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from typing import Any
 
 from tests import forked_studies as forked
 
+# A script that hangs is ended, and its test fails by the signal's number.
+_LONGEST_S = 600
 # What `launch.start` and the process that it starts do, from the opening of worker.log on.
 WORKER = """
 import os, sys
@@ -94,6 +97,7 @@ def _run(request: dict[str, Any]) -> int:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     os.umask(request["umask"])
+    signal.alarm(_LONGEST_S)
     nowhere = os.open(os.devnull, os.O_RDWR)
     errors = os.open(request["errors"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor, target in ((nowhere, 0), (nowhere, 1), (errors, 2)):

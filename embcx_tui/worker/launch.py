@@ -198,7 +198,7 @@ def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
     slurm.split_options(options)
     machine = settings.machine
     if machine.cluster and machine.devices == "all" and not machine.parts:
-        raise RequestError("the number of devices in the job's cluster is not known yet; set machine.devices to a number")
+        raise RequestError("how many devices the job's cluster has is not known yet; set machine.devices to a number")
     paths = create_study(settings)
     try:
         return paths, slurm.submit(paths, options)
