@@ -34,7 +34,7 @@ from embcx_tui.study.settings import StudySettings, load_preset, validate
 WORKER = """
 import sys
 from pathlib import Path
-from embcx_tui.worker import hands
+from embcx_tui.worker import hand_pool
 hands.PATIENCE_S, hands.MOST_LOSSES = 20.0, 1_000
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))

@@ -26,7 +26,7 @@ WORKER = """
 import os, sys
 from pathlib import Path
 from embcx_tui.store.paths import StudyPaths
-from embcx_tui.worker.output import open_output
+from embcx_tui.worker.worker_log import open_output
 from embcx_tui.worker.process import run_study
 paths = StudyPaths(Path(sys.argv[1]))
 log = open_output(paths)

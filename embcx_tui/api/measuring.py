@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from embcx_tui.api.handing import (
+from embcx_tui.api.handover import (
     Control,
-    HandedStudy,
     Handover,
     Options,
     Row,
     Sample,
+    SubmittedStudy,
     bytes_of,
     encoded,
     encoder,
@@ -29,11 +29,11 @@ from embcx_tui.compute.activation_files.pooling import effective_pool, pooled
 from embcx_tui.compute.reduction import is_wide, reduce_layer
 from embcx_tui.compute.samples import measured_sample
 from embcx_tui.compute.taps import layers as tap_layers
-from embcx_tui.compute.taps.as_found import unwrapped
 from embcx_tui.compute.taps.batches import Forward
+from embcx_tui.compute.taps.draw_sample import Drawn, Wanted, draw
 from embcx_tui.compute.taps.forward import Outputs
+from embcx_tui.compute.taps.hooks import unwrapped
 from embcx_tui.compute.taps.layers import MAX_UNITS, LayerInfo, LayerTable, chosen_layers
-from embcx_tui.compute.taps.samples import Drawn, Wanted, draw
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.events import LayerDescribed
 from embcx_tui.study.pooling import Pool
@@ -260,7 +260,7 @@ def measure(
             raise RequestError("control= says that the model is one itself; untrained= is for a trained one")
         first.append(tapped.handover(untrained, control="untrained", first=False))
         first[1] = _with_input(first[1], first[0])
-    return _finished(HandedStudy(options, tapped.sample), first, tapped.left_out, wait=wait, quiet=quiet)
+    return _finished(SubmittedStudy(options, tapped.sample), first, tapped.left_out, wait=wait, quiet=quiet)
 
 
 def _with_input(handover: Handover, other: Handover) -> Handover:
@@ -323,7 +323,7 @@ def measure_rows(
     if key := next((name for name in INPUT_NAMES if name in arrays), ""):
         shown, shape = pictures(arrays[key][index])
     sample = Sample(index, found.numbers[index], found.classes, total, "", shown, shape)
-    return _finished(HandedStudy(options, sample), first, [], wait=wait, quiet=quiet)
+    return _finished(SubmittedStudy(options, sample), first, [], wait=wait, quiet=quiet)
 
 
 def _arrays(rows: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -372,7 +372,9 @@ def _handover_of(
     return Handover(rows, 0, given, control)
 
 
-def _finished(study: HandedStudy, first: list[Handover], left_out: Sequence[str], *, wait: bool, quiet: bool) -> Study:
+def _finished(
+    study: SubmittedStudy, first: list[Handover], left_out: Sequence[str], *, wait: bool, quiet: bool
+) -> Study:
     """Begin a study, print what is left out, wait where asked, and print its layers."""
     found = Study(study.begin(first))
     study.close()

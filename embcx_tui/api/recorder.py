@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from embcx_tui.api.handing import HandedStudy
+from embcx_tui.api.handover import SubmittedStudy
 from embcx_tui.api.measuring import AUTO, MEMORY, Tapped, dataset_name, options_of
 from embcx_tui.api.results import Study
 from embcx_tui.compute.taps.batches import Forward
@@ -62,7 +62,7 @@ class Recorder:
             run=run, perplexity=perplexity, engine=engine, device=device, seed=seed,
         )  # fmt: skip
         self._tapped = Tapped(model, loader, options, layers, labels, classes, memory, forward)
-        self._handed = HandedStudy(options, self._tapped.sample)
+        self._handed = SubmittedStudy(options, self._tapped.sample)
         self._last = -1
         self._closed = False
 

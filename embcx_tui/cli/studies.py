@@ -17,10 +17,10 @@ from embcx_tui.analysis.formatting import ordinal
 from embcx_tui.cli import OK, PARTLY, print_table, say_error, studies_like
 from embcx_tui.store import queue
 from embcx_tui.store.jobs import Job, read_job
-from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import created_at, delete_study, find_study, list_studies
 from embcx_tui.store.paths import StudyPaths, studies_folder
 from embcx_tui.store.plain_files import file_stamp
+from embcx_tui.store.study_list_cache import ListRow, StudyListCache
 from embcx_tui.study.errors import EmbcxError
 from embcx_tui.study.text import safe_text
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # loads pydantic, which a list of unchanged studies does not 
 @click.pass_context
 def list_command(ctx: click.Context, as_json: bool) -> None:
     """List the studies, newest first; exit code 3 where one is damaged."""
-    kept, studies = KeptRows(), list_studies()
+    kept, studies = StudyListCache(), list_studies()
     ask_for_jobs(studies)
     rows = [list_row(paths, kept) for paths in studies]
     kept.save()
@@ -71,7 +71,7 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(PARTLY if damaged else OK)
 
 
-def list_row(paths: StudyPaths, kept: KeptRows | None = None) -> dict[str, Any]:
+def list_row(paths: StudyPaths, kept: StudyListCache | None = None) -> dict[str, Any]:
     """Return what is listed of a study, as `kept` where it did not change; of one that cannot be read, why."""
     try:
         row = kept.row(paths, _read_row) if kept else _read_row(paths)

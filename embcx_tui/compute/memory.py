@@ -59,7 +59,7 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available) // host_share.processes
 
 
-def concurrent_layers(n: int, bytes_per_pair: int = 24) -> int:
+def cpu_layers_at_once(n: int, bytes_per_pair: int = 24) -> int:
     """Return how many layers of n rows to measure at once on the CPU: one per core, within half of the free memory."""
     bytes_per_layer = bytes_per_pair * n * n  # 24: P in float64 and float32, and room for temporaries
     return max(1, min(cores(), free_bytes(torch.device("cpu")) // 2 // bytes_per_layer))

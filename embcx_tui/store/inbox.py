@@ -51,7 +51,7 @@ class HandedArray(_Part):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class HandedLayer(_Part):
+class SubmittedLayer(_Part):
     """The rows [n, units] of a layer, or why there are none; `width`, `varying`: as in `LayerRows`."""
 
     name: LayerName
@@ -89,8 +89,8 @@ class HandedLayers(_Part):
     epoch: Count | None = None
     parameters: Count = 0
     described: tuple[LayerDescribed, ...]
-    layers: tuple[HandedLayer, ...]
-    input: HandedLayer | None = None
+    layers: tuple[SubmittedLayer, ...]
+    input: SubmittedLayer | None = None
 
 
 Handed = HandedSample | HandedLayers

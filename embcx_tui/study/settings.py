@@ -18,9 +18,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from embcx_tui.study.dataset_catalogue import CATALOGUE, FILE_PREFIX
 from embcx_tui.study.devices import MAX_PARTS, contradiction_of, devices_of
 from embcx_tui.study.errors import Mistake, RequestError, SettingsError
-from embcx_tui.study.mistake_words import BOUNDS, PLAIN
 from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.text import safe_text
+from embcx_tui.study.validation_messages import BOUNDS, PLAIN
 
 Activation = Literal["logsig", "tanh", "softsign", "relu"]
 Method = Literal["tsne", "pca", "lle", "mds", "isomap"]

@@ -18,7 +18,7 @@ from embcx_tui.store.paths import StudyPaths
 from embcx_tui.tui import keys
 from embcx_tui.tui.messages import Explain, Mode
 from embcx_tui.tui.minimum_size import TOO_SMALL, MinimumSizeScreen
-from embcx_tui.tui.said import Said
+from embcx_tui.tui.notifications import Said
 from embcx_tui.tui.study_row import shown_state, state_content
 
 if TYPE_CHECKING:  # numpy and pydantic come with it: not before the first frame

@@ -16,7 +16,7 @@ from embcx_tui.study.dataset_catalogue import file_exists
 from embcx_tui.study.seeds import STUDY_ID
 from embcx_tui.study.text import safe_text
 from embcx_tui.tui import preferences, theme
-from embcx_tui.tui.changed_keys import check_keys
+from embcx_tui.tui.keymap import check_keys
 from embcx_tui.tui.messages import Mode
 from embcx_tui.tui.mode_screen import ModeScreen
 from embcx_tui.tui.preferences import Choice, Notify, Remembered, ThemeName

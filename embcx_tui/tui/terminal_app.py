@@ -17,7 +17,7 @@ from embcx_tui.tui.filters import Asciified, Colourless
 from embcx_tui.tui.keys import written
 from embcx_tui.tui.messages import Severity
 from embcx_tui.tui.mode_screen import KeyBar
-from embcx_tui.tui.said import Said, SaidScreen
+from embcx_tui.tui.notifications import NotificationsScreen, Said
 from embcx_tui.tui.terminal import Abilities
 
 _QUIET_AFTER_RESIZE_S = 0.2
@@ -89,7 +89,7 @@ class TerminalApp(App[None]):
     # Keys of every screen
 
     def action_messages(self) -> None:
-        self.push_screen(SaidScreen(tuple(self.said.all)))
+        self.push_screen(NotificationsScreen(tuple(self.said.all)))
 
     def action_help_quit(self) -> None:
         """Say how to leave, where ctrl+c was pressed: Textual's own sentence has markup, which is not shown here."""

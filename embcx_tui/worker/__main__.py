@@ -80,9 +80,9 @@ def cluster(device: str, devices: str) -> dict[str, Any]:
 
 def could_begin(folder: str) -> dict[str, Any]:
     """Return nothing where a study's data are there and fit; raises DataError."""
-    from embcx_tui.worker import tryout
+    from embcx_tui.worker import preflight
 
-    return tryout.could_begin(folder)
+    return preflight.could_begin(folder)
 
 
 QUERIES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -103,7 +103,7 @@ def main(command: str, *arguments: str) -> int:
 
         return run_study(Path(arguments[0]))
     if command == "wait":
-        from embcx_tui.worker.waiting import wait_and_run
+        from embcx_tui.worker.queued import wait_and_run
 
         return wait_and_run(Path(arguments[0]))
     if command == "job":
@@ -115,7 +115,7 @@ def main(command: str, *arguments: str) -> int:
 
         return run_bridge(*arguments)
     if command == "read":
-        from embcx_tui.worker.apart_reader import serve
+        from embcx_tui.worker.isolated_reader import serve
 
         return serve()
     if command == "hand":

@@ -17,7 +17,7 @@ from embcx_tui.compute import methods
 from embcx_tui.compute.device import one_blas_thread
 from embcx_tui.compute.device_errors import device_guard, without_frames
 from embcx_tui.compute.gpu_path import EMBEDDING_PARTS, plain_after
-from embcx_tui.compute.memory import concurrent_layers
+from embcx_tui.compute.memory import cpu_layers_at_once
 from embcx_tui.compute.metrics.embedding_quality import Neighbours, embedding_quality
 from embcx_tui.compute.metrics.layer_metrics import layer_metrics
 from embcx_tui.compute.timing import timed_part
@@ -107,7 +107,7 @@ def _embed(
         else:
             others.append(job)
     # Metrics of large layers take up to 24 bytes per pair of rows: fewer at a time where memory is short.
-    threads = concurrent_layers(max((len(job.rows) for job in jobs), default=1))
+    threads = cpu_layers_at_once(max((len(job.rows) for job in jobs), default=1))
     running: deque[Future[Result]] = deque()
     # One BLAS thread per layer: the cores are busy with other layers, and sums then do not depend on the thread count.
     with one_blas_thread(), ThreadPoolExecutor(threads, "embed", one_blas_thread) as pool:

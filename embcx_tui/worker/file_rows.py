@@ -33,7 +33,7 @@ from embcx_tui.study.sample_sizes import too_many_points
 from embcx_tui.study.seeds import stream_seed
 from embcx_tui.study.settings import POINTS_PER_PERPLEXITY
 from embcx_tui.study.text import safe_text
-from embcx_tui.worker.apart_reader import ApartReader
+from embcx_tui.worker.isolated_reader import IsolatedReader
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.pending import Task
 from embcx_tui.worker.row_source import LayerRows, reduced_where_wide
@@ -54,7 +54,7 @@ class FileRows:
         assert isinstance(settings, MeasuredSettings)
         self._settings = settings
         self._models = {measured_network(settings, model).id: model for model in settings.models}
-        self._reader = ApartReader()
+        self._reader = IsolatedReader()
         self._open: tuple[str, ActivationFile] | None = None
         self._samples: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embcx_tui.store.files import is_intact, read_arrays, write_arrays
-from embcx_tui.store.inbox import HandedLayer, HandedLayers, HandedSample, Inbox
+from embcx_tui.store.inbox import HandedLayers, HandedSample, Inbox, SubmittedLayer
 from embcx_tui.study.errors import DataError, MeasureError, StoreError
 from embcx_tui.study.events import ActivationsReceived, DatasetLoaded, ModelDescribed, Noted, SampleDrawn, StudyAccepted
 from embcx_tui.study.plan import Layer, Network, sample_id
@@ -208,7 +208,7 @@ class InboxRows:
         except ValueError as error:
             raise MeasureError(safe_text(error, 300)) from None
 
-    def _read(self, entry: Path, found: HandedLayer) -> NDArray[Any]:
+    def _read(self, entry: Path, found: SubmittedLayer) -> NDArray[Any]:
         assert found.rows is not None
         try:
             return self._inbox.array(entry, found.rows)

@@ -30,8 +30,8 @@ from embcx_tui.study.parts import with_parts
 from embcx_tui.study.settings import StudySettings
 from embcx_tui.study.text import safe_text
 from embcx_tui.worker import slurm
-from embcx_tui.worker.output import last_words, open_output
 from embcx_tui.worker.pending import is_whole
+from embcx_tui.worker.worker_log import last_words, open_output
 
 # The worker takes the lock before it imports torch: 0.2 s on a quiet machine, some seconds on a crowded one. Where
 # another machine has left its pulse, it watches that for 25 s.

@@ -23,7 +23,7 @@ from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.hand_devices import hand_devices
 from embcx_tui.worker.hand_loads import HandLoads
-from embcx_tui.worker.hands import PATIENCE_S, compute_by_hands, start_here, start_in_cluster
+from embcx_tui.worker.hand_pool import PATIENCE_S, compute_by_hands, start_here, start_in_cluster
 from embcx_tui.worker.inbox_rows import InboxRows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice

@@ -32,7 +32,7 @@ from embcx_tui.store.jobs import (
 from embcx_tui.store.paths import StudyPaths, data_folder, home
 from embcx_tui.study.errors import EmbcxError, RequestError, StoreError
 from embcx_tui.study.text import safe_text
-from embcx_tui.worker.output import last_line, open_output
+from embcx_tui.worker.worker_log import last_line, open_output
 
 # A busy controller takes its time to answer; sbatch itself tries for longer.
 _ACT_S = 60.0

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 import embcx_tui
-from embcx_tui.api import handing
 from embcx_tui.api.results import Study
 from embcx_tui.compute.reduction import reduce_layer
 from embcx_tui.compute.taps import forward
@@ -85,7 +84,7 @@ def test_who_reduces_a_wide_layer_changes_no_byte(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(forward, "reduce_layer", reduce)
     by_worker = record_wide()
     assert not reduced_here
-    monkeypatch.setattr(handing, "RAW_BYTES", 100_000)
+    monkeypatch.setattr("embcx_tui.api.handover.RAW_BYTES", 100_000)
     here = record_wide()
     assert reduced_here and set(reduced_here) == {5_000}
     assert by_worker.state == here.state == "complete"
@@ -141,7 +140,7 @@ def test_a_dropped_recorder_is_a_closed_one_and_later_failures_do_not_end_the_tr
             record(2)
     assert not list(paths.inbox.glob(".tmp-*"))
     with monkeypatch.context() as patch, pytest.warns(RuntimeWarning, match="GB wait to be measured: record fewer"):
-        patch.setattr("embcx_tui.api.handing.MOST_WAITING_BYTES", -1)
+        patch.setattr("embcx_tui.api.handover.MOST_WAITING_BYTES", -1)
         record(3)
     record(4)
     del record

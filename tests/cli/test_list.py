@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from embcx_tui.cli import OK, PARTLY, cli
-from embcx_tui.store.kept_rows import KeptRows, ListRow
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.paths import StudyPaths
+from embcx_tui.store.study_list_cache import ListRow, StudyListCache
 from tests.cli.test_damage import first_of, flip, restored
 
 # Holds the lock of a study, as its worker does, until its input ends.
@@ -49,7 +49,7 @@ def test_an_unchanged_study_is_listed_the_same_without_being_read(studies: list[
     first = listed()
     assert [row["state"] for row in first] == ["complete"] * 2
     assert listed() == first
-    kept = KeptRows()
+    kept = StudyListCache()
     assert {kept.row(paths, never).name for paths in studies} == {row["name"] for row in first}
     code = "import sys\nfrom embcx_tui.cli import cli\ntry: cli(['list'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -66,7 +66,7 @@ def test_nor_are_those_of_the_folders(
         assert code == 0, err
         assert not {"\x1b", "\x07"} & set(printed + err)
     assert Path(out, "report.md").is_file()
-    monkeypatch.setattr(studies_module, "KeptRows", lambda: 1 // 0)
+    monkeypatch.setattr(studies_module, "StudyListCache", lambda: 1 // 0)
     code, _, err = run_in_process(["list"], monkeypatch, capsys)
     assert code == 70 and "ZeroDivisionError" in err and "\x1b" not in err and (elsewhere / "defect.log").is_file()
 
@@ -85,7 +85,7 @@ def test_without_any_home_one_line_says_what_to_set(
     code, out, err = run_in_process(["list"], monkeypatch, capsys)
     assert (code, out, err.count("\n")) == (2, "", 1) and "set EMBCX_HOME" in err
     # And what a defect says of itself needs no home.
-    monkeypatch.setattr(studies_module, "KeptRows", lambda: 1 // 0)
+    monkeypatch.setattr(studies_module, "StudyListCache", lambda: 1 // 0)
     code, _, err = run_in_process(["list"], monkeypatch, capsys)
     assert code == 70 and err.count("\n") == 1
     assert "ZeroDivisionError: integer division" in err and "could not be written down" in err

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from openTSNE.kl_divergence import kl_divergence_exact
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne import descent_cpu, search_cpu
+from embcx_tui.compute.tsne import descent_cpu, start_search_cpu
 from embcx_tui.compute.tsne.initialization import principal_start, random_start
 from embcx_tui.compute.tsne.kl_divergence import entropy, exact_kl
 from embcx_tui.compute.tsne.schedule import (
@@ -117,8 +117,8 @@ def test_of_several_starts_the_best_go_on_and_the_best_of_those_wins(seed: int) 
     _, joint = joint_of_digits(130)
     schedule = Schedule(search=Search(agreement=0.0), tolerance=1e-3)
     starts = [random_start(130, 10 * seed + number) for number in range(4)]
-    found = search_cpu.search(joint, iter(starts), schedule)
-    turned = search_cpu.search(joint, iter(starts[::-1]), schedule)
+    found = start_search_cpu.search(joint, iter(starts), schedule)
+    turned = start_search_cpu.search(joint, iter(starts[::-1]), schedule)
     assert (turned.kl, turned.start_kls) == (found.kl, found.start_kls)
     window = Schedule((*schedule.phases[:-1], replace(schedule.phases[-1], iterations=50)), search=None)
     early = [descent_cpu.descend(joint, start, window).kl for start in starts]
@@ -149,7 +149,7 @@ def test_a_start_that_is_overtaken_does_not_win(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(descent_cpu, "WholeDescent", Told)
     starts = [np.array([kls], dtype=np.float32) for kls in ((3.0, 0.5), (1.0, 1.875), (2.0, 1.5), (4.0, 0.25))]
-    found = search_cpu.search(np.zeros((16, 16)), iter(starts), Schedule(search=Search(agreement=0.0)))
+    found = start_search_cpu.search(np.zeros((16, 16)), iter(starts), Schedule(search=Search(agreement=0.0)))
     # The second and the third go on; of them the third is lower in the end, whatever the others would have become.
     assert found.start_kls == (1.875, 1.5) and found.kl == 1.5 and found.points is starts[2]
     assert found.starts == 4

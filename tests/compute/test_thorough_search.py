@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from embcx_tui.compute.tsne import descent_cpu, descent_gpu, kernels_torch, search_cpu
+from embcx_tui.compute.tsne import descent_cpu, descent_gpu, kernels_torch, start_search_cpu
 from embcx_tui.compute.tsne.complexity import measure
 from embcx_tui.compute.tsne.initialization import START_SPREAD, gathered, random_start
 from embcx_tui.compute.tsne.restarts_gpu import Device, Restarts
@@ -60,7 +60,7 @@ def test_the_search_ends_no_higher_than_the_best_of_its_starts(seed: int) -> Non
     plan = schedule.search
     assert isinstance(plan, ThoroughSearch)
     starts = [random_start(120, 100 * seed + number) for number in range(plan.taken)]
-    found = search_cpu.search_thoroughly(joint, iter(starts), schedule)
+    found = start_search_cpu.search_thoroughly(joint, iter(starts), schedule)
     left = list(range(plan.starts))
     for after, kept in plan.screens:
         left = _lowest(left, {one: _after(joint, starts[one], schedule, after) for one in left}, kept)
@@ -81,7 +81,7 @@ def test_gathering_lowers_what_has_converged() -> None:
     lower = 0
     for seed in range(12):
         starts = [random_start(120, 100 * seed + number) for number in range(FEW.taken)]
-        found = search_cpu.search_thoroughly(joint, iter(starts), schedule)
+        found = start_search_cpu.search_thoroughly(joint, iter(starts), schedule)
         alone = [descent_cpu.descend(joint, start, replace(schedule, search=None)).kl for start in starts[:-1]]
         lower += found.kl < min(alone)
     assert lower >= 4

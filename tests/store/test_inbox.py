@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embcx_tui.store.inbox import HandedArray, HandedLayer, HandedLayers, Inbox, Producer
+from embcx_tui.store.inbox import HandedArray, HandedLayers, Inbox, Producer, SubmittedLayer
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import StoreError
 from embcx_tui.study.events import LayerDescribed
@@ -24,7 +24,7 @@ def handed(files: Mapping[str, HandedArray]) -> HandedLayers:
         network="net-m1-r0",
         epoch=3,
         described=(LayerDescribed(name="fc", units=3),),
-        layers=(HandedLayer(name="fc", rows=files["rows"]),),
+        layers=(SubmittedLayer(name="fc", rows=files["rows"]),),
     )
 
 

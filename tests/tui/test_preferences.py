@@ -10,7 +10,7 @@ import pytest
 from embcx_tui.store.paths import preferences_file, state_file
 from embcx_tui.tui import preferences, session
 from embcx_tui.tui.app import EmbcxApp, make_app
-from embcx_tui.tui.changed_keys import check_keys
+from embcx_tui.tui.keymap import check_keys
 from embcx_tui.tui.preferences import Remembered
 from embcx_tui.tui.study_row import StudyRow
 from tests.fake_studies import make_study, settings_of

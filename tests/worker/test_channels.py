@@ -18,8 +18,8 @@ from embcx_tui.worker.channels import PIECE_BYTES, Channel, Channels
 from embcx_tui.worker.cluster import BoundedLog, ClusterHand
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.hand import Hand
+from embcx_tui.worker.hand_pool import HandPool
 from embcx_tui.worker.hand_process import HandDevice
-from embcx_tui.worker.hands import Hands
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.part import study_parts
 from embcx_tui.worker.pipe_link import PipeLink
@@ -78,7 +78,7 @@ def test_hands_behind_a_bridge_give_the_bytes_of_one_process_also_where_one_is_l
 
     with (
         joined(begin) as (worker, _),
-        Hands(journal, lambda number: ClusterHand(worker.open(str(number))), 2, PATIENCE_S) as hands,
+        HandPool(journal, lambda number: ClusterHand(worker.open(str(number))), 2, PATIENCE_S) as hands,
     ):
         hands.compute(study_parts(journal), lambda: False)
     assert differences(journal.paths, alone) == []

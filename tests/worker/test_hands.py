@@ -36,8 +36,8 @@ from embcx_tui.worker import checkpoints, launch
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.frames import Failure, Frame, Kind
 from embcx_tui.worker.hand_devices import chosen_gpus, core_shares, hand_devices
+from embcx_tui.worker.hand_pool import HandPool
 from embcx_tui.worker.hand_thread import HandsFailed
-from embcx_tui.worker.hands import Hands
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.part import is_done, study_parts
 from embcx_tui.worker.pipe_link import PipeLink
@@ -104,7 +104,7 @@ def by_threads(
         return hand
 
     left = [part for part in study_parts(journal) if not is_done(journal, part)]
-    with Hands(journal, start, count, patience_s) as hands:
+    with HandPool(journal, start, count, patience_s) as hands:
         hands.compute(left, stop)
 
 

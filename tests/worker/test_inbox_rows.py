@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embcx_tui.store.inbox import HandedArray, HandedLayer, HandedLayers, HandedSample, Producer
+from embcx_tui.store.inbox import HandedArray, HandedLayers, HandedSample, Producer, SubmittedLayer
 from embcx_tui.store.library import create_study
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.store.snapshot import Snapshot, read_study
@@ -42,8 +42,8 @@ def hand_layers(producer: Producer, epoch: int | None, error: str = "") -> None:
             epoch=epoch,
             described=tuple(LayerDescribed(name=name, units=5) for name in "ab"),
             layers=(
-                HandedLayer(name="a", rows=files["a"]),
-                HandedLayer(name="b", rows=None if error else files["b"], error=error),
+                SubmittedLayer(name="a", rows=files["a"]),
+                SubmittedLayer(name="b", rows=None if error else files["b"], error=error),
             ),
         )
 

@@ -31,8 +31,8 @@ from embcx_tui.worker import launch
 from embcx_tui.worker.cluster import ClusterHand, require_ray
 from embcx_tui.worker.dataset_cache import DatasetCache
 from embcx_tui.worker.frames import Kind
+from embcx_tui.worker.hand_pool import HandPool
 from embcx_tui.worker.hand_thread import HandsFailed
-from embcx_tui.worker.hands import Hands
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.part import study_parts
 from tests.worker.hand_in_thread import Talk
@@ -272,7 +272,7 @@ def test_a_hand_without_room_is_left_out_and_one_whose_machine_is_lost_may_be_st
     with (
         joined(bridge.serve) as (worker, _),
         pytest.raises(HandsFailed, match=r"no hand is left"),
-        Hands(journal, lambda number: ClusterHand(worker.open(str(number))), 1, PATIENCE_S) as hands,
+        HandPool(journal, lambda number: ClusterHand(worker.open(str(number))), 1, PATIENCE_S) as hands,
     ):
         hands.compute(study_parts(journal), lambda: False)
     losses = [one.reason for one in lost_hands(journal.snapshot)]

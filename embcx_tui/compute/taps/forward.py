@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from embcx_tui.compute.reduction import is_wide, reduce_layer, reduction_bytes
-from embcx_tui.compute.taps.as_found import as_found, device_of, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, nbytes, run_batch
+from embcx_tui.compute.taps.hooks import as_found, device_of, forward_hooks, named_parts, unwrapped
 from embcx_tui.compute.taps.layers import LayerInfo
 from embcx_tui.compute.taps.outputs import first_tensor, pooled, pooled_units, token_mask
 from embcx_tui.study.errors import RequestError
@@ -153,7 +153,7 @@ class Outputs:
 
         device = device_of(self._model)
         done = 0
-        with as_found(self._model), tapped(modules, receive):
+        with as_found(self._model), forward_hooks(modules, receive):
             for batch in self._batches:
                 calls.clear()
                 rows, mask = batch_rows(batch), token_mask(batch)

@@ -11,8 +11,8 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from embcx_tui.compute.taps.as_found import as_found, device_of, is_compiled_wrapper, named_parts, tapped, unwrapped
 from embcx_tui.compute.taps.batches import Forward, batch_rows, run_batch
+from embcx_tui.compute.taps.hooks import as_found, device_of, forward_hooks, is_compiled_wrapper, named_parts, unwrapped
 from embcx_tui.compute.taps.outputs import channel_axis, check_pool, first_tensor, pooled_units
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.pooling import POOLS, Pool
@@ -134,7 +134,7 @@ def layers(model: nn.Module, batch: Any, forward: Forward | None = None) -> Laye
         shape = () if tensor is None else tuple(tensor.shape)
         seen.append(_Seen(name, module, counts[name], shape, channel_axis(shape, *channels) if shape else 0))
 
-    with as_found(model), tapped(named_parts(model), receive):
+    with as_found(model), forward_hooks(named_parts(model), receive):
         run_batch(model, batch, forward, device_of(model))
     return LayerTable(_with_auto(model, [_info(one, counts[one.name]) for one in seen]))
 

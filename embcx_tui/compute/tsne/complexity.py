@@ -1,7 +1,7 @@
 """Measures the embedding complexity of layers: from activations to exact KL divergences, many layers at once.
 
-On a CPU: `measure`, `measure_layer` per layer, `search_cpu.search` per restart (`search_thoroughly` of an input). On a
-GPU: `descent_gpu.measure_batches`.
+On a CPU: `measure`, `measure_layer` per layer, `start_search_cpu.search` per restart (`search_thoroughly` of an input).
+On a GPU: `descent_gpu.measure_batches`.
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embcx_tui.compute.device import cores
-from embcx_tui.compute.memory import concurrent_layers
-from embcx_tui.compute.tsne import descent_cpu, descent_gpu, large_layer, opentsne_engine, search_cpu
+from embcx_tui.compute.memory import cpu_layers_at_once
+from embcx_tui.compute.tsne import descent_cpu, descent_gpu, large_layer, opentsne_engine, start_search_cpu
 from embcx_tui.compute.tsne.affinities import affinities, check_perplexity, finite_rows
 from embcx_tui.compute.tsne.descent_cpu import gradient_norm
 from embcx_tui.compute.tsne.initialization import initial_points, start_seed
@@ -59,11 +59,11 @@ def measure(
     packed = measurement.is_packed(largest)
     if measurement.engine == "exact" and measurement.device != "cpu" and not packed:
         return descent_gpu.measure_batches(rows, seeds, measurement, should_stop, inputs)
-    threads = measurement.threads or (cores() if packed else concurrent_layers(largest))
+    threads = measurement.threads or (cores() if packed else cpu_layers_at_once(largest))
     at_once = threads
     if packed:
         # More would take more memory than 10 n² bytes; each takes some 2 n².
-        at_once = max(1, min(threads, len(rows), large_layer.MOST_AT_ONCE, concurrent_layers(largest, 4)))
+        at_once = max(1, min(threads, len(rows), large_layer.MOST_AT_ONCE, cpu_layers_at_once(largest, 4)))
     if measurement.engine == "opentsne":
         at_once = 1  # openTSNE spreads one layer over the cores itself
     # The threads that share a layer, where it is large.
@@ -107,11 +107,11 @@ def measure_layer(
         elif measurement.schedule.search is None:
             result = descent_cpu.descend(p.joint, next(starts), measurement.schedule, joint_entropy, should_stop)
         elif isinstance(measurement.schedule.search, ThoroughSearch):
-            result = search_cpu.search_thoroughly(
+            result = start_search_cpu.search_thoroughly(
                 p.joint, starts, measurement.schedule, joint_entropy, should_stop
             )  # fmt: skip
         else:
-            result = search_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
+            result = start_search_cpu.search(p.joint, starts, measurement.schedule, joint_entropy, should_stop)
         results.append(result)
     found = Complexity.of_restarts(p, results, joint_entropy, measurement.engine)
     return replace(found, point_kls=point_kls(p.joint, found.points))

@@ -35,7 +35,7 @@ from embcx_tui.compute.tsne.initialization import initial_points
 from embcx_tui.compute.tsne.restarts_gpu import DescentKernels, Device, Restarts, lowest
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.compute.tsne.schedule import DescentResult, Schedule, Search, Stopped, ThoroughSearch, never
-from embcx_tui.compute.tsne.thorough_gpu import search_thoroughly
+from embcx_tui.compute.tsne.start_search_gpu import search_thoroughly
 from embcx_tui.study.errors import DeviceFailed
 
 T = TypeVar("T")
@@ -195,7 +195,7 @@ def search(
     kernels: DescentKernels,
     should_stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, DescentResult]]:
-    """Minimise m KL divergences side by side, each from the best of its starts [m, s, n, 2], as `search_cpu.search`.
+    """Minimise m KL divergences side by side, each from the best of its starts [m, s, n, 2], as `start_search_cpu.search`.
 
     Results, the other parameters and errors as of `descend`.
     """

@@ -18,7 +18,7 @@ from embcx_tui.compute.tsne.initialization import initial_points, start_seed
 from embcx_tui.compute.tsne.packed_affinities import pack
 from embcx_tui.compute.tsne.result import Complexity, Measurement
 from embcx_tui.compute.tsne.schedule import DescentResult, Stopped, ThoroughSearch
-from embcx_tui.compute.tsne.search_cpu import search_layer, search_layer_thoroughly
+from embcx_tui.compute.tsne.start_search_cpu import search_layer, search_layer_thoroughly
 from embcx_tui.compute.tsne.team import Team
 from embcx_tui.study.sample_sizes import PACKED
 

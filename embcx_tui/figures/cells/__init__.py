@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from embcx_tui.figures.cells.curves_and_dots import dot_cells
 from embcx_tui.figures.cells.hit_testing import (
     bar_at,
     data_at,
@@ -12,7 +13,6 @@ from embcx_tui.figures.cells.hit_testing import (
     part_at,
 )
 from embcx_tui.figures.cells.layer_lines import line_at
-from embcx_tui.figures.cells.lines import dot_cells
 from embcx_tui.figures.cells.panels import Part, draw, draw_text, parts
 from embcx_tui.figures.cells.value_words import value_words, words_of
 from embcx_tui.figures.cells.values import Value, next_value, values_of

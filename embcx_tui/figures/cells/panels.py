@@ -9,9 +9,9 @@ import numpy as np
 
 from embcx_tui.figures.cells.bars import draw_bars
 from embcx_tui.figures.cells.canvas import Cells, Frame, draw_legend, frame_of
+from embcx_tui.figures.cells.curves_and_dots import draw_curves, draw_dots
 from embcx_tui.figures.cells.heat import draw_heat
 from embcx_tui.figures.cells.layer_lines import draw_lines, legend_entries
-from embcx_tui.figures.cells.lines import draw_curves, draw_dots
 from embcx_tui.figures.cells.scatter import draw_class_legend, draw_scatter
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Lines, Panels, Scatter, Single
 from embcx_tui.figures.palette import Rgb, quantise

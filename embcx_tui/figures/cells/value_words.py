@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from embcx_tui.figures.cells.curves_and_dots import curve_at, dot_cells
 from embcx_tui.figures.cells.hit_testing import bar_at, heat_cell, nearest_cell, part_at
 from embcx_tui.figures.cells.layer_lines import line_at
-from embcx_tui.figures.cells.lines import curve_at, dot_cells
 from embcx_tui.figures.cells.values import Value
 from embcx_tui.figures.model import Bar, BarGroup, Bars, Curves, Dots, Figure, Heat, Lines, Panels, Single
 from embcx_tui.figures.spans import Look

@@ -10,8 +10,8 @@ import numpy as np
 from embcx_tui.figures.cells import bars as bar_chart
 from embcx_tui.figures.cells import heat as heat_map
 from embcx_tui.figures.cells import layer_lines
+from embcx_tui.figures.cells.curves_and_dots import curve_cells, dot_cells
 from embcx_tui.figures.cells.hit_testing import next_in_direction
-from embcx_tui.figures.cells.lines import curve_cells, dot_cells
 from embcx_tui.figures.cells.panels import Part, parts
 from embcx_tui.figures.model import Bars, Curves, Dots, Figure, Heat, Lines
 from embcx_tui.figures.spans import Look

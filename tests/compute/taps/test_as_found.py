@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from embcx_tui.compute.taps.as_found import as_found, tapped, unwrapped
+from embcx_tui.compute.taps.hooks import as_found, forward_hooks, unwrapped
 from embcx_tui.compute.taps.layers import layers
 from embcx_tui.study.errors import RequestError
 from tests.compute.taps.models import Reused, Untidy
@@ -123,7 +123,7 @@ def test_hooks_of_others_are_heard_first_and_stay() -> None:
     model = nn.Sequential(nn.Linear(3, 3))
     handle = model[0].register_forward_hook(lambda module, args, output: output * 0 + 7.0)
     outputs: list[torch.Tensor] = []
-    with as_found(model), tapped([("0", model[0])], lambda name, module, output: outputs.append(output)):
+    with as_found(model), forward_hooks([("0", model[0])], lambda name, module, output: outputs.append(output)):
         model(torch.randn(2, 3))
     assert (outputs[0] == 7.0).all()
     assert list(model[0]._forward_hooks) == [handle.id]

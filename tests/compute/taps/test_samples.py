@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from embcx_tui.compute.samples import balanced_sample
-from embcx_tui.compute.taps.samples import Drawn, Wanted, draw
+from embcx_tui.compute.taps.draw_sample import Drawn, Wanted, draw
 from embcx_tui.study.errors import DataError, RequestError
 
 TOTAL, CLASSES = 300, 3

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from embcx_tui.compute.activation_files.labels import Labels, labels_of, unlabelled
 from embcx_tui.store import lock
-from embcx_tui.store.inbox import HandedArray, HandedLayer, HandedLayers, HandedSample, Producer
+from embcx_tui.store.inbox import HandedArray, HandedLayers, HandedSample, Producer, SubmittedLayer
 from embcx_tui.store.paths import StudyPaths
 from embcx_tui.study.errors import DataError, RequestError, StoreError
 from embcx_tui.study.events import LayerDescribed
@@ -216,7 +216,7 @@ def pictures(inputs: NDArray[Any]) -> tuple[NDArray[Any] | None, Shape | None]:
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class HandedStudy:
+class SubmittedStudy:
     """A study that is handed over: it begins with its first handover, its worker with it."""
 
     options: Options
@@ -333,8 +333,8 @@ class HandedStudy:
         self._producer.hand_over(arrays, describe)
 
 
-def _handed(row: Row, file: HandedArray | None) -> HandedLayer:
-    return HandedLayer(
+def _handed(row: Row, file: HandedArray | None) -> SubmittedLayer:
+    return SubmittedLayer(
         name=row.described.name,
         pool=row.described.pool,
         width=row.width,

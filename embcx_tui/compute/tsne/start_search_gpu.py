@@ -1,4 +1,4 @@
-"""The thorough search for inputs on a torch device: as `search_cpu.search_thoroughly`, for a batch of layers."""
+"""The thorough search for inputs on a torch device: as `start_search_cpu.search_thoroughly`, for a batch of layers."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ListRow:
     note: str = ""
 
 
-class KeptRows:
+class StudyListCache:
     """The rows that are kept; `save` writes them where they have changed."""
 
     def __init__(self) -> None:

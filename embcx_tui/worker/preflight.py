@@ -13,8 +13,8 @@ from embcx_tui.study.events import AnyEvent, CheckpointSaved, SealedFile
 from embcx_tui.worker.dataset_cache import DatasetCache
 
 
-class _Nowhere:
-    """An outlet that leaves nothing; what it is told is forgotten."""
+class _NullOutlet:
+    """An outlet that writes nothing."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self.snapshot = read_study(paths)
@@ -43,7 +43,7 @@ def could_begin(folder: str) -> dict[str, Any]:
 
     Files of a measured study were looked at when it was made, and are looked at again when its turn comes.
     """
-    outlet = _Nowhere(StudyPaths(Path(folder)))
+    outlet = _NullOutlet(StudyPaths(Path(folder)))
     if not outlet.snapshot.plan.is_measured:
         DatasetCache(outlet).accept()
     return {}

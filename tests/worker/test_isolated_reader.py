@@ -15,8 +15,7 @@ import pytest
 from embcx_tui.store.library import list_studies
 from embcx_tui.store.snapshot import read_study
 from embcx_tui.study.errors import DataError, RequestError
-from embcx_tui.worker import apart_reader
-from embcx_tui.worker.apart_reader import ApartReader
+from embcx_tui.worker.isolated_reader import IsolatedReader
 from embcx_tui.worker.measure_request import MeasureRequest, ModelFiles, look_into
 from tests.activations import labels, layers_of, write_hdf5, write_npz, write_parquet
 
@@ -96,7 +95,7 @@ def test_rows_and_labels_come_as_they_are_kept(write: object, tmp_path: Path) ->
     ending = "h5" if write is write_hdf5 else "parquet"
     path = write(tmp_path / f"acts.{ending}", arrays)
     index = np.array([0, 1, 7, 8, 30, 59])
-    reader = ApartReader()
+    reader = IsolatedReader()
     with reader.open(path) as file:
         assert {one.name: one.shape for one in file.arrays} == {"l1": (60, 300), "l2": (60, 300), "y": (60,)}
         assert np.array_equal(np.concatenate(list(file.pieces("l2", index))), arrays["l2"][index])
@@ -125,7 +124,7 @@ def test_rows_and_labels_come_as_they_are_kept(write: object, tmp_path: Path) ->
 def test_a_reader_that_makes_no_sense_is_one_line(
     program: str, words: str, acts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart_reader, "COMMAND", (sys.executable, "-c", program))
-    monkeypatch.setattr(apart_reader, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr("embcx_tui.worker.isolated_reader.COMMAND", (sys.executable, "-c", program))
+    monkeypatch.setattr("embcx_tui.worker.isolated_reader._PATIENCE_S", 0.5)
     with pytest.raises(DataError, match=f"acts.h5: {words}"):
-        ApartReader().open(acts)
+        IsolatedReader().open(acts)

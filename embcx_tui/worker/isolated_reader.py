@@ -32,7 +32,7 @@ _KINDS = "biufcSU"
 _PATIENCE_S = 10.0
 
 
-class ApartReader:
+class IsolatedReader:
     """Opens files of activations, those of foreign formats in a process of their own, which is begun when needed."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class ApartReader:
         """Return the open file; one of a foreign format is closed by the next. Raises DataError."""
         if path.suffix.lower() not in FOREIGN or path.is_dir():
             return open_activations(path)
-        return _ApartFile(self, path)
+        return _IsolatedFile(self, path)
 
     def close(self) -> None:
         """End the process."""
@@ -80,8 +80,8 @@ class ApartReader:
                 self.close()
 
 
-class _ApartFile(ActivationFile):
-    def __init__(self, reader: ApartReader, path: Path) -> None:
+class _IsolatedFile(ActivationFile):
+    def __init__(self, reader: IsolatedReader, path: Path) -> None:
         super().__init__(safe_text(path, 200))
         self._reader = reader
         for answer, _ in reader.ask(self.where, {"path": os.fspath(path)}):

@@ -49,7 +49,7 @@ def compute_by_hands(
         else:
             left.append(part)
 
-    with Hands(journal, start, min(count, len(left)), PATIENCE_S) as hands:
+    with HandPool(journal, start, min(count, len(left)), PATIENCE_S) as hands:
         loads.follow(hands.parts)
         hands.compute(left, stop)
 
@@ -75,7 +75,7 @@ def start_in_cluster(cluster: Cluster, loads: HandLoads) -> Callable[[int], Carr
     return start
 
 
-class Hands:
+class HandPool:
     """`count` hands, each from `start(number)`, which is called in the caller's thread, also for one in a lost one's
     place. Leaving the context ends them.
     """

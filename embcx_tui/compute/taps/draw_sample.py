@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from embcx_tui.compute.samples import measured_sample
-from embcx_tui.compute.taps.as_found import untouched_streams
 from embcx_tui.compute.taps.batches import LABEL_NAMES, as_labels, batch_labels, batch_rows, take
+from embcx_tui.compute.taps.hooks import untouched_streams
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 

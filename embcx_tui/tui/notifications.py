@@ -75,7 +75,7 @@ class Said:
         self._changed()
 
 
-class SaidScreen(MinimumSizeScreen, ModalScreen[None]):
+class NotificationsScreen(MinimumSizeScreen, ModalScreen[None]):
     """A window with all messages, the newest last."""
 
     CSS_PATH = "widgets/dialogs.tcss"

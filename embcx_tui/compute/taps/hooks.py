@@ -147,7 +147,9 @@ def _restore(
 
 
 @contextmanager
-def tapped(modules: Iterable[tuple[str, nn.Module]], receive: Callable[[str, nn.Module, Any], None]) -> Iterator[None]:
+def forward_hooks(
+    modules: Iterable[tuple[str, nn.Module]], receive: Callable[[str, nn.Module, Any], None]
+) -> Iterator[None]:
     """Call `receive(name, module, output)` whenever one of `modules` has been called; remove our hooks, and them alone,
     at the end. A module that takes no hook (TorchScript) is not heard.
     """
