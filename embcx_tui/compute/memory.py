@@ -49,8 +49,8 @@ def memory_guard(what: str) -> Iterator[None]:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes of memory that can still be allocated on `device`, on a CPU without swapping, beside as many as
-    `host_share` says.
+    """Return the bytes that can still be allocated on `device`; on a CPU without swapping, and shared among as many
+    processes as `host_share` counts.
     """
     if device.type == "cuda":
         # Memory that this process freed is in torch's own cache: the driver counts it as used.

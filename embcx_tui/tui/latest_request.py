@@ -1,4 +1,4 @@
-"""Background work on the latest request only: a held key asks many times, and only the last answer is shown."""
+"""Background work on the latest request only: a held key asks many times, and requests in between are dropped."""
 
 from __future__ import annotations
 

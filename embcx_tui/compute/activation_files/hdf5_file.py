@@ -1,5 +1,5 @@
-"""HDF5, by the extra `files` (h5py). The library parses foreign bytes in C: `worker.launch.ask` lets it do so in a
-process of its own first.
+"""HDF5, by the extra `files` (h5py). The library parses foreign bytes in C, so it does so in a process of its own:
+that of `worker.launch.ask` at the first look, that of `worker.isolated_reader` for the rows.
 
 Of what can make a file read other files nothing is followed: external and symbolic links, external storage, virtual
 datasets, filters from plugins.
