@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -119,11 +120,11 @@ def test_a_stream_that_nobody_reads_holds_up_no_other() -> None:
 
 
 def test_an_end_comes_after_what_was_sent_and_says_why() -> None:
-    opened: list[Channel] = []
+    opened: SimpleQueue[Channel] = SimpleQueue()
     ended: list[str] = []
 
     def take(channel: Channel) -> None:
-        opened.append(channel)
+        opened.put(channel)
         channel.on_end = lambda: ended.append(channel.greeting)
         if channel.greeting == "0":
             channel.write(b"last")
@@ -137,7 +138,8 @@ def test_an_end_comes_after_what_was_sent_and_says_why() -> None:
         with pytest.raises(BrokenPipeError):
             hand.link.write(b"x")
         other.end()
-        assert other.read(PATIENCE_S) == b"" and opened[1].ended.wait(PATIENCE_S)
+        assert other.read(PATIENCE_S) == b""
+        assert [opened.get(timeout=PATIENCE_S).ended.wait(PATIENCE_S) for _ in range(2)] == [True, True]
         third = worker.open("2")
     assert sorted(ended) == ["0", "1", "2"], "each once; the last where the worker ended"
     assert third.read(PATIENCE_S) == b""

@@ -323,16 +323,20 @@ def test_all_gpus_are_counted_once_when_a_study_is_created(monkeypatch: pytest.M
     assert (settings.machine.devices, settings.machine.parts) == ("all", 2)
 
 
-# A worker whose first hand is killed as it joins; it stands still once that is lost. `tests/hands.py` stops some, too.
+# A worker whose first hand to join is killed: another one might have computed all before a certain one joins. The worker
+# stands still once that hand is lost. `tests/hands.py` stops some, too.
 STRUCK = """
 import os, signal, sys, time
 from pathlib import Path
 from embcx_tui.worker.journal import Journal
 append = Journal.append
+joined = []
 def append_and_strike(journal, event):
     append(journal, event)
-    if event.kind == "hand-joined" and event.hand == 0:
-        os.kill(event.pid, signal.SIGKILL)
+    if event.kind == "hand-joined":
+        joined.append(event.pid)
+        if joined[0] == event.pid:
+            os.kill(event.pid, signal.SIGKILL)
     if event.kind == "hand-lost":
         time.sleep(1e6)
 Journal.append = append_and_strike
