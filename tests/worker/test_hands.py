@@ -323,8 +323,8 @@ def test_all_gpus_are_counted_once_when_a_study_is_created(monkeypatch: pytest.M
     assert (settings.machine.devices, settings.machine.parts) == ("all", 2)
 
 
-# A worker whose first hand to join is killed: another one might have computed all before a certain one joins. The worker
-# stands still once that hand is lost. `tests/hands.py` stops some, too.
+# A worker whose first hand to join is killed: another one might have computed all before a certain one joins. It stands
+# still once that hand is lost. `tests/hands.py` stops some, too.
 STRUCK = """
 import os, signal, sys, time
 from pathlib import Path

@@ -195,7 +195,7 @@ def search(
     kernels: DescentKernels,
     should_stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, DescentResult]]:
-    """Minimise m KL divergences side by side, each from the best of its starts [m, s, n, 2], as `start_search_cpu.search`.
+    """Minimise m KL divergences side by side, each from the best of its starts [m, s, n, 2], as in `start_search_cpu`.
 
     Results, the other parameters and errors as of `descend`.
     """

@@ -1,6 +1,6 @@
 """Descents that run side by side on a torch device: their state, and what advances, scores and ends them.
 
-`descent_gpu` and `start_search_gpu` say which descents run; these know nothing of layers, only which P each descent has.
+`descent_gpu` and `start_search_gpu` say which descents run; these know nothing of layers, only which P a descent has.
 """
 
 from __future__ import annotations
