@@ -1,4 +1,4 @@
-"""Hands: processes that compute parts of a study at the same time, one a device.
+"""Hands: processes that compute parts of a study at the same time, one per device.
 
 The worker deals the parts out, largest first, and is the only writer of journal and files: what a hand sends is
 compared with the plan and then written (worker/part_writer.py). A hand that ends, hangs or sends something else is

@@ -197,8 +197,9 @@ def submit_new(settings: StudySettings, options: str) -> tuple[StudyPaths, Job]:
     """Create a study and submit it to SLURM; it is deleted where sbatch refuses. Raises RequestError or StoreError."""
     slurm.split_options(options)
     machine = settings.machine
-    if machine.cluster and machine.devices == "all" and not machine.parts:
-        raise RequestError("how many devices the job's cluster has is not known yet; set machine.devices to a number")
+    if machine.devices == "all" and not machine.parts and (machine.cluster or machine.device != "cpu"):
+        # Parts are chosen now; the GPUs here are not the job's.
+        raise RequestError("how many devices the job will have is not known here; set machine.devices to a number")
     paths = create_study(settings)
     try:
         return paths, slurm.submit(paths, options)

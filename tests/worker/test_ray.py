@@ -183,7 +183,7 @@ def test_a_study_in_a_cluster_is_killed_and_stopped_and_resumes_with_the_same_by
         assert snapshot.state == "complete", [str(line) for line in snapshot.log[-5:]]
         assert differences(paths, alone) == []
         assert paths.worker_log.read_bytes() == b""
-        assert launch.settle(in_cluster("all")).machine.parts == 1, "a hand a node, where there are no GPUs"
+        assert launch.settle(in_cluster("all")).machine.parts == 1, "one hand per node, where there are no GPUs"
 
 
 @ray
