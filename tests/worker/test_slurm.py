@@ -228,7 +228,7 @@ def test_options_that_cannot_be_meant_are_refused_before_a_study_is_made(options
 @pytest.mark.parametrize("machine", [{"devices": "all"}, {"devices": "all", "device": "cpu", "cluster": "ray"}])
 def test_all_devices_of_a_job_are_a_number_that_nobody_knows_yet(machine: dict[str, str]) -> None:
     asked = validate({**settings().model_dump(by_alias=True), "machine": machine})
-    with pytest.raises(RequestError, match="set machine.devices to a number"):
+    with pytest.raises(RequestError, match=r"set machine\.devices to a number"):
         launch.submit_new(asked, "--gpus=4")
     assert list_studies() == ()
 
