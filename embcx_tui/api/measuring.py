@@ -41,7 +41,7 @@ from embcx_tui.study.text import safe_text
 
 AUTO = "auto"
 # Of the caller's process, beside what it holds already: the sample, the rows of some layers, and their reduction.
-MEMORY = "2.5 GiB"
+MEMORY = "2 GiB"
 
 
 def layers(model: nn.Module, batch: Any, *, forward: Forward | None = None) -> LayerTable:

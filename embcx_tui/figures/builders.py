@@ -127,10 +127,14 @@ def how_words(
     """
     snapshot = selection.snapshot
     layers = [layer for network in networks for layer in network.layer_ids()]
-    one = next((found for layer in layers if (found := snapshot.measured.get((layer, method)))), None)
-    if one is None:
+    measured = [found for layer in layers if (found := snapshot.measured.get((layer, method)))]
+    if not measured:
         return ""
-    points = points_words([found.points for layer in layers if (found := snapshot.measured.get((layer, method)))])
+    one = measured[0]
+    points = points_words(found.points for found in measured)
+    # Numbers of different pooling are different numbers.
+    pools = " and ".join(sorted({found.pool for found in measured} - {""}))
+    points += f", pooling {pools}" if pools else ""
     count = snapshot.plan.settings.networks.runs
     # The other methods have no perplexity.
     how = f", perplexity {one.perplexity:g}" if one.method == SCORE_METHOD else ""
@@ -165,7 +169,7 @@ def layer_bars(
     networks = networks_at(snapshot, dataset, depth, activation, control)
     group = architecture_bars(selection, networks, depth, activation, activation, method)
     return Bars(
-        title_of(dataset, hidden_layers(depth), activation, control),
+        title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured), activation, control),
         COMPLEXITY,
         (group,),
         "layer",
@@ -192,7 +196,8 @@ def activation_bars(
         for activation in snapshot.plan.activations_at(dataset, depth, control)
     )
     note = measure_note(selection, dataset, networks_at(snapshot, dataset, depth, None, control))
-    return Bars(title_of(dataset, hidden_layers(depth), control), COMPLEXITY, groups, "layer", note=note)
+    title = title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured), control)
+    return Bars(title, COMPLEXITY, groups, "layer", note=note)
 
 
 def layer_scatter(

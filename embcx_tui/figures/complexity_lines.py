@@ -17,7 +17,10 @@ def depth_lines(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Ex
     selection = select(snapshot, exclude_chance)
     groups, networks = _groups(selection, dataset, depth)
     note = builders.measure_note(selection, dataset, networks)
-    return Lines(title_of(dataset, hidden_layers(depth)), builders.COMPLEXITY, groups, "layer", note=note)
+    title = title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured))
+    names = {network.names for network in networks}
+    common = names.pop() if len(names) == 1 else ()
+    return Lines(title, builders.COMPLEXITY, groups, "layer", note=note, layer_names=common)
 
 
 def study_lines(snapshot: Snapshot) -> Lines:

@@ -93,7 +93,7 @@ def control_curves(snapshot: Snapshot, dataset: str, depth: int, exclude_chance:
     gone = missing(selection, every)
     how = builders.how_words(selection, every)
     parts = [f"{how}, a line each" if how else "", *missing_words(gone), *builders.chance_words(selection, every)]
-    title = title_of(dataset, hidden_layers(depth), "trained against controls")
+    title = title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured), "trained against controls")
     return Panels(title, tuple(panels), 2 if len(panels) > 1 else 1, " · ".join(filter(None, parts)))
 
 
@@ -140,7 +140,7 @@ def epoch_heat(snapshot: Snapshot, dataset: str, depth: int, exclude_chance: Exc
     gone = [words for a in settings.networks.activations for words in _epochs_missing(selection, dataset, depth, a)]
     parts = [f"mean KL (nats) over runs; {builders.how_words(selection, every)}"]
     parts += missing_words(gone) + builders.chance_words(selection, every)
-    title = title_of(dataset, hidden_layers(depth), "complexity over training")
+    title = title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured), "complexity over training")
     return Panels(title, panels, 2 if len(panels) > 1 else 1, " · ".join(parts))
 
 
@@ -250,5 +250,5 @@ def method_tables(
     flawed = any(one is not None and one.degenerate for one in scored)
     parts += ["networks with a degenerate layer left out"] if flawed else []
     parts += builders.chance_words(selection, every)
-    title = title_of(dataset, hidden_layers(depth), activation, "embedding methods")
+    title = title_of(dataset, hidden_layers(depth, measured=snapshot.plan.is_measured), activation, "embedding methods")
     return Panels(title, tuple(panels), 1, " · ".join(parts))

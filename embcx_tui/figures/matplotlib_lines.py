@@ -10,11 +10,15 @@ from embcx_tui.figures import ticks
 from embcx_tui.figures.matplotlib_axes import GREY, GRID, LARGEST, LINE_SIGNS, hex_of, say
 from embcx_tui.figures.model import MOST_RUNS_SHOWN, BarGroup, Lines
 from embcx_tui.figures.palette import colour
+from embcx_tui.study.text import safe_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _END_PT = 5.5
+# Of a measured model: characters of a layer's name on the axis, and names that a page has room for.
+_LONGEST_NAME = 20
+_MOST_MARKS = 48
 _DASHES = ("-", "--", ":")
 
 
@@ -33,7 +37,12 @@ def draw_lines(axes: Axes, lines: Lines, *, legend: bool) -> None:
         _draw_group(axes, group, _line_look(group, names, lines), lines.runs)
     axes.set_ylim(low if low == 0 else low - 0.04 * (high - low), high + 0.04 * (high - low))
     longest = max((group.bars for group in lines.groups), key=len)
-    axes.set_xticks(range(len(longest)), [bar.label for bar in longest])
+    marks = [bar.label for bar in longest]
+    if lines.layer_names:
+        marks[1:] = [safe_text(name, _LONGEST_NAME) for name in lines.layer_names]
+    slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if lines.layer_names else {}
+    every = -(-len(marks) // _MOST_MARKS)
+    axes.set_xticks(range(0, len(marks), every), marks[::every], **slanted)
     axes.set_xlabel(lines.x_label, labelpad=2)
     place = axes.get_subplotspec()
     if place is None or place.colspan.start == 0:

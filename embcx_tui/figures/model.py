@@ -81,7 +81,7 @@ class Lines:
 
     `scale` (low, high) is what the y axis has to hold, so that several such figures can have one; None: the values' own
     range. `highlight` is the (group, run) to draw as a line of its own, `chosen` the (group, layer) that the screen has
-    selected.
+    selected. `layer_names` are those of a measured model, from layer 1 on, where all groups have the same.
     """
 
     title: str
@@ -92,6 +92,7 @@ class Lines:
     highlight: tuple[int, int] | None = None
     chosen: tuple[int, int] | None = None
     note: str = ""
+    layer_names: tuple[str, ...] = ()
 
     @property
     def values(self) -> tuple[float, ...]:

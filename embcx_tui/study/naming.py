@@ -91,9 +91,9 @@ def layer_tick(layer: int) -> str:
     return "input" if layer == 0 else str(layer)
 
 
-def hidden_layers(count: int) -> str:
-    """Return `1 hidden layer`, `5 hidden layers`."""
-    return f"{count} hidden layer" if count == 1 else f"{count} hidden layers"
+def hidden_layers(count: int, *, measured: bool = False) -> str:
+    """Return `1 hidden layer`, `5 hidden layers`; of `measured` models, whose output may be among them, `5 layers`."""
+    return f"{count} {'' if measured else 'hidden '}layer{'s' * (count != 1)}"
 
 
 def sample_words(settings: StudySettings) -> str:

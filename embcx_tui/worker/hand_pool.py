@@ -8,7 +8,8 @@ lost: its part goes back into the queue and on from its last checkpoint, and ano
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -63,6 +64,22 @@ def start_here(devices: Sequence[HandDevice], loads: HandLoads) -> Callable[[int
         return process
 
     return start
+
+
+@contextmanager
+def started(start: Callable[[int], Carrier], count: int) -> Iterator[Callable[[int], Carrier]]:
+    """Start the first `count` hands at once: they import torch while the worker loads its data. Yields what gives each
+    of them out, and starts those that are asked for after; ends those that nobody took.
+    """
+    waiting: dict[int, Carrier] = {}
+    try:
+        for number in range(count):
+            waiting[number] = start(number)
+        yield lambda number: waiting.pop(number) if number in waiting else start(number)
+    finally:
+        for hand in waiting.values():
+            hand.kill()
+            hand.close()
 
 
 def start_in_cluster(cluster: Cluster, loads: HandLoads) -> Callable[[int], Carrier]:

@@ -23,7 +23,7 @@ from embcx_tui.worker.file_rows import FileRows
 from embcx_tui.worker.gpu import follow_gpu_path, prepare_device
 from embcx_tui.worker.hand_devices import hand_devices
 from embcx_tui.worker.hand_loads import HandLoads
-from embcx_tui.worker.hand_pool import PATIENCE_S, compute_by_hands, start_here, start_in_cluster
+from embcx_tui.worker.hand_pool import PATIENCE_S, compute_by_hands, start_here, start_in_cluster, started
 from embcx_tui.worker.inbox_rows import InboxRows
 from embcx_tui.worker.journal import Journal
 from embcx_tui.worker.machine import card_words, elsewhere, machine_described, tell_choice
@@ -87,9 +87,11 @@ def _compute_with_hands(journal: Journal, stop: Callable[[], bool]) -> tuple[str
         else:
             devices = hand_devices(journal)
             start, count = start_here(devices, loads), len(devices)
-        DatasetCache(journal).accept()
-        with telemetry(journal.paths.telemetry, None, loads):
-            compute_by_hands(journal, start, count, stop, loads)
+        most = max(machine.parts, 1) * len(journal.snapshot.plan.cohorts)
+        with started(start, min(count, most)) as start_or_take:
+            DatasetCache(journal).accept()
+            with telemetry(journal.paths.telemetry, None, loads):
+                compute_by_hands(journal, start_or_take, count, stop, loads)
     return ("stopped", "when asked") if stop() else ("complete", "")
 
 

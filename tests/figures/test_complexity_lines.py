@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,8 @@ from embcx_tui.figures.model import Bar, BarGroup, Lines, Panels
 from embcx_tui.figures.serialization import figure_csv, figure_of, figure_text
 from embcx_tui.store.snapshot import read_study
 from tests import small_study
-from tests.fake_studies import make_study, settings_of
+from tests.fake_measured import LAYERS
+from tests.fake_studies import make_study, measured_study, settings_of
 
 
 def test_a_line_goes_through_the_means_of_the_summary() -> None:
@@ -125,3 +127,23 @@ def test_the_picture_says_its_signs_and_the_last_values() -> None:
     many = render(Panels("all", (example(9), example(9)), 2, "note"), "svg").decode()
     assert "band: lowest to highest run" in many and "dots: runs" not in many
     assert many.count(">untrained<") == 1, "one legend for all panels"
+
+
+def test_a_measured_models_layers_are_on_the_axis_by_their_names() -> None:
+    from matplotlib.figure import Figure as Canvas
+
+    snapshot = read_study(measured_study().paths)
+    lines = depth_lines(snapshot, "cifar10-test", 12)
+    assert lines.title == "cifar10-test · 12 layers" and "1,000 points, pooling flatten, " in lines.note
+    axes = Canvas().add_subplot()
+    draw_lines(axes, lines, legend=True)
+    marks = [label.get_text() for label in axes.get_xticklabels()]
+    assert marks == ["", *("head.projection.of.…" if len(name) > 20 else name for name in LAYERS)]
+    # Of a deeper model every so many layers, so that no name runs into another.
+    deep = replace(lines.groups[0], bars=tuple(Bar(str(layer), (0.5,)) for layer in range(101)))
+    axes = Canvas().add_subplot()
+    draw_lines(
+        axes, replace(lines, groups=(deep,), layer_names=tuple(f"l{layer}" for layer in range(1, 101))), legend=True
+    )
+    marks = [label.get_text() for label in axes.get_xticklabels()]
+    assert marks == ["0", *(f"l{layer}" for layer in range(3, 101, 3))]

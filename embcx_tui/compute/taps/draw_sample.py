@@ -15,15 +15,17 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from embcx_tui.compute.samples import measured_sample
-from embcx_tui.compute.taps.batches import LABEL_NAMES, as_labels, batch_labels, batch_rows, take
+from embcx_tui.compute.taps.batches import LABEL_NAMES, as_labels, batch_labels, batch_rows, nbytes, take
 from embcx_tui.compute.taps.hooks import untouched_streams
 from embcx_tui.study.errors import RequestError
 from embcx_tui.study.text import safe_text
 
 # A loader whose dataset cannot be asked for single inputs is read up to so many times the points.
 MOST_READ = 50
-# Inputs per forward pass where a loader has no batch size of its own.
-BATCH = 64
+# Inputs per batch where a loader has no batch size of its own: as many as take so many bytes, within these bounds. An
+# image of 224 x 224 in colour has 0.6 MB, and the outputs of a convolution over 64 such images twenty times as much.
+_BATCH_BYTES = 4 << 20
+_BATCH_BOUNDS = (8, 64)
 
 Encode: TypeAlias = Callable[[NDArray[Any]], tuple[NDArray[np.int64], tuple[str, ...]]]
 """From labels [n] of any kind to class numbers [n], from 0, and the names of the classes."""
@@ -80,7 +82,8 @@ def draw(loader: Any, wanted: Wanted) -> Drawn:
     if isinstance(loader, (Tensor, np.ndarray)):
         loader = _batches_of(torch.as_tensor(loader))
     elif not isinstance(loader, (DataLoader, list, tuple)) and _is_map(loader):
-        loader = DataLoader(loader, batch_size=BATCH)
+        with untouched_streams():
+            loader = DataLoader(loader, batch_size=_batch_size(loader[0] if len(loader) else None))
     found = (getattr(loader, "generator", None), getattr(getattr(loader, "sampler", None), "generator", None))
     generators = {id(one): one for one in found if isinstance(one, torch.Generator)}
     with untouched_streams(generators.values()):
@@ -110,7 +113,14 @@ def _is_map(dataset: Any) -> bool:
 def _batches_of(inputs: Tensor) -> list[Tensor]:
     if inputs.dim() < 2:
         raise RequestError(f"inputs must be [total, …], not of shape {tuple(inputs.shape)}")
-    return [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
+    size = _batch_size(inputs[0] if len(inputs) else None)
+    return [inputs[start : start + size] for start in range(0, len(inputs), size)]
+
+
+def _batch_size(one: Any) -> int:
+    """Return how many inputs like this one make a batch."""
+    low, high = _BATCH_BOUNDS
+    return max(low, min(high, _BATCH_BYTES // max(nbytes(one), 1)))
 
 
 def _map_dataset(loader: Any) -> MapDataset | None:
