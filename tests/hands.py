@@ -35,7 +35,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from embcx_tui.worker import hand_pool
-hands.PATIENCE_S, hands.MOST_LOSSES = 20.0, 1_000
+hand_pool.PATIENCE_S, hand_pool.MOST_LOSSES = 20.0, 1_000
 from embcx_tui.worker.process import run_study
 sys.exit(run_study(Path(sys.argv[1])))
 """
