@@ -254,9 +254,13 @@ class ScreenPanels:
         return [self._screen.query_one(f"#{id}") for id in self._ids]
 
     def next(self, by: int, among: Sequence[Widget] | None = None) -> Widget:
-        """Return the panel `by` panels after the focused one; with no panel focused, counted from before the first."""
+        """Return the panel `by` panels after the focused one; with no panel focused, the first, or backwards the last.
+
+        A screen that has just been opened has no focus yet, and keys may have been typed already.
+        """
         panels = self.all if among is None else among
-        focused = next((index for index, panel in enumerate(panels) if panel is self.focused), -1)
+        before = -1 if by > 0 else 0
+        focused = next((index for index, panel in enumerate(panels) if panel is self.focused), before)
         return panels[(focused + by) % len(panels)]
 
     @property

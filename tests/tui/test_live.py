@@ -278,6 +278,14 @@ async def test_tab_turns_the_pages_at_80_columns() -> None:
         await sees(pilot, "following")
 
 
+@pytest.mark.parametrize(("key", "panel"), [("tab", "networks"), ("shift+tab", "log")])
+async def test_a_key_typed_before_the_screen_has_its_focus_counts_from_its_end(key: str, panel: str) -> None:
+    async with opened(make_study(), "live", (120, 40), expect="complete") as pilot:
+        pilot.app.screen.set_focus(None)
+        await pilot.press(key)
+        await until(pilot, lambda: pilot.app.focused is not None and pilot.app.focused.id == panel)
+
+
 async def test_at_120_columns_everything_is_on_the_screen() -> None:
     async with opened(running(telemetry=30), "live", (120, 40), expect="Training loss") as pilot:
         await sees(pilot, "host CPU", "training 4 networks together", "◌ training")
